@@ -1,0 +1,92 @@
+//! What a scenario leaves behind: the only thing that crosses from guest to host.
+//!
+//! The guest half writes [`Record`]s, one JSON object a line, while it drives a program; the host keeps what
+//! came out even when the guest is lost half-way. Judges read records back as plain values and never trust
+//! them to be complete. A [`Bundle`] is everything `harness judge` needs to mark a submission again without a
+//! VM; `docs/evidence.md` documents the files.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::verdict::{Environment, SubmissionInfo};
+
+/// One observation made in the guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Milliseconds since the scenario's start, by the guest's monotonic clock.
+    pub ms: u64,
+    /// What kind of observation, such as `processes` or `exit`.
+    pub kind: String,
+    /// Its content; the type belongs to the kind.
+    pub data: Value,
+}
+
+/// How a scenario's run in its VM ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "kebab-case")]
+pub enum Ending {
+    /// The guest half said it was done.
+    Finished,
+    /// The guest was lost while student code was running in it: the submission's doing.
+    Lost {
+        /// One sentence: the kernel panicked, the guest rebooted, it fell silent, it flooded the channel, …
+        what: String,
+        /// The last console lines.
+        console: Vec<String>,
+    },
+    /// It did not come to student code, or our own half broke: no verdict can be given.
+    Infrastructure {
+        /// One sentence.
+        what: String,
+        /// The last console lines.
+        console: Vec<String>,
+    },
+}
+
+/// All that one scenario recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// The scenario's id.
+    pub scenario: String,
+    /// The random names, seeds and limits of this run, as the guest half was given them.
+    pub plan: Value,
+    /// How the run ended.
+    pub ending: Ending,
+    /// Wall-clock seconds, restore included.
+    pub seconds: f64,
+    /// In the order they came.
+    pub records: Vec<Record>,
+}
+
+impl Recording {
+    /// The records of one kind that have the type asked for, in order; others are passed over.
+    pub fn all<T: DeserializeOwned>(&self, kind: &str) -> impl Iterator<Item = (&Record, T)> {
+        self.records
+            .iter()
+            .filter(move |record| record.kind == kind)
+            .filter_map(|record| Some((record, T::deserialize(&record.data).ok()?)))
+    }
+
+    /// The first record of one kind that has the type asked for.
+    pub fn first<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
+        self.all(kind).map(|(_, value)| value).next()
+    }
+}
+
+/// Everything a judge may look at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// What was graded.
+    pub submission: SubmissionInfo,
+    /// On what.
+    pub environment: Environment,
+    /// The subtasks asked for, in order.
+    pub subtasks: Vec<String>,
+    /// What the host saw in the submission's files before any VM ran; the `layout` subtask's evidence.
+    pub layout: Value,
+    /// By scenario id.
+    pub recordings: BTreeMap<String, Recording>,
+}

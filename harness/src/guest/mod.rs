@@ -1,0 +1,3 @@
+//! The guest half: what runs inside the VM beside a submission, drives it and records what happens.
+
+pub mod recorder;

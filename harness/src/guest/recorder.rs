@@ -1,0 +1,40 @@
+//! Where the guest half's observations go: one JSON object a line on its standard output, which the channel
+//! carries to the host.
+
+use std::io::{self, Write};
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::evidence::Record;
+
+/// Writes records as they are made, from any thread.
+pub struct Recorder<'a> {
+    started: Instant,
+    out: Mutex<Box<dyn Write + Send + 'a>>,
+}
+
+impl<'a> Recorder<'a> {
+    /// A recorder whose clock starts now.
+    pub fn new(out: impl Write + Send + 'a) -> Self {
+        Self { started: Instant::now(), out: Mutex::new(Box::new(out)) }
+    }
+
+    /// Writes one record and flushes it, so that it survives whatever happens next.
+    ///
+    /// # Errors
+    /// When the channel is gone, or `data` has no JSON form.
+    pub fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        let record = Record {
+            ms: self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+            kind: kind.to_owned(),
+            data: serde_json::to_value(data)?,
+        };
+        let mut line = serde_json::to_vec(&record)?;
+        line.push(b'\n');
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        out.write_all(&line)?;
+        out.flush()
+    }
+}

@@ -1,0 +1,78 @@
+//! One room per subtask: what is checked, how it is driven in the guest, how its evidence is judged.
+//!
+//! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
+//! records' types, which is why they live side by side.
+
+use std::io;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use serde_json::Value;
+
+use crate::evidence::Bundle;
+use crate::guest::recorder::Recorder;
+use crate::verdict::Finding;
+
+/// One thing the assignment asks, as reports show it.
+#[derive(Debug)]
+pub struct CheckSpec {
+    /// `<subtask>/<kebab-name>`, as in the contract's table.
+    pub id: &'static str,
+    /// In a few words.
+    pub title: &'static str,
+    /// The assignment's own words.
+    pub requirement: &'static str,
+    /// Where to look when it fails, without giving the answer.
+    pub hint: &'static str,
+    /// Carries no marks by default.
+    pub informational: bool,
+}
+
+/// A gradable part of the assignment.
+#[derive(Debug)]
+pub struct Subtask {
+    /// `1`, `2a`, …
+    pub id: &'static str,
+    /// In a few words.
+    pub title: &'static str,
+    /// In the order of the contract's table.
+    pub checks: &'static [CheckSpec],
+    /// The scenarios whose recordings its judge reads.
+    pub scenarios: &'static [&'static str],
+    /// Evidence in, one finding per check out, whatever the evidence holds or lacks.
+    pub judge: fn(&Bundle) -> Vec<Finding>,
+}
+
+/// Something to do with a submission in one freshly restored VM.
+#[derive(Debug)]
+pub struct Scenario {
+    /// Unique; names its folder in the evidence bundle.
+    pub id: &'static str,
+    /// How long it may take on the reference machine before the host gives up on the guest.
+    pub budget: Duration,
+    /// Draws this run's random names, seeds and contents; runs on the host.
+    pub plan: fn(&mut StdRng) -> Value,
+    /// Does it and records what happens; runs in the guest as root.
+    pub drive: fn(&Site, &Value, &Recorder) -> io::Result<()>,
+}
+
+/// Where things are in the guest.
+#[derive(Debug)]
+pub struct Site {
+    /// The submission's root folder, writable, a copy made for this scenario.
+    pub submission: std::path::PathBuf,
+    /// What the course hands out, read-only.
+    pub course: std::path::PathBuf,
+    /// Student time limits are multiplied by this.
+    pub slowdown: f64,
+}
+
+/// Every subtask in the assignment's order.
+pub fn subtasks() -> Vec<&'static Subtask> {
+    vec![]
+}
+
+/// Every scenario in the order they are run.
+pub fn scenarios() -> Vec<&'static Scenario> {
+    vec![]
+}

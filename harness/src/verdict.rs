@@ -1,0 +1,139 @@
+//! What a judged run says: the types behind `report.json` (schema `harness-report/1`) and every other report.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// What the assignment asks was seen.
+    Pass,
+    /// It was not seen; the check's points are lost.
+    Fail,
+    /// Something this check needs failed first; no points, and `actual` says what it was.
+    Skip,
+    /// Our infrastructure failed: no mark is given or taken, and the run exits with 3.
+    Error,
+    /// Of a subtask only: some of its checks passed and some did not.
+    Partial,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+            Self::Error => "error",
+            Self::Partial => "partial",
+        })
+    }
+}
+
+/// What a judge decided about one check, before any points.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The check's full id, such as `2c/cpu-quota`.
+    pub check: &'static str,
+    /// Never [`Status::Partial`].
+    pub status: Status,
+    /// What would have passed, in this run's own terms.
+    pub expected: String,
+    /// What was seen.
+    pub actual: String,
+    /// Where in the evidence bundle it was seen, such as `evidence/2b/records.jsonl#17`.
+    pub evidence: Vec<String>,
+}
+
+/// One judged run: the object in `report.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Always `harness-report/1`.
+    pub schema: String,
+    /// What was graded.
+    pub submission: SubmissionInfo,
+    /// On what it was graded.
+    pub environment: Environment,
+    /// Points given.
+    pub score: f64,
+    /// Points there were to get in this run.
+    pub max: f64,
+    /// The graded subtasks, in the assignment's order.
+    pub subtasks: Vec<Subtask>,
+}
+
+/// Which submission a report is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubmissionInfo {
+    /// The roll number where the folder name has one, else the file's name.
+    pub id: String,
+    /// The path it was read from, as given.
+    pub source: String,
+    /// Of the archive's bytes, or of a directory's sorted names, modes and contents.
+    pub sha256: String,
+}
+
+/// The machine a submission met.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The VM image's name.
+    pub image: String,
+    /// The guest's kernel release.
+    pub kernel: String,
+    /// `kvm` or `tcg`, and why.
+    pub accelerator: String,
+    /// The harness's version.
+    pub harness: String,
+    /// RFC 3339, UTC.
+    pub started: String,
+    /// Wall-clock seconds of the whole run.
+    pub seconds: f64,
+    /// How many times slower this machine is than the reference one; student time limits are scaled by it.
+    pub calibration: f64,
+}
+
+/// One subtask with its checks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Subtask {
+    /// `layout 1 2a 2b 2c 3a 3b 3c 3d 3e 3f 4`.
+    pub id: String,
+    /// In a few words.
+    pub title: String,
+    /// `partial` where some checks passed.
+    pub status: Status,
+    /// Points given.
+    pub score: f64,
+    /// Points there were to get.
+    pub max: f64,
+    /// Wall-clock seconds of its scenarios.
+    pub seconds: f64,
+    /// In the order of the contract's table.
+    pub checks: Vec<Check>,
+}
+
+/// One check with its verdict, points and reasons.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// `<subtask>/<kebab-name>`.
+    pub id: String,
+    /// In a few words.
+    pub title: String,
+    /// The verdict.
+    pub status: Status,
+    /// Points given.
+    pub score: f64,
+    /// Points there were to get; 0 for informational checks.
+    pub max: f64,
+    /// The assignment's own words.
+    pub requirement: String,
+    /// What would have passed.
+    pub expected: String,
+    /// What was seen.
+    pub actual: String,
+    /// Where to look, without giving the answer.
+    pub hint: String,
+    /// Files in the report directory that show it.
+    pub evidence: Vec<String>,
+}
