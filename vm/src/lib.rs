@@ -1,2 +1,43 @@
 //! Throw-away virtual machines in QEMU: images, accelerators, templates that restore in under a second, and
 //! a channel into the guest. Knows nothing of what is done in them.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), vm::Error> {
+//! let cache = vm::Cache::from_env()?;
+//! let template = vm::prepare(&cache, &vm::Request::default(), &mut |_| {})?;
+//! let mut guest = template.restore(&vm::Disks::default(), &vm::Network::default())?;
+//! let outcome = guest.run(&vm::Command::new(["uname", "-r"]), &mut |line| {
+//!     println!("{}", String::from_utf8_lossy(line));
+//! });
+//! # let _ = outcome;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of the data is one: a [`Request`] names a suite and an accelerator; [`prepare`] makes (or finds in
+//! the [`Cache`]) an image and a booted, frozen [`Template`]; [`Template::restore`] makes a [`Guest`];
+//! [`Guest::run`] runs one program in it and says how that ended as an [`Outcome`].
+
+mod accel;
+mod cache;
+mod calibration;
+mod disk;
+mod doctor;
+mod error;
+mod event;
+mod guest;
+mod outcome;
+mod suite;
+mod template;
+
+pub use accel::{Accelerator, Kind, Requested};
+pub use cache::{Cache, Entry, EntryKind};
+pub use calibration::Calibration;
+pub use disk::disk_from_dir;
+pub use doctor::{Facts, Kvm, Tool, doctor};
+pub use error::Error;
+pub use event::{Event, Unit};
+pub use guest::{Command, Disks, Guest, GuestForward, HostForward, Network};
+pub use outcome::{Console, Outcome};
+pub use suite::{Source, Suite};
+pub use template::{Request, RestoreBy, Template, prepare};
