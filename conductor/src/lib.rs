@@ -1,2 +1,15 @@
 //! A container system over the Linux kernel: images of overlay layers built from Conductorfiles, containers
 //! in namespaces of their own, veth networking with NAT, port forwarding and peering.
+//!
+//! The programs are thin: [`cli`] says what can be asked, [`commands`] has one small file for each verb, and
+//! everything else is the library they call.
+
+pub mod cli;
+pub mod commands;
+pub mod images;
+pub mod names;
+pub mod overlay;
+pub mod port_mapping;
+pub mod settings;
+mod settings_file;
+pub mod store;

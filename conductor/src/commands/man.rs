@@ -1,0 +1,26 @@
+//! `conductor man`: the man page, made from the definition in [`crate::cli`].
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+
+use crate::cli::Cli;
+use crate::commands::Outcome;
+
+/// Prints one page: the program, then each command's arguments.
+pub fn run() -> Outcome {
+    let mut command = Cli::command();
+    command.build();
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let man = Man::new(sub.clone());
+        writeln!(page, ".SH \"{}\"", sub.get_name().to_uppercase())?;
+        writeln!(page, "{}", sub.get_about().map(ToString::to_string).unwrap_or_default())?;
+        writeln!(page, ".PP")?;
+        man.render_options_section(&mut page)?;
+    }
+    io::stdout().write_all(&page)?;
+    Ok(0)
+}

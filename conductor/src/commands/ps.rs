@@ -1,0 +1,10 @@
+//! `conductor ps`.
+
+use crate::cli::Listing;
+use crate::commands::Outcome;
+use crate::settings::Settings;
+
+/// Runs the command.
+pub fn run(_settings: &Settings, _args: &Listing) -> Outcome {
+    Err("ps: not there yet".into())
+}

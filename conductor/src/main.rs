@@ -1,0 +1,24 @@
+//! The `conductor` program: parse, do, say what went wrong.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use conductor::cli::Cli;
+use conductor::commands;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::dispatch(&cli) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprint!("conductor: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprint!(": {error}");
+                cause = error.source();
+            }
+            eprintln!();
+            ExitCode::from(cli.command.failure_status())
+        }
+    }
+}

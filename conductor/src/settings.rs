@@ -1,0 +1,293 @@
+//! Where state lies and which network, interface and mirrors are used.
+//!
+//! Each value comes from the first place that has it: a flag, the environment, the settings file, a default.
+//! The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
+//! the current folder; it is read as plain assignments (see [`crate::settings_file`]). State lies beside the settings
+//! file, or in the current folder where there is none.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+use crate::settings_file::{Assignments, Unreadable};
+
+/// Name of the settings file.
+const FILE_NAME: &str = "setup.sh";
+
+/// Base systems and the suites they are made from, where the settings file has no `BASE_SUITES`.
+const SUITES: [(&str, &str); 3] =
+    [("debian:bookworm", "bookworm"), ("ubuntu:jammy", "jammy"), ("ubuntu:focal", "focal")];
+
+/// Package mirrors, where the settings file has no `BASE_MIRRORS`.
+const MIRRORS: [(&str, &str); 2] =
+    [("debian", "http://deb.debian.org/debian"), ("ubuntu", "http://archive.ubuntu.com/ubuntu")];
+
+/// What the command line and the environment say about settings.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Settings")]
+pub struct Overrides {
+    /// Settings file to read [default: setup.sh beside the program, else in the current folder]
+    #[arg(long, value_name = "FILE", env = "CONDUCTOR_SETUP", hide_env = true, global = true)]
+    pub setup: Option<PathBuf>,
+    /// Where images lie [default: .images beside the settings file]
+    #[arg(long, value_name = "DIR", env = "IMAGEDIR", global = true)]
+    pub imagedir: Option<PathBuf>,
+    /// Where containers lie [default: .containers beside the settings file]
+    #[arg(long, value_name = "DIR", env = "CONTAINERDIR", global = true)]
+    pub containerdir: Option<PathBuf>,
+    /// Where base systems and layers lie [default: .cache beside the settings file]
+    #[arg(long, value_name = "DIR", env = "CACHEDIR", global = true)]
+    pub cachedir: Option<PathBuf>,
+    /// Interface that leads to the Internet [default: the default route's]
+    #[arg(long, value_name = "IFC", env = "DEFAULT_IFC", global = true)]
+    pub default_ifc: Option<String>,
+}
+
+/// Everything that can be set, settled.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the images, absolute.
+    pub images: PathBuf,
+    /// Folder of the containers, absolute.
+    pub containers: PathBuf,
+    /// Folder of base systems and layers, absolute.
+    pub cache: PathBuf,
+    /// `DEFAULT_IFC`; `None` means the default route's interface.
+    pub default_interface: Option<String>,
+    /// The addresses containers get.
+    pub subnet: Subnet,
+    /// Package mirror for each distribution, by name (`debian`).
+    pub mirrors: BTreeMap<String, String>,
+    /// Suite for each base system, by what `FROM` calls it (`debian:bookworm`).
+    pub suites: BTreeMap<String, String>,
+}
+
+/// The network that containers' networks are cut from: `IP4_SUBNET`, `IP4_FULL_PREFIX_SIZE` and
+/// `IP4_PREFIX_SIZE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet {
+    /// First address of the whole, 192.168.0.0 by default.
+    pub base: Ipv4Addr,
+    /// Prefix length of the whole, 16 by default.
+    pub full_prefix: u8,
+    /// Prefix length of one container's network, 24 by default.
+    pub prefix: u8,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings file exists, or was named, and cannot be read.
+    #[error("settings file {path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What reading it said.
+        source: io::Error,
+    },
+    /// A value of the settings file needs a shell.
+    #[error("settings file {path}, {name}")]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which setting.
+        name: &'static str,
+        /// Where, and the text in question.
+        source: Unreadable,
+    },
+    /// A value has not the form it should have.
+    #[error("{name}={value}: {rule}")]
+    Form {
+        /// Which setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should look like.
+        rule: &'static str,
+    },
+    /// The current folder, to which relative paths refer, is gone.
+    #[error("the current folder cannot be used")]
+    CurrentFolder(#[source] io::Error),
+}
+
+impl Settings {
+    /// Settles every setting.
+    pub fn load(overrides: &Overrides) -> Result<Self, Error> {
+        let (path, text) = find_file(overrides)?.unwrap_or((FILE_NAME.into(), String::new()));
+        let path = absolute(&path)?;
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let read = Assignments::parse(&text, &folder, &|name| env::var(name).ok());
+        let file = File { path, read };
+        let directory = |flag: &Option<PathBuf>, name, default: &str| match (flag, file.get(name)?) {
+            (Some(path), _) => state_folder(name, path),
+            (None, Some(path)) => state_folder(name, &folder.join(path)),
+            (None, None) => state_folder(name, &folder.join(default)),
+        };
+        Ok(Self {
+            images: directory(&overrides.imagedir, "IMAGEDIR", ".images")?,
+            containers: directory(&overrides.containerdir, "CONTAINERDIR", ".containers")?,
+            cache: directory(&overrides.cachedir, "CACHEDIR", ".cache")?,
+            default_interface: match &overrides.default_ifc {
+                Some(interface) => Some(interface.clone()),
+                None => file.get("DEFAULT_IFC")?.map(String::from),
+            },
+            subnet: Subnet::read(&file)?,
+            mirrors: file.table("BASE_MIRRORS", &MIRRORS)?,
+            suites: file.table("BASE_SUITES", &SUITES)?,
+        })
+    }
+}
+
+/// The settings file's path and text, if there is one.
+fn find_file(overrides: &Overrides) -> Result<Option<(PathBuf, String)>, Error> {
+    if let Some(path) = &overrides.setup {
+        let text = fs::read_to_string(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        return Ok(Some((path.clone(), text)));
+    }
+    let called = env::args_os().next().map(PathBuf::from);
+    let called = called.as_deref().and_then(Path::parent).filter(|folder| *folder != OsStr::new(""));
+    let real = env::current_exe().ok();
+    let real = real.as_deref().and_then(Path::parent);
+    for folder in [called, real, Some(Path::new("."))].into_iter().flatten() {
+        let path = folder.join(FILE_NAME);
+        match fs::read_to_string(&path) {
+            Ok(text) => return Ok(Some((path, text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::File { path, source }),
+        }
+    }
+    Ok(None)
+}
+
+/// Makes a path absolute, and refuses what cannot stand in a `layers` file.
+fn state_folder(name: &'static str, path: &Path) -> Result<PathBuf, Error> {
+    let path = absolute(path)?;
+    match path.to_str() {
+        Some(text) if !text.contains([':', '\n']) => Ok(path),
+        _ => Err(Error::Form {
+            name,
+            value: path.display().to_string(),
+            rule: "the path must be UTF-8 without colons, which separate layers",
+        }),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(Error::CurrentFolder)
+}
+
+struct File {
+    path: PathBuf,
+    read: Assignments,
+}
+
+impl File {
+    /// The value the file gives a setting; an empty value is none.
+    fn get(&self, name: &'static str) -> Result<Option<&str>, Error> {
+        let value = self.read.get(name).map_err(|source| self.unreadable(name, source))?;
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    fn table(&self, name: &'static str, default: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Error> {
+        let table = self.read.array(name).map_err(|source| self.unreadable(name, source))?;
+        Ok(table.unwrap_or_else(|| default.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()))
+    }
+
+    fn unreadable(&self, name: &'static str, source: Unreadable) -> Error {
+        Error::Value { path: self.path.clone(), name, source }
+    }
+}
+
+impl Subnet {
+    fn read(file: &File) -> Result<Self, Error> {
+        let value = |name, default: &str| -> Result<String, Error> {
+            match env::var(name).ok().filter(|value| !value.is_empty()) {
+                Some(value) => Ok(value),
+                None => Ok(file.get(name)?.unwrap_or(default).to_owned()),
+            }
+        };
+        Self::parse(
+            &value("IP4_SUBNET", "192.168")?,
+            &value("IP4_FULL_PREFIX_SIZE", "16")?,
+            &value("IP4_PREFIX_SIZE", "24")?,
+        )
+    }
+
+    /// Reads the three settings: the leading octets (`192.168`) and two prefix lengths.
+    fn parse(subnet: &str, full: &str, prefix: &str) -> Result<Self, Error> {
+        let form = |name, value: &str, rule| Error::Form { name, value: value.into(), rule };
+        let bad_subnet = || form("IP4_SUBNET", subnet, "one to four numbers from 0 to 255 with dots between");
+        let mut octets = [0; 4];
+        for (at, word) in subnet.trim_end_matches('.').split('.').enumerate() {
+            *octets.get_mut(at).ok_or_else(bad_subnet)? = word.parse().map_err(|_| bad_subnet())?;
+        }
+        let full_prefix = full.parse().ok().filter(|bits| (1..=30).contains(bits));
+        let full_prefix = full_prefix.ok_or_else(|| form("IP4_FULL_PREFIX_SIZE", full, "1 to 30"))?;
+        let prefix_bits = prefix.parse().ok().filter(|bits| (full_prefix..=30).contains(bits));
+        let prefix =
+            prefix_bits.ok_or_else(|| form("IP4_PREFIX_SIZE", prefix, "from IP4_FULL_PREFIX_SIZE to 30"))?;
+        let base = Ipv4Addr::from_bits(u32::from_be_bytes(octets) & (u32::MAX << (32 - full_prefix)));
+        Ok(Self { base, full_prefix, prefix })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = folder.path().join("setup.sh");
+        fs::write(&setup, text).unwrap();
+        Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() })
+    }
+
+    #[test]
+    fn state_lies_beside_the_settings_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = folder.path().join("my-setup");
+        fs::write(&setup, "DEFAULT_IFC=eth7\nCACHEDIR=\"$(dirname \"$0\")/c\"\nCONTAINERDIR=rel\n").unwrap();
+        let settings = Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }).unwrap();
+        assert_eq!(settings.images, folder.path().join(".images"));
+        assert_eq!(settings.containers, folder.path().join("rel"));
+        assert_eq!(settings.cache, folder.path().join("c"));
+        assert_eq!(settings.default_interface.as_deref(), Some("eth7"));
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = folder.path().join("setup.sh");
+        fs::write(&setup, "IMAGEDIR=/from/file\n").unwrap();
+        let flags =
+            Overrides { setup: Some(setup), imagedir: Some("/from/flag".into()), ..Overrides::default() };
+        assert_eq!(Settings::load(&flags).unwrap().images, Path::new("/from/flag"));
+    }
+
+    #[test]
+    fn subnets_are_read_as_the_course_writes_them() {
+        let subnet = Subnet::parse("192.168", "16", "24").unwrap();
+        assert_eq!(subnet.base, Ipv4Addr::new(192, 168, 0, 0));
+        assert_eq!(Subnet::parse("10", "8", "24").unwrap().base, Ipv4Addr::new(10, 0, 0, 0));
+        assert_eq!(Subnet::parse("172.16.9", "12", "30").unwrap().base, Ipv4Addr::new(172, 16, 0, 0));
+        for (subnet, full, prefix) in [("300.1", "16", "24"), ("1.2.3.4.5", "16", "24"), ("10", "0", "24")] {
+            assert!(Subnet::parse(subnet, full, prefix).is_err());
+        }
+        assert!(Subnet::parse("10", "24", "16").is_err());
+    }
+
+    #[test]
+    fn folders_that_a_layers_file_cannot_hold_are_refused() {
+        assert!(load("CACHEDIR=/a:b\n").unwrap_err().to_string().contains("CACHEDIR=/a:b"));
+    }
+
+    #[test]
+    fn an_error_names_file_setting_and_line() {
+        let error = load("\nIMAGEDIR=$(mktemp -d)\n").unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(error.to_string().ends_with("setup.sh, IMAGEDIR"), "{error}");
+        assert!(source.contains("line 2") && source.contains("mktemp"), "{source}");
+    }
+}
