@@ -7,9 +7,16 @@
 pub mod cli;
 pub mod commands;
 pub mod images;
+pub mod launch;
 pub mod names;
+pub mod namespaces;
 pub mod overlay;
 pub mod port_mapping;
+pub mod process;
+pub mod rootfs;
+pub mod sandbox;
 pub mod settings;
 mod settings_file;
 pub mod store;
+pub mod supervise;
+pub mod tty;

@@ -1,0 +1,307 @@
+//! The last steps of a process before it becomes a command: session, terminal, signals, environment, execve(2).
+//!
+//! They run in a fresh child that is in its namespaces and root already. The child reports to its parent over
+//! a socket that closes by itself when execve succeeds: a message is a failure, or the master side of the child's
+//! terminal; the end of the stream means that the command runs.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::cmsg_space;
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    socketpair,
+};
+use nix::unistd::execve;
+
+use crate::rootfs::Failure;
+use crate::tty;
+
+/// The environment a command in a container gets: the container's, nothing of the host's but the kind of terminal.
+pub fn environment(terminal: Option<OsString>) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<(OsString, OsString)> = vec![
+        ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ("HOME".into(), "/root".into()),
+        ("USER".into(), "root".into()),
+        ("container".into(), "conductor".into()),
+    ];
+    env.extend(terminal.map(|kind| ("TERM".into(), kind)));
+    env
+}
+
+/// What a command's standard streams are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Ours.
+    Inherited,
+    /// Standard output and error are ours, standard input is empty.
+    NoInput,
+    /// A new terminal; its master side comes back from [`Report::wait`].
+    Terminal,
+}
+
+/// A command and the surroundings it starts in.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The program, sought in the `PATH` of `env` unless it has a slash, and its arguments.
+    pub argv: Vec<OsString>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Working directory.
+    pub cwd: PathBuf,
+    /// Standard streams.
+    pub streams: Streams,
+}
+
+/// Why a command did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The program cannot be executed.
+    #[error("cannot execute {program}")]
+    Execute {
+        /// The program as it was asked for.
+        program: String,
+        /// What execve(2) said.
+        source: io::Error,
+    },
+    /// A step before that failed.
+    #[error("cannot {step}")]
+    Setup {
+        /// Which one.
+        step: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A word of the command or its environment contains a NUL byte, which no system call can pass on.
+    #[error("{0:?} contains a NUL byte")]
+    Nul(OsString),
+}
+
+impl Error {
+    /// The exit status that shells use: 127 for a program that is not there, 126 for one that cannot be
+    /// executed, and `otherwise` for everything else.
+    pub fn shell_status(&self, otherwise: u8) -> u8 {
+        match self {
+            Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Execute { .. } => 126,
+            _ => otherwise,
+        }
+    }
+}
+
+/// A command in the form execve(2) takes, so that a child need not allocate.
+#[derive(Debug)]
+pub struct Prepared {
+    program: String,
+    candidates: Vec<CString>,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    cwd: CString,
+    streams: Streams,
+}
+
+impl Command {
+    /// Checks the command and converts it.
+    pub fn prepare(&self) -> Result<Prepared, Error> {
+        let c_string = |word: &OsStr| CString::new(word.as_bytes()).map_err(|_| Error::Nul(word.to_owned()));
+        let program = self.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+        let variable = |(name, value): &(OsString, OsString)| {
+            let mut word = name.clone();
+            word.push("=");
+            word.push(value);
+            c_string(&word)
+        };
+        Ok(Prepared {
+            program: program.to_string_lossy().into_owned(),
+            candidates: self
+                .candidates(program)
+                .map(|path| c_string(path.as_os_str()))
+                .collect::<Result<_, _>>()?,
+            argv: self.argv.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
+            env: self.env.iter().map(variable).collect::<Result<_, _>>()?,
+            cwd: c_string(self.cwd.as_os_str())?,
+            streams: self.streams,
+        })
+    }
+
+    /// Where the program may be.
+    fn candidates<'a>(&'a self, program: &'a OsStr) -> Box<dyn Iterator<Item = PathBuf> + 'a> {
+        if program.as_bytes().contains(&b'/') || program.is_empty() {
+            return Box::new(std::iter::once(PathBuf::from(program)));
+        }
+        let path = self.env.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_bytes());
+        let folders = path.unwrap_or_default().split(|byte| *byte == b':');
+        Box::new(folders.map(move |folder| Path::new(OsStr::from_bytes(folder)).join(program)))
+    }
+}
+
+/// The parent's and the child's end of the report. The child's end also holds it back until [`Report::go`].
+pub fn channel() -> io::Result<(Report, Reporter)> {
+    let (parent, child) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((Report(parent), Reporter(child)))
+}
+
+/// The parent's end.
+#[derive(Debug)]
+pub struct Report(OwnedFd);
+
+/// The child's end.
+#[derive(Debug)]
+pub struct Reporter(OwnedFd);
+
+const TERMINAL: u8 = 0;
+const SETUP: u8 = 1;
+const EXECUTE: u8 = 2;
+
+impl Report {
+    /// Lets the child go on to its command. If we die before, the child ends.
+    pub fn go(&self) -> io::Result<()> {
+        match nix::sys::socket::send(self.0.as_raw_fd(), &[1], MsgFlags::MSG_NOSIGNAL) {
+            // The child has ended; its report says why.
+            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the command runs. Gives the master side of its terminal, if it has one.
+    pub fn wait(self, command: &Prepared) -> Result<Option<OwnedFd>, Error> {
+        let mut terminal = None;
+        loop {
+            let mut bytes = [0; 1024];
+            let (length, descriptor) = receive(&self.0, &mut bytes)
+                .map_err(|source| Error::Setup { step: "hear from the new process".into(), source })?;
+            terminal = descriptor.or(terminal);
+            match &bytes[..length] {
+                [] => return Ok(terminal),
+                [TERMINAL, ..] => {}
+                [kind, message @ ..] => {
+                    let (errno, step) = message.split_first_chunk().unwrap_or((&[0; 4], &[]));
+                    let source = io::Error::from_raw_os_error(i32::from_ne_bytes(*errno));
+                    return Err(match *kind {
+                        EXECUTE => Error::Execute { program: command.program.clone(), source },
+                        _ => Error::Setup { step: String::from_utf8_lossy(step).into_owned(), source },
+                    });
+                }
+            }
+        }
+    }
+}
+
+fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut control = cmsg_space!(RawFd);
+    loop {
+        let mut buffers = [IoSliceMut::new(bytes)];
+        match recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)
+        {
+            // ECONNRESET says, once, that the other end was closed with a message of ours unread; what it sent
+            // before comes next.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
+            Err(error) => return Err(error.into()),
+            Ok(message) => {
+                let mut descriptors = message.cmsgs()?.filter_map(|control| match control {
+                    ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
+                    _ => None,
+                });
+                // SAFETY: the kernel has just opened this descriptor for us.
+                let descriptor = descriptors.next().map(|raw| unsafe { OwnedFd::from_raw_fd(raw) });
+                return Ok((message.bytes, descriptor));
+            }
+        }
+    }
+}
+
+impl Reporter {
+    /// Does `setup`, waits for [`Report::go`] and becomes the command. Never returns: whatever fails is reported,
+    /// and the process ends.
+    pub fn launch(self, command: &Prepared, setup: impl FnOnce(&Self) -> Result<(), Failure>) -> ! {
+        let (kind, step, error) = match setup(&self).and_then(|()| self.surroundings(command)) {
+            Ok(()) if !self.may_go() => exit_now(),
+            Ok(()) => {
+                let errno = execute(command);
+                (EXECUTE, String::new(), io::Error::from(errno))
+            }
+            Err((step, error)) => (SETUP, step, error),
+        };
+        let mut message = vec![kind];
+        message.extend_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
+        message.extend_from_slice(&step.as_bytes()[..step.len().min(900)]);
+        let _ = nix::sys::socket::send(self.0.as_raw_fd(), &message, MsgFlags::MSG_NOSIGNAL);
+        exit_now()
+    }
+
+    fn surroundings(&self, command: &Prepared) -> Result<(), Failure> {
+        let step = |what: &str, error: Errno| (what.to_owned(), io::Error::from(error));
+        nix::unistd::chdir(command.cwd.as_c_str())
+            .map_err(|error| step(&format!("enter {}", command.cwd.to_string_lossy()), error))?;
+        // A session of its own: our terminal is not its controlling terminal.
+        let _ = nix::unistd::setsid();
+        match command.streams {
+            Streams::Inherited => {}
+            Streams::NoInput => {
+                let null = File::open("/dev/null").map_err(|error| ("open /dev/null".to_owned(), error))?;
+                nix::unistd::dup2_stdin(null).map_err(|error| step("redirect standard input", error))?;
+            }
+            Streams::Terminal => {
+                let (master, slave) =
+                    tty::open_pair().map_err(|error| ("open a terminal".to_owned(), error))?;
+                let descriptors = [master.as_raw_fd()];
+                let rights = [ControlMessage::ScmRights(&descriptors)];
+                let bytes = [io::IoSlice::new(&[TERMINAL])];
+                sendmsg::<()>(self.0.as_raw_fd(), &bytes, &rights, MsgFlags::MSG_NOSIGNAL, None)
+                    .map_err(|error| step("hand over the terminal", error))?;
+                tty::make_ours(&slave).map_err(|error| ("take the terminal".to_owned(), error))?;
+            }
+        }
+        reset_signals().map_err(|error| step("reset signals", error))?;
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+        // What we inherited ourselves and was not meant for the container (compare CVE-2024-21626).
+        // SAFETY: only marks descriptors to be closed at execve.
+        let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+        Errno::result(marked).map(drop).map_err(|error| step("close descriptors", error))
+    }
+
+    /// Whether the parent's end is still open.
+    pub fn parent_lives(&self) -> bool {
+        let mut hung_up = [PollFd::new(self.0.as_fd(), PollFlags::POLLHUP)];
+        poll(&mut hung_up, PollTimeout::ZERO).is_ok_and(|ready| ready == 0)
+    }
+
+    fn may_go(&self) -> bool {
+        let mut byte = [0];
+        matches!(receive(&self.0, &mut byte), Ok((1, _)))
+    }
+}
+
+/// Default handlers for what the Rust runtime ignores (SIGPIPE), and no signal blocked.
+fn reset_signals() -> Result<(), Errno> {
+    // SAFETY: no handler of ours is replaced.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    SigSet::empty().thread_set_mask()
+}
+
+/// Tries the candidates in turn, as execvp(3) does; returns the error to report.
+fn execute(command: &Prepared) -> Errno {
+    let mut worst = Errno::ENOENT;
+    for path in &command.candidates {
+        match execve(path, &command.argv, &command.env) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(Errno::EACCES) => worst = Errno::EACCES,
+            Err(error) => return error,
+            Ok(never) => match never {},
+        }
+    }
+    worst
+}
+
+fn exit_now() -> ! {
+    // SAFETY: ends the process without running what the parent registered to be run at exit.
+    unsafe { libc::_exit(255) }
+}

@@ -1,0 +1,129 @@
+//! A root file system made ready from inside a new mount namespace: procfs, sysfs and /dev in it, then
+//! `pivot_root(2)` into it, and nothing of the host's mounts left.
+//!
+//! Everything after the pivot is named by paths *inside* the new root, so that a symbolic link in an image cannot
+//! lead a mount out of it (compare CVE-2021-30465). What comes from the host is picked up before, as a detached
+//! mount (`open_tree(2)`).
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
+    move_mount, open_tree, unmount,
+};
+
+/// A step that failed, in words, and why.
+pub type Failure = (String, io::Error);
+
+fn step<T>(what: &str, result: Result<T, Errno>) -> Result<T, Failure> {
+    result.map_err(|error| (what.to_owned(), error.into()))
+}
+
+/// Cuts this mount namespace off from the host's: mounts made here stay here.
+pub fn make_private() -> Result<(), Failure> {
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    step("make the mounts private", mount_change("/", flags))
+}
+
+/// Makes the directory `root` the root, with a new /proc, a new /sys and the host's /dev in it, and `files` of the
+/// host bound over files in it. The caller must be alone in its mount namespace and in the PID namespace that
+/// /proc is to show.
+pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)]) -> Result<(), Failure> {
+    let dev = pick_up(Path::new("/dev"))?;
+    let files = files
+        .iter()
+        .map(|(outside, inside)| Ok((pick_up(outside)?, inside)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    pivot(root)?;
+    mount_in_root(c"proc", c"/proc", NO_PROGRAMS, c"")?;
+    mount_in_root(c"sysfs", c"/sys", NO_PROGRAMS, c"")?;
+    put_down(&dev, Path::new("/dev"), Kind::Directory)?;
+    // Terminals and shared memory of its own: those of the host are not its business, and job control
+    // and tty(1) need a terminal that the container can name.
+    mount_in_dev(c"devpts", c"/dev/pts", c"newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+    mount_in_dev(c"tmpfs", c"/dev/shm", c"mode=1777")?;
+    for (file, inside) in &files {
+        put_down(file, inside, Kind::File)?;
+    }
+    Ok(())
+}
+
+const NO_PROGRAMS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+fn pick_up(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    step(&format!("bind {}", path.display()), open_tree(CWD, path, flags))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Directory,
+    File,
+}
+
+fn put_down(tree: &OwnedFd, path: &Path, kind: Kind) -> Result<(), Failure> {
+    let bind = || move_mount(tree, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | FOLLOW);
+    let bound = match bind() {
+        Err(Errno::NOENT) => {
+            match kind {
+                Kind::Directory => step("make a mount point", rustix::fs::mkdir(path, MODE_755))?,
+                Kind::File => make_file(path)?,
+            }
+            bind()
+        }
+        bound => bound,
+    };
+    step(&format!("bind onto {}", path.display()), bound)
+}
+
+const FOLLOW: MoveMountFlags = MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+const MODE_755: Mode = Mode::from_raw_mode(0o755);
+
+/// An empty file to mount on. A dangling symbolic link in its place is replaced: /etc/resolv.conf of an Ubuntu
+/// image points into a /run that is not filled.
+fn make_file(path: &Path) -> Result<(), Failure> {
+    let what = format!("make the mount point {}", path.display());
+    let _ = rustix::fs::unlinkat(CWD, path, AtFlags::empty());
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    step(&what, rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))).map(drop)
+}
+
+/// Makes `root`, a mount point, the root of the mount namespace and lets go of the old one. The old root
+/// is for a moment mounted over the new one, see `pivot_root(2)`.
+fn pivot(root: &Path) -> Result<(), Failure> {
+    let what = format!("enter the root {}", root.display());
+    step(&what, rustix::process::chdir(root))?;
+    step(&what, rustix::process::pivot_root(c".", c"."))?;
+    step(&what, unmount(c".", UnmountFlags::DETACH))?;
+    step(&what, rustix::process::chdir(c"/"))
+}
+
+fn mount_in_root(kind: &CStr, target: &CStr, flags: MountFlags, data: &CStr) -> Result<(), Failure> {
+    let mounted = match mount(kind, target, kind, flags, data) {
+        Err(Errno::NOENT) => {
+            step("make a mount point", rustix::fs::mkdir(target, MODE_755))?;
+            mount(kind, target, kind, flags, data)
+        }
+        mounted => mounted,
+    };
+    step(&format!("mount {}", target.to_string_lossy()), mounted)
+}
+
+/// Mounts on a directory of the host's /dev, where it has that directory: nothing is made in the host's /dev.
+fn mount_in_dev(kind: &CStr, target: &CStr, data: &CStr) -> Result<(), Failure> {
+    match mount(kind, target, kind, MountFlags::NOSUID | MountFlags::NOEXEC, data) {
+        Err(Errno::NOENT) => Ok(()),
+        mounted => step(&format!("mount {}", target.to_string_lossy()), mounted),
+    }
+}
+
+/// Binds the directory `root` onto itself, so that it is a mount point as [`enter`] needs.
+pub fn make_mount_point(root: &Path) -> Result<(), Failure> {
+    let what = format!("use {} as a root", root.display());
+    step(&what, rustix::mount::mount_bind_recursive(root, root))
+}

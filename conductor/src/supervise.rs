@@ -1,0 +1,132 @@
+//! What we do while a command runs in a container: pass on signals, connect terminals, wait for its end.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitStatus;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::process::Child;
+use crate::tty::{self, Raw};
+
+/// The signals that are passed on to the command. Blocked from the moment this value is made, so that none is
+/// lost between the start of the command and [`Signals::watch`].
+#[derive(Debug)]
+pub struct Signals {
+    arriving: SignalFd,
+}
+
+const PASSED_ON: [Signal; 6] =
+    [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2];
+
+impl Signals {
+    /// Begins to hold signals back.
+    pub fn hold() -> io::Result<Self> {
+        let mut set: SigSet = PASSED_ON.into_iter().collect();
+        set.add(Signal::SIGWINCH);
+        set.thread_block()?;
+        Ok(Self { arriving: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
+    }
+
+    /// Waits for the end of `child`; meanwhile passes on signals, and connects its `terminal` with ours.
+    pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> io::Result<ExitStatus> {
+        match terminal {
+            Some(terminal) => self.relay(&child, &terminal)?,
+            None => self.wait(&child)?,
+        }
+        child.wait()
+    }
+
+    fn wait(&self, child: &Child) -> io::Result<()> {
+        loop {
+            let mut ready = [
+                PollFd::new(child.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
+            ];
+            wait_for(&mut ready)?;
+            if is_ready(&ready[0]) {
+                return Ok(());
+            }
+            self.pass_on(child, || {})?;
+        }
+    }
+
+    fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<()> {
+        let raw = Raw::enter()?;
+        raw.copy_size(terminal.as_fd());
+        let (input, output) = (io::stdin(), io::stdout());
+        let mut typing = true;
+        loop {
+            let typed = if typing { PollFlags::POLLIN } else { PollFlags::empty() };
+            let mut ready = [
+                PollFd::new(terminal.as_fd(), PollFlags::POLLIN),
+                PollFd::new(child.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
+                PollFd::new(input.as_fd(), typed),
+            ];
+            wait_for(&mut ready)?;
+            // What the command wrote last comes before its end; what others in the container still write does
+            // not hold us up.
+            if is_ready(&ready[0]) {
+                if !tty::pass_on(terminal.as_fd(), output.as_fd())? {
+                    return self.wait(child);
+                }
+            } else if is_ready(&ready[1]) {
+                return Ok(());
+            }
+            if is_ready(&ready[2]) {
+                self.pass_on(child, || raw.copy_size(terminal.as_fd()))?;
+            }
+            if typing && is_ready(&ready[3]) {
+                typing = tty::pass_on(input.as_fd(), terminal.as_fd())?;
+            }
+        }
+    }
+
+    fn pass_on(&self, child: &Child, resized: impl Fn()) -> io::Result<()> {
+        while let Some(info) = self.arriving.read_signal()? {
+            let signal = info.ssi_signo as i32;
+            if signal == Signal::SIGWINCH as i32 {
+                resized();
+                continue;
+            }
+            let sent = child.signal(if needs_force(child, signal) { Signal::SIGKILL as i32 } else { signal });
+            match sent {
+                Err(error) if error.raw_os_error() != Some(Errno::ESRCH as i32) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a signal that should end the command would not: the kernel keeps from the first process of a
+/// PID namespace every signal it has no handler for (`pid_namespaces(7)`).
+fn needs_force(child: &Child, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.trim().to_owned())
+    };
+    let first = field("NSpid:").is_some_and(|pids| pids.split_ascii_whitespace().next_back() == Some("1"));
+    let mask = |name| field(name).and_then(|bits| u64::from_str_radix(&bits, 16).ok()).unwrap_or(0);
+    first && (mask("SigCgt:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
+}
+
+fn wait_for(ready: &mut [PollFd<'_>]) -> io::Result<()> {
+    loop {
+        match poll(ready, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn is_ready(descriptor: &PollFd<'_>) -> bool {
+    descriptor.any().unwrap_or(false)
+}

@@ -1,0 +1,98 @@
+//! Terminals: a pseudo-terminal for a container, and ours in raw mode while the two are connected.
+//!
+//! The container's terminal is made from inside, in the container's own devpts, so that tty(1) can name it there
+//! and job control works: the session, its controlling terminal and its process groups are all the container's.
+//! See pty(7).
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
+use rustix::termios::{
+    OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
+
+/// Opens a new pseudo-terminal, master and slave.
+pub fn open_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let master = rustix::fs::openat(CWD, c"/dev/ptmx", flags, Mode::empty())?;
+    unlockpt(&master)?;
+    let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    Ok((master, slave))
+}
+
+/// Makes `terminal` the controlling terminal of this session and its standard streams.
+pub fn make_ours(terminal: &OwnedFd) -> io::Result<()> {
+    // Its size and modes are ours, as far as we have a terminal.
+    let outer = io::stdin();
+    if let Ok(size) = tcgetwinsize(&outer) {
+        tcsetwinsize(terminal, size)?;
+    }
+    if let Ok(modes) = tcgetattr(&outer) {
+        tcsetattr(terminal, OptionalActions::Now, &modes)?;
+    }
+    rustix::process::ioctl_tiocsctty(terminal)?;
+    rustix::stdio::dup2_stdin(terminal)?;
+    rustix::stdio::dup2_stdout(terminal)?;
+    rustix::stdio::dup2_stderr(terminal)?;
+    Ok(())
+}
+
+/// Whether we talk to a person: standard input and output are a terminal, and we are in its foreground (a
+/// process in the background that touches its terminal is stopped).
+pub fn is_interactive() -> bool {
+    let input = io::stdin();
+    input.is_terminal()
+        && io::stdout().is_terminal()
+        && tcgetpgrp(&input).is_ok_and(|group| group == rustix::process::getpgrp())
+}
+
+/// Our terminal in raw mode; as it was again when dropped.
+#[derive(Debug)]
+pub struct Raw {
+    terminal: OwnedFd,
+    before: Termios,
+}
+
+impl Raw {
+    /// Puts the terminal at standard input in raw mode: every key goes to the container.
+    pub fn enter() -> io::Result<Self> {
+        let terminal = io::stdin().as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&terminal)?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&terminal, OptionalActions::Now, &raw)?;
+        Ok(Self { terminal, before })
+    }
+
+    /// Gives the container's terminal the size of ours.
+    pub fn copy_size(&self, to: BorrowedFd<'_>) {
+        // The other side may be gone at any time; then there is nothing to do.
+        if let Ok(size) = tcgetwinsize(&self.terminal) {
+            let _ = tcsetwinsize(to, size);
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // The terminal itself may be gone.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+}
+
+/// Passes on what there is to read, up to 8 KiB. False at the end of the stream.
+pub fn pass_on(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut buffer = [0; 8192];
+    let length = match rustix::io::read(from, &mut buffer) {
+        // The master of a terminal that nobody has open any more.
+        Ok(0) | Err(rustix::io::Errno::IO) => return Ok(false),
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Ok(true),
+        length => length?,
+    };
+    let mut to = File::from(to.try_clone_to_owned()?);
+    io::Write::write_all(&mut to, &buffer[..length])?;
+    Ok(true)
+}
