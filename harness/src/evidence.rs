@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::verdict::{Environment, SubmissionInfo};
+use crate::verdict::{Environment, Status, SubmissionInfo};
 
 /// One observation made in the guest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,31 @@ pub struct Recording {
     pub records: Vec<Record>,
 }
 
+/// Why a scenario's records stop short, and what becomes of the checks that they do not show to pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// [`Status::Fail`] where the submission ended it, [`Status::Error`] where we did.
+    pub status: Status,
+    /// What a finding says as `actual`.
+    pub sentence: String,
+}
+
 impl Recording {
+    /// `None` where the scenario came to its end. Otherwise the absence of a record proves nothing: a check that
+    /// rests on "never seen" must not pass, see [`Finding::cut`](crate::verdict::Finding::cut).
+    pub fn cut(&self) -> Option<Cut> {
+        match &self.ending {
+            Ending::Finished => None,
+            Ending::Lost { what, .. } => Some(Cut {
+                status: Status::Fail,
+                sentence: format!("the machine was lost while the submission ran in it: {what}"),
+            }),
+            Ending::Infrastructure { what, .. } => {
+                Some(Cut { status: Status::Error, sentence: format!("not the submission's doing: {what}") })
+            }
+        }
+    }
+
     /// The records of one kind that have the type asked for, in order; others are passed over.
     pub fn all<T: DeserializeOwned>(&self, kind: &str) -> impl Iterator<Item = (&Record, T)> {
         self.records
@@ -89,4 +113,14 @@ pub struct Bundle {
     pub layout: Value,
     /// By scenario id.
     pub recordings: BTreeMap<String, Recording>,
+}
+
+impl Bundle {
+    /// What a scenario recorded, whole or cut short; where it was never run, a [`Cut`] that makes errors.
+    pub fn recording(&self, scenario: &str) -> Result<&Recording, Cut> {
+        self.recordings.get(scenario).ok_or_else(|| Cut {
+            status: Status::Error,
+            sentence: format!("scenario {scenario} has no recording in this bundle"),
+        })
+    }
 }

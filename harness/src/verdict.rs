@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Cut;
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +47,30 @@ pub struct Finding {
     pub actual: String,
     /// Where in the evidence bundle it was seen, such as `evidence/2b/records.jsonl#17`.
     pub evidence: Vec<String>,
+}
+
+impl Finding {
+    /// A verdict on `check`, with no evidence named yet.
+    pub fn new(
+        check: &'static str,
+        status: Status,
+        expected: impl Into<String>,
+        actual: impl Into<String>,
+    ) -> Self {
+        Self { check, status, expected: expected.into(), actual: actual.into(), evidence: vec![] }
+    }
+
+    /// The verdict on a check that a recording does not show to pass because it was cut short.
+    pub fn cut(check: &'static str, expected: impl Into<String>, cut: &Cut) -> Self {
+        Self::new(check, cut.status, expected, cut.sentence.clone())
+    }
+
+    /// With the places in the evidence bundle where it was seen.
+    #[must_use]
+    pub fn seen_in(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
+        self.evidence.extend(evidence);
+        self
+    }
 }
 
 /// One judged run: the object in `report.json`.
