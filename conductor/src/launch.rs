@@ -25,16 +25,27 @@ use nix::unistd::execve;
 use crate::rootfs::Failure;
 use crate::tty;
 
-/// The environment a command in a container gets: the container's, nothing of the host's but the kind of terminal.
-pub fn environment(terminal: Option<OsString>) -> Vec<(OsString, OsString)> {
+/// The environment a command in a container gets: the container's, nothing of the host's but the kind of its
+/// terminal.
+pub fn environment(streams: Streams) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = vec![
         ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
         ("HOME".into(), "/root".into()),
         ("USER".into(), "root".into()),
         ("container".into(), "conductor".into()),
     ];
-    env.extend(terminal.map(|kind| ("TERM".into(), kind)));
+    if streams == Streams::Terminal {
+        env.extend(std::env::var_os("TERM").map(|kind| ("TERM".into(), kind)));
+    }
     env
+}
+
+/// Whether a command is one of those that people keep a container running with and that never wait for a
+/// child, because they have none. Process 1 inherits every orphan of the container; under such a one they would
+/// stay zombies for ever.
+pub fn never_waits(argv: &[OsString]) -> bool {
+    let name = argv.first().map(Path::new).and_then(Path::file_name);
+    name.is_some_and(|name| ["sleep", "tail", "cat", "pause"].iter().any(|program| name == *program))
 }
 
 /// What a command's standard streams are.
@@ -59,6 +70,9 @@ pub struct Command {
     pub cwd: PathBuf,
     /// Standard streams.
     pub streams: Streams,
+    /// Ignore SIGCHLD, which makes the kernel reap the command's children. Only for [`never_waits`]: a
+    /// program that has children of its own would not learn how they ended.
+    pub never_waits: bool,
 }
 
 /// Why a command did not start.
@@ -85,18 +99,6 @@ pub enum Error {
     Nul(OsString),
 }
 
-impl Error {
-    /// The exit status that shells use: 127 for a program that is not there, 126 for one that cannot be
-    /// executed, and `otherwise` for everything else.
-    pub fn shell_status(&self, otherwise: u8) -> u8 {
-        match self {
-            Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
-            Self::Execute { .. } => 126,
-            _ => otherwise,
-        }
-    }
-}
-
 /// A command in the form execve(2) takes, so that a child need not allocate.
 #[derive(Debug)]
 pub struct Prepared {
@@ -106,6 +108,7 @@ pub struct Prepared {
     env: Vec<CString>,
     cwd: CString,
     streams: Streams,
+    never_waits: bool,
 }
 
 impl Command {
@@ -129,6 +132,7 @@ impl Command {
             env: self.env.iter().map(variable).collect::<Result<_, _>>()?,
             cwd: c_string(self.cwd.as_os_str())?,
             streams: self.streams,
+            never_waits: self.never_waits,
         })
     }
 
@@ -260,7 +264,7 @@ impl Reporter {
                 tty::make_ours(&slave).map_err(|error| ("take the terminal".to_owned(), error))?;
             }
         }
-        reset_signals().map_err(|error| step("reset signals", error))?;
+        reset_signals(command.never_waits).map_err(|error| step("reset signals", error))?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         // What we inherited ourselves and was not meant for the container (compare CVE-2024-21626).
         // SAFETY: only marks descriptors to be closed at execve.
@@ -281,9 +285,13 @@ impl Reporter {
 }
 
 /// Default handlers for what the Rust runtime ignores (SIGPIPE), and no signal blocked.
-fn reset_signals() -> Result<(), Errno> {
+fn reset_signals(never_waits: bool) -> Result<(), Errno> {
     // SAFETY: no handler of ours is replaced.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    if never_waits {
+        // SAFETY: as above.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    }
     SigSet::empty().thread_set_mask()
 }
 

@@ -6,8 +6,10 @@
 
 pub mod cli;
 pub mod commands;
+pub mod container;
 pub mod images;
 pub mod launch;
+pub mod listing;
 pub mod names;
 pub mod namespaces;
 pub mod overlay;

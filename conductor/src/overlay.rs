@@ -57,6 +57,26 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The error as a step that failed in a sandbox's child: in words, with its number.
+    pub fn into_failure(self) -> (String, io::Error) {
+        let step = match &self {
+            Self::Layer { path, .. } => format!("find layer {}", path.display()),
+            Self::TooMany(layers) => format!("mount {layers} layers at once"),
+            Self::Mount { layers, target, .. } => {
+                format!("mount an overlay of {layers} layers on {}", target.display())
+            }
+            Self::Unmount { target, .. } => format!("unmount {}", target.display()),
+        };
+        match self {
+            Self::Layer { source, .. } | Self::Mount { source, .. } | Self::Unmount { source, .. } => {
+                (step, source)
+            }
+            Self::TooMany(_) => (step, io::Error::from_raw_os_error(nix::libc::E2BIG)),
+        }
+    }
+}
+
 /// A mounted overlay. Dropped, it is detached; [`Mount::unmount`] says whether that was clean;
 /// [`Mount::leave`] leaves it to the mount namespace.
 #[derive(Debug)]

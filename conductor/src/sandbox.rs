@@ -6,6 +6,7 @@
 //! cleaning up, even if we are killed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -58,7 +59,7 @@ pub struct Running {
     /// Process 1 of the sandbox.
     pub child: Child,
     /// Master side of its terminal, if it has one.
-    pub terminal: Option<std::os::fd::OwnedFd>,
+    pub terminal: Option<OwnedFd>,
 }
 
 impl Sandbox<'_> {
@@ -72,7 +73,10 @@ impl Sandbox<'_> {
         let (report, reporter) = launch::channel().map_err(setup("make a socket"))?;
         // SAFETY: the process has one thread, as asked for above.
         match unsafe { namespaces::fork_into(self.namespaces) }.map_err(setup("make namespaces"))? {
-            Fork::Parent(child) => Ok(Held { child, report, command }),
+            Fork::Parent(child) => {
+                drop(reporter);
+                Ok(Held { child, report, command })
+            }
             Fork::Child => {
                 drop(report);
                 reporter.launch(&command, |reporter| self.set_up(reporter))
@@ -131,6 +135,33 @@ impl Held {
                 let _ = self.child.wait();
                 Err(error)
             }
+        }
+    }
+}
+
+/// Starts a command in the namespaces and the root of the process that `first` refers to. When that is process 1
+/// of a PID namespace and ends, so does the command.
+///
+/// Call it from a process with one thread. The caller itself stays in its namespaces, except that its later
+/// children are born into the PID namespace of `first`.
+pub fn join(first: &OwnedFd, command: &Command) -> Result<Running, Error> {
+    let setup = |step: &'static str| move |source| Error::Setup { step: step.into(), source };
+    let command = command.prepare()?;
+    let (report, reporter) = launch::channel().map_err(setup("make a socket"))?;
+    namespaces::join(first, CloneFlags::CLONE_NEWPID).map_err(setup("join the PID namespace"))?;
+    // SAFETY: the process has one thread, as asked for above.
+    match unsafe { namespaces::fork_into(CloneFlags::empty()) }.map_err(setup("make a process"))? {
+        Fork::Parent(child) => {
+            drop(reporter);
+            Held { child, report, command }.start()
+        }
+        Fork::Child => {
+            drop(report);
+            let others = namespaces::CONTAINER.difference(CloneFlags::CLONE_NEWPID);
+            let enter = |_: &Reporter| {
+                namespaces::join(first, others).map_err(|error| ("join the namespaces".to_owned(), error))
+            };
+            reporter.launch(&command, enter)
         }
     }
 }

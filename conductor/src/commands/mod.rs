@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use crate::cli::{Cli, Command};
+use crate::launch;
 use crate::settings::Settings;
 
 pub mod addnetwork;
@@ -41,9 +42,18 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Run(args) => run::run(&settings, args),
         Command::Ps(args) => ps::run(&settings, args),
         Command::Stop(args) => stop::run(&settings, args),
-        Command::Exec(args) => exec::run(&settings, args),
+        Command::Exec(args) => exec::run(&settings, args, cli.quiet),
         Command::Addnetwork(args) => addnetwork::run(&settings, args),
         Command::Peer(args) => peer::run(&settings, args),
         Command::Completions(_) | Command::Man => Ok(0),
     }
+}
+
+/// A command that could not be started in a container: what shells exit with, and the reason.
+fn not_started(error: Box<dyn Error>) -> Outcome {
+    if let Some(launch::Error::Execute { program, source }) = error.downcast_ref() {
+        eprintln!("conductor: cannot execute {program}: {source}");
+        return Ok(if source.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
+    }
+    Err(error)
 }

@@ -1,10 +1,49 @@
 //! `conductor ps`.
 
+use std::io::{self, Write};
+
+use serde_json::json;
+
 use crate::cli::Listing;
 use crate::commands::Outcome;
+use crate::container;
+use crate::listing::day;
+use crate::names::ImageName;
 use crate::settings::Settings;
+use crate::store::Store;
 
 /// Runs the command.
-pub fn run(_settings: &Settings, _args: &Listing) -> Outcome {
-    Err("ps: not there yet".into())
+pub fn run(settings: &Settings, args: &Listing) -> Outcome {
+    let containers = container::list(&Store::new(settings))?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let objects: Vec<_> = containers
+            .iter()
+            .map(|container| {
+                json!({
+                    "name": container.name.as_str(),
+                    "image": container.image.as_ref().map(ImageName::as_str),
+                    "date": day(container.created),
+                    "status": status(container.pid),
+                    "pid": container.pid,
+                })
+            })
+            .collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&objects)?)?;
+        return Ok(0);
+    }
+    if containers.is_empty() {
+        writeln!(out, "No containers found")?;
+        return Ok(0);
+    }
+    writeln!(out, "{:<20} {:<10} Status", "Name", "Date")?;
+    for container in containers {
+        let status = status(container.pid);
+        writeln!(out, "{:<20} {:<10} {status}", container.name, day(container.created))?;
+    }
+    Ok(0)
+}
+
+fn status(pid: Option<i32>) -> &'static str {
+    if pid.is_some() { "running" } else { "exited" }
 }
