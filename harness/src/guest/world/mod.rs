@@ -1,0 +1,335 @@
+//! Everything beyond the machine: a network namespace that stands for the LAN and the Internet.
+//!
+//! The machine's default interface leads here and nowhere else. The [`World`] answers ping, DNS and HTTP for
+//! every public address, serves packages under whatever name a tool asks for, and holds another machine on the
+//! LAN from which a scenario connects in. It is one thread in a namespace without a name, so nothing that a
+//! submission does to named namespaces, to the machine's firewall or to its resolv.conf ends it, and no rule
+//! of ours is in the machine's tables. `docs/world.md` tells the whole.
+//!
+//! ```no_run
+//! # use harness::guest::world::{World, WorldPlan};
+//! # fn drive(plan: &WorldPlan, recorder: &harness::guest::recorder::Recorder) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{net::SocketAddrV4, time::Duration};
+//! let world = World::start(plan)?;
+//! // … the submission forwards port 3000 to a container …
+//! let page = world.http_get_from_lan(SocketAddrV4::new(plan.machine, 3000), "/", Duration::from_secs(10));
+//! recorder.record("page-from-lan", &page.map_err(|error| error.to_string()))?;
+//! world.record(recorder)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod dns;
+mod http;
+mod lan;
+mod netlink;
+mod network;
+mod plan;
+mod traffic;
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::recorder::Recorder;
+use dns::v4;
+pub use http::Page;
+pub use network::LAN;
+pub use plan::{PREFIX, Packages, WorldPlan, is_public};
+pub use traffic::{Moment, Passed, RECORD};
+use traffic::{Traffic, cut};
+
+/// Connections that one listener serves at once; further ones wait.
+const AT_ONCE: usize = 256;
+/// How long a client may take for what it says to an echo service.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no world. Always the infrastructure's doing.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {source}")]
+pub struct WorldError {
+    what: &'static str,
+    source: io::Error,
+}
+
+impl WorldError {
+    fn at(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { what, source }
+    }
+}
+
+/// A running world. It ends when dropped.
+pub struct World {
+    plan: Arc<WorldPlan>,
+    traffic: Arc<Traffic>,
+    tasks: Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl World {
+    /// Starts the world and connects the machine to it: the calling thread's network namespace is the machine,
+    /// and must hold `lan0` and `world0`, two ends of one cable (and `uplink0`, where packages come that way).
+    /// Afterwards `lan0` has its address, the default route leads to the world, /etc/resolv.conf names a server
+    /// in it, and everything answers.
+    ///
+    /// # Errors
+    /// When an interface is missing, or the kernel refuses (not root).
+    pub fn start(plan: &WorldPlan) -> Result<Self, WorldError> {
+        let plan = Arc::new(plan.clone());
+        let traffic = Arc::new(Traffic::new());
+        let (namespace_made, namespace) = mpsc::channel();
+        let (cards_moved, cards) = mpsc::channel();
+        let (ready, started) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("world".to_owned())
+            .spawn({
+                let (plan, traffic) = (Arc::clone(&plan), Arc::clone(&traffic));
+                move || {
+                    // Where the other end is gone, `start` has failed already.
+                    let _ = namespace_made.send(network::enter_new_namespace());
+                    if cards.recv().is_ok() {
+                        live(&plan, &traffic, &ready, stopped);
+                    }
+                }
+            })
+            .map_err(WorldError::at("start the world's thread"))?;
+        let gone = |_| io::Error::other("its thread ended");
+        let namespace = namespace
+            .recv()
+            .map_err(gone)
+            .and_then(|made| made)
+            .map_err(WorldError::at("make the world's network namespace"))?;
+        network::hand_over_cards(&plan, &namespace)
+            .map_err(WorldError::at("move the world's cards into its namespace"))?;
+        let _ = cards_moved.send(());
+        let tasks = started
+            .recv()
+            .map_err(gone)
+            .and_then(|tasks| tasks)
+            .map_err(WorldError::at("set up the world"))?;
+        network::configure_machine(&plan, Path::new("/etc/resolv.conf"))
+            .map_err(WorldError::at("connect the machine to the world"))?;
+        Ok(Self { plan, traffic, tasks, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What the world is like.
+    pub fn plan(&self) -> &WorldPlan {
+        &self.plan
+    }
+
+    /// Opens an echo service on a TCP port of every address in the world: it reads one line and answers with
+    /// the plan's `echo_word`, a space, and that line.
+    pub fn listen(&self, port: u16) -> io::Result<()> {
+        let (plan, traffic) = (Arc::clone(&self.plan), Arc::clone(&self.traffic));
+        self.inside(async move {
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+            tokio::spawn(accept(listener, move |stream, from, to| {
+                echo(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
+            }));
+            Ok(())
+        })
+    }
+
+    /// Connects from the other machine on the LAN. Addresses outside the LAN are tried through the machine, as
+    /// if it were a router, to learn whether it lets anyone in.
+    pub fn connect_from_lan(&self, to: SocketAddrV4, within: Duration) -> io::Result<TcpStream> {
+        let stream = self.inside(self.dial(to, within))?.into_std()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// Gets a page from the other machine on the LAN.
+    pub fn http_get_from_lan(&self, to: SocketAddrV4, path: &str, within: Duration) -> io::Result<Page> {
+        let (dial, path) = (self.dial(to, within), path.to_owned());
+        self.inside(in_time(within, async move { http::get(dial.await?, &to.to_string(), &path).await }))
+    }
+
+    /// Pings from the other machine on the LAN until there is an answer; says how long that took.
+    pub fn ping_from_lan(&self, to: Ipv4Addr, within: Duration) -> io::Result<Duration> {
+        self.inside(in_time(within, lan::ping(self.plan.neighbour, to)))
+    }
+
+    /// Lets the real host in: connections to `port` of the world's address on QEMU's user network (where the
+    /// host's forwarded ports lead) go on to the machine, from the other machine on the LAN.
+    pub fn forward_from_host(&self, port: u16, to: SocketAddrV4) -> io::Result<()> {
+        let (neighbour, traffic) = (self.plan.neighbour, Arc::clone(&self.traffic));
+        self.inside(async move {
+            let listener = TcpListener::bind((network::UPLINK_ADDRESS, port)).await?;
+            tokio::spawn(accept(listener, move |stream, _, _| {
+                relay(stream, neighbour, to, Arc::clone(&traffic))
+            }));
+            Ok(())
+        })
+    }
+
+    /// Everything that passed since the last call, or since the start.
+    pub fn passed(&self) -> Vec<Moment> {
+        self.traffic.take()
+    }
+
+    /// Records everything that passed since the last call as evidence, one [`Moment`] a record of kind
+    /// [`RECORD`].
+    pub fn record(&self, recorder: &Recorder) -> io::Result<()> {
+        self.passed().iter().try_for_each(|moment| recorder.record(RECORD, moment))
+    }
+
+    fn dial(
+        &self,
+        to: SocketAddrV4,
+        within: Duration,
+    ) -> impl Future<Output = io::Result<tokio::net::TcpStream>> + Send + use<> {
+        let (neighbour, traffic) = (self.plan.neighbour, Arc::clone(&self.traffic));
+        async move {
+            let dialled = in_time(within, lan::connect(neighbour, to)).await;
+            let from = dialled.as_ref().ok().and_then(|stream| v4(stream.local_addr().ok()?).ok());
+            traffic.note(Passed::FromLan {
+                to,
+                from,
+                error: dialled.as_ref().err().map(ToString::to_string),
+            });
+            dialled
+        }
+    }
+
+    /// Runs a task on the world's thread, in its namespace, and waits for it.
+    fn inside<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let (done, result) = mpsc::channel();
+        self.tasks.spawn(async move {
+            let _ = done.send(task.await);
+        });
+        result.recv().map_err(|_| io::Error::other("the world has ended"))?
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The world's thread: sets up its namespace, serves, and ends when told to.
+fn live(
+    plan: &Arc<WorldPlan>,
+    traffic: &Arc<Traffic>,
+    ready: &mpsc::Sender<io::Result<Handle>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let set_up = || {
+        network::configure_world(plan)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(serve(plan, traffic))?;
+        Ok(runtime)
+    };
+    match set_up() {
+        Ok(runtime) => {
+            let _ = ready.send(Ok(runtime.handle().clone()));
+            let _ = runtime.block_on(stopped);
+        }
+        Err(error) => {
+            let _ = ready.send(Err(error));
+        }
+    }
+}
+
+/// Opens the services that are always there.
+async fn serve(plan: &Arc<WorldPlan>, traffic: &Arc<Traffic>) -> io::Result<()> {
+    let everywhere = |port| (Ipv4Addr::UNSPECIFIED, port);
+    let (for_udp, for_tcp, for_http) = (Arc::clone(plan), Arc::clone(plan), Arc::clone(plan));
+    let (udp_traffic, tcp_traffic, http_traffic) =
+        (Arc::clone(traffic), Arc::clone(traffic), Arc::clone(traffic));
+    tokio::spawn(dns::serve_udp(UdpSocket::bind(everywhere(53)).await?, for_udp, udp_traffic));
+    tokio::spawn(accept(TcpListener::bind(everywhere(53)).await?, move |stream, from, to| {
+        dns::serve_tcp(stream, from, to, Arc::clone(&for_tcp), Arc::clone(&tcp_traffic))
+    }));
+    tokio::spawn(accept(TcpListener::bind(everywhere(80)).await?, move |stream, from, to| {
+        http::serve(stream, from, to, Arc::clone(&for_http), Arc::clone(&http_traffic))
+    }));
+    Ok(())
+}
+
+/// Serves each connection in a task of its own. What goes wrong on one is that client's affair.
+async fn accept<F>(
+    listener: TcpListener,
+    serve: impl Fn(tokio::net::TcpStream, SocketAddrV4, SocketAddrV4) -> F,
+) where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, SocketAddr::V4(from))) = listener.accept().await else {
+            // Out of descriptors, say: let the others finish first.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let Ok(to) = stream.local_addr().and_then(v4) else { continue };
+        let serving = serve(stream, from, to);
+        tokio::spawn(async move {
+            let _ = serving.await;
+            drop(place);
+        });
+    }
+}
+
+async fn echo(
+    mut stream: tokio::net::TcpStream,
+    from: SocketAddrV4,
+    to: SocketAddrV4,
+    plan: Arc<WorldPlan>,
+    traffic: Arc<Traffic>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    let read = in_time(PATIENCE, async {
+        while line.len() < 4096 && !line.ends_with(b"\n") {
+            if stream.read_buf(&mut line).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let heard = String::from_utf8_lossy(&line);
+    traffic.note(Passed::Listened { from, to, heard: cut(heard.trim_end()) });
+    read?;
+    stream.write_all(format!("{} {}\n", plan.echo_word, heard.trim_end()).as_bytes()).await?;
+    stream.shutdown().await
+}
+
+async fn relay(
+    mut stream: tokio::net::TcpStream,
+    neighbour: Ipv4Addr,
+    to: SocketAddrV4,
+    traffic: Arc<Traffic>,
+) -> io::Result<()> {
+    let relayed = async {
+        let mut machine = in_time(PATIENCE, lan::connect(neighbour, to)).await?;
+        tokio::io::copy_bidirectional(&mut stream, &mut machine).await
+    };
+    let (counts, error) = match relayed.await {
+        Ok(counts) => (counts, None),
+        Err(error) => ((0, 0), Some(error.to_string())),
+    };
+    traffic.note(Passed::FromHost { to, sent: counts.0, received: counts.1, error });
+    Ok(())
+}
+
+async fn in_time<T>(within: Duration, task: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(within, task).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}

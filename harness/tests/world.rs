@@ -1,0 +1,215 @@
+//! The world as a machine meets it, with the real kernel and ordinary clients.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod machine;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::time::Duration;
+
+use harness::evidence::Record;
+use harness::guest::recorder::Recorder;
+use harness::guest::world::{Moment, Passed, RECORD};
+use machine::{in_a_world, must, shell};
+
+const SOON: Duration = Duration::from_secs(20);
+const NEVER: Duration = Duration::from_millis(700);
+
+fn get(address: Ipv4Addr, request: &str) -> String {
+    let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, 80).into(), SOON).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn any_public_address_answers_ping_and_says_the_runs_word() {
+    in_a_world(|_, plan| {
+        for address in ["8.8.8.8", "1.1.1.1", "93.184.215.14", "212.58.249.144"] {
+            must(&format!("ping -c 1 -W 20 {address}"));
+            let page = get(address.parse().unwrap(), "GET / HTTP/1.0\r\nHost: example.org\r\n\r\n");
+            assert!(page.contains(&plan.page_word), "{address}: {page}");
+        }
+    });
+}
+
+#[test]
+fn names_resolve_through_resolv_conf_to_where_pages_are() {
+    in_a_world(|_, plan| {
+        let address = must("getent ahostsv4 www.example.org").split_whitespace().next().unwrap().to_owned();
+        assert_eq!(address, plan.address_of("www.example.org").to_string());
+        assert_eq!(must("cat /etc/resolv.conf"), format!("nameserver {}\n", plan.resolver));
+        assert!(must("curl -sS http://www.example.org/some/page").contains(&plan.page_word));
+        assert!(!shell("getent ahostsv6 www.example.org | grep -v ::ffff:").status.success());
+    });
+}
+
+#[test]
+fn any_server_answers_dns_from_the_address_that_was_asked() {
+    in_a_world(|_, plan| {
+        for server in ["8.8.8.8", "9.9.9.9", "203.0.114.7"] {
+            must(&format!("echo nameserver {server} > /etc/resolv.conf"));
+            let udp = must("getent ahostsv4 mirror.example.net");
+            assert!(udp.starts_with(&plan.address_of("mirror.example.net").to_string()), "{udp}");
+            must(&format!("printf 'nameserver {server}\\noptions use-vc\\n' > /etc/resolv.conf"));
+            let tcp = must("getent ahostsv4 mirror.example.net");
+            assert!(tcp.starts_with(&plan.address_of("mirror.example.net").to_string()), "{tcp}");
+        }
+    });
+}
+
+#[test]
+fn on_the_lan_only_machines_that_exist_answer() {
+    in_a_world(|_, plan| {
+        must(&format!("ping -c 1 -W 20 {}", plan.gateway));
+        must(&format!("ping -c 1 -W 20 {}", plan.neighbour));
+        let lan = plan.machine.octets();
+        let nobody = (1..=254)
+            .map(|host| Ipv4Addr::new(lan[0], lan[1], lan[2], host))
+            .find(|address| ![plan.machine, plan.gateway, plan.neighbour].contains(address))
+            .unwrap();
+        assert!(!shell(&format!("ping -c 1 -W 1 {nobody}")).status.success());
+    });
+}
+
+#[test]
+fn closed_ports_refuse_and_an_echo_service_opens_one() {
+    in_a_world(|world, plan| {
+        let to = SocketAddrV4::new(Ipv4Addr::new(151, 101, 2, 132), 4321);
+        assert!(TcpStream::connect_timeout(&to.into(), SOON).is_err());
+        world.listen(4321).unwrap();
+        let mut stream = TcpStream::connect_timeout(&to.into(), SOON).unwrap();
+        stream.write_all(b"kumquat\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, format!("{} kumquat\n", plan.echo_word));
+    });
+}
+
+#[test]
+fn the_lan_machine_reaches_what_the_machine_serves_and_nothing_else() {
+    in_a_world(|world, plan| {
+        let listener = TcpListener::bind("0.0.0.0:3000").unwrap();
+        let to = SocketAddrV4::new(plan.machine, 3000);
+        let serving = std::thread::spawn(move || {
+            let (mut stream, from) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+            (from, String::from_utf8_lossy(&request[..length]).into_owned())
+        });
+        let page = world.http_get_from_lan(to, "/count", SOON).unwrap();
+        assert_eq!((page.status, page.body.as_str()), (200, "hi"));
+        let (from, request) = serving.join().unwrap();
+        assert_eq!(from.ip(), plan.neighbour);
+        assert!(request.starts_with("GET /count HTTP/1.1\r\n"), "{request}");
+
+        assert!(world.connect_from_lan(SocketAddrV4::new(plan.machine, 3001), SOON).is_err());
+        world.ping_from_lan(plan.machine, SOON).unwrap();
+    });
+}
+
+/// A container as the course's tool makes it: a namespace behind a veth, with a default route.
+const CONTAINER: &str = "
+    ip netns add eg
+    ip link add eg-outside type veth peer name eg-inside
+    ip link set eg-inside netns eg
+    ip address add 192.168.1.1/24 dev eg-outside
+    ip link set eg-outside up
+    ip -n eg link set lo up
+    ip -n eg address add 192.168.1.2/24 dev eg-inside
+    ip -n eg link set eg-inside up
+    ip -n eg route add default via 192.168.1.1
+    echo 1 > /proc/sys/net/ipv4/ip_forward
+";
+const MASQUERADE: &str = "
+    nft add table ip nat
+    nft 'add chain ip nat post { type nat hook postrouting priority srcnat; }'
+    nft add rule ip nat post ip saddr 192.168.1.0/24 oifname lan0 masquerade
+";
+
+#[test]
+fn a_container_reaches_the_internet_only_behind_address_translation() {
+    in_a_world(|_, plan| {
+        must(CONTAINER);
+        let curl = "ip netns exec eg curl -sS --connect-timeout 1 http://93.184.215.14/";
+        assert!(!shell(curl).status.success());
+        assert!(!shell("ip netns exec eg ping -c 1 -W 1 8.8.8.8").status.success());
+        must(MASQUERADE);
+        assert!(must(&curl.replace("timeout 1", "timeout 20")).contains(&plan.page_word));
+        must("ip netns exec eg ping -c 1 -W 20 8.8.8.8");
+    });
+}
+
+#[test]
+fn the_lan_machine_meets_a_container_only_where_the_machine_routes_to_it() {
+    in_a_world(|world, _| {
+        must(CONTAINER);
+        let inside = Ipv4Addr::new(192, 168, 1, 2);
+        world.ping_from_lan(inside, SOON).unwrap();
+        must(
+            "nft 'add table ip f; add chain ip f forward { type filter hook forward priority 0; policy drop; }'",
+        );
+        let refused = world.ping_from_lan(inside, NEVER).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::TimedOut);
+        let refused = world.connect_from_lan(SocketAddrV4::new(inside, 80), NEVER).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn the_world_outlives_what_tools_do_to_the_machine() {
+    in_a_world(|world, plan| {
+        assert_eq!(must("nft list ruleset"), "", "no rule of ours is in the machine's tables");
+        assert_eq!(must("ip netns list"), "");
+        must(CONTAINER);
+        must(
+            "ip -all netns delete
+             rm -rf /var/run/netns || true
+             nft flush ruleset
+             nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'
+             echo nameserver 8.8.8.8 > /etc/resolv.conf",
+        );
+        assert!(must("curl -sS http://www.example.org/").contains(&plan.page_word));
+        world.ping_from_lan(plan.machine, SOON).unwrap();
+    });
+}
+
+#[test]
+fn what_passed_is_recorded() {
+    in_a_world(|world, plan| {
+        must("curl -sS http://www.example.org/some/page");
+        let mut lines = Vec::new();
+        world.record(&Recorder::new(&mut lines)).unwrap();
+        let records: Vec<Record> =
+            lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        assert!(records.iter().all(|record| record.kind == RECORD));
+        let moments: Vec<Moment> =
+            records.into_iter().map(|record| serde_json::from_value(record.data).unwrap()).collect();
+        let address = plan.address_of("www.example.org");
+        assert!(moments.iter().any(|moment| matches!(&moment.passed,
+            Passed::Dns { from, server, name, address: Some(found), .. }
+            if *from == plan.machine && *server == plan.resolver && name == "www.example.org." && *found == address)));
+        assert!(moments.iter().any(|moment| matches!(&moment.passed,
+            Passed::Http { from, to, host, path, status: 200, packages: false, .. }
+            if *from.ip() == plan.machine && *to.ip() == address && host == "www.example.org" && path == "/some/page")));
+        assert!(world.passed().is_empty());
+    });
+}
+
+#[test]
+fn a_machine_without_a_cable_gets_no_world_and_is_left_as_it_was() {
+    machine::in_a_machine(|| {
+        let before = must("ip -br link");
+        let error = {
+            must("ip link set world0 name other0");
+            let plan = harness::guest::world::WorldPlan::draw(&mut rand::SeedableRng::seed_from_u64(1));
+            harness::guest::world::World::start(&plan).err().unwrap().to_string()
+        };
+        assert!(error.contains("world0"), "{error}");
+        must("ip link set other0 name world0");
+        assert_eq!(must("ip -br link"), before);
+    });
+}
