@@ -71,9 +71,6 @@ pub struct Build {
     /// Package mirror for the base system, in place of the settings file's
     #[arg(long, value_name = "URL", env = "CONDUCTOR_MIRROR")]
     pub mirror: Option<String>,
-    /// Run every instruction again, whatever the cache has
-    #[arg(long)]
-    pub no_cache: bool,
 }
 
 /// Arguments of the listing commands.

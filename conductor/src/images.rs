@@ -7,9 +7,11 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
-use crate::names::ImageName;
-use crate::store::{self, Store};
+use crate::layer::{self, Layer, Metadata};
+use crate::names::{ContainerName, ImageName};
+use crate::store::{self, HalfMade, Lock, Share, Store, at};
 
 /// Name of the file that lists an image's layers.
 pub const LAYERS_FILE: &str = "layers";
@@ -28,6 +30,14 @@ pub enum Error {
         /// The missing directory.
         layer: PathBuf,
     },
+    /// A container was made from it.
+    #[error("image '{image}' is used by container '{container}': stop that first")]
+    InUse {
+        /// Which image.
+        image: ImageName,
+        /// By whom.
+        container: ContainerName,
+    },
     /// A state folder could not be used.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -40,11 +50,77 @@ pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error>
     let path = store.image(name).join(LAYERS_FILE);
     let text = match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(name.clone())),
-        text => store::at(text, "read", &path)?,
+        text => at(text, "read", &path)?,
     };
     let layers: Vec<PathBuf> = text.trim_end().split(':').map(PathBuf::from).collect();
     match layers.iter().find(|layer| !layer.is_dir()) {
         Some(layer) => Err(Error::LayerGone { image: name.clone(), layer: layer.clone() }),
         None => Ok(layers),
+    }
+}
+
+/// An image as it is listed.
+#[derive(Debug)]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Bytes in the files of all its layers, shared or not.
+    pub size: u64,
+    /// When it was built.
+    pub built: SystemTime,
+    /// Its layers, top first.
+    pub layers: Vec<PathBuf>,
+}
+
+/// All images, in the order of their names. One with a layer gone is listed with what is left of it.
+pub fn list(store: &Store) -> Result<Vec<Image>, Error> {
+    let names = store::entries(&store.images)?;
+    names.iter().filter_map(|name| name.parse().ok()).map(|name| describe(store, name)).collect()
+}
+
+fn describe(store: &Store, name: ImageName) -> Result<Image, Error> {
+    let path = store.image(&name).join(LAYERS_FILE);
+    let built = at(path.metadata().and_then(|metadata| metadata.modified()), "look at", &path)?;
+    let layers = lowerdirs(store, &name).or_else(|error| match error {
+        Error::LayerGone { .. } => Ok(Vec::new()),
+        error => Err(error),
+    })?;
+    let size =
+        |tree: &PathBuf| Metadata::read(tree).map_or_else(|| layer::size(tree), |noted| Ok(noted.size));
+    let size = layers.iter().map(size).sum::<Result<u64, _>>()?;
+    Ok(Image { name, size, built, layers })
+}
+
+/// Makes `name` the image of `layers` (base system first), in place of what had that name. An image that is
+/// the same already stays as it is.
+pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), store::Error> {
+    let trees: Vec<_> = layers.iter().rev().map(|layer| layer.tree.to_string_lossy()).collect();
+    let text = trees.join(":") + "\n";
+    store::make_folder(&store.images)?;
+    let _lock = Lock::wait(&store.images, Share::Exclusive)?;
+    let folder = store.image(name);
+    if fs::read_to_string(folder.join(LAYERS_FILE)).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    store::sweep(&store.images)?;
+    let image = HalfMade::begin(&store.images)?;
+    let path = image.path().join(LAYERS_FILE);
+    at(fs::write(&path, text), "write", &path)?;
+    image.replace(&folder)
+}
+
+/// Deletes an image. Its layers stay in the cache. An image that a container was made from stays.
+pub fn remove(store: &Store, name: &ImageName) -> Result<(), Error> {
+    let folder = store.image(name);
+    let lock = Lock::wait(&store.images, Share::Exclusive);
+    if !folder.join(LAYERS_FILE).exists() {
+        return Err(Error::Missing(name.clone()));
+    }
+    let _lock = lock?;
+    store::sweep(&store.images)?;
+    let user = store.containers()?.into_iter().find(|(_, image)| image.as_ref() == Some(name));
+    match user {
+        Some((container, _)) => Err(Error::InUse { image: name.clone(), container }),
+        None => Ok(store::remove(&folder)?),
     }
 }

@@ -4,12 +4,21 @@
 //! The programs are thin: [`cli`] says what can be asked, [`commands`] has one small file for each verb, and
 //! everything else is the library they call.
 
+mod attributes;
+pub mod base;
+pub mod build;
+pub mod cache;
+pub mod cache_key;
 pub mod cli;
 pub mod commands;
+pub mod conductorfile;
 pub mod container;
+pub mod copy;
 pub mod images;
 pub mod launch;
+pub mod layer;
 pub mod listing;
+pub mod merged;
 pub mod names;
 pub mod namespaces;
 pub mod overlay;
@@ -19,6 +28,8 @@ pub mod rootfs;
 pub mod sandbox;
 pub mod settings;
 mod settings_file;
+pub mod source_tree;
+pub mod stat_index;
 pub mod store;
 pub mod supervise;
 pub mod tty;

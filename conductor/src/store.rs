@@ -220,6 +220,21 @@ impl HalfMade {
             Err(error) => Err(Error::new("rename a finished directory to", name, error)),
         }
     }
+
+    /// Gives it its name in place of what has that name now, at once; that is deleted.
+    pub fn replace(mut self, name: &Path) -> Result<(), Error> {
+        let exchange = rustix::fs::RenameFlags::EXCHANGE;
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, name, exchange) {
+            // Ours is the old one from here on, and goes as this is dropped.
+            Ok(()) => Ok(()),
+            Err(Errno::NOENT) => {
+                at(fs::rename(&self.path, name), "rename a finished directory to", name)?;
+                self.lock = None;
+                Ok(())
+            }
+            Err(error) => Err(Error::new("replace", name, error)),
+        }
+    }
 }
 
 impl Drop for HalfMade {
@@ -261,7 +276,7 @@ pub fn remove(path: &Path) -> Result<(), Error> {
 }
 
 /// Deletes a tree, which may be gone already. A mount in it is an error, and what is mounted stays whole.
-fn delete_tree(path: &Path) -> Result<(), Error> {
+pub(crate) fn delete_tree(path: &Path) -> Result<(), Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),

@@ -1,10 +1,16 @@
 //! `conductor rmcache`.
 
+use std::io::{self, Write};
+
+use crate::cache;
 use crate::cli::Rmcache;
 use crate::commands::Outcome;
 use crate::settings::Settings;
+use crate::store::Store;
 
-/// Runs the command.
-pub fn run(_settings: &Settings, _args: &Rmcache) -> Outcome {
-    Err("rmcache: not there yet".into())
+/// Empties the cache.
+pub fn run(settings: &Settings, args: &Rmcache) -> Outcome {
+    cache::clear(&Store::new(settings), args.force)?;
+    writeln!(io::stdout(), "Cache succesfully removed")?;
+    Ok(0)
 }

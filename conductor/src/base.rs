@@ -1,0 +1,128 @@
+//! Base systems: what `FROM` names, made once by debootstrap and shared by all images, never copied.
+//!
+//! They lie in `base/<distribution>-<suite>` of the cache, with a `.metadata` file beside. debootstrap works in a
+//! half-made directory that gets its name only when it succeeded. It runs in PID and mount namespaces of its own:
+//! if it fails or we are killed, no process and no mount of it is left.
+
+use std::path::Path;
+use std::process::ExitStatus;
+use std::{env, fs, io};
+
+use rustix::fs::Mode;
+
+use crate::cache_key::CacheKey;
+use crate::launch::{self, Command, Streams};
+use crate::layer::{Layer, Metadata};
+use crate::namespaces;
+use crate::sandbox::Sandbox;
+use crate::settings::Settings;
+use crate::store::{self, HalfMade, Lock, Share, Store};
+
+/// Folder of the base systems in the cache.
+pub const FOLDER: &str = "base";
+
+/// Why there is no base system.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No mirror is known.
+    #[error("no package mirror for '{0}': name one in BASE_MIRRORS, or with --mirror")]
+    Mirror(String),
+    /// debootstrap could not be started.
+    #[error("debootstrap did not start: is it installed? (apt install debootstrap)")]
+    Start(#[source] launch::Error),
+    /// debootstrap failed; what it said is above.
+    #[error("debootstrap of {reference} from {mirror} failed ({status})")]
+    Failed {
+        /// What `FROM` named.
+        reference: String,
+        /// Where packages were to come from.
+        mirror: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// debootstrap succeeded and left nothing to use.
+    #[error("debootstrap of {reference} left no /bin/sh")]
+    Empty {
+        /// What `FROM` named.
+        reference: String,
+    },
+    /// A state folder could not be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// The base system `reference`, made now if the cache does not have it.
+pub fn ensure(
+    settings: &Settings,
+    store: &Store,
+    reference: &str,
+    mirror: Option<&str>,
+) -> Result<Layer, Error> {
+    let folder = store.cache.join(FOLDER);
+    let distribution = reference.split(':').next().unwrap_or(reference);
+    let suite = settings.suites.get(reference).map_or(reference, String::as_str);
+    let tree = folder.join(format!("{distribution}-{suite}").replace('/', "-"));
+    let layer = Layer { key: CacheKey::of_base(reference), tree, cached: true };
+    if layer.tree.is_dir() {
+        return Ok(layer);
+    }
+    store::make_folder(&folder)?;
+    // Whoever comes second waits and finds it made.
+    let _lock = Lock::wait(&folder, Share::Exclusive)?;
+    if layer.tree.is_dir() {
+        return Ok(layer);
+    }
+    let mirror = mirror
+        .or(settings.mirrors.get(distribution).map(String::as_str))
+        .ok_or_else(|| Error::Mirror(distribution.into()))?;
+    let half_made = HalfMade::begin(&folder)?;
+    debootstrap(reference, suite, mirror, half_made.path())?;
+    let metadata = Metadata::of(half_made.path(), format!("FROM {reference}"), None)?;
+    metadata.write(&Metadata::path(&layer.tree))?;
+    half_made.finish(&layer.tree)?;
+    Ok(Layer { cached: false, ..layer })
+}
+
+fn debootstrap(reference: &str, suite: &str, mirror: &str, target: &Path) -> Result<(), Error> {
+    let make = |error: io::Error| store::Error::new("make", target, error);
+    // The temporary directory was made for us alone; a root directory is for everyone in the container.
+    rustix::fs::chmod(target, Mode::from_raw_mode(0o755)).map_err(|error| make(error.into()))?;
+    let argv = ["debootstrap".into(), suite.into(), target.into(), mirror.into()];
+    let command = Command {
+        argv: argv.to_vec(),
+        env: env::vars_os().collect(),
+        cwd: "/".into(),
+        streams: Streams::NoInput,
+        never_waits: false,
+    };
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let status = on_the_host(&command, target);
+    rustix::process::umask(umask);
+    let status = status.map_err(Error::Start)?;
+    if !status.success() {
+        return Err(Error::Failed { reference: reference.into(), mirror: mirror.into(), status });
+    }
+    if fs::symlink_metadata(target.join("bin/sh")).is_err() {
+        return Err(Error::Empty { reference: reference.into() });
+    }
+    Ok(())
+}
+
+/// Runs a command on the host's own root, in PID and mount namespaces that end with it. `anchor` is any directory: the
+/// bound root covers it, and has it uncovered.
+fn on_the_host(command: &Command, anchor: &Path) -> Result<ExitStatus, launch::Error> {
+    let bind = || {
+        rustix::mount::mount_bind_recursive("/", anchor)
+            .map_err(|error| ("bind the host's root".into(), error.into()))
+    };
+    Sandbox {
+        namespaces: namespaces::BUILD,
+        root: anchor,
+        mount_root: Some(&bind),
+        files: &[],
+        hostname: None,
+        command,
+        dies_with_us: true,
+    }
+    .run()
+}

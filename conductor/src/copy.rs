@@ -1,0 +1,372 @@
+//! `COPY`: brings sources of the context into a new layer.
+//!
+//! What goes where is what `cp -r` does:
+//! - A file goes to the destination, or into it under its own name if that is a directory or ends in `/`.
+//! - A directory becomes the destination if there is nothing yet; if the destination is a directory, it goes into it
+//!   under its own name (`COPY app /` makes `/app`, and so does `COPY app /app`). `COPY app/. /` and `COPY . /`
+//!   bring the contents of a directory instead.
+//! - Several sources go into the destination under their own names.
+//! - Missing directories are made, with mode 755. A relative destination is meant from `/`.
+//!
+//! Modes, modification times, links and extended attributes are kept; everything belongs to root, for the host's users
+//! mean nothing in an image. Directories that are there already keep what they have.
+//!
+//! Nothing is mounted: files are written straight into the layer's directory, and [`crate::merged`] says what
+//! they meet in the layers below. A layer that only adds needs neither whiteouts nor opaque directories, and
+//! a directory that exists below appears in this layer with the attributes it has there, as overlayfs itself
+//! would copy it up.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+
+use crate::attributes;
+use crate::merged::{self, Entry, Place};
+use crate::source_tree::{self, Node, NodeKind, Source, Stamp};
+
+/// Why something could not be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The destination leads nowhere.
+    #[error(transparent)]
+    Destination(#[from] merged::Error),
+    /// A directory where there is a file.
+    #[error("/{0} is a file: a directory cannot take its place")]
+    DirectoryOverFile(PathBuf),
+    /// A file where there is a directory.
+    #[error("/{0} is a directory: a file cannot take its place")]
+    FileOverDirectory(PathBuf),
+    /// The source is not what it was when its key was made.
+    #[error("{0} changed while it was copied: build again")]
+    Changed(PathBuf),
+    /// The source cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The layer cannot be written.
+    #[error("cannot write /{path}")]
+    Write {
+        /// Path in the image.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn write_error(path: &Path) -> impl Fn(Errno) -> Error + '_ {
+    move |error| Error::Write { path: path.to_owned(), source: error.into() }
+}
+
+fn read_error(path: &Path) -> impl Fn(Errno) -> Error + '_ {
+    move |error| Error::Read { path: path.to_owned(), source: error.into() }
+}
+
+/// Copies `sources` to `destination` in the layer `diff`, which goes on top of `lowers`.
+pub fn copy(sources: &[Source], destination: &str, diff: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
+    let layer = Layer { diff, lowers, stack: [&[diff.to_owned()], lowers].concat() };
+    let umask = rustix::process::umask(Mode::empty());
+    let result = sources.iter().try_for_each(|source| layer.put(source, destination, sources.len() > 1));
+    rustix::process::umask(umask);
+    result
+}
+
+/// Makes the layer's root directory like that of the layers below.
+pub fn make_root(diff: &Path, lowers: &[PathBuf]) -> io::Result<()> {
+    rustix::fs::mkdir(diff, Mode::from_raw_mode(0o755))?;
+    let made = rustix::fs::open(diff, DIRECTORY, Mode::empty())?;
+    Ok(make_like(made.as_fd(), lowers.first().map(PathBuf::as_path))?)
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Gives a new directory the owner, mode and attributes of `like`, or mode 755.
+fn make_like(made: BorrowedFd<'_>, like: Option<&Path>) -> Result<(), Errno> {
+    let Some(like) = like else { return rustix::fs::fchmod(made, Mode::from_raw_mode(0o755)) };
+    let like = rustix::fs::open(like, DIRECTORY, Mode::empty())?;
+    let stat = rustix::fs::fstat(&like)?;
+    rustix::fs::fchown(made, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchmod(made, Mode::from_raw_mode(stat.st_mode))?;
+    attributes::set(made, &attributes::of_file(like.as_fd())?)
+}
+
+/// A layer being written and the layers it goes on.
+struct Layer<'a> {
+    diff: &'a Path,
+    lowers: &'a [PathBuf],
+    /// `diff`, then `lowers`.
+    stack: Vec<PathBuf>,
+}
+
+/// A directory of the layer that is being filled.
+struct Target<'a> {
+    open: BorrowedFd<'a>,
+    /// Its path in the image.
+    path: &'a Path,
+    /// The same directory in the layers below, top first; empty where it is new.
+    below: &'a [PathBuf],
+}
+
+/// A directory of the context that is being read.
+struct From<'a> {
+    open: BorrowedFd<'a>,
+    path: &'a Path,
+}
+
+impl Layer<'_> {
+    /// Copies one source, which is one of several or not.
+    fn put(&self, source: &Source, destination: &str, several: bool) -> Result<(), Error> {
+        let mut place = merged::resolve(&self.stack, Path::new(destination))?;
+        let is_directory = matches!(source.node.kind, NodeKind::Directory { .. });
+        let under_its_name = match place.entry {
+            Entry::Directory(_) => true,
+            _ => several || (destination.ends_with('/') && !is_directory),
+        };
+        if let (true, Some(name)) = (under_its_name, &source.name) {
+            if place.entry == Entry::File {
+                return Err(merged::Error::NotDirectory(place.path).into());
+            }
+            place = merged::resolve(&self.stack, &place.path.join(name))?;
+        }
+        match &source.node.kind {
+            NodeKind::Directory { children, .. } => self.put_directory(source, children, &place),
+            _ => self.put_file(source, &place),
+        }
+    }
+
+    fn put_directory(
+        &self,
+        source: &Source,
+        children: &[(OsString, Node)],
+        place: &Place,
+    ) -> Result<(), Error> {
+        if place.entry == Entry::File {
+            return Err(Error::DirectoryOverFile(place.path.clone()));
+        }
+        let (open, below) = self.open_directory(&place.path)?;
+        let target = Target { open: open.as_fd(), path: &place.path, below: &below };
+        let from = From { open: source.open.as_fd(), path: &source.path };
+        self.fill(&from, children, &target)?;
+        if place.entry == Entry::Missing {
+            finish_directory(&from, &source.node, &target)?;
+        }
+        Ok(())
+    }
+
+    fn put_file(&self, source: &Source, place: &Place) -> Result<(), Error> {
+        let (Some(parent), Some(name)) = (place.path.parent(), place.path.file_name()) else {
+            return Err(Error::FileOverDirectory(place.path.clone()));
+        };
+        if let Entry::Directory(_) = place.entry {
+            return Err(Error::FileOverDirectory(place.path.clone()));
+        }
+        let (open, below) = self.open_directory(parent)?;
+        let target = Target { open: open.as_fd(), path: parent, below: &below };
+        write_file(source.open.as_fd(), &source.path, &source.node, &target, name)
+    }
+
+    /// Opens the directory `path`, which leads through no links, in this layer. What is missing of it is made,
+    /// like below or new. Also returns the same directory in the layers below.
+    fn open_directory(&self, path: &Path) -> Result<(OwnedFd, Vec<PathBuf>), Error> {
+        let root = rustix::fs::open(self.diff, DIRECTORY, Mode::empty());
+        let mut open = root.map_err(write_error(Path::new("")))?;
+        let mut below = self.lowers.to_vec();
+        for name in path {
+            below = match merged::lookup(&below, name)? {
+                Entry::Directory(directories) => directories,
+                _ => Vec::new(),
+            };
+            let like = below.first().map(PathBuf::as_path);
+            open = make_directory(open.as_fd(), name, like).map_err(write_error(path))?.0;
+        }
+        Ok((open, below))
+    }
+
+    fn fill(&self, from: &From, children: &[(OsString, Node)], target: &Target) -> Result<(), Error> {
+        for (name, node) in children {
+            match &node.kind {
+                NodeKind::Directory { children, .. } => {
+                    self.fill_child(from, name, node, children, target)?;
+                }
+                NodeKind::File { .. } => {
+                    keep_directories(target, name)?;
+                    let path = from.path.join(name);
+                    let open = source_tree::open_file(from.open, name).map_err(read_error(&path))?;
+                    write_file(open.as_fd(), &path, node, target, name)?;
+                }
+                NodeKind::Link { target: points_to } => {
+                    keep_directories(target, name)?;
+                    write_link(points_to, node, target, name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the directory `name` of `from` into `target`.
+    fn fill_child(
+        &self,
+        from: &From,
+        name: &OsStr,
+        node: &Node,
+        children: &[(OsString, Node)],
+        target: &Target,
+    ) -> Result<(), Error> {
+        let source_path = from.path.join(name);
+        let open = rustix::fs::openat(from.open, name, DIRECTORY, Mode::empty())
+            .map_err(read_error(&source_path))?;
+        let from = From { open: open.as_fd(), path: &source_path };
+        let path = target.path.join(name);
+        match merged::lookup(target.below, name)? {
+            Entry::File => Err(Error::DirectoryOverFile(path)),
+            // A link to a directory, as /lib is one to /usr/lib, stays, and the contents go to where it points.
+            Entry::Link(_) => {
+                let place = merged::resolve(&self.stack, &path)?;
+                let Entry::Directory(_) = place.entry else { return Err(Error::DirectoryOverFile(path)) };
+                let (open, below) = self.open_directory(&place.path)?;
+                self.fill(&from, children, &Target { open: open.as_fd(), path: &place.path, below: &below })
+            }
+            entry => {
+                let below = if let Entry::Directory(below) = entry { below } else { Vec::new() };
+                let like = below.first().map(PathBuf::as_path);
+                let (open, is_new) = make_directory(target.open, name, like).map_err(write_error(&path))?;
+                let target = Target { open: open.as_fd(), path: &path, below: &below };
+                self.fill(&from, children, &target)?;
+                if is_new && below.is_empty() { finish_directory(&from, node, &target) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// Refuses to hide a directory of the layers below by a file.
+fn keep_directories(target: &Target, name: &OsStr) -> Result<(), Error> {
+    if target.below.is_empty() {
+        return Ok(());
+    }
+    match merged::lookup(target.below, name)? {
+        Entry::Directory(_) => Err(Error::FileOverDirectory(target.path.join(name))),
+        _ => Ok(()),
+    }
+}
+
+/// Makes `name` in `parent`, or opens it if it is there. Says whether it was made.
+fn make_directory(
+    parent: BorrowedFd<'_>,
+    name: &OsStr,
+    like: Option<&Path>,
+) -> Result<(OwnedFd, bool), Errno> {
+    let made = match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(error) => return Err(error),
+    };
+    let open = rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())?;
+    if made {
+        make_like(open.as_fd(), like)?;
+    }
+    Ok((open, made))
+}
+
+/// Gives a new directory, now filled, what its source has.
+fn finish_directory(from: &From, node: &Node, target: &Target) -> Result<(), Error> {
+    let attributes = attributes::of_file(from.open).map_err(read_error(from.path))?;
+    let finish = || {
+        rustix::fs::fchmod(target.open, Mode::from_raw_mode(node.mode))?;
+        attributes::set(target.open, &attributes)?;
+        rustix::fs::futimens(target.open, &times(node))
+    };
+    finish().map_err(write_error(target.path))
+}
+
+fn times(node: &Node) -> Timestamps {
+    let time = Timespec { tv_sec: node.modified.0, tv_nsec: node.modified.1 };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Runs `create`, which makes `name` in `target`, again without the file that an earlier source of the same `COPY` left.
+fn replacing<T>(target: &Target, name: &OsStr, create: impl Fn() -> Result<T, Errno>) -> Result<T, Error> {
+    let path = || target.path.join(name);
+    match create() {
+        Err(Errno::EXIST) => match rustix::fs::unlinkat(target.open, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => Err(Error::FileOverDirectory(path())),
+            removed => removed.and_then(|()| create()).map_err(write_error(&path())),
+        },
+        created => created.map_err(|error| write_error(&path())(error)),
+    }
+}
+
+fn write_link(points_to: &OsStr, node: &Node, target: &Target, name: &OsStr) -> Result<(), Error> {
+    replacing(target, name, || rustix::fs::symlinkat(points_to, target.open, name))?;
+    rustix::fs::utimensat(target.open, name, &times(node), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| write_error(&target.path.join(name))(error))
+}
+
+/// Copies the file `from`, called `source_path` in errors, to `name` in `target`.
+fn write_file(
+    from: BorrowedFd<'_>,
+    source_path: &Path,
+    node: &Node,
+    target: &Target,
+    name: &OsStr,
+) -> Result<(), Error> {
+    let NodeKind::File { stamp, .. } = &node.kind else {
+        return Err(Error::Changed(source_path.to_owned()));
+    };
+    let attributes = attributes::of_file(from).map_err(read_error(source_path))?;
+    let to = replacing(target, name, || {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        rustix::fs::openat(target.open, name, flags, Mode::from_raw_mode(node.mode))
+    })?;
+    let write = || {
+        copy_contents(from, to.as_fd(), stamp.size)?;
+        attributes::set(to.as_fd(), &attributes)?;
+        rustix::fs::futimens(&to, &times(node))
+    };
+    write().map_err(|error| write_error(&target.path.join(name))(error))?;
+    let now = rustix::fs::fstat(from).map_err(read_error(source_path))?;
+    if Stamp::of(&now) == *stamp { Ok(()) } else { Err(Error::Changed(source_path.to_owned())) }
+}
+
+/// Copies `size` bytes, or to the end if that comes first.
+fn copy_contents(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
+    let mut left = size;
+    while left > 0 {
+        match rustix::fs::copy_file_range(from, None, to, None, left as usize) {
+            Ok(0) => return Ok(()),
+            Ok(len) => left -= len as u64,
+            Err(Errno::INTR) => {}
+            // Between file systems, or one that cannot: through memory.
+            Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return copy_through_memory(from, to);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn copy_through_memory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let len = match rustix::io::read(from, &mut buffer) {
+            Ok(0) => return Ok(()),
+            Err(Errno::INTR) => continue,
+            read => read?,
+        };
+        let mut rest = &buffer[..len];
+        while !rest.is_empty() {
+            match rustix::io::write(to, rest) {
+                Err(Errno::INTR) => {}
+                written => rest = &rest[written?..],
+            }
+        }
+    }
+}

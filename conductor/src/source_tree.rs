@@ -1,0 +1,228 @@
+//! What a `COPY` would bring: the source looked up in the context, with everything below it.
+//!
+//! Sources cannot lead out of the context: neither by `..` nor by a link (`openat2` with `RESOLVE_BENEATH`). The
+//! source itself may be a link to something in the context; links below it stay links.
+
+use std::ffi::{CStr, OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::attributes;
+use crate::cache_key::FileDigest;
+
+/// One source of a `COPY`.
+#[derive(Debug)]
+pub struct Source {
+    /// Path in the context, as far as it matters for reading: without `/` before it.
+    pub path: PathBuf,
+    /// The name it gets in a directory; `None` where its contents are meant (`dir/.`).
+    pub name: Option<OsString>,
+    /// `node` itself, open for reading.
+    pub open: OwnedFd,
+    /// What is there.
+    pub node: Node,
+}
+
+/// A file, directory or link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Permission bits, 07777.
+    pub mode: RawMode,
+    /// Time of last change of the contents: seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// What it is.
+    pub kind: NodeKind,
+}
+
+/// What a [`Node`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeKind {
+    /// A directory.
+    Directory {
+        /// Its extended attributes, encoded.
+        attributes: Vec<u8>,
+        /// Its entries in the order of their names.
+        children: Vec<(OsString, Node)>,
+    },
+    /// A regular file.
+    File {
+        /// By which a change is noticed.
+        stamp: Stamp,
+        /// Digest of contents and attributes; zeros until [`crate::stat_index`] finds it.
+        digest: FileDigest,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it points.
+        target: OsString,
+    },
+}
+
+/// What `stat` says of a file that changes whenever its contents or attributes do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// Device and inode.
+    pub inode: (u64, u64),
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time, seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// Change time, seconds and nanoseconds: not settable by programs.
+    pub changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(crate) fn of(stat: &Stat) -> Self {
+        Self {
+            inode: (stat.st_dev, stat.st_ino),
+            size: stat.st_size as u64,
+            modified: (stat.st_mtime, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as i64),
+        }
+    }
+}
+
+/// Why a source cannot be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing of that name.
+    #[error("'{source_path}' is not in the context {context}")]
+    Missing {
+        /// As the Conductorfile has it.
+        source_path: String,
+        /// The context's folder.
+        context: PathBuf,
+    },
+    /// `..` or a link leads out.
+    #[error("'{source_path}' leads outside of the context {context}; copy from inside, or set --context")]
+    Outside {
+        /// As the Conductorfile has it.
+        source_path: String,
+        /// The context's folder.
+        context: PathBuf,
+    },
+    /// Neither file nor directory nor link.
+    #[error("{0} is a device, socket or pipe; only files, directories and links can be copied")]
+    Kind(PathBuf),
+    /// Reading failed.
+    #[error("cannot read {path}")]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn read(path: &Path, source: impl Into<io::Error>) -> Self {
+        Self::Read { path: path.to_owned(), source: source.into() }
+    }
+}
+
+impl Node {
+    /// A node without a time.
+    #[cfg(test)]
+    pub(crate) fn new(mode: RawMode, kind: NodeKind) -> Self {
+        Self { mode, modified: (0, 0), kind }
+    }
+
+    fn of(stat: &Stat, kind: NodeKind) -> Self {
+        Self { mode: stat.st_mode & 0o7777, modified: (stat.st_mtime, stat.st_mtime_nsec as i64), kind }
+    }
+
+    fn file(stat: &Stat) -> Self {
+        let kind = NodeKind::File { stamp: Stamp::of(stat), digest: FileDigest::default() };
+        Self::of(stat, kind)
+    }
+}
+
+impl Source {
+    #[cfg(test)]
+    pub(crate) fn for_test(path: PathBuf, node: Node) -> Self {
+        let open = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        Self { path, name: None, open, node }
+    }
+
+    /// Looks up `source_path` in `context` and reads what is there, without the contents of files. A leading `/`
+    /// means the context, unless the path is an absolute one into it.
+    pub fn find(context: &Path, source_path: &str) -> Result<Self, Error> {
+        let outside = || Error::Outside { source_path: source_path.into(), context: context.to_owned() };
+        let given = Path::new(source_path);
+        let inside = given.strip_prefix(context).unwrap_or(given);
+        let path: PathBuf = inside.components().filter(|c| !matches!(c, Component::RootDir)).collect();
+        let contents = source_path.ends_with("/.") || path.file_name().is_none();
+        let name = path.file_name().filter(|_| !contents).map(OsStr::to_os_string);
+        let lookup = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+
+        let folder =
+            rustix::fs::open(context, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| Error::read(context, error))?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let found = rustix::fs::openat2(&folder, lookup, flags, Mode::empty(), ResolveFlags::BENEATH);
+        let full = context.join(&path);
+        let open = found.map_err(|error| match error {
+            Errno::XDEV => outside(),
+            Errno::NOENT | Errno::NOTDIR => {
+                Error::Missing { source_path: source_path.into(), context: context.to_owned() }
+            }
+            Errno::NXIO => Error::Kind(full.clone()),
+            _ => Error::read(&full, error),
+        })?;
+        let stat = rustix::fs::fstat(&open).map_err(|error| Error::read(&full, error))?;
+        let node = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => directory(open.as_fd(), &stat, &full)?,
+            FileType::RegularFile => Node::file(&stat),
+            _ => return Err(Error::Kind(full)),
+        };
+        Ok(Self { path, name, open, node })
+    }
+}
+
+/// Reads the directory `open`, called `path` in errors, with all below it.
+fn directory(open: BorrowedFd<'_>, stat: &Stat, path: &Path) -> Result<Node, Error> {
+    let fail = |error: Errno| Error::read(path, error);
+    let mut children = Vec::new();
+    for entry in Dir::read_from(open).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let name = OsStr::from_bytes(name.to_bytes());
+        children.push((name.to_owned(), child(open, entry.file_name(), &path.join(name))?));
+    }
+    children.sort_by(|(one, _), (two, _)| one.cmp(two));
+    let attributes = attributes::encode(&attributes::of_file(open).map_err(fail)?);
+    Ok(Node::of(stat, NodeKind::Directory { attributes, children }))
+}
+
+fn child(parent: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Node, Error> {
+    let fail = |error: Errno| Error::read(path, error);
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Node::file(&stat)),
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(parent, name, Vec::new()).map_err(fail)?;
+            let target = OsStr::from_bytes(target.to_bytes()).to_owned();
+            Ok(Node::of(&stat, NodeKind::Link { target }))
+        }
+        FileType::Directory => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let open = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(fail)?;
+            directory(open.as_fd(), &stat, path)
+        }
+        _ => Err(Error::Kind(path.to_owned())),
+    }
+}
+
+/// Opens the file `name` in `parent` for reading; never through a link.
+pub(crate) fn open_file(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
