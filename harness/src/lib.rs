@@ -6,5 +6,6 @@
 
 pub mod evidence;
 pub mod guest;
+pub mod submission;
 pub mod task;
 pub mod verdict;

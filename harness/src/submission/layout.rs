@@ -1,0 +1,117 @@
+//! What the host saw in a submission's files: the `layout` subtask's evidence.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Form, root};
+
+/// The files that the assignment asks for (section "Submission details").
+pub const ASKED: [&str; 7] = [
+    "task1/namespace_prog.c",
+    "task2/simple_container.sh",
+    "task3/conductor.sh",
+    "task3/setup.sh",
+    "task4/csfile",
+    "task4/esfile",
+    "task4/service-orchestrator.sh",
+];
+
+/// How a submission came and what is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Directory or kind of archive.
+    pub form: Form,
+    /// The name of its folder, `None` where the task folders lie at the archive's top.
+    pub folder: Option<String>,
+    /// How many folders below the top it lies.
+    pub depth: usize,
+    /// Files, folders and links in it.
+    pub entries: u64,
+    /// Droppings of other programs and state of the container tool that were not taken along.
+    pub left_aside: Vec<String>,
+    /// Those of [`ASKED`] that are there.
+    pub files: Vec<FileFact>,
+    /// Its history.
+    pub git: GitFact,
+    /// Changes outside the marked portions; `None` where no starter files were given.
+    pub unmarked: Option<Vec<MarkedDiff>>,
+}
+
+/// One file that is asked for and there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileFact {
+    /// As it is asked for.
+    pub path: String,
+    /// As it was handed in, where that differs.
+    pub found_as: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// Whether it has line ends of Windows.
+    pub crlf: bool,
+    /// Whether it is a script that could not be run as it was; in our copy it can.
+    pub lacks_run_bit: bool,
+}
+
+/// What is known of the submission's git history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GitFact {
+    /// There is none.
+    Missing,
+    /// There is a `.git`, but no commit in it.
+    Empty,
+    /// There is one with commits.
+    Present,
+    /// It was handed in as a directory that lies in a working tree.
+    Enclosing,
+}
+
+/// How one file differs from the starter's outside the marked portions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MarkedDiff {
+    /// The file.
+    pub path: String,
+    /// A unified diff, empty where nothing differs.
+    pub diff: String,
+}
+
+impl Layout {
+    /// The submission's id: the roll number where the folder or the archive has one in its name, else the
+    /// folder's or file's name. Safe to use as a file name.
+    pub fn id(&self, source: &Path) -> String {
+        let folder = self.folder.as_deref().map(Path::new);
+        let name = folder
+            .and_then(root::roll_number)
+            .or_else(|| root::roll_number(source))
+            .or_else(|| source.file_name()?.to_str())
+            .or(self.folder.as_deref())
+            .unwrap_or_default();
+        let stem =
+            [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"].iter().find_map(|end| name.strip_suffix(end));
+        let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let id: String = stem.unwrap_or(name).chars().map(safe).take(64).collect();
+        match id.trim_start_matches('.') {
+            "" => "submission".to_owned(),
+            id => id.to_owned(),
+        }
+    }
+}
+
+/// Looks for a git history in the submission's folder, and above it where it was handed in as a directory.
+pub fn git(source: &Path, form: Form, root: &Path) -> GitFact {
+    let git = root.join(".git");
+    if git.is_file() {
+        return GitFact::Enclosing;
+    }
+    if git.join("HEAD").is_file() {
+        let branches = fs::read_dir(git.join("refs/heads")).is_ok_and(|mut heads| heads.next().is_some());
+        return if branches || git.join("packed-refs").is_file() { GitFact::Present } else { GitFact::Empty };
+    }
+    let enclosed = form == Form::Directory
+        && source
+            .canonicalize()
+            .is_ok_and(|source| source.ancestors().any(|above| above.join(".git").exists()));
+    if enclosed { GitFact::Enclosing } else { GitFact::Missing }
+}

@@ -1,0 +1,364 @@
+//! What is taken in and what is refused, with archives made here byte by byte.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use harness::submission::{Error, Form, GitFact, Limits, Refusal, Submission, open};
+use liblzma::write::XzEncoder;
+use tar::{EntryType, Header};
+use tempfile::TempDir;
+use zip::write::{SimpleFileOptions, ZipWriter};
+
+const SCRIPT: &[u8] = b"#!/bin/bash\necho hello\n";
+
+/// A place for one test: what is handed in, where it goes, and what must stay untouched.
+struct Desk {
+    home: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let home = TempDir::new().unwrap();
+        fs::create_dir(home.path().join("into")).unwrap();
+        fs::write(home.path().join("outside"), "untouched").unwrap();
+        Self { home }
+    }
+
+    fn with_tar(name: &str, entries: &[Entry]) -> Self {
+        let desk = Self::new();
+        fs::write(desk.path(name), tar(entries)).unwrap();
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn take(&self, name: &str) -> Result<Submission, Error> {
+        open(&self.path(name), &self.path("into"), &Limits::default(), None)
+    }
+
+    /// Takes in what must be refused: names the entry, and wrote nothing but below `into`.
+    fn refused(&self, name: &str, limits: &Limits) -> (String, Refusal) {
+        let before = self.siblings();
+        let error = open(&self.path(name), &self.path("into"), limits, None).expect_err("taken in");
+        assert_eq!(self.siblings(), before, "written outside the target");
+        assert_eq!(fs::read_to_string(self.path("outside")).unwrap(), "untouched");
+        match error {
+            Error::Refused { entry, why, .. } => (entry, why),
+            other => panic!("another error: {other}"),
+        }
+    }
+
+    fn siblings(&self) -> Vec<PathBuf> {
+        let mut names: Vec<_> = fs::read_dir(self.home.path()).unwrap().map(|e| e.unwrap().path()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// One entry of a tar archive.
+#[derive(Clone)]
+struct Entry {
+    name: String,
+    kind: EntryType,
+    link: String,
+    content: Vec<u8>,
+}
+
+fn file(name: &str, content: &[u8]) -> Entry {
+    Entry { name: name.into(), kind: EntryType::Regular, link: String::new(), content: content.into() }
+}
+
+fn other(name: &str, kind: EntryType, link: &str) -> Entry {
+    Entry { name: name.into(), kind, link: link.into(), content: vec![] }
+}
+
+/// A tar archive whose names go in as they are: the crate's own builder refuses the bad ones.
+fn tar(entries: &[Entry]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = Header::new_gnu();
+        header.as_old_mut().name[..entry.name.len()].copy_from_slice(entry.name.as_bytes());
+        header.as_old_mut().linkname[..entry.link.len()].copy_from_slice(entry.link.as_bytes());
+        header.set_entry_type(entry.kind);
+        header.set_mode(if entry.kind == EntryType::Regular { 0o644 } else { 0o755 });
+        header.set_size(entry.content.len() as u64);
+        header.set_cksum();
+        builder.append(&header, entry.content.as_slice()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = XzEncoder::new(Vec::new(), 1);
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zip(path: &Path, entries: &[(&str, &[u8])]) {
+    let mut writer = ZipWriter::new(File::create(path).unwrap());
+    for (name, content) in entries {
+        writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn plain_and(more: &[Entry]) -> Vec<Entry> {
+    let mut entries = vec![
+        other("23m0001_assignment3/", EntryType::Directory, ""),
+        file("23m0001_assignment3/task1/namespace_prog.c", b"int main() {}\n"),
+        file("23m0001_assignment3/task2/simple_container.sh", SCRIPT),
+    ];
+    entries.extend_from_slice(more);
+    entries
+}
+
+fn found(submission: &Submission) -> Vec<&str> {
+    submission.layout.files.iter().map(|file| file.path.as_str()).collect()
+}
+
+#[test]
+fn every_compression_of_a_tar_is_told_by_its_content_not_its_name() {
+    let plain = tar(&plain_and(&[]));
+    for (name, bytes, form) in [
+        ("a.zip", plain.clone(), Form::Tar),
+        ("b.tar", gzip(&plain), Form::TarGz),
+        ("c.tgz", xz(&plain), Form::TarXz),
+    ] {
+        let desk = Desk::new();
+        fs::write(desk.path(name), bytes).unwrap();
+        let submission = desk.take(name).unwrap();
+        assert_eq!(submission.layout.form, form);
+        assert_eq!(submission.info.id, "23m0001");
+        assert_eq!(found(&submission), ["task1/namespace_prog.c", "task2/simple_container.sh"]);
+        assert_eq!(fs::read(submission.root.join("task2/simple_container.sh")).unwrap(), SCRIPT);
+    }
+}
+
+#[test]
+fn a_zip_from_macos_leaves_its_droppings_aside() {
+    let desk = Desk::new();
+    zip(
+        &desk.path("s.zip"),
+        &[
+            ("23m0001_assignment3/task1/namespace_prog.c", b"int main() {}"),
+            ("23m0001_assignment3/task1/._namespace_prog.c", b"\0\x05\x16\x07"),
+            ("23m0001_assignment3/.DS_Store", b"Bud1"),
+            ("__MACOSX/23m0001_assignment3/task1/._namespace_prog.c", b"\0"),
+        ],
+    );
+    let submission = desk.take("s.zip").unwrap();
+    assert_eq!(submission.layout.left_aside, ["._*", ".DS_Store", "__MACOSX"]);
+    assert_eq!(fs::read_dir(submission.root.join("task1")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_zip_from_windows_has_backslashes_carriage_returns_and_no_run_bits() {
+    let desk = Desk::new();
+    let name = "23M0001_Assignment3\\Task2\\simple_container.sh";
+    zip(&desk.path("s.zip"), &[(name, b"#!/bin/bash\r\necho\r\n")]);
+    let submission = desk.take("s.zip").unwrap();
+    assert_eq!(submission.info.id, "23M0001");
+    let [file] = submission.layout.files.as_slice() else { panic!("{:?}", submission.layout) };
+    assert_eq!(file.found_as.as_deref(), Some("Task2/simple_container.sh"));
+    assert!(file.crlf && file.lacks_run_bit);
+    let script = submission.root.join("task2/simple_container.sh");
+    assert_eq!(fs::metadata(script).unwrap().permissions().mode() & 0o111, 0o111);
+}
+
+#[test]
+fn a_folder_around_the_submission_and_task_folders_at_the_top_are_both_found() {
+    let desk = Desk::with_tar("n.tar", &[file("upload/23m0001_assignment3/task1/namespace_prog.c", b"")]);
+    let nested = desk.take("n.tar").unwrap();
+    assert_eq!((nested.layout.depth, nested.layout.folder.as_deref()), (2, Some("23m0001_assignment3")));
+
+    let desk = Desk::with_tar("23m0002_assignment3.tar", &[file("./task1/namespace_prog.c", b"")]);
+    let bare = desk.take("23m0002_assignment3.tar").unwrap();
+    assert_eq!((bare.layout.depth, bare.layout.folder, bare.info.id.as_str()), (0, None, "23m0002"));
+}
+
+#[test]
+fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
+    let desk = Desk::new();
+    let root = desk.path("23m0001_assignment3");
+    fs::create_dir_all(root.join("task3/.cache/base")).unwrap();
+    fs::create_dir_all(root.join("task4")).unwrap();
+    fs::write(root.join("task3/conductor.sh"), SCRIPT).unwrap();
+    symlink("../task3/conductor.sh", root.join("task4/conductor.sh")).unwrap();
+    let first = desk.take("23m0001_assignment3").unwrap();
+    assert_eq!(first.layout.left_aside, ["task3/.cache"]);
+    assert_eq!(fs::read(first.root.join("task4/conductor.sh")).unwrap(), SCRIPT);
+    assert_eq!(first.layout.git, GitFact::Missing);
+
+    fs::write(root.join("task3/conductor.sh"), b"other").unwrap();
+    fs::remove_dir_all(desk.path("into")).unwrap();
+    fs::create_dir(desk.path("into")).unwrap();
+    assert_ne!(desk.take("23m0001_assignment3").unwrap().info.sha256, first.info.sha256);
+}
+
+#[test]
+fn a_git_history_with_a_commit_is_told_from_one_without() {
+    let mut entries = vec![
+        file("a_assignment3/.git/HEAD", b"ref: refs/heads/main\n"),
+        file("a_assignment3/task1/namespace_prog.c", b""),
+    ];
+    let git = |entries: &[Entry]| Desk::with_tar("s.tar", entries).take("s.tar").unwrap().layout.git;
+    assert_eq!(git(&entries), GitFact::Empty);
+    entries.push(file("a_assignment3/.git/refs/heads/main", b"0123\n"));
+    assert_eq!(git(&entries), GitFact::Present);
+}
+
+#[test]
+fn names_that_lead_out_are_refused() {
+    for (name, why) in [
+        ("a_assignment3/../../outside", Refusal::Traversal),
+        ("../outside", Refusal::Traversal),
+        ("/etc/cron.d/evil", Refusal::Absolute),
+        ("C:/evil", Refusal::Absolute),
+    ] {
+        let desk = Desk::with_tar("s.tar", &plain_and(&[file(name, b"evil")]));
+        assert_eq!(desk.refused("s.tar", &Limits::default()), (name.to_owned(), why.clone()));
+        let desk = Desk::new();
+        zip(&desk.path("s.zip"), &[("a_assignment3/task1/namespace_prog.c", b""), (name, b"evil")]);
+        assert_eq!(desk.refused("s.zip", &Limits::default()), (name.to_owned(), why));
+    }
+}
+
+#[test]
+fn links_that_lead_out_are_refused_however_they_do_it() {
+    let cases: [&[(&str, &str)]; 6] = [
+        &[("task1/l", "/etc/passwd")],
+        &[("task1/l", "../../outside")],
+        &[("task1/l", "../../23m0001_assignment3/task1")],
+        // Each is harmless by its text; followed in a row they are not.
+        &[("task1/up", ".."), ("task1/up2", "up/..")],
+        &[("task1/a", "b"), ("task1/b", "../../../../../etc/passwd")],
+        &[("task1/d", "missing/../../..")],
+    ];
+    for links in cases {
+        let links: Vec<_> = links
+            .iter()
+            .map(|(name, to)| other(&format!("23m0001_assignment3/{name}"), EntryType::Symlink, to))
+            .collect();
+        let desk = Desk::with_tar("s.tar", &plain_and(&links));
+        let (entry, why) = desk.refused("s.tar", &Limits::default());
+        assert!(matches!(why, Refusal::LinkEscapes(_)), "{entry}: {why}");
+        assert!(links.iter().any(|link| link.name == entry), "{entry}");
+    }
+}
+
+#[test]
+fn links_in_a_circle_are_refused() {
+    let circle = [
+        other("23m0001_assignment3/a", EntryType::Symlink, "b"),
+        other("23m0001_assignment3/b", EntryType::Symlink, "a"),
+    ];
+    let desk = Desk::with_tar("s.tar", &plain_and(&circle));
+    assert_eq!(desk.refused("s.tar", &Limits::default()).1, Refusal::LinkLoop);
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let through = [
+        other("23m0001_assignment3/door", EntryType::Symlink, "../.."),
+        file("23m0001_assignment3/door/outside", b"evil"),
+    ];
+    let desk = Desk::with_tar("s.tar", &plain_and(&through));
+    assert_eq!(desk.refused("s.tar", &Limits::default()).1, Refusal::Clash);
+}
+
+#[test]
+fn a_hard_link_to_an_earlier_file_is_a_copy_and_any_other_is_refused() {
+    let link = |to: &str| plain_and(&[other("23m0001_assignment3/h", EntryType::Link, to)]);
+    let desk = Desk::with_tar("s.tar", &link("23m0001_assignment3/task1/namespace_prog.c"));
+    assert_eq!(fs::read(desk.take("s.tar").unwrap().root.join("h")).unwrap(), b"int main() {}\n");
+
+    for to in ["/etc/passwd", "../outside", "23m0001_assignment3/none"] {
+        let desk = Desk::with_tar("s.tar", &link(to));
+        let (entry, why) = desk.refused("s.tar", &Limits::default());
+        assert_eq!((entry.as_str(), why), ("23m0001_assignment3/h", Refusal::HardLink(to.to_owned())));
+    }
+}
+
+#[test]
+fn devices_and_pipes_are_refused() {
+    for kind in [EntryType::Block, EntryType::Char, EntryType::Fifo] {
+        let desk = Desk::with_tar("s.tar", &plain_and(&[other("23m0001_assignment3/task1/sda", kind, "")]));
+        assert!(matches!(desk.refused("s.tar", &Limits::default()).1, Refusal::Special(_)));
+    }
+    let desk = Desk::new();
+    fs::create_dir_all(desk.path("d/task1")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(desk.path("d/task1/sock")).unwrap();
+    assert_eq!(desk.refused("d", &Limits::default()), ("task1/sock".into(), Refusal::Special("socket")));
+}
+
+#[test]
+fn bombs_are_refused_by_what_is_too_much() {
+    let small =
+        Limits { entries: 40, file: 1 << 20, total: 2 << 20, depth: 6, ratio: 50, ratio_from: 256 << 10 };
+    let zeros = vec![0; 600 << 10];
+    let noise: Vec<u8> = (0..700_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let files = |count: u32, content: &[u8]| -> Vec<Entry> {
+        (0..count).map(|i| file(&format!("a_assignment3/task1/{i}"), content)).collect()
+    };
+    for (bytes, why) in [
+        (tar(&files(60, b"")), Refusal::TooMany(41)),
+        (tar(&files(1, &vec![1; (1 << 20) + 1])), Refusal::FileTooLarge(1 << 20)),
+        (tar(&files(4, &noise)), Refusal::TotalTooLarge(2 << 20)),
+        (tar(&[file("a_assignment3/1/2/3/4/5/6/7", b"")]), Refusal::TooDeep(6)),
+        (gzip(&tar(&files(1, &zeros))), Refusal::Ratio(50)),
+    ] {
+        let desk = Desk::new();
+        fs::write(desk.path("bomb"), bytes).unwrap();
+        assert_eq!(desk.refused("bomb", &small).1, why);
+    }
+    let desk = Desk::new();
+    zip(&desk.path("bomb.zip"), &[("a_assignment3/task1/zeros", &zeros)]);
+    assert_eq!(desk.refused("bomb.zip", &small), ("a_assignment3/task1/zeros".into(), Refusal::Ratio(50)));
+}
+
+#[test]
+fn a_sparse_file_of_a_terabyte_in_a_directory_is_refused_without_reading_it_all() {
+    let desk = Desk::new();
+    fs::create_dir_all(desk.path("d/task1")).unwrap();
+    File::create(desk.path("d/task1/huge")).unwrap().set_len(1 << 40).unwrap();
+    let limits = Limits { file: 1 << 20, ..Limits::default() };
+    assert_eq!(desk.refused("d", &limits).1, Refusal::FileTooLarge(1 << 20));
+}
+
+#[test]
+fn what_is_no_archive_or_a_broken_one_is_said_so() {
+    let desk = Desk::new();
+    fs::write(desk.path("notes.zip"), "my submission is on the shared drive").unwrap();
+    assert!(matches!(desk.take("notes.zip"), Err(Error::NotAnArchive { .. })));
+    fs::write(desk.path("empty.tar"), "").unwrap();
+    assert!(matches!(desk.take("empty.tar"), Err(Error::NotAnArchive { .. })));
+    let whole = gzip(&tar(&plain_and(&[])));
+    fs::write(desk.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(desk.take("cut.tar.gz"), Err(Error::Damaged { .. })));
+    assert!(matches!(desk.take("missing.tar"), Err(Error::Io { .. })));
+    let desk = Desk::with_tar("other.tar", &[file("essay.txt", b"")]);
+    assert!(matches!(desk.take("other.tar"), Err(Error::NoSubmission { .. })));
+}
+
+#[test]
+fn several_submissions_in_one_archive_are_named_not_guessed() {
+    let desk = Desk::with_tar("s.tar", &[file("a/task1/x.c", b""), file("b/task1/x.c", b"")]);
+    match desk.take("s.tar") {
+        Err(Error::Several { folders, .. }) => assert_eq!(folders, ["a", "b"]),
+        other => panic!("{other:?}"),
+    }
+}
