@@ -1,4 +1,11 @@
 //! The guest half: what runs inside the VM beside a submission, drives it and records what happens.
 
+pub mod cgroups;
+pub mod hostname;
+pub mod mounts;
+pub mod processes;
 pub mod recorder;
+pub mod session;
+pub mod terminal;
+pub mod trace;
 pub mod world;

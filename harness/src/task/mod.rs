@@ -3,6 +3,10 @@
 //! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
 //! records' types, which is why they live side by side.
 
+pub mod finding;
+pub mod namespaces;
+pub mod transcript;
+
 use std::io;
 use std::time::Duration;
 
@@ -69,10 +73,10 @@ pub struct Site {
 
 /// Every subtask in the assignment's order.
 pub fn subtasks() -> Vec<&'static Subtask> {
-    vec![]
+    vec![&namespaces::SUBTASK]
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![]
+    vec![&namespaces::SCENARIO]
 }

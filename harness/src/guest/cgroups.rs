@@ -1,0 +1,170 @@
+//! The cgroup v2 hierarchy: who is in which group, how much CPU a group may use, how much it used.
+//!
+//! Nothing here assumes where the hierarchy is mounted, nor that it is mounted at all when a submission is done
+//! with it: it is opened once, before student code runs, and read through that handle from then on.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::{Component, Path, PathBuf};
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
+
+/// A process's path in the cgroup v2 hierarchy, from its root; empty without one (cgroups(7)).
+pub fn of(pid: i32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
+}
+
+/// One group's CPU limit and use, as its files say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// From the hierarchy's root, such as `/container`.
+    pub path: String,
+    /// `cpu.max` as it stands: `max 100000`, `50000 100000`. `None`: no such file, so this group has no limit
+    /// of its own (the root, or a group whose parent does not hand the cpu controller down).
+    pub cpu_max: Option<String>,
+    /// `nr_throttled` of `cpu.stat`: periods in which it was stopped.
+    pub nr_throttled: u64,
+    /// `throttled_usec` of `cpu.stat`.
+    pub throttled_usec: u64,
+    /// `usage_usec` of `cpu.stat`.
+    pub usage_usec: u64,
+}
+
+/// The hierarchy's root, held open.
+#[derive(Debug)]
+pub struct Hierarchy {
+    root: File,
+    /// Where it was mounted when it was opened.
+    pub mounted_at: PathBuf,
+}
+
+impl Hierarchy {
+    /// Opens the cgroup v2 hierarchy wherever it is mounted.
+    ///
+    /// # Errors
+    /// When none is mounted.
+    pub fn open() -> io::Result<Self> {
+        let mount = super::mounts::of(std::process::id() as i32)
+            .into_iter()
+            .find(|mount| mount.fs_type == "cgroup2")
+            .ok_or_else(|| io::Error::other("no cgroup v2 hierarchy is mounted"))?;
+        let mounted_at = PathBuf::from(mount.mount_point);
+        Ok(Self { root: File::open(&mounted_at)?, mounted_at })
+    }
+
+    /// The text of a file of a group; `None` where there is none.
+    pub fn read(&self, group: &str, file: &str) -> Option<String> {
+        let path = inside(group)?.join(file);
+        let fd = openat(self.root.as_fd(), &path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut text = String::new();
+        File::from(fd).take(1 << 20).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
+    /// Writes to a file of a group.
+    ///
+    /// # Errors
+    /// What the kernel answers.
+    pub fn write(&self, group: &str, file: &str, text: &str) -> io::Result<()> {
+        let path = inside(group).ok_or_else(|| io::Error::other("a cgroup path without .."))?.join(file);
+        let fd = openat(self.root.as_fd(), &path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        File::from(fd).write_all(text.as_bytes())
+    }
+
+    /// Makes a group below the root.
+    ///
+    /// # Errors
+    /// What the kernel answers; that it is there already is none.
+    pub fn create(&self, group: &str) -> io::Result<()> {
+        let path = inside(group).ok_or_else(|| io::Error::other("a cgroup path without .."))?;
+        match nix::sys::stat::mkdirat(self.root.as_fd(), &path, Mode::from_bits_truncate(0o755)) {
+            Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a group exists.
+    pub fn exists(&self, group: &str) -> bool {
+        self.read(group, "cgroup.controllers").is_some()
+    }
+
+    /// A group and its ancestors, innermost first, the root left out.
+    pub fn chain(&self, group: &str) -> Vec<Group> {
+        Path::new(group)
+            .ancestors()
+            .filter(|path| path.parent().is_some())
+            .map(|path| self.group(&path.to_string_lossy()))
+            .collect()
+    }
+
+    fn group(&self, path: &str) -> Group {
+        let stat = self.read(path, "cpu.stat").unwrap_or_default();
+        let number = |name: &str| {
+            stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
+        };
+        Group {
+            path: path.to_owned(),
+            cpu_max: self.read(path, "cpu.max").map(|text| text.trim().to_owned()),
+            nr_throttled: number("nr_throttled "),
+            throttled_usec: number("throttled_usec "),
+            usage_usec: number("usage_usec "),
+        }
+    }
+
+    /// Every group there is, by path, the root left out.
+    pub fn all(&self) -> Vec<String> {
+        let base = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.root)));
+        let mut found = Vec::new();
+        let mut open = vec![PathBuf::new()];
+        while let Some(dir) = open.pop() {
+            let Ok(entries) = fs::read_dir(base.join(&dir)) else { continue };
+            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+                let path = dir.join(entry.file_name());
+                found.push(format!("/{}", path.to_string_lossy()));
+                open.push(path);
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// The share of one core that a `cpu.max` allows; `None` when it sets no limit.
+pub fn cores(cpu_max: &str) -> Option<f64> {
+    let mut words = cpu_max.split_whitespace();
+    let quota: f64 = words.next()?.parse().ok()?;
+    let period: f64 = words.next().map_or(Some(100_000.0), |word| word.parse().ok())?;
+    (period > 0.0).then_some(quota / period)
+}
+
+/// A group's path relative to the hierarchy's root; `None` if it leads out of it.
+fn inside(group: &str) -> Option<PathBuf> {
+    let path = Path::new(group.trim_start_matches('/'));
+    let ok = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    ok.then(|| Path::new(".").join(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_a_share_of_one_core_whatever_its_period() {
+        assert_eq!(cores("50000 100000"), Some(0.5));
+        assert_eq!(cores("500000 1000000"), Some(0.5));
+        assert_eq!(cores("50000"), Some(0.5));
+        assert_eq!(cores("200000 100000"), Some(2.0));
+        assert_eq!(cores("max 100000"), None);
+        assert_eq!(cores(""), None);
+    }
+
+    #[test]
+    fn a_group_path_never_leads_out_of_the_hierarchy() {
+        assert_eq!(inside("/../../etc"), None);
+        assert_eq!(inside("/a/b"), Some(PathBuf::from("./a/b")));
+    }
+}

@@ -1,0 +1,225 @@
+//! What the kernel says of a process: its ids, namespaces, root and cgroup, read from `/proc` by our own means.
+//!
+//! A process may vanish between two reads: whatever is gone by then comes back as zero or empty, and only a
+//! process that is gone from the start is `None`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest command line kept, in bytes.
+const COMMAND_LINE_CAP: usize = 512;
+
+/// One process (or thread) as the kernel described it at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its PID in the namespace of the guest half.
+    pub pid: i32,
+    /// Of the process it is a thread of; its own PID unless it is a further thread.
+    pub tgid: i32,
+    /// Its parent's PID.
+    pub ppid: i32,
+    /// Its PIDs from the outermost PID namespace to its own (`NSpid` in proc(5)).
+    pub nspid: Vec<i32>,
+    /// Start time in clock ticks since boot: with the PID, its identity.
+    pub start: u64,
+    /// The program's path as that process sees it, or as its file system names it.
+    pub exe: String,
+    /// Its arguments.
+    pub cmdline: Vec<String>,
+    /// Inodes of its namespaces.
+    pub namespaces: Namespaces,
+    /// Its root directory.
+    pub root: Directory,
+    /// Its path in the cgroup v2 hierarchy, from that hierarchy's root; empty without one.
+    pub cgroup: String,
+}
+
+/// Inodes of a process's namespaces (namespaces(7)): equal numbers, same namespace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Process ids.
+    pub pid: u64,
+    /// Process ids of children yet to be created.
+    pub pid_for_children: u64,
+    /// Host and domain name.
+    pub uts: u64,
+    /// Mounts.
+    pub mnt: u64,
+    /// System V IPC and message queues.
+    pub ipc: u64,
+    /// Network.
+    pub net: u64,
+    /// Users and capabilities.
+    pub user: u64,
+    /// Cgroup roots.
+    pub cgroup: u64,
+}
+
+/// A directory, by what cannot be faked by another name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// As the guest half sees it.
+    pub path: String,
+    /// The file system's device number.
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
+}
+
+impl Directory {
+    /// The directory at `path`, with links followed.
+    pub fn at(path: &Path) -> Option<Self> {
+        let meta = fs::metadata(path).ok()?;
+        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        Some(Self { path: name.to_string_lossy().into_owned(), dev: meta.dev(), ino: meta.ino() })
+    }
+
+    /// Whether both are the same directory, whatever they are called.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+impl Process {
+    /// The calling thread's own process, as seen from itself.
+    pub fn own() -> Self {
+        Self::read(nix::unistd::gettid().as_raw()).unwrap_or_default()
+    }
+
+    /// Everything about `pid` that can be read now.
+    pub fn read(pid: i32) -> Option<Self> {
+        let dir = format!("/proc/{pid}");
+        let status = fs::read_to_string(format!("{dir}/status")).ok()?;
+        let field = |name: &str| {
+            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
+        };
+        let mut cmdline = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
+        cmdline.truncate(COMMAND_LINE_CAP);
+        let cmdline = String::from_utf8_lossy(&cmdline).trim_end_matches('\0').to_owned();
+        let root = format!("{dir}/root");
+        let meta = fs::metadata(&root).ok();
+        Some(Self {
+            pid,
+            tgid: field("Tgid").parse().unwrap_or(pid),
+            ppid: field("PPid").parse().unwrap_or(0),
+            nspid: field("NSpid").split_whitespace().filter_map(|n| n.parse().ok()).collect(),
+            start: start_time(pid).unwrap_or(0),
+            exe: link(&format!("{dir}/exe")),
+            cmdline: if cmdline.is_empty() {
+                Vec::new()
+            } else {
+                cmdline.split('\0').map(str::to_owned).collect()
+            },
+            namespaces: Namespaces::read(&dir),
+            root: Directory {
+                path: link(&root),
+                dev: meta.as_ref().map_or(0, MetadataExt::dev),
+                ino: meta.as_ref().map_or(0, MetadataExt::ino),
+            },
+            cgroup: super::cgroups::of(pid),
+        })
+    }
+
+    /// Its PID in its own PID namespace; 0 where unknown.
+    pub fn own_pid(&self) -> i32 {
+        self.nspid.last().copied().unwrap_or(0)
+    }
+}
+
+impl Namespaces {
+    fn read(dir: &str) -> Self {
+        let inode = |name: &str| fs::metadata(format!("{dir}/ns/{name}")).map_or(0, |meta| meta.ino());
+        Self {
+            pid: inode("pid"),
+            pid_for_children: inode("pid_for_children"),
+            uts: inode("uts"),
+            mnt: inode("mnt"),
+            ipc: inode("ipc"),
+            net: inode("net"),
+            user: inode("user"),
+            cgroup: inode("cgroup"),
+        }
+    }
+}
+
+/// Every process there is, with its parent.
+pub fn parents() -> BTreeMap<i32, i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?)))
+        .collect()
+}
+
+/// All processes below any of `ancestors`, themselves left out.
+pub fn descendants(ancestors: &[i32]) -> Vec<i32> {
+    let parents = parents();
+    let mut found = ancestors.to_vec();
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(parents.iter().filter(|(_, ppid)| **ppid == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(ancestors.len())
+}
+
+fn start_time(pid: i32) -> Option<u64> {
+    stat(pid)?.get(19)?.parse().ok()
+}
+
+/// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets (proc(5)).
+fn stat(pid: i32) -> Option<Vec<String>> {
+    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let (_, fields) = text.rsplit_once(')')?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+fn link(path: &str) -> String {
+    fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    #[test]
+    fn a_process_reads_its_own_facts() {
+        let me = Process::own();
+        assert_eq!(me.tgid, std::process::id() as i32);
+        assert_eq!(me.nspid.last(), Some(&me.pid));
+        assert_eq!(me.namespaces.pid, me.namespaces.pid_for_children);
+        assert!(me.root.is(&Directory::at(Path::new("/")).unwrap()));
+        assert!(me.start > 0);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_none() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id() as i32;
+        child.wait().unwrap();
+        assert_eq!(Process::read(pid), None);
+    }
+
+    #[test]
+    fn descendants_are_found_across_generations() {
+        let mut child = std::process::Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
+        let pid = child.id() as i32;
+        while descendants(&[pid]).is_empty() {
+            std::thread::yield_now();
+        }
+        let sleeper = descendants(&[pid])[0];
+        assert!(descendants(&[std::process::id() as i32]).contains(&sleeper));
+        kill(Pid::from_raw(sleeper), Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert_eq!(descendants(&[pid]), Vec::<i32>::new());
+    }
+}

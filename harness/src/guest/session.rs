@@ -1,0 +1,270 @@
+//! One loop that runs a program on a terminal, traces its processes, watches the machine's host name and enforces
+//! the student's limits, while it records what happens in the order in which it happens.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::hostname;
+use super::processes::{self, Process};
+use super::recorder::Recorder;
+use super::terminal::{Heard, Program, Terminal};
+use super::trace::{End, Event, Tracer, What};
+
+/// Longest time between two looks at everything.
+const IDLE: Duration = Duration::from_millis(16);
+/// Time between two [`Sight::Tick`]s.
+const TICK: Duration = Duration::from_millis(100);
+/// What processes that outlive the program get to end by themselves.
+const GRACE: Duration = Duration::from_secs(1);
+/// What killed processes get to vanish; one in an uninterruptible sleep may never.
+const KILL_GRACE: Duration = Duration::from_secs(3);
+
+/// What a program may use before it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From its first instruction.
+    pub time: Duration,
+    /// Bytes written to the terminal.
+    pub output: u64,
+    /// Processes and threads at one time.
+    pub processes: usize,
+}
+
+/// How the program's run ended; the record `outcome`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The program's PID.
+    pub pid: i32,
+    /// How it ended; `None` when it could not even be killed.
+    pub end: Option<End>,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<Stopped>,
+    /// Seconds from its first instruction to its end.
+    pub seconds: f64,
+    /// The time limit, in seconds.
+    pub limit: f64,
+    /// Processes of its tree that were still there a moment after its end.
+    pub left: Vec<Process>,
+    /// Bytes it wrote.
+    pub output: u64,
+}
+
+/// Which limit a program met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Time.
+    Time,
+    /// Output.
+    Output,
+    /// Number of processes.
+    Processes,
+}
+
+/// A piece of what the terminal showed; the record `output`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The text, control characters included.
+    pub text: String,
+}
+
+/// The machine's host name changed; the record `hostname`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hostname {
+    /// To this.
+    pub name: String,
+}
+
+/// What an observer is shown.
+#[derive(Debug)]
+pub enum Sight<'a> {
+    /// A traced process stands still, or has ended.
+    Event(&'a Event),
+    /// Some time has passed.
+    Tick,
+}
+
+/// What an observer may use.
+pub struct Stage<'a, 'r> {
+    /// Where observations go.
+    pub recorder: &'a Recorder<'r>,
+    terminal: Terminal,
+    over: bool,
+    closed: bool,
+    limit: u64,
+}
+
+impl Stage<'_, '_> {
+    /// Records what the terminal shows by now, waiting until it has been quiet for `settle`.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn hear(&mut self, settle: Duration) -> io::Result<()> {
+        while !self.closed && !self.over {
+            match self.terminal.read(settle)? {
+                Heard::Text(text) => {
+                    self.over = self.terminal.received > self.limit;
+                    self.recorder.record("output", &Output { text })?;
+                }
+                Heard::Nothing => break,
+                Heard::Closed => self.closed = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs `program` to its end or to a limit. `observe` sees every event of its processes and of those that the
+/// processes in `also` create.
+///
+/// # Errors
+/// When the channel is gone, or no process can be made and traced.
+pub fn run(
+    program: &Program,
+    mut tracer: Tracer,
+    also: &[i32],
+    limits: Limits,
+    recorder: &Recorder,
+    observe: &mut dyn FnMut(&mut Stage, Sight) -> io::Result<()>,
+) -> io::Result<Outcome> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    signals.thread_block()?;
+    let wakeups = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let mut hostname = hostname::Watch::start()?;
+
+    let terminal = Terminal::hold(program)?;
+    let root = terminal.pid;
+    tracer.seize(root)?;
+    for pid in also {
+        tracer.seize(*pid)?;
+    }
+    let mut stage = Stage { recorder, terminal, over: false, closed: false, limit: limits.output };
+    stage.terminal.release()?;
+
+    let started = Instant::now();
+    let mut run = Run { root, end: None, ended: None, stopped: None, killed: None, left: Vec::new() };
+    let mut last_tick = started;
+    let mut pause = Duration::ZERO;
+    loop {
+        let mut eventful = false;
+        while let Some(event) = tracer.poll() {
+            eventful = true;
+            stage.hear(Duration::ZERO)?;
+            observe(&mut stage, Sight::Event(&event))?;
+            run.account(&event, &mut tracer);
+            if started.elapsed() > limits.time {
+                break;
+            }
+        }
+        stage.hear(Duration::ZERO)?;
+        if let Some(name) = hostname.changed()? {
+            recorder.record("hostname", &Hostname { name })?;
+        }
+        if last_tick.elapsed() >= TICK {
+            last_tick = Instant::now();
+            observe(&mut stage, Sight::Tick)?;
+        }
+        let limit = if stage.over {
+            Some(Stopped::Output)
+        } else if started.elapsed() > limits.time && run.end.is_none() {
+            Some(Stopped::Time)
+        } else if tracer.alive_below(root).len() > limits.processes {
+            Some(Stopped::Processes)
+        } else {
+            None
+        };
+        if run.is_over(limit, &tracer) {
+            break;
+        }
+        pause = if eventful { Duration::ZERO } else { (pause * 2 + Duration::from_millis(1)).min(IDLE) };
+        wait(&[wakeups.as_fd(), stage.terminal.as_fd(), hostname.as_fd()], stage.closed, pause);
+        while let Ok(Some(_)) = wakeups.read_signal() {}
+    }
+    stage.hear(Duration::from_millis(20))?;
+    Ok(Outcome {
+        pid: root,
+        end: run.end,
+        stopped: run.stopped,
+        seconds: run.ended.unwrap_or_else(Instant::now).duration_since(started).as_secs_f64(),
+        limit: limits.time.as_secs_f64(),
+        left: run.left,
+        output: stage.terminal.received,
+    })
+}
+
+/// The state of the program's end.
+struct Run {
+    root: i32,
+    end: Option<End>,
+    ended: Option<Instant>,
+    stopped: Option<Stopped>,
+    killed: Option<Instant>,
+    left: Vec<Process>,
+}
+
+impl Run {
+    fn account(&mut self, event: &Event, tracer: &mut Tracer) {
+        match event.what {
+            What::Ended(end) if event.pid == self.root => {
+                self.end = Some(end);
+                self.ended = Some(Instant::now());
+            }
+            What::Ended(_) => {}
+            _ => {
+                if self.killed.is_some() && tracer.root_of(event.pid) == Some(self.root) {
+                    let _ = kill(Pid::from_raw(event.pid), Signal::SIGKILL);
+                }
+                tracer.resume(event.pid);
+            }
+        }
+    }
+
+    /// Kills what has to be killed; whether there is nothing more to wait for.
+    fn is_over(&mut self, limit: Option<Stopped>, tracer: &Tracer) -> bool {
+        let alive = tracer.alive_below(self.root);
+        if alive.is_empty() && self.end.is_some() {
+            return true;
+        }
+        if let Some(killed) = self.killed {
+            kill_all(&alive);
+            return killed.elapsed() > KILL_GRACE;
+        }
+        let outlived = self.ended.is_some_and(|ended| ended.elapsed() > GRACE);
+        if limit.is_some() || outlived {
+            if self.end.is_some() {
+                self.left = alive.iter().filter_map(|pid| Process::read(*pid)).take(20).collect();
+            } else {
+                self.stopped = limit;
+            }
+            self.killed = Some(Instant::now());
+            kill_all(&alive);
+        }
+        false
+    }
+}
+
+fn kill_all(alive: &[i32]) {
+    for pid in alive.iter().chain(&processes::descendants(alive)) {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+}
+
+/// Sleeps until something happens on one of three handles, or `pause` is over.
+fn wait(handles: &[BorrowedFd; 3], closed: bool, pause: Duration) {
+    let [signals, terminal, hostname] = *handles;
+    let mut watched =
+        vec![PollFd::new(signals, PollFlags::POLLIN), PollFd::new(hostname, PollFlags::POLLPRI)];
+    // A terminal that nobody has open is always ready: it would make this a busy loop.
+    if !closed {
+        watched.push(PollFd::new(terminal, PollFlags::POLLIN));
+    }
+    let _ = poll(&mut watched, PollTimeout::try_from(pause).unwrap_or(PollTimeout::ZERO));
+}

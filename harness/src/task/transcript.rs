@@ -1,0 +1,90 @@
+//! What a terminal showed, brought into a form that two runs share, and compared with what the assignment shows.
+
+use similar::TextDiff;
+
+use crate::evidence::Record;
+use crate::guest::session::Output;
+
+/// Longest difference shown in a report, in lines.
+const DIFF_LINES: usize = 40;
+
+/// The text of all `output` records among `records`.
+pub fn text(records: &[Record]) -> String {
+    records
+        .iter()
+        .filter(|record| record.kind == "output")
+        .filter_map(|record| serde_json::from_value::<Output>(record.data.clone()).ok())
+        .map(|output| output.text)
+        .collect()
+}
+
+/// Lines without what a terminal does to them: CR, NUL, escape sequences, blanks at the end, and blank lines.
+pub fn lines(text: &str) -> Vec<String> {
+    let plain = without_escapes(text).replace(['\r', '\0', '\u{7}'], "");
+    plain.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+/// The body of a snapshot file: what follows its header.
+pub fn snapshot(file: &str) -> Vec<String> {
+    let body = file.splitn(3, "---\n").nth(2).unwrap_or(file);
+    lines(body)
+}
+
+/// Lines that are wanted (`-`) and lines that were seen instead (`+`), with the lines around them; empty when equal.
+pub fn difference(wanted: &[String], seen: &[String]) -> String {
+    if wanted == seen {
+        return String::new();
+    }
+    let (wanted, seen) = (wanted.join("\n") + "\n", seen.join("\n") + "\n");
+    let diff = TextDiff::from_lines(&wanted, &seen);
+    let all = diff.unified_diff().context_radius(2).to_string();
+    let mut lines: Vec<&str> =
+        all.lines().filter(|line| !line.starts_with("@@") && !line.starts_with("\\ ")).collect();
+    let more = lines.len().saturating_sub(DIFF_LINES);
+    lines.truncate(DIFF_LINES);
+    let rest = format!("({more} more lines)");
+    if more > 0 {
+        lines.push(&rest);
+    }
+    lines.join("\n")
+}
+
+/// Takes out escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`), and the two-character ones.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(char) = rest.next() {
+        if char != '\u{1b}' {
+            plain.push(char);
+            continue;
+        }
+        match rest.next() {
+            Some('[') => {
+                rest.by_ref().find(|char| ('@'..='~').contains(char));
+            }
+            Some(']') => {
+                rest.by_ref().find(|char| *char == '\u{7}');
+            }
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_adds_is_taken_out() {
+        assert_eq!(lines("\u{1b}[1;32mone\u{1b}[0m \r\n\r\n\0two\r\n"), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_difference_shows_both_sides() {
+        let wanted = ["a".to_owned(), "b".to_owned()];
+        let seen = ["a".to_owned(), "c".to_owned()];
+        assert_eq!(difference(&wanted, &seen), " a\n-b\n+c");
+        assert_eq!(difference(&wanted, &wanted), "");
+    }
+}
