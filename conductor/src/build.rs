@@ -206,7 +206,7 @@ fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), StepE
         let flags = overlay::Flags { volatile: true };
         overlay::mount(lowers, &diff, &work, &root, flags)
             .map(overlay::Mount::leave)
-            .map_err(|error| (error.to_string(), io::Error::other(error)))
+            .map_err(overlay::Error::into_failure)
     };
     let resolver = Resolver::prepare(draft, lowers)?;
     let mut env = launch::environment(Streams::NoInput);

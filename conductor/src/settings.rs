@@ -120,10 +120,9 @@ impl Settings {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let read = Assignments::parse(&text, &folder, &|name| env::var(name).ok());
         let file = File { path, read };
-        let directory = |flag: &Option<PathBuf>, name, default: &str| match (flag, file.get(name)?) {
-            (Some(path), _) => state_folder(name, path),
-            (None, Some(path)) => state_folder(name, &folder.join(path)),
-            (None, None) => state_folder(name, &folder.join(default)),
+        let directory = |flag: &Option<PathBuf>, name, default: &str| match flag {
+            Some(path) => state_folder(name, path),
+            None => state_folder(name, &folder.join(file.get(name)?.unwrap_or(default))),
         };
         Ok(Self {
             images: directory(&overrides.imagedir, "IMAGEDIR", ".images")?,

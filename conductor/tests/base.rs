@@ -1,0 +1,110 @@
+//! `FROM`: base systems made by debootstrap, kept and shared.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use support::{Playground, make_base};
+
+/// Puts a `debootstrap` before all others in `PATH`: it notes its arguments and runs `then`.
+fn with_debootstrap(place: &Playground, then: &str) -> String {
+    make_base(&place.path().join("tree"));
+    let folder = place.path().display();
+    let script = format!("#!/bin/sh\necho \"$@\" >> {folder}/calls\n{then}\n");
+    place.write_program("bin/debootstrap", &script);
+    format!("{folder}/bin:{}", std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn a_base_system_is_made_once_with_the_mirror_of_the_settings_and_shared() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
+    place.write("setup.sh", "declare -A BASE_MIRRORS=(\n [debian]=\"http://mirror.example/debian\"\n)\n");
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN true\n");
+    place.conductor(["build", "one"]).env("PATH", &path).assert().success();
+    place.conductor(["build", "two"]).env("PATH", &path).assert().success();
+    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    assert_eq!(calls.lines().count(), 1, "{calls}");
+    let words: Vec<_> = calls.split_whitespace().collect();
+    assert_eq!((words[0], words[2]), ("bookworm", "http://mirror.example/debian"));
+    assert_eq!(place.layers("one")[0], place.path().join(".cache/base/debian-bookworm"));
+    assert_eq!(place.layers("one")[0], place.layers("two")[0]);
+}
+
+#[test]
+fn a_mirror_may_be_named_for_one_build() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
+    place.write("Conductorfile", "FROM ubuntu:jammy\n");
+    place
+        .conductor(["build", "img", "--mirror", "http://near.example"])
+        .env("PATH", &path)
+        .assert()
+        .success();
+    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    assert!(calls.starts_with("jammy ") && calls.ends_with(" http://near.example\n"), "{calls}");
+    assert!(place.path().join(".cache/base/ubuntu-jammy/bin/sh").exists());
+}
+
+#[test]
+fn a_debootstrap_that_fails_leaves_no_base_no_mount_and_no_process() {
+    let Some(place) = Playground::without_base() else { return };
+    let then = "mkdir -p \"$2/proc\" && mount -t proc proc \"$2/proc\" && (sleep 98763 &); exit 3";
+    let path = with_debootstrap(&place, then);
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.conductor(["build", "img"]).env("PATH", &path).assert().code(1).stderr(
+        contains("FROM debian:bookworm: debootstrap of debian:bookworm").and(contains("exit status: 3")),
+    );
+    assert_eq!(place.mounts(), Vec::<String>::new());
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_dir(place.path().join(".cache/base")).unwrap().count(), 0);
+    let left = std::process::Command::new("ps").args(["-eo", "args"]).output().unwrap();
+    assert!(!String::from_utf8(left.stdout).unwrap().lines().any(|line| line == "sleep 98763"));
+}
+
+#[test]
+fn an_empty_tree_is_no_base_system_though_debootstrap_says_so() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "exit 0");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.conductor(["build", "img"]).env("PATH", &path).assert().code(1).stderr(contains("left no /bin/sh"));
+    assert!(!place.path().join(".cache/base/debian-bookworm").exists());
+}
+
+#[test]
+fn a_missing_debootstrap_is_an_error_with_a_remedy() {
+    let Some(place) = Playground::without_base() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place
+        .conductor(["build", "img"])
+        .env("PATH", place.path())
+        .assert()
+        .code(1)
+        .stderr(contains("apt install debootstrap"));
+}
+
+#[test]
+#[ignore = "slow: makes a base system over the network with the real debootstrap, and installs a package in it"]
+fn a_real_base_system_has_apt_ps_and_ping_that_work() {
+    let Some(place) = Playground::without_base() else { return };
+    place.write(
+        "Conductorfile",
+        "FROM debian:bookworm\nRUN apt update && apt install -y tree && tree --version\nRUN ps aux && ping -c 1 127.0.0.1\n",
+    );
+    // The build uses the network of whoever runs it: not that of the playground, which has none.
+    let mut build = std::process::Command::new("unshare");
+    build.args(["-m", env!("CARGO_BIN_EXE_conductor"), "build", "img"]).current_dir(place.path());
+    let out = assert_cmd::Command::from_std(build).assert().success();
+    out.stdout(contains("1 packets transmitted, 1 received"));
+    place
+        .conductor(["run", "img", "eg", "--", "sh", "-c", "ps -e && tree --version && stat -c %a /"])
+        .assert()
+        .success()
+        .stdout(contains("755"));
+    place.conductor(["stop", "eg"]).assert().success();
+}

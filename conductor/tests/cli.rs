@@ -1,0 +1,115 @@
+//! The command line itself: help, names, settings, completions and man page.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use predicates::prelude::*;
+use predicates::str::contains;
+use support::Playground;
+
+const COMMANDS: [&str; 10] =
+    ["build", "images", "rmi", "rmcache", "run", "ps", "stop", "exec", "addnetwork", "peer"];
+
+fn conductor() -> assert_cmd::Command {
+    assert_cmd::Command::new(env!("CARGO_BIN_EXE_conductor"))
+}
+
+#[test]
+fn help_lists_every_function() {
+    for flag in ["-h", "--help"] {
+        let mut all = conductor().arg(flag).assert().success();
+        for command in COMMANDS {
+            all = all.stdout(contains(format!("\n  {command} ")));
+        }
+    }
+    conductor().assert().code(2).stderr(contains("Usage: conductor"));
+}
+
+#[test]
+fn completions_and_man_page_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let mut script = conductor().args(["completions", shell]).assert().success();
+        for command in COMMANDS {
+            script = script.stdout(contains(command));
+        }
+    }
+    let mut page = conductor().arg("man").assert().success();
+    for command in COMMANDS {
+        page = page.stdout(contains(format!(".SH \"{}\"", command.to_uppercase())));
+    }
+}
+
+#[test]
+fn names_that_cannot_be_are_refused_before_anything_is_done() {
+    for (args, message) in [
+        (["rmi", "../x"], "contains '/'"),
+        (["stop", ".x"], "must begin with a letter or a digit"),
+        (["stop", ""], "must not be empty"),
+        (["run", "img"], "required arguments were not provided"),
+        (["frob", "x"], "unrecognized subcommand"),
+    ] {
+        conductor().args(args).assert().code(2).stderr(contains(message)).stdout("");
+    }
+}
+
+#[test]
+fn a_settings_file_beside_the_program_says_where_state_lies() {
+    let Some(place) = Playground::new() else { return };
+    // As a submission has it: a script that hands over to the program beside it, called from another folder.
+    std::fs::copy(env!("CARGO_BIN_EXE_conductor"), place.path().join("conductor")).unwrap();
+    place.write("setup.sh", "IMAGEDIR=\"$(dirname \"$0\")/my-images\"\nDEFAULT_IFC=eth0\n");
+    let script =
+        place.write_program("conductor.sh", "#!/bin/sh\nexec \"$(dirname \"$0\")/conductor\" \"$@\"\n");
+    place.write("elsewhere/Conductorfile", "FROM debian:bookworm\n");
+    let mut command = place.command(&script);
+    command.args(["build", "img", "elsewhere/Conductorfile"]);
+    assert_cmd::Command::from_std(command).assert().success();
+    assert!(place.path().join("my-images/img/layers").exists());
+    assert!(place.path().join(".cache/base").exists());
+
+    // Through a link in another folder, state lies beside the link, as with the course's own script.
+    place.write("task4/setup.sh", "CACHEDIR=\"$(dirname $0)/../.cache\"\n");
+    std::os::unix::fs::symlink("../conductor", place.path().join("task4/conductor")).unwrap();
+    let mut command = place.command("task4/conductor");
+    command.args(["build", "img", "elsewhere/Conductorfile"]);
+    assert_cmd::Command::from_std(command).assert().success();
+    assert!(place.path().join("task4/.images/img/layers").exists());
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_settings_file() {
+    let Some(place) = Playground::new() else { return };
+    place.write("setup.sh", "IMAGEDIR=from-file\n");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.conductor(["build", "a"]).assert().success();
+    place.conductor(["build", "b"]).env("IMAGEDIR", place.path().join("from-env")).assert().success();
+    place
+        .conductor(["build", "--imagedir", "from-flag", "c"])
+        .env("IMAGEDIR", place.path().join("from-env"))
+        .assert()
+        .success();
+    for image in ["from-file/a", "from-env/b", "from-flag/c"] {
+        assert!(place.path().join(image).join("layers").exists(), "{image}");
+    }
+}
+
+#[test]
+fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
+    let Some(place) = Playground::new() else { return };
+    place.write("setup.sh", "\nCACHEDIR=$(mktemp -d)\n");
+    place
+        .conductor(["images"])
+        .assert()
+        .code(1)
+        .stderr(contains("setup.sh, CACHEDIR: line 2: '$(mktemp -d)' would need a shell"))
+        .stdout(contains("CS695").not());
+    place.conductor(["images", "--cachedir", "c"]).assert().success();
+}
+
+#[test]
+fn quiet_leaves_out_who_speaks() {
+    let Some(place) = Playground::new() else { return };
+    place.conductor(["-q", "images"]).assert().success().stdout("No images found\n");
+    place.conductor(["images", "--quiet"]).assert().success().stdout("No images found\n");
+}

@@ -1,0 +1,137 @@
+//! `images`, `rmi` and `rmcache`: listings, deletion, and refusing what is in use.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+
+use predicates::prelude::*;
+use predicates::str::{contains, is_match};
+use support::Playground;
+
+#[test]
+fn images_are_listed_as_in_the_assignment() {
+    let Some(place) = Playground::new() else { return };
+    place
+        .conductor(["images"])
+        .assert()
+        .success()
+        .stdout("CS695 Conductor that manages containers\nNo images found\n");
+    place.build("RUN true\n").success();
+    let line = "^CS695 Conductor that manages containers\nName                 Size       Date\nimg                  [0-9.]+M       20[0-9]{2}-[01][0-9]-[0-3][0-9]\n$";
+    place.conductor(["images"]).assert().success().stdout(is_match(line).unwrap());
+}
+
+#[test]
+fn json_is_the_whole_output_and_has_the_layers() {
+    let Some(place) = Playground::new() else { return };
+    place.conductor(["images", "--json"]).assert().success().stdout("[]\n");
+    place.build("RUN echo 12345 > /file\n").success();
+    let out = place.conductor(["images", "--json"]).assert().success();
+    let images: serde_json::Value = serde_json::from_slice(&out.get_output().stdout).unwrap();
+    assert_eq!(images[0]["name"], "img");
+    let layers: Vec<_> =
+        images[0]["layers"].as_array().unwrap().iter().rev().map(|l| l.as_str().unwrap()).collect();
+    assert_eq!(layers, place.layers("img").iter().map(|layer| layer.to_str().unwrap()).collect::<Vec<_>>());
+    let base = fs::metadata(place.layers("img")[0].join("bin/busybox")).unwrap().len();
+    assert!(images[0]["size"].as_u64().unwrap() > base + 6);
+}
+
+#[test]
+fn a_deleted_image_is_gone_and_its_layers_are_not() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    let layers = place.layers("img");
+    place.conductor(["rmi", "img"]).assert().success().stdout(contains("img succesfully removed"));
+    assert_eq!(fs::read_dir(place.path().join(".images")).unwrap().count(), 0);
+    assert!(layers.iter().all(|layer| layer.is_dir()));
+    place.build("RUN true\n").success().stdout(contains("Using cache").count(2));
+}
+
+#[test]
+fn deleting_what_is_not_there_is_an_error_and_makes_nothing() {
+    let Some(place) = Playground::new() else { return };
+    place.conductor(["rmi", "img"]).assert().code(1).stderr(contains("no image 'img'"));
+    assert!(!place.path().join(".images").exists());
+}
+
+#[test]
+fn an_image_with_a_container_is_refused() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    place.conductor(["rmi", "img"]).assert().code(1).stderr(contains("used by container 'eg'"));
+    place
+        .conductor(["rmcache", "--force"])
+        .assert()
+        .code(1)
+        .stderr(contains("container 'eg' uses the cache"));
+    assert!(place.layers("img").iter().all(|layer| layer.is_dir()));
+    place.conductor(["stop", "eg"]).assert().success();
+    place.conductor(["rmi", "img"]).assert().success();
+}
+
+#[test]
+fn the_cache_is_emptied_unless_images_consist_of_it() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    place
+        .conductor(["rmcache"])
+        .assert()
+        .code(1)
+        .stderr(contains("image 'img' consists of layers in the cache"));
+    place.conductor(["rmi", "img"]).assert().success();
+    place.conductor(["rmcache"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
+    place.conductor(["rmcache"]).assert().success();
+}
+
+#[test]
+fn an_image_whose_layers_were_forced_away_says_so_and_can_be_deleted() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    place.conductor(["rmcache", "--force"]).assert().success();
+    place.conductor(["images"]).assert().success().stdout(contains("img"));
+    place
+        .conductor(["run", "img", "eg", "true"])
+        .assert()
+        .failure()
+        .stderr(contains("which is gone: build it again"));
+    place.conductor(["ps"]).assert().success().stdout(contains("No containers found"));
+    place.conductor(["rmi", "img"]).assert().success();
+}
+
+#[test]
+fn the_cache_stays_while_a_build_uses_it() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 1000\n");
+    let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+    let mut build = build.args(["build", "img"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut output = std::io::BufReader::new(build.stdout.take().unwrap());
+    for _ in std::io::BufRead::lines(&mut output).map_while(Result::ok).take_while(|line| line != "started") {
+    }
+    place.conductor(["rmcache", "--force"]).assert().code(1).stderr(contains("a build is using the cache"));
+    build.kill().unwrap();
+    build.wait().unwrap();
+    assert!(place.half_made().len() == 1, "the killed build left its draft");
+    place.conductor(["rmcache"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_mount_in_the_cache_is_not_deleted_with_it() {
+    let Some(place) = Playground::new() else { return };
+    let inside = place.path().join(".cache/layers/x");
+    fs::create_dir_all(&inside).unwrap();
+    fs::create_dir(place.path().join("precious")).unwrap();
+    place.write("precious/file", "x");
+    let mount = place.command("mount").arg("--bind").arg("precious").arg(&inside).status().unwrap();
+    assert!(mount.success());
+    place
+        .conductor(["rmcache"])
+        .assert()
+        .failure()
+        .stderr(contains("cannot delete").or(contains("cannot remove")));
+    assert!(place.path().join("precious/file").exists());
+}

@@ -1,0 +1,176 @@
+//! A place to try `conductor` in: a temporary folder with a small base system in its cache, and mount, network, host
+//! name and IPC namespaces that all commands share and that end with it. The machine's own are never touched.
+
+// Each test program uses its own part of this, and here, too, a panic is a failed test.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sched::{CloneFlags, setns, unshare};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use tempfile::TempDir;
+
+/// The namespaces of a playground.
+const NAMESPACES: [(&str, CloneFlags); 4] = [
+    ("mnt", CloneFlags::CLONE_NEWNS),
+    ("net", CloneFlags::CLONE_NEWNET),
+    ("uts", CloneFlags::CLONE_NEWUTS),
+    ("ipc", CloneFlags::CLONE_NEWIPC),
+];
+
+/// See the module.
+pub struct Playground {
+    folder: TempDir,
+    holder: Child,
+}
+
+impl Playground {
+    /// A new one, with a base system that `FROM debian:bookworm` finds in the cache. `None`, and a message, where
+    /// tests cannot have namespaces or there is no busybox to make a base system of.
+    pub fn new() -> Option<Self> {
+        let place = Self::without_base()?;
+        make_base(&place.path().join(".cache/base/debian-bookworm"));
+        Some(place)
+    }
+
+    /// A new one with an empty cache.
+    pub fn without_base() -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root");
+            return None;
+        }
+        if busybox().is_none() {
+            eprintln!("skipped: needs a static busybox (apt install busybox-static)");
+            return None;
+        }
+        let mut holder = Command::new("sleep");
+        holder.arg("infinity").stdin(Stdio::null());
+        let all = NAMESPACES.iter().fold(CloneFlags::empty(), |flags, (_, flag)| flags | *flag);
+        let separate = move || {
+            unshare(all)?;
+            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+            Ok(())
+        };
+        // SAFETY: only system calls between fork and exec.
+        unsafe { holder.pre_exec(separate) };
+        Some(Self { folder: tempfile::tempdir().unwrap(), holder: holder.spawn().unwrap() })
+    }
+
+    /// The folder; state lies in it.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The process that keeps the namespaces: its /proc says what the "host" of the playground has.
+    pub fn pid(&self) -> u32 {
+        self.holder.id()
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes a program.
+    pub fn write_program(&self, path: &str, text: &str) -> PathBuf {
+        let path = self.write(path, text);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Any program, to be started in the folder and the namespaces.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        let open = |(name, flag)| (fs::File::open(format!("/proc/{}/ns/{name}", self.pid())).unwrap(), flag);
+        let namespaces = NAMESPACES.map(open);
+        let folder = self.path().to_owned();
+        let join = move || {
+            for (file, flag) in &namespaces {
+                setns(file, *flag)?;
+            }
+            // Joining a mount namespace leaves us at its root.
+            std::env::set_current_dir(&folder)
+        };
+        // SAFETY: only system calls between fork and exec.
+        unsafe { command.pre_exec(join) };
+        for variable in
+            ["IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "DEFAULT_IFC", "IP4_SUBNET", "CONDUCTOR_MIRROR"]
+        {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// `conductor` with arguments, for `assert_cmd`.
+    pub fn conductor<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> assert_cmd::Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_conductor"));
+        command.args(args);
+        assert_cmd::Command::from_std(command)
+    }
+
+    /// Writes a Conductorfile that begins with `FROM debian:bookworm` and builds it, as the image `img`.
+    pub fn build(&self, steps: &str) -> assert_cmd::assert::Assert {
+        self.write("Conductorfile", &format!("FROM debian:bookworm\n{steps}"));
+        self.conductor(["build", "img"]).assert()
+    }
+
+    /// The directories of an image's layers, base system first.
+    pub fn layers(&self, image: &str) -> Vec<PathBuf> {
+        let text = fs::read_to_string(self.path().join(".images").join(image).join("layers")).unwrap();
+        text.trim_end().split(':').rev().map(PathBuf::from).collect()
+    }
+
+    /// What is mounted in the playground below its folder.
+    pub fn mounts(&self) -> Vec<String> {
+        let text = fs::read_to_string(format!("/proc/{}/mountinfo", self.pid())).unwrap();
+        text.lines().filter(|line| line.contains(&*self.path().to_string_lossy())).map(String::from).collect()
+    }
+
+    /// Names of everything half-made that lies about.
+    pub fn half_made(&self) -> Vec<PathBuf> {
+        let folders = [".images", ".containers", ".cache/base", ".cache/layers"];
+        let entries =
+            folders.iter().filter_map(|folder| fs::read_dir(self.path().join(folder)).ok()).flatten();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with('.')).collect()
+    }
+}
+
+impl Drop for Playground {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn busybox() -> Option<PathBuf> {
+    ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists())
+}
+
+/// Makes a base system: busybox under the names of its programs, `/bin/bash` for default shells, and the
+/// directories every system has.
+pub fn make_base(root: &Path) {
+    for folder in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "usr/lib", "var/log"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+    let busybox = busybox().unwrap();
+    fs::copy(&busybox, root.join("bin/busybox")).unwrap();
+    let list = Command::new(&busybox).arg("--list").output().unwrap();
+    for program in String::from_utf8(list.stdout).unwrap().lines().filter(|program| *program != "busybox") {
+        symlink("busybox", root.join("bin").join(program)).unwrap();
+    }
+    let bash = root.join("bin/bash");
+    fs::write(&bash, "#!/bin/sh\nexec sh \"$@\"\n").unwrap();
+    fs::set_permissions(&bash, fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("usr/lib", root.join("lib")).unwrap();
+    fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    fs::write(root.join("etc/motd"), "hello\n").unwrap();
+}
