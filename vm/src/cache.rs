@@ -1,6 +1,16 @@
 //! Where images and templates live, who may change them, and what of them can go.
+//!
+//! Something new is made in `build/` under an exclusive lock on its name and renamed into place when it is
+//! complete, so what has its place is complete. A maker that dies loses its lock; what it left in `build/` goes
+//! when the next one comes. Whoever uses something holds a shared lock on its name.
 
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::Error;
 
@@ -17,7 +27,7 @@ pub struct Entry {
     pub kind: EntryKind,
     /// The name to remove it by.
     pub id: String,
-    /// What it is, in words: "Debian 12 from packages", "TCG, QEMU 7.2.22".
+    /// What it is, in words: "Debian 12, from packages", "Debian 12, from packages, booted under TCG".
     pub title: String,
     /// What it takes on disk, in bytes.
     pub bytes: u64,
@@ -36,6 +46,25 @@ pub enum EntryKind {
     Download,
 }
 
+impl EntryKind {
+    const ALL: [EntryKind; 3] = [EntryKind::Image, EntryKind::Template, EntryKind::Download];
+
+    fn dir(self) -> &'static str {
+        match self {
+            EntryKind::Image => "images",
+            EntryKind::Template => "templates",
+            EntryKind::Download => "downloads",
+        }
+    }
+}
+
+/// The file that describes an image or a template, in its directory.
+const MANIFEST: &str = "manifest.json";
+
+/// A lock on a name; released when dropped, or when the process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "it is held, not used")] File);
+
 impl Cache {
     /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`.
     pub fn from_env() -> Result<Cache, Error> {
@@ -49,7 +78,9 @@ impl Cache {
 
     /// A cache at a given place. Nothing is created yet.
     pub fn at(root: impl Into<PathBuf>) -> Cache {
-        Cache { root: root.into() }
+        let root: PathBuf = root.into();
+        // QEMU resolves names from where a disk lies, not from where we stand.
+        Cache { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
     /// Where it is.
@@ -57,14 +88,221 @@ impl Cache {
         &self.root
     }
 
-    /// Everything in it: images first, each with its templates after it.
+    /// Everything in it: images, templates, downloads.
     pub fn list(&self) -> Result<Vec<Entry>, Error> {
-        unimplemented!()
+        let mut entries = Vec::new();
+        for kind in EntryKind::ALL {
+            let dir = self.root.join(kind.dir());
+            for id in names(&dir)? {
+                let path = dir.join(&id);
+                let manifest: Option<serde_json::Value> = read_json(&path.join(MANIFEST));
+                let title = manifest.and_then(|value| value["title"].as_str().map(str::to_owned));
+                let in_use = matches!(self.try_lock(&id), Ok(None));
+                entries.push(Entry {
+                    kind,
+                    title: title.unwrap_or_else(|| id.clone()),
+                    bytes: size_on_disk(&path),
+                    in_use,
+                    id,
+                });
+            }
+        }
+        Ok(entries)
     }
 
     /// Removes an entry, and with an image its templates. Fails where a process uses it.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
-        let _ = id;
-        unimplemented!()
+        let entries = self.list()?;
+        let Some(entry) = entries.iter().find(|entry| entry.id == id) else {
+            return Err(Error::io("remove", id)(io::Error::other("there is no such entry in the cache")));
+        };
+        if entry.kind == EntryKind::Image {
+            for template in entries
+                .iter()
+                .filter(|other| other.kind == EntryKind::Template && other.id.starts_with(&format!("{id}.")))
+            {
+                self.remove_entry(template)?;
+            }
+        }
+        self.remove_entry(entry)
+    }
+
+    fn remove_entry(&self, entry: &Entry) -> Result<(), Error> {
+        let path = self.root.join(entry.kind.dir()).join(&entry.id);
+        let Some(_lock) = self.try_lock(&entry.id)? else {
+            return Err(Error::io("remove", path)(io::Error::other("it is in use")));
+        };
+        remove_all(&path).map_err(Error::io("remove", path))
+    }
+
+    pub(crate) fn image(&self, id: &str) -> PathBuf {
+        self.root.join("images").join(id)
+    }
+
+    pub(crate) fn template(&self, id: &str) -> PathBuf {
+        self.root.join("templates").join(id)
+    }
+
+    pub(crate) fn download(&self, name: &str) -> Result<PathBuf, Error> {
+        Ok(self.made("downloads")?.join(name))
+    }
+
+    pub(crate) fn verdict(&self, name: &str) -> Result<PathBuf, Error> {
+        Ok(self.made("verdicts")?.join(name))
+    }
+
+    /// For files that have no name, or only for a moment.
+    pub(crate) fn scratch(&self) -> Result<PathBuf, Error> {
+        self.made("scratch")
+    }
+
+    /// An empty directory to make `id` in. Its lock must be held. Clears away what dead makers left, of this
+    /// and of everything else.
+    pub(crate) fn build(&self, id: &str) -> Result<PathBuf, Error> {
+        let dir = self.made("build")?;
+        for other in names(&dir)? {
+            if other == id || self.try_lock(&other)?.is_some() {
+                let left = dir.join(&other);
+                remove_all(&left).map_err(Error::io("remove", left))?;
+            }
+        }
+        self.made(&format!("build/{id}"))
+    }
+
+    /// Puts what was made where it belongs, with its description.
+    pub(crate) fn publish(built: &Path, place: &Path, manifest: &impl Serialize) -> Result<(), Error> {
+        let describe = || -> io::Result<()> {
+            let file = File::create(built.join(MANIFEST))?;
+            serde_json::to_writer_pretty(&file, manifest)?;
+            if let Some(parent) = place.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            let _ = remove_all(place);
+            fs::rename(built, place)
+        };
+        describe().map_err(Error::io("create", place))
+    }
+
+    /// The description of what is at a place, if there is anything.
+    pub(crate) fn manifest<T: DeserializeOwned>(place: &Path) -> Option<T> {
+        read_json(&place.join(MANIFEST))
+    }
+
+    /// Locks a name for making; waits for others, after calling `on_wait` once.
+    pub(crate) fn lock(&self, id: &str, on_wait: impl FnOnce()) -> Result<Lock, Error> {
+        if let Some(lock) = self.try_lock(id)? {
+            return Ok(lock);
+        }
+        on_wait();
+        let (file, path) = self.lock_file(id)?;
+        file.lock().map_err(Error::io("lock", path))?;
+        Ok(Lock(file))
+    }
+
+    /// Locks a name for use.
+    pub(crate) fn lock_shared(&self, id: &str) -> Result<Lock, Error> {
+        let (file, path) = self.lock_file(id)?;
+        file.lock_shared().map_err(Error::io("lock", path))?;
+        Ok(Lock(file))
+    }
+
+    fn try_lock(&self, id: &str) -> Result<Option<Lock>, Error> {
+        let (file, path) = self.lock_file(id)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+        }
+    }
+
+    fn lock_file(&self, id: &str) -> Result<(File, PathBuf), Error> {
+        let path = self.made("locks")?.join(id);
+        let file = File::options().create(true).append(true).open(&path);
+        Ok((file.map_err(Error::io("create", &path))?, path))
+    }
+
+    fn made(&self, name: &str) -> Result<PathBuf, Error> {
+        let dir = self.root.join(name);
+        fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        Ok(dir)
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// The names in a directory, sorted; none where there is no directory.
+fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let listed = match fs::read_dir(dir) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", dir)(error)),
+    };
+    let mut names: Vec<String> =
+        listed.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn remove_all(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// What a file or a tree takes on disk, in bytes: sparse files take less than their length.
+pub(crate) fn size_on_disk(path: &Path) -> u64 {
+    let Ok(found) = fs::symlink_metadata(path) else { return 0 };
+    let inside = fs::read_dir(path).into_iter().flatten().flatten();
+    found.blocks() * 512 + inside.map(|entry| size_on_disk(&entry.path())).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_maker_left_is_cleared_and_what_a_live_one_makes_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        let alive = cache.lock("alive", || {}).unwrap();
+        let kept = cache.build("alive").unwrap();
+        fs::write(kept.join("half"), "x").unwrap();
+        drop(cache.lock("dead", || {}).unwrap());
+        let left = cache.made("build/dead").unwrap();
+        fs::write(left.join("half"), "x").unwrap();
+
+        let _mine = cache.lock("mine", || {}).unwrap();
+        cache.build("mine").unwrap();
+        assert!(kept.join("half").exists() && !left.exists());
+        drop(alive);
+    }
+
+    #[test]
+    fn nothing_half_made_is_listed_and_nothing_in_use_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        let lock = cache.lock("one", || {}).unwrap();
+        let built = cache.build("one").unwrap();
+        fs::write(built.join("disk"), "x").unwrap();
+        assert!(cache.list().unwrap().is_empty());
+
+        let title = serde_json::json!({ "title": "One" });
+        Cache::publish(&built, &cache.image("one"), &title).unwrap();
+        drop(lock);
+        let using = cache.lock_shared("one").unwrap();
+        let listed = cache.list().unwrap();
+        assert_eq!((listed[0].title.as_str(), listed[0].in_use), ("One", true));
+        assert!(cache.remove("one").unwrap_err().to_string().contains("in use"));
+        drop(using);
+        cache.remove("one").unwrap();
+        assert!(cache.list().unwrap().is_empty());
     }
 }

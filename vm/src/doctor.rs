@@ -1,15 +1,16 @@
 //! Whether this machine can run guests, as plain facts for someone else to render.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Cache, Calibration, Error};
+use crate::cache::size_on_disk;
+use crate::{Cache, Calibration, Error, accel, qemu, template, tool};
 
 /// What was found out about the machine.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// QEMU's version, or `None` where it is not installed.
     pub qemu: Option<String>,
-    /// Whether KVM can be used, tried for real where an image is at hand.
+    /// Whether KVM can be used, as it was when it was last tried for real.
     pub kvm: Kvm,
     /// The programs needed, found or not.
     pub tools: Vec<Tool>,
@@ -39,7 +40,7 @@ pub enum Kvm {
         /// What helps, where anything does.
         remedy: Option<String>,
     },
-    /// `/dev/kvm` opens, but there is no image yet to try it with.
+    /// `/dev/kvm` opens, but no guest has been tried with it since the host booted.
     Untried,
 }
 
@@ -56,8 +57,49 @@ pub struct Tool {
     pub found: Option<PathBuf>,
 }
 
-/// Looks at the machine. Takes up to some 10 s where KVM has to be tried and was not before.
+/// Looks at the machine. Nothing is started but QEMU for its version; whether KVM works is what the last
+/// [`prepare`](crate::prepare) found out.
 pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
-    let _ = cache;
-    unimplemented!()
+    let kvm = match (accel::device(), accel::remembered(cache)) {
+        (Err(unusable), _) | (Ok(()), Ok(Some(Err(unusable)))) => {
+            Kvm::Unusable { why: unusable.why, remedy: unusable.remedy }
+        }
+        (Ok(()), Ok(Some(Ok(())))) => Kvm::Works,
+        (Ok(()), Ok(None) | Err(_)) => Kvm::Untried,
+    };
+    let tools = tool::ALL
+        .into_iter()
+        .map(|program| Tool {
+            program: program.name,
+            package: program.package,
+            purpose: program.purpose,
+            found: program.find(),
+        })
+        .collect();
+    Ok(Facts {
+        qemu: qemu::Installed::find().ok().map(|installed| installed.version),
+        kvm,
+        tools,
+        cache: cache.root().to_owned(),
+        cache_bytes: size_on_disk(cache.root()),
+        free_disk: free_disk(cache.root()),
+        free_memory: free_memory(),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        calibration: template::newest_calibration(cache),
+    })
+}
+
+/// Free room at a place, or where it would be.
+fn free_disk(place: &Path) -> u64 {
+    let there = place.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    nix::sys::statvfs::statvfs(there).map_or(0, |found| found.blocks_available() * found.fragment_size())
+}
+
+/// `MemAvailable` of `/proc/meminfo`.
+fn free_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib =
+        line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }

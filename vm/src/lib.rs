@@ -18,17 +18,29 @@
 //! the [`Cache`]) an image and a booted, frozen [`Template`]; [`Template::restore`] makes a [`Guest`];
 //! [`Guest::run`] runs one program in it and says how that ended as an [`Outcome`].
 
+pub mod agent;
+
 mod accel;
 mod cache;
 mod calibration;
+mod channel;
+mod console;
+mod digest;
 mod disk;
 mod doctor;
 mod error;
 mod event;
 mod guest;
+mod image;
+mod machine;
 mod outcome;
+mod qemu;
+mod qmp;
+mod shell;
+mod spawn;
 mod suite;
 mod template;
+mod tool;
 
 pub use accel::{Accelerator, Kind, Requested};
 pub use cache::{Cache, Entry, EntryKind};

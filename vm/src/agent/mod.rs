@@ -1,0 +1,147 @@
+//! The guest half: a static program that waits on a virtio-serial port, runs what the host asks for and tells
+//! how it ended. It is started once, in the template; every restored guest wakes up inside its read.
+
+mod armour;
+mod run;
+mod wake;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::channel::{FromGuest, Key, Lines, PORT, Sealer, ToGuest, decode};
+
+/// How often a sign of life is sent.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Identifies the guest half's source: a template is made anew when this changes, and a program that was built
+/// from another source is not put into one.
+pub fn source() -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for text in [
+        include_str!("mod.rs"),
+        include_str!("armour.rs"),
+        include_str!("run.rs"),
+        include_str!("wake.rs"),
+        include_str!("../channel.rs"),
+    ] {
+        hash.update(text);
+    }
+    crate::digest::short(&hash.finalize())
+}
+
+/// Runs until the machine ends.
+pub fn main() -> ExitCode {
+    armour::put_on();
+    let served = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(format!("/dev/virtio-ports/{PORT}"))
+        .and_then(|port| serve(&port));
+    if let Err(error) = served {
+        eprintln!("vm-agent: {error}");
+    }
+    ExitCode::FAILURE
+}
+
+/// The way to the host, for every thread.
+#[derive(Clone)]
+struct Voice(Arc<(Mutex<Speech>, Condvar)>);
+
+struct Speech {
+    port: File,
+    sealer: Sealer,
+    awake: bool,
+}
+
+impl Voice {
+    fn lock(&self) -> MutexGuard<'_, Speech> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn say(&self, message: &FromGuest) -> io::Result<()> {
+        self.lock().say(message)
+    }
+
+    fn set_awake(&self, awake: bool) {
+        self.lock().awake = awake;
+        self.0.1.notify_all();
+    }
+
+    fn beat(&self) -> io::Result<()> {
+        loop {
+            let mut speech = self.lock();
+            while !speech.awake {
+                speech = self.0.1.wait(speech).unwrap_or_else(PoisonError::into_inner);
+            }
+            speech.say(&FromGuest::Beat)?;
+            drop(speech);
+            std::thread::sleep(BEAT);
+        }
+    }
+}
+
+impl Speech {
+    fn say(&mut self, message: &FromGuest) -> io::Result<()> {
+        let line = self.sealer.seal(message)?;
+        self.port.write_all(&line)
+    }
+}
+
+fn serve(port: &File) -> io::Result<()> {
+    let speech = Speech { port: port.try_clone()?, sealer: Sealer::new(Key::default()), awake: false };
+    let voice = Voice(Arc::new((Mutex::new(speech), Condvar::new())));
+    let beating = voice.clone();
+    armour::thread("beat", move || beating.beat())?;
+
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
+    voice.say(&FromGuest::Ready { agent: source(), kernel })?;
+
+    let mut stdin = Vec::new();
+    let mut lines = Lines::default();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let count = (&*port).read(&mut buffer)?;
+        if count == 0 {
+            // The host's end is closed: only ever for a moment, while a machine is being restored.
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let mut done = Ok(());
+        let whole = lines.push(&buffer[..count], &mut |line| {
+            if done.is_ok() {
+                done = obey(line, &voice, &mut stdin);
+            }
+        });
+        whole.map_err(|_| io::Error::other("a line of the host is too long"))?;
+        done?;
+    }
+}
+
+fn obey(line: &[u8], voice: &Voice, stdin: &mut Vec<u8>) -> io::Result<()> {
+    match serde_json::from_slice(line)? {
+        ToGuest::Hello { key, nonce, unix_time, entropy, payload, store } => {
+            voice.lock().sealer = Sealer::new(key);
+            let woken = wake::up(unix_time, &decode(&entropy).unwrap_or_default(), payload, store);
+            voice.say(&match woken {
+                Ok(()) => FromGuest::Hello { nonce },
+                Err(why) => FromGuest::Failed { why },
+            })?;
+            voice.set_awake(true);
+        }
+        ToGuest::Stdin { data } => stdin.extend(decode(&data).unwrap_or_default()),
+        ToGuest::Run { argv } => {
+            let input = std::mem::take(stdin);
+            let voice = voice.clone();
+            armour::thread("run", move || run::program(&argv, &input, &voice))?;
+        }
+        ToGuest::Rest => {
+            voice.set_awake(false);
+            voice.say(&FromGuest::Resting)?;
+        }
+    }
+    Ok(())
+}

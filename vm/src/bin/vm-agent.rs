@@ -1,0 +1,7 @@
+//! The guest half of the channel, as a program of its own: see [`vm::agent`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vm::agent::main()
+}

@@ -1,0 +1,183 @@
+//! Images: a provisioned disk with the kernel it boots.
+//!
+//! The disk is an official cloud image, or one made from packages where that cannot be fetched. Either goes
+//! through the same provisioning: one boot with a cloud-init seed, at the end of which the guest hands
+//! out its kernel, so that from then on every machine is booted the same way.
+
+pub(crate) mod download;
+mod packages;
+mod pins;
+mod provision;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, Lock};
+use crate::machine::Kernel;
+use crate::{Accelerator, Error, Event, Source, Suite, digest, tool};
+
+/// The virtual size of a guest's disk: room for some images of containers. It is sparse.
+pub(crate) const DISK: &str = "20G";
+
+/// An image in the cache, which stays there as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) id: String,
+    pub(crate) dir: PathBuf,
+    pub(crate) manifest: Manifest,
+    _lock: Lock,
+}
+
+/// What is known of an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// For people: "Debian 12, from packages".
+    pub(crate) title: String,
+    /// `root=…`, for the kernel.
+    pub(crate) root: String,
+    /// The kernel's release.
+    pub(crate) release: String,
+}
+
+impl Image {
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.dir.join("disk.qcow2")
+    }
+
+    pub(crate) fn kernel(&self) -> KernelFiles {
+        KernelFiles::of(&self.dir, &self.manifest.root)
+    }
+}
+
+/// Where a kernel's files are.
+#[derive(Debug)]
+pub(crate) struct KernelFiles {
+    image: PathBuf,
+    initrd: PathBuf,
+    root: String,
+}
+
+impl KernelFiles {
+    fn of(dir: &Path, root: &str) -> KernelFiles {
+        KernelFiles { image: dir.join("vmlinuz"), initrd: dir.join("initrd"), root: root.to_owned() }
+    }
+
+    pub(crate) fn kernel(&self) -> Kernel<'_> {
+        Kernel { image: &self.image, initrd: &self.initrd, root: &self.root }
+    }
+}
+
+/// A disk before its provisioning: what an accelerator can be tried with.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) disk: PathBuf,
+    /// Without, the firmware finds one on the disk.
+    pub(crate) kernel: Option<KernelFiles>,
+}
+
+/// Chooses the accelerator for a disk that boots, and says so.
+pub(crate) type Choose<'a> = dyn FnMut(&Base, &mut dyn FnMut(Event)) -> Result<Accelerator, Error> + 'a;
+
+/// The image for a suite: one that is there, else one from where `source` says. An image made from packages is
+/// used as long as it is there; the download is tried again only when it is gone.
+pub(crate) fn ensure(
+    cache: &Cache,
+    suite: Suite,
+    source: Source,
+    choose: &mut Choose,
+    on: &mut dyn FnMut(Event),
+) -> Result<Image, Error> {
+    let cloud = id(suite, Source::Cloud);
+    let packages = id(suite, Source::Packages);
+    match source {
+        Source::Cloud => make(cache, suite, Source::Cloud, choose, on),
+        Source::Auto if present(cache, &cloud) || !present(cache, &packages) => {
+            match make(cache, suite, Source::Cloud, choose, on) {
+                Err(why @ Error::Download { .. }) => {
+                    on(Event::Note(format!("{why}; making the image from packages instead")));
+                    make(cache, suite, Source::Packages, choose, on)
+                }
+                made => made,
+            }
+        }
+        Source::Packages | Source::Auto => make(cache, suite, Source::Packages, choose, on),
+    }
+}
+
+fn present(cache: &Cache, id: &str) -> bool {
+    Cache::manifest::<Manifest>(&cache.image(id)).is_some()
+}
+
+/// The name of the image that this recipe makes.
+fn id(suite: Suite, source: Source) -> String {
+    let (word, own) = match source {
+        Source::Cloud => ("cloud", pins::of(suite).digest),
+        Source::Auto | Source::Packages => ("packages", packages::RECIPE),
+    };
+    let recipe = digest::of([own, DISK, include_str!("provision.rs")].into_iter().chain(provision::texts()));
+    format!("{suite}-{word}-{recipe}")
+}
+
+fn make(
+    cache: &Cache,
+    suite: Suite,
+    source: Source,
+    choose: &mut Choose,
+    on: &mut dyn FnMut(Event),
+) -> Result<Image, Error> {
+    let id = id(suite, source);
+    let dir = cache.image(&id);
+    loop {
+        if present(cache, &id) {
+            let lock = cache.lock_shared(&id)?;
+            if let Some(manifest) = Cache::manifest(&dir) {
+                return Ok(Image { id, dir, manifest, _lock: lock });
+            }
+        }
+        let waiting = format!("another run is making {}: waiting for it", suite.title());
+        let _lock = cache.lock(&id, || on(Event::Note(waiting)))?;
+        if !present(cache, &id) {
+            let built = cache.build(&id)?;
+            let (base, origin) = match source {
+                Source::Cloud => (cloud_base(cache, suite, &built, on)?, "official cloud image"),
+                Source::Auto | Source::Packages => (packages_base(suite, &built, on)?, "from packages"),
+            };
+            let accelerator = choose(&base, on)?;
+            let title = format!("{}, {origin}", suite.title());
+            let manifest = provision::boot(&base, &built, accelerator.kind, title, on)?;
+            Cache::publish(&built, &dir, &manifest)?;
+            if source == Source::Cloud {
+                let _ = fs::remove_file(cache.download(pins::of(suite).file_name())?);
+            }
+        }
+    }
+}
+
+fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
+    let pin = pins::of(suite);
+    let file = cache.download(pin.file_name())?;
+    on(Event::Step(format!("downloading {}", suite.title())));
+    download::fetch(pin.url, pin.digest, &file, on)?;
+    let disk = built.join("disk.qcow2");
+    // The download stays as it is until the image is done.
+    tool::QEMU_IMG.output(|command| {
+        command.args(["convert", "-O", "qcow2"]).arg(&file).arg(&disk);
+    })?;
+    tool::QEMU_IMG.output(|command| {
+        command.args(["resize", "-q"]).arg(&disk).arg(DISK);
+    })?;
+    Ok(Base { disk, kernel: None })
+}
+
+fn packages_base(suite: Suite, built: &Path, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
+    let raw = built.join("disk.raw");
+    packages::make(suite, built, &raw, DISK, on)?;
+    let disk = built.join("disk.qcow2");
+    tool::QEMU_IMG.output(|command| {
+        command.args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&raw).arg(&disk);
+    })?;
+    fs::remove_file(&raw).map_err(Error::io("remove", &raw))?;
+    Ok(Base { disk, kernel: Some(KernelFiles::of(built, packages::ROOT)) })
+}

@@ -1,0 +1,24 @@
+# Run by packages.rs, as root or as a user namespace's root. Lines that begin with "I: " are steps.
+set -eu
+tree=$BUILT/tree
+# What only lies about: the machine needs neither manuals nor a RAM disk for hardware that it never has.
+set -- --variant=important --components=main --include="$INCLUDE" \
+    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+    --essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/vm"' \
+    --essential-hook='printf "%s\n" virtio_pci virtio_blk ext4 >"$1/etc/initramfs-tools/modules"'
+if [ -n "$SOURCES" ]; then
+    printf '%s\n' "$SOURCES" | "$MMDEBSTRAP" "$@" "$SUITE" "$tree" -
+else
+    "$MMDEBSTRAP" "$@" "$SUITE" "$tree"
+fi
+echo "I: making the disk" >&2
+rm -rf "$tree"/dev "$tree"/run
+mkdir "$tree"/dev "$tree"/run
+echo 'LABEL=vmroot / ext4 rw,discard 0 1' >"$tree/etc/fstab"
+cp "$tree"/boot/vmlinuz-* "$BUILT/vmlinuz"
+cp "$tree"/boot/initrd.img-* "$BUILT/initrd"
+truncate -s "$SIZE" "$RAW"
+"$MKFS" -q -F -m 0 -L vmroot -E root_owner=0:0 -d "$tree" "$RAW"
+rm -rf "$tree"

@@ -1,0 +1,124 @@
+//! The one boot that turns a disk into an image: cloud-init takes up the seed, provision.sh does the rest and
+//! hands out the kernel on a disk of its own, as a tar archive.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Base, Manifest};
+use crate::machine::{Cards, Disk, Machine, Memory};
+use crate::{Error, Event, Kind, Unit, qemu};
+
+/// What the machine of the assignment has installed.
+pub(super) const PACKAGES: &str = include_str!("seed/packages");
+
+/// The seed, by file name.
+const SEED: [(&str, &str); 7] = [
+    ("meta-data", include_str!("seed/meta-data")),
+    ("network-config", include_str!("seed/network-config")),
+    ("user-data", include_str!("seed/user-data")),
+    ("provision.sh", include_str!("seed/provision.sh")),
+    ("packages", PACKAGES),
+    ("vm-agent.service", include_str!("seed/vm-agent.service")),
+    ("vm.slice", include_str!("seed/vm.slice")),
+];
+
+/// Room for a kernel and its RAM disk.
+const EXPORT: u64 = 256 << 20;
+
+/// How long the boot may take: a cloud image installs its packages in it, under emulation some 100 times slower
+/// than a host would.
+const PATIENCE: Duration = Duration::from_secs(45 * 60);
+
+/// The texts that an image depends on.
+pub(super) fn texts() -> impl Iterator<Item = &'static str> {
+    SEED.iter().flat_map(|(name, text)| [*name, *text])
+}
+
+/// Boots `base` with the seed, waits for it to switch itself off, and takes out kernel and RAM disk to `built`.
+pub(super) fn boot(
+    base: &Base,
+    built: &Path,
+    accel: Kind,
+    title: String,
+    on: &mut dyn FnMut(Event),
+) -> Result<Manifest, Error> {
+    on(Event::Step("provisioning the image".to_owned()));
+    let seed = built.join("seed");
+    fs::create_dir_all(&seed).map_err(Error::io("create", &seed))?;
+    for (name, text) in SEED {
+        let file = seed.join(name);
+        fs::write(&file, text).map_err(Error::io("write", file))?;
+    }
+    let export = built.join("export");
+    let disk = File::create(&export).and_then(|file| file.set_len(EXPORT));
+    disk.map_err(Error::io("create", &export))?;
+
+    let model = qemu::Installed::find()?.model;
+    let mut running = Machine {
+        model: &model,
+        accel,
+        kernel: base.kernel.as_ref().map(super::KernelFiles::kernel),
+        memory: Memory::Own,
+        disks: vec![
+            ("root", Disk::Layer(base.disk.clone())),
+            ("seed", Disk::Seed(seed.clone())),
+            ("export", Disk::Raw(export.clone())),
+        ],
+        cards: Cards::Provisioning,
+        incoming: false,
+        state: None,
+        freezable: false,
+    }
+    .start()?;
+    let began = Instant::now();
+    let mut phases = 0;
+    while !running.ended_within(Duration::from_millis(500)) {
+        if began.elapsed() > PATIENCE {
+            let console = running.console.tail().to_string();
+            return Err(Error::Guest { what: format!("provisioning took more than {PATIENCE:?}"), console });
+        }
+        let now = running.console.since(0).matches("provision: ").count() as u64;
+        if now > phases {
+            phases = now;
+            on(Event::Progress { done: phases, total: Some(PHASES), unit: Unit::Items });
+        }
+    }
+    let console = running.console.tail().to_string();
+    drop(running);
+    let incomplete = |why: String| Error::Guest { what: format!("provisioning failed: {why}"), console };
+    let manifest = unpack(&export, built, title).map_err(|error| incomplete(error.to_string()))?;
+    for left in [&export, &built.join("log")] {
+        let _ = fs::remove_file(left);
+    }
+    let _ = fs::remove_dir_all(&seed);
+    Ok(manifest)
+}
+
+/// How many phases provision.sh announces.
+const PHASES: u64 = 6;
+
+/// Takes the four files out of what the guest wrote to its export disk. The guest is our own here, but there is no
+/// reason to believe it more than any other: names are compared, never used.
+fn unpack(export: &Path, to: &Path, title: String) -> std::io::Result<Manifest> {
+    let mut root = String::new();
+    let mut release = String::new();
+    let mut found = 0;
+    let mut archive = tar::Archive::new(File::open(export)?);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        match entry.path_bytes().as_ref() {
+            b"cmdline" => drop(entry.read_to_string(&mut root)?),
+            b"release" => drop(entry.read_to_string(&mut release)?),
+            b"vmlinuz" => drop(std::io::copy(&mut entry, &mut File::create(to.join("vmlinuz"))?)?),
+            b"initrd" => drop(std::io::copy(&mut entry, &mut File::create(to.join("initrd"))?)?),
+            _ => continue,
+        }
+        found += 1;
+    }
+    if found < 4 {
+        return Err(std::io::Error::other("the guest did not hand out its kernel"));
+    }
+    Ok(Manifest { title, root: root.trim().to_owned(), release: release.trim().to_owned() })
+}
