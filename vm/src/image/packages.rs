@@ -77,7 +77,7 @@ pub(super) fn make(
 }
 
 /// How many steps mmdebstrap and the script announce.
-const STEPS: u64 = 13;
+const STEPS: u64 = 16;
 
 /// The host's own package sources for this suite, as lines of a sources.list; empty where it has none, and
 /// mmdebstrap then uses the distribution's.
