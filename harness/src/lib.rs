@@ -6,6 +6,7 @@
 
 pub mod evidence;
 pub mod guest;
+pub mod packages;
 pub mod submission;
 pub mod task;
 pub mod verdict;

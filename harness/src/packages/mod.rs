@@ -1,0 +1,14 @@
+//! The host's side of the world's package mirrors: a pull-through cache, and base trees made in advance.
+//!
+//! Guests ask for packages by HTTP; a [`Server`] answers from the [`PackageCache`], which fetches what it lacks
+//! from the mirrors this host is configured for. Once warm, it makes no request: pool and by-hash files never
+//! change, and what may change is asked after once a day. `docs/world.md` tells the whole.
+
+mod cache;
+mod mirrors;
+mod server;
+mod store;
+
+pub use cache::{PackageCache, Stats};
+pub use mirrors::Mirrors;
+pub use server::Server;

@@ -1,0 +1,184 @@
+//! The cache's HTTP side, on a Unix socket for guests or on the loopback for programs of this host.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use http_body_util::channel::Channel;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::oneshot;
+
+use super::cache::{Content, Growing, PackageCache};
+
+type Body = BoxBody<Bytes, io::Error>;
+
+/// A running server. It ends when dropped, and removes its socket.
+#[derive(Debug)]
+pub struct Server {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    socket: Option<PathBuf>,
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Server {
+    /// Serves guests on a Unix socket at `path`, which must not exist.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn on_socket(cache: &Arc<PackageCache>, path: &Path) -> io::Result<Self> {
+        let at = path.to_owned();
+        let (mut server, ()) =
+            Self::start(cache, async move || Ok((Listener::Unix(UnixListener::bind(at)?), ())))?;
+        server.socket = Some(path.to_owned());
+        Ok(server)
+    }
+
+    /// Serves programs of this host on a free port of the loopback, as a mirror and as a proxy.
+    ///
+    /// # Errors
+    /// When there is no loopback.
+    pub fn on_loopback(cache: &Arc<PackageCache>) -> io::Result<(Self, SocketAddr)> {
+        Self::start(cache, async || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let address = listener.local_addr()?;
+            Ok((Listener::Tcp(listener), address))
+        })
+    }
+
+    fn start<T: Send + 'static>(
+        cache: &Arc<PackageCache>,
+        listen: impl AsyncFnOnce() -> io::Result<(Listener, T)> + Send + 'static,
+    ) -> io::Result<(Self, T)> {
+        let cache = Arc::clone(cache);
+        let (stop, stopped) = oneshot::channel();
+        let (ready, started) = mpsc::channel::<io::Result<T>>();
+        let thread = std::thread::Builder::new().name("packages".to_owned()).spawn(move || {
+            let set_up = || -> io::Result<_> {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let (listener, address) = runtime.block_on(listen())?;
+                Ok((runtime, listener, address))
+            };
+            match set_up() {
+                // Where the other end is gone, nobody waits for a server.
+                Err(error) => drop(ready.send(Err(error))),
+                Ok((runtime, listener, address)) => {
+                    let _ = ready.send(Ok(address));
+                    runtime.block_on(async {
+                        tokio::select! { () = accept(listener, cache) => {}, _ = stopped => {} }
+                    });
+                }
+            }
+        })?;
+        let address = started.recv().map_err(|_| io::Error::other("the server's thread ended"))??;
+        Ok((Self { stop: Some(stop), thread: Some(thread), socket: None }, address))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if let Some(socket) = &self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+async fn accept(listener: Listener, cache: Arc<PackageCache>) {
+    loop {
+        let served = match &listener {
+            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| serve(stream, &cache)),
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| serve(stream, &cache)),
+        };
+        if served.is_err() {
+            // Out of descriptors, say: let the others finish first.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Answers one connection's requests in a task of its own.
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, cache: &Arc<PackageCache>) {
+    let cache = Arc::clone(cache);
+    tokio::spawn(async move {
+        let service = service_fn(|request| {
+            let cache = Arc::clone(&cache);
+            async move { Ok::<_, Infallible>(answer(&cache, &request).await) }
+        });
+        // A guest that breaks off needs no answer.
+        let _ =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    });
+}
+
+async fn answer(cache: &Arc<PackageCache>, request: &Request<Incoming>) -> Response<Body> {
+    let head = request.method() == Method::HEAD;
+    if !head && request.method() != Method::GET {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n".to_owned());
+    }
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let answer = cache.answer(request.uri().host().unwrap_or(host), request.uri().path()).await;
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = match answer.body {
+        Content::Text(text) => plain(status, text),
+        Content::File(_) if head => Response::new(Empty::new().map_err(|never| match never {}).boxed()),
+        Content::File(file) => Response::new(body(file)),
+    };
+    *response.status_mut() = status;
+    for (name, value) in answer.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    if let Some(size) = answer.size {
+        response.headers_mut().insert(CONTENT_LENGTH, size.into());
+    }
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Full::from(text).map_err(|never| match never {}).boxed());
+    *response.status_mut() = status;
+    response
+}
+
+fn body(mut file: Growing) -> Body {
+    let (mut sender, body) = Channel::new(4);
+    tokio::spawn(async move {
+        let mut offset = 0;
+        loop {
+            match file.read_at(offset).await {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(bytes) => {
+                    offset += bytes.len() as u64;
+                    if sender.send_data(bytes.into()).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    sender.abort(error);
+                    break;
+                }
+            }
+        }
+    });
+    body.boxed()
+}
