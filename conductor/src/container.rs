@@ -132,6 +132,11 @@ impl Container {
         self.first_process()?.ok_or_else(|| Error::Exited(self.name.clone()))
     }
 
+    /// The pid of its first process; meaningful as long as [`Container::running`] says that it runs.
+    pub fn first_pid(&self) -> Result<i32, Error> {
+        recorded(&self.folder)?.map(|identity| identity.pid).ok_or_else(|| Error::Exited(self.name.clone()))
+    }
+
     /// Kills every process in it, and waits until they are gone.
     pub fn kill(&self) -> Result<(), Error> {
         match self.first_process()? {

@@ -21,6 +21,7 @@ pub mod listing;
 pub mod merged;
 pub mod names;
 pub mod namespaces;
+pub mod net;
 pub mod overlay;
 pub mod port_mapping;
 pub mod process;

@@ -1,0 +1,82 @@
+//! Name servers for a container that reaches the Internet.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+/// Where programs look for name servers, and where the real ones are on hosts that run a local one
+/// (systemd-resolved), which a container cannot reach.
+const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/// For a host that names none.
+const FALLBACK: &str = "nameserver 1.1.1.1\nnameserver 8.8.8.8\n";
+
+/// A resolv.conf(5) with those of the host's name servers that others than itself can reach.
+pub fn resolv_conf() -> String {
+    let read = |path: &&str| fs::read_to_string(path).ok().and_then(|text| reachable(&text));
+    FILES.iter().find_map(read).unwrap_or_else(|| FALLBACK.to_owned())
+}
+
+fn reachable(text: &str) -> Option<String> {
+    let is_server = |line: &str| line.starts_with("nameserver");
+    let is_local = |line: &str| {
+        let address = line.split_ascii_whitespace().nth(1).unwrap_or_default();
+        // IPv6 servers too: a container has no IPv6 network.
+        address.starts_with("127.") || address.contains(':')
+    };
+    let lines: Vec<&str> = text.lines().filter(|line| !is_server(line) || !is_local(line)).collect();
+    lines.iter().any(|line| is_server(line)).then(|| lines.join("\n") + "\n")
+}
+
+/// Writes /etc/resolv.conf in a container, seen from outside: `root` is its root directory, say /proc/PID/root.
+/// No link in it leads anywhere else.
+pub fn write(root: &Path, text: &str) -> io::Result<()> {
+    let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat2(&root, c"etc", flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let etc = match open() {
+        Err(Errno::NOENT) => {
+            rustix::fs::mkdirat(&root, c"etc", Mode::from_raw_mode(0o755))?;
+            open()?
+        }
+        etc => etc?,
+    };
+    // Often a link to a file of a service that does not run here.
+    match rustix::fs::unlinkat(&etc, c"resolv.conf", AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&etc, c"resolv.conf", flags, Mode::from_raw_mode(0o644))?;
+    // Our umask may be narrower than every user of the container needs.
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
+    File::from(file).write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_only_the_host_reaches_are_left_out() {
+        let text = "# comment\nnameserver 127.0.0.53\nnameserver 10.0.2.3\nnameserver fe80::1\nsearch a.b\n";
+        assert_eq!(reachable(text).unwrap(), "# comment\nnameserver 10.0.2.3\nsearch a.b\n");
+        assert_eq!(reachable("nameserver 127.0.0.1\n"), None);
+    }
+
+    #[test]
+    fn a_link_in_the_container_does_not_lead_out_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        let victim = outside.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, root.path().join("etc/resolv.conf")).unwrap();
+        write(root.path(), "nameserver 10.0.2.3\n").unwrap();
+        assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(root.path().join("etc/resolv.conf")).unwrap(), "nameserver 10.0.2.3\n");
+    }
+}

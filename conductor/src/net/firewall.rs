@@ -1,0 +1,255 @@
+//! Our own table in the packet filter: who may talk to whom.
+//!
+//! The rules are the same for every container and are made with the first; what differs from container to
+//! container are elements of sets. So a container comes and goes in one transaction that touches nothing of
+//! others, and the last one takes the table with it. `nft list table inet conductor` shows it:
+//!
+//! ```text
+//! set links         host ends of all containers' veth pairs
+//! set sources       (link, address) that packets of a container come from
+//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface
+//! set masqueraded   (address, interface): -i, NAT
+//! set unrouted      links of containers without -i, which have no way back to other machines than NAT
+//! map exposed       port of the host -> address and port in a container
+//! ```
+//!
+//! The kernel does the accounting: an exposed port that is taken is refused by the map, atomically.
+
+use std::net::Ipv4Addr;
+
+use nix::libc;
+
+use super::netlink::{Error, Netlink};
+use super::nftables::{
+    self, Bytes, Connection, Field, IPV4, Meta, Register, Rule, Set, Transaction, Verdict, interface_bytes,
+};
+use crate::port_mapping::PortMapping;
+
+/// Name of the table, in the family `inet`.
+pub const TABLE: &str = "conductor";
+
+const LINKS: Set = Set { name: "links", key: &[Field::Interface], value: &[] };
+const SOURCES: Set = Set { name: "sources", key: &[Field::Interface, Field::Address], value: &[] };
+const ALLOWED: Set = Set { name: "allowed", key: &[Field::Interface, Field::Interface], value: &[] };
+const MASQUERADED: Set = Set { name: "masqueraded", key: &[Field::Address, Field::Interface], value: &[] };
+const UNROUTED: Set = Set { name: "unrouted", key: &[Field::Interface], value: &[] };
+const EXPOSED: Set = Set { name: "exposed", key: &[Field::Port], value: &[Field::Address, Field::Port] };
+const SETS: [Set; 6] = [LINKS, SOURCES, ALLOWED, MASQUERADED, UNROUTED, EXPOSED];
+
+/// An empty chain that says that the host did not forward packets before we came.
+const FORWARDING_WAS_OFF: &str = "ip_forward_was_0";
+
+/// What the packet filter needs to know of a container.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Host's end of its veth pair.
+    pub link: &'a str,
+    /// Its address.
+    pub address: Ipv4Addr,
+}
+
+impl Member<'_> {
+    fn source(self) -> Bytes {
+        [interface_bytes(self.link).as_slice(), &self.address.octets()].concat()
+    }
+}
+
+/// The state of the table.
+#[derive(Debug, Default)]
+pub struct State {
+    exists: bool,
+    forwarding_was_off: bool,
+    sources: Vec<Bytes>,
+}
+
+/// Looks at the table.
+pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, Error> {
+    let ours = |chain: &&nftables::Chain| chain.family == nftables::INET && chain.table == TABLE;
+    let exists = chains.iter().any(|chain| ours(&chain));
+    if !exists {
+        return Ok(State::default());
+    }
+    Ok(State {
+        exists,
+        forwarding_was_off: chains.iter().filter(ours).any(|chain| chain.name == FORWARDING_WAS_OFF),
+        sources: nftables::elements(netlink, TABLE, SOURCES.name)?.into_iter().map(|(key, _)| key).collect(),
+    })
+}
+
+impl State {
+    /// Adds what makes the table, unless it is there.
+    pub fn ensure_table(&self, transaction: &mut Transaction) {
+        if !self.exists {
+            add_table(transaction);
+        }
+    }
+
+    /// Adds a note that the host did not forward before, unless there is one.
+    pub fn note_forwarding_was_off(&self, transaction: &mut Transaction) {
+        if !self.forwarding_was_off {
+            transaction.add_idle_chain(TABLE, FORWARDING_WAS_OFF);
+        }
+    }
+
+    /// Whether the host did not forward before we came.
+    pub fn forwarding_was_off(&self) -> bool {
+        self.forwarding_was_off
+    }
+
+    /// Whether the table knows a container: it knows all that it should of it, or nothing.
+    pub fn knows(&self, member: Member<'_>) -> bool {
+        self.sources.contains(&member.source())
+    }
+
+    /// Whether no container but this one has a network.
+    pub fn is_last(&self, member: Member<'_>) -> bool {
+        self.exists && self.sources.iter().all(|other| *other == member.source())
+    }
+
+    /// The addresses of all containers that the table knows, of other `CONTAINERDIR`s too.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.sources.iter().filter_map(|key| Some(Ipv4Addr::from(*key.get(16..)?.first_chunk::<4>()?)))
+    }
+
+    /// The ports of the host that lead to a container.
+    pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<u16>, Error> {
+        if !self.exists {
+            return Ok(Vec::new());
+        }
+        let ports = nftables::elements(netlink, TABLE, EXPOSED.name)?;
+        Ok(ports.iter().filter_map(|(key, _)| Some(u16::from_be_bytes(*key.first_chunk()?))).collect())
+    }
+}
+
+fn add_table(transaction: &mut Transaction) {
+    const DSTNAT: i32 = -100;
+    const SRCNAT: i32 = 100;
+    const FILTER: i32 = 0;
+    const TCP_DESTINATION: (u32, u32) = (2, 2);
+    const IP_SOURCE: (u32, u32) = (12, 4);
+    const IP_DESTINATION: (u32, u32) = (16, 4);
+    const LOOPBACK_NET: u8 = 127;
+    /// `IPS_DST_NAT` of `linux/netfilter/nf_conntrack_common.h`.
+    const DESTINATION_CHANGED: u32 = 1 << 5;
+    /// Established or related, as `nf_tables` numbers them.
+    const UNDER_WAY: u32 = 2 | 4;
+
+    let hook = |number: i32| number as u32;
+    let ipv4 = || Rule::default().meta(Meta::Family, Register::One).compare(true, &[IPV4]);
+    let redirect = |rule: Rule| {
+        let (offset, length) = TCP_DESTINATION;
+        rule.for_this_host()
+            .meta(Meta::Protocol, Register::One)
+            .compare(true, &[libc::IPPROTO_TCP as u8])
+            .tcp_header(offset, length, Register::One)
+            .map(EXPOSED.name)
+            .redirect()
+    };
+    let from = |set: Set| Rule::default().meta(Meta::InName, Register::One).lookup(set.name, true);
+    let to = |set: Set| Rule::default().meta(Meta::OutName, Register::One).lookup(set.name, true);
+
+    transaction.add_table(TABLE);
+    for set in &SETS {
+        transaction.add_set(TABLE, set);
+    }
+    transaction.add_chain(TABLE, "prerouting", "nat", hook(libc::NF_INET_PRE_ROUTING), DSTNAT);
+    transaction.append_rule(TABLE, "prerouting", &redirect(ipv4()));
+
+    // What the host itself sends to its own addresses; not to the loopback ones, which have no way out.
+    let (offset, _) = IP_DESTINATION;
+    let own = ipv4().ip_header(offset, 1, Register::One).compare(false, &[LOOPBACK_NET]);
+    transaction.add_chain(TABLE, "output", "nat", hook(libc::NF_INET_LOCAL_OUT), DSTNAT);
+    transaction.append_rule(TABLE, "output", &redirect(own));
+
+    let (offset, length) = IP_SOURCE;
+    let leaving = ipv4().ip_header(offset, length, Register::One).meta(Meta::OutName, Register::SecondWord);
+    transaction.add_chain(TABLE, "postrouting", "nat", hook(libc::NF_INET_POST_ROUTING), SRCNAT);
+    transaction.append_rule(TABLE, "postrouting", &leaving.lookup(MASQUERADED.name, true).masquerade());
+    let entering = to(UNROUTED).connection(Connection::Status, DESTINATION_CHANGED);
+    transaction.append_rule(TABLE, "postrouting", &entering.masquerade());
+
+    transaction.add_chain(TABLE, "forward", "filter", hook(libc::NF_INET_FORWARD), FILTER);
+    let mut forward = |rule: Rule, verdict| transaction.append_rule(TABLE, "forward", &rule.verdict(verdict));
+    let source = from(LINKS)
+        .meta(Meta::Family, Register::One)
+        .compare(true, &[IPV4])
+        .meta(Meta::InName, Register::One)
+        .ip_header(offset, length, Register::Two);
+    forward(source.lookup(SOURCES.name, false), Verdict::Drop);
+    let pair = Rule::default().meta(Meta::InName, Register::One).meta(Meta::OutName, Register::Two);
+    forward(pair.lookup(ALLOWED.name, true), Verdict::Accept);
+    forward(Rule::default().connection(Connection::State, UNDER_WAY), Verdict::Accept);
+    forward(from(LINKS), Verdict::Drop);
+    forward(to(LINKS).connection(Connection::Status, DESTINATION_CHANGED), Verdict::Accept);
+    forward(to(LINKS), Verdict::Drop);
+}
+
+/// Admits a container; with `internet`, through that interface to everywhere.
+pub fn admit(
+    transaction: &mut Transaction,
+    member: Member<'_>,
+    internet: Option<&str>,
+    ports: &[PortMapping],
+) {
+    let link = interface_bytes(member.link);
+    let address = member.address.octets();
+    let mut add = |set: Set, key: &[u8], value: Option<&[u8]>| {
+        transaction.add_element(TABLE, set.name, key, value, true);
+    };
+    add(LINKS, &link, None);
+    add(SOURCES, &member.source(), None);
+    match internet {
+        Some(interface) => {
+            let interface = interface_bytes(interface);
+            add(ALLOWED, &[link.as_slice(), &interface].concat(), None);
+            add(MASQUERADED, &[address.as_slice(), &interface].concat(), None);
+        }
+        None => add(UNROUTED, &link, None),
+    }
+    for port in ports {
+        let mut value = address.to_vec();
+        value.extend_from_slice(&port.inner.to_be_bytes());
+        value.resize(8, 0);
+        add(EXPOSED, &port.outer.to_be_bytes(), Some(&value));
+    }
+}
+
+/// Lets two containers talk to each other.
+pub fn introduce(transaction: &mut Transaction, one: &str, other: &str) {
+    for (from, to) in [(one, other), (other, one)] {
+        let pair = [interface_bytes(from), interface_bytes(to)].concat();
+        transaction.add_element(TABLE, ALLOWED.name, &pair, None, false);
+    }
+}
+
+/// Takes away everything that concerns a container, whatever of it there is.
+pub fn dismiss(
+    netlink: &mut Netlink,
+    transaction: &mut Transaction,
+    state: &State,
+    member: Member<'_>,
+) -> Result<(), Error> {
+    if state.is_last(member) {
+        transaction.delete_table(TABLE);
+        return Ok(());
+    }
+    if !state.knows(member) {
+        return Ok(());
+    }
+    let link = interface_bytes(member.link);
+    let address = member.address.octets();
+    for set in &SETS {
+        for (key, value) in nftables::elements(netlink, TABLE, set.name)? {
+            let concerned = match set.name {
+                "allowed" => key.starts_with(&link) || key.ends_with(&link),
+                "masqueraded" => key.starts_with(&address),
+                "exposed" => value.starts_with(&address),
+                _ => key.starts_with(&link),
+            };
+            if concerned {
+                transaction.delete_element(TABLE, set.name, &key);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Interfaces, addresses and routes: the requests of rtnetlink(7) that containers need, and no more.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use netlink_packet_core::{Emitable, NetlinkDeserializable, NetlinkHeader};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use nix::libc;
+
+use super::netlink::{Batch, Error, Netlink};
+
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+/// Index of the loopback interface in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// An IPv4 network: its first address and prefix length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Any address in it.
+    pub address: Ipv4Addr,
+    /// How many leading bits its addresses share.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether the two have an address in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        let shared = self.prefix.min(other.prefix);
+        let mask = u32::MAX.checked_shl(32 - u32::from(shared)).unwrap_or(0);
+        (self.address.to_bits() ^ other.address.to_bits()) & mask == 0
+    }
+}
+
+/// What a host knows of IPv4 networks.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Networks that addresses or routes refer to, without the default route.
+    pub networks: Vec<Network>,
+    /// Interface of the default route with the lowest metric.
+    pub default_interface: Option<u32>,
+}
+
+/// Networks that `host` has addresses in or routes to.
+pub fn known_networks(host: &mut Netlink) -> Result<Known, Error> {
+    let mut known = Known::default();
+    let mut address = AddressMessage::default();
+    address.header.family = AddressFamily::Inet;
+    let question = RouteNetlinkMessage::GetAddress(address);
+    for answer in dump(host, "list addresses", &question)? {
+        if let RouteNetlinkMessage::NewAddress(found) = answer {
+            let prefix = found.header.prefix_len;
+            known.networks.extend(found.attributes.iter().filter_map(|attribute| match attribute {
+                AddressAttribute::Local(IpAddr::V4(address))
+                | AddressAttribute::Address(IpAddr::V4(address)) => {
+                    Some(Network { address: *address, prefix })
+                }
+                _ => None,
+            }));
+        }
+    }
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    let mut best = u32::MAX;
+    for answer in dump(host, "list routes", &RouteNetlinkMessage::GetRoute(route))? {
+        let RouteNetlinkMessage::NewRoute(found) = answer else { continue };
+        let (mut destination, mut interface, mut metric) = (None, None, 0);
+        for attribute in &found.attributes {
+            match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = Some(*address),
+                RouteAttribute::Oif(index) => interface = Some(*index),
+                RouteAttribute::Priority(priority) => metric = *priority,
+                _ => {}
+            }
+        }
+        let prefix = found.header.destination_prefix_length;
+        if prefix > 0 {
+            known.networks.extend(destination.map(|address| Network { address, prefix }));
+        } else if interface.is_some() && metric < best {
+            (best, known.default_interface) = (metric, interface);
+        }
+    }
+    Ok(known)
+}
+
+fn dump(
+    netlink: &mut Netlink,
+    action: &str,
+    question: &RouteNetlinkMessage,
+) -> Result<Vec<RouteNetlinkMessage>, Error> {
+    let mut body = vec![0; question.buffer_len()];
+    question.emit(&mut body);
+    let answers = netlink.dump(action, question.message_type(), &body)?;
+    Ok(answers.into_iter().filter_map(|(kind, body)| parse(kind, &body)).collect())
+}
+
+/// Messages that cannot be read are of a kernel newer than this program; they are not what we asked for.
+fn parse(kind: u16, body: &[u8]) -> Option<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = kind;
+    RouteNetlinkMessage::deserialize(&header, body).ok()
+}
+
+/// Finds an interface by name: its index, if there is one.
+pub fn index_of(netlink: &mut Netlink, name: &str) -> Result<Option<u32>, Error> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.into()));
+    Ok(get_link(netlink, link)?.map(|found| found.header.index))
+}
+
+/// Finds an interface by index: its name, if there is one.
+pub fn name_of(netlink: &mut Netlink, index: u32) -> Result<Option<String>, Error> {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    let found = get_link(netlink, link)?;
+    Ok(found.and_then(|link| {
+        link.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name),
+            _ => None,
+        })
+    }))
+}
+
+fn get_link(netlink: &mut Netlink, link: LinkMessage) -> Result<Option<LinkMessage>, Error> {
+    let mut batch = Batch::default();
+    push(&mut batch, "find an interface", 0, &RouteNetlinkMessage::GetLink(link));
+    let answer = netlink.get(batch, libc::ENODEV)?;
+    Ok(answer.and_then(|body| match parse(libc::RTM_NEWLINK, &body) {
+        Some(RouteNetlinkMessage::NewLink(found)) => Some(found),
+        _ => None,
+    }))
+}
+
+fn push(batch: &mut Batch, action: impl Into<String>, flags: u16, message: &RouteNetlinkMessage) {
+    batch.push(action, message.message_type(), flags, message);
+}
+
+/// Makes a veth pair: `outside` here, `inside` in the network namespace `namespace`. See veth(4).
+pub fn add_veth(host: &mut Netlink, outside: &str, inside: &str, namespace: impl AsFd) -> Result<(), Error> {
+    let mut peer = LinkMessage::default();
+    peer.attributes.push(LinkAttribute::IfName(inside.into()));
+    peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(outside.into()));
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+    ]));
+    let mut batch = Batch::default();
+    let action = format!("make the interfaces {outside} and {inside}");
+    push(&mut batch, action, CREATE, &RouteNetlinkMessage::NewLink(link));
+    host.change(batch)
+}
+
+/// Deletes an interface, if it is there.
+pub fn delete(netlink: &mut Netlink, name: &str) -> Result<(), Error> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.into()));
+    let mut batch = Batch::default();
+    push(&mut batch, format!("delete the interface {name}"), 0, &RouteNetlinkMessage::DelLink(link));
+    match netlink.change(batch) {
+        Err(error) if error.is(libc::ENODEV) => Ok(()),
+        deleted => deleted,
+    }
+}
+
+/// Adds to a batch: the interface `index` goes up.
+pub fn set_up(batch: &mut Batch, index: u32) {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+    push(batch, "set an interface up", 0, &RouteNetlinkMessage::SetLink(link));
+}
+
+/// Adds to a batch: the interface `index` gets an address, and with it the route to its network.
+pub fn add_address(batch: &mut Batch, index: u32, network: Network) {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = network.prefix;
+    message.header.index = index;
+    let address = IpAddr::V4(network.address);
+    message.attributes.push(AddressAttribute::Local(address));
+    message.attributes.push(AddressAttribute::Address(address));
+    let action = format!("give an interface the address {}", network.address);
+    push(batch, action, CREATE, &RouteNetlinkMessage::NewAddress(message));
+}
+
+/// Adds to a batch: a route to `network` (everything, where its prefix is 0) by way of `gateway`.
+pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    message.header.destination_prefix_length = network.prefix;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Static;
+    message.header.scope = RouteScope::Universe;
+    message.header.kind = RouteType::Unicast;
+    if network.prefix > 0 {
+        message.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(network.address)));
+    }
+    message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+    let action = format!("add a route by way of {gateway}");
+    let replace = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+    push(batch, action, replace, &RouteNetlinkMessage::NewRoute(message));
+}
+
+/// Waits until an interface is gone that the kernel takes away with the network namespace its other end was in;
+/// deletes it if that takes long.
+pub fn wait_until_gone(host: &mut Netlink, name: &str) -> Result<(), Error> {
+    // The kernel's worker needs 3 to 20 ms; to delete it here at once would take as long.
+    for _ in 0..50 {
+        if index_of(host, name)?.is_none() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    delete(host, name)
+}
+
+/// The name of the interface that the default route leads through, or an error that says what to do.
+pub fn default_interface(host: &mut Netlink, known: &Known) -> Result<String, Error> {
+    let index = known.default_interface.map(|index| name_of(host, index)).transpose()?.flatten();
+    index.ok_or_else(|| {
+        Error::new(
+            "tell which interface leads to the Internet, set DEFAULT_IFC",
+            io::Error::new(io::ErrorKind::NotFound, "there is no default route"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_overlap_when_one_holds_the_other() {
+        let network = |address: [u8; 4], prefix| Network { address: address.into(), prefix };
+        let one = network([192, 168, 1, 0], 24);
+        assert!(one.overlaps(network([192, 168, 1, 77], 32)));
+        assert!(one.overlaps(network([192, 168, 0, 0], 16)));
+        assert!(!one.overlaps(network([192, 168, 2, 0], 24)));
+        assert!(!one.overlaps(network([10, 0, 0, 0], 8)));
+    }
+}
