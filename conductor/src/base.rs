@@ -9,6 +9,7 @@ use std::process::ExitStatus;
 use std::{env, fs, io};
 
 use rustix::fs::Mode;
+use rustix::mount::UnmountFlags;
 
 use crate::cache_key::CacheKey;
 use crate::launch::{self, Command, Streams};
@@ -113,7 +114,11 @@ fn debootstrap(reference: &str, suite: &str, mirror: &str, target: &Path) -> Res
 fn on_the_host(command: &Command, anchor: &Path) -> Result<ExitStatus, launch::Error> {
     let bind = || {
         rustix::mount::mount_bind_recursive("/", anchor)
-            .map_err(|error| ("bind the host's root".into(), error.into()))
+            .map_err(|error| ("bind the host's root".into(), error.into()))?;
+        // In the host's network namespace the sandbox's sysfs is the host's, which cannot be mounted twice on one
+        // directory.
+        let _ = rustix::mount::unmount(anchor.join("sys"), UnmountFlags::DETACH);
+        Ok(())
     };
     Sandbox {
         namespaces: namespaces::BUILD,
