@@ -13,7 +13,7 @@ use rustix::mount::UnmountFlags;
 
 use crate::cache_key::CacheKey;
 use crate::launch::{self, Command, Streams};
-use crate::layer::{Layer, Metadata};
+use crate::layer::{self, Layer, Metadata};
 use crate::namespaces;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
@@ -52,6 +52,23 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+/// The identity of the base system `reference`.
+pub fn key(settings: &Settings, reference: &str) -> CacheKey {
+    CacheKey::of_base(&name(settings, reference))
+}
+
+/// Its distribution and suite: `debian` and `bookworm` of `debian:bookworm`.
+fn parts<'a>(settings: &'a Settings, reference: &'a str) -> (&'a str, &'a str) {
+    let distribution = reference.split(':').next().unwrap_or(reference);
+    (distribution, settings.suites.get(reference).map_or(reference, String::as_str))
+}
+
+/// The name of its folder in the cache.
+fn name(settings: &Settings, reference: &str) -> String {
+    let (distribution, suite) = parts(settings, reference);
+    format!("{distribution}-{suite}").replace('/', "-")
+}
+
 /// The base system `reference`, made now if the cache does not have it.
 pub fn ensure(
     settings: &Settings,
@@ -60,10 +77,9 @@ pub fn ensure(
     mirror: Option<&str>,
 ) -> Result<Layer, Error> {
     let folder = store.cache.join(FOLDER);
-    let distribution = reference.split(':').next().unwrap_or(reference);
-    let suite = settings.suites.get(reference).map_or(reference, String::as_str);
-    let tree = folder.join(format!("{distribution}-{suite}").replace('/', "-"));
-    let layer = Layer { key: CacheKey::of_base(reference), tree, cached: true };
+    let (distribution, suite) = parts(settings, reference);
+    let tree = folder.join(name(settings, reference));
+    let layer = Layer { key: key(settings, reference), tree, cached: true };
     if layer.tree.is_dir() {
         return Ok(layer);
     }
@@ -78,7 +94,7 @@ pub fn ensure(
         .ok_or_else(|| Error::Mirror(distribution.into()))?;
     let half_made = HalfMade::begin(&folder)?;
     debootstrap(reference, suite, mirror, half_made.path())?;
-    let metadata = Metadata::of(half_made.path(), format!("FROM {reference}"), None)?;
+    let metadata = Metadata::new(format!("FROM {reference}"), None, layer::size(half_made.path())?);
     metadata.write(&Metadata::path(&layer.tree))?;
     half_made.finish(&layer.tree)?;
     Ok(Layer { cached: false, ..layer })

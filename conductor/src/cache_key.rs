@@ -27,10 +27,10 @@ impl CacheKey {
         &self.0
     }
 
-    /// The key of a base system, by what `FROM` calls it.
-    pub fn of_base(reference: &str) -> Self {
+    /// The key of a base system, by its name in the cache.
+    pub fn of_base(name: &str) -> Self {
         let mut fields = Fields::new("base");
-        fields.add(reference.as_bytes());
+        fields.add(name.as_bytes());
         fields.finish()
     }
 

@@ -47,15 +47,10 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// What is to be noted of `tree` now.
-    pub(crate) fn of(
-        tree: &Path,
-        instruction: String,
-        parent: Option<&CacheKey>,
-    ) -> Result<Self, store::Error> {
+    /// What is to be noted of a layer that is made now.
+    pub(crate) fn new(instruction: String, parent: Option<&CacheKey>, size: u64) -> Self {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let parent = parent.map(CacheKey::to_string);
-        Ok(Self { instruction, parent, size: size(tree)?, created })
+        Self { instruction, parent: parent.map(CacheKey::to_string), size, created }
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), store::Error> {
@@ -134,17 +129,10 @@ impl Draft {
     }
 
     /// Commits the layer. Where another process was quicker to make the same, that one is kept.
-    pub fn commit(
-        self,
-        store: &Store,
-        instruction: String,
-        parent: &CacheKey,
-    ) -> Result<Layer, store::Error> {
+    pub fn commit(self, store: &Store, metadata: &Metadata) -> Result<Layer, store::Error> {
         for scratch in &self.scratch {
             store::delete_tree(scratch)?;
         }
-        let diff = self.diff();
-        let metadata = Metadata::of(&diff, instruction, Some(parent))?;
         metadata.write(&self.folder.path().join(METADATA))?;
         let tree = tree(store, &self.key);
         self.folder.finish(tree.parent().unwrap_or(&tree))?;

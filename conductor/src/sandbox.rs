@@ -18,7 +18,6 @@ use crate::launch::{self, Command, Prepared, Report, Reporter};
 use crate::namespaces::{self, Fork};
 use crate::process::Child;
 use crate::rootfs::{self, Failure};
-use crate::supervise::Signals;
 
 pub use crate::launch::{Error, Streams};
 
@@ -84,12 +83,12 @@ impl Sandbox<'_> {
         }
     }
 
-    /// Runs the command to its end, as [`Sandbox::hold`] and [`Held::start`] do, and says how it ended.
+    /// Runs the command to its end, as [`Sandbox::hold`] and [`Held::start`] do, and says how it ended. Signals are
+    /// not passed on: process 1 of a PID namespace ignores most of them. One that ends us ends the sandbox, where
+    /// `dies_with_us` is set.
     pub fn run(&self) -> Result<ExitStatus, Error> {
-        let failed = |source: io::Error| Error::Setup { step: "wait for the command".into(), source };
-        let signals = Signals::hold().map_err(failed)?;
-        let running = self.hold()?.start()?;
-        signals.watch(running.child, running.terminal).map_err(failed)
+        let failed = |source| Error::Setup { step: "wait for the command".into(), source };
+        self.hold()?.start()?.child.wait().map_err(failed)
     }
 
     fn set_up(&self, reporter: &Reporter) -> Result<(), Failure> {

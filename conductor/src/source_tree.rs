@@ -132,6 +132,15 @@ impl Node {
         Self { mode, modified: (0, 0), kind }
     }
 
+    /// Bytes in the files of this node.
+    pub fn size(&self) -> u64 {
+        match &self.kind {
+            NodeKind::File { stamp, .. } => stamp.size,
+            NodeKind::Directory { children, .. } => children.iter().map(|(_, child)| child.size()).sum(),
+            NodeKind::Link { .. } => 0,
+        }
+    }
+
     fn of(stat: &Stat, kind: NodeKind) -> Self {
         Self { mode: stat.st_mode & 0o7777, modified: (stat.st_mtime, stat.st_mtime_nsec as i64), kind }
     }

@@ -138,7 +138,8 @@ fn read_all(base: &Path, open: &OwnedFd, files: &mut [Unknown<'_>]) -> Result<()
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             rustix::fs::openat2(open, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
         };
-        *file.digest = digest(opened.map_err(|e| fail(e.into()))?, &mut buffer).map_err(fail)?;
+        let opened = opened.map_err(|error| fail(error.into()))?;
+        *file.digest = digest(opened, file.stamp.size, &mut buffer).map_err(fail)?;
     }
     Ok(())
 }
@@ -147,20 +148,27 @@ fn fd_number(fd: &OwnedFd) -> i32 {
     std::os::fd::AsRawFd::as_raw_fd(fd)
 }
 
-fn digest(open: OwnedFd, buffer: &mut [u8]) -> io::Result<FileDigest> {
+/// The digest of a file of `size` bytes. What a growing file has beyond them is left out, and found changed when it
+/// is copied.
+fn digest(open: OwnedFd, size: u64, buffer: &mut [u8]) -> io::Result<FileDigest> {
     let mut hash = Sha256::new();
     let attributes = attributes::encode(&attributes::of_file(open.as_fd())?);
     hash.update((attributes.len() as u64).to_le_bytes());
     hash.update(attributes);
     let mut file = fs::File::from(open);
-    loop {
+    let mut left = size;
+    while left > 0 {
         match file.read(buffer) {
-            Ok(0) => return Ok(hash.finalize().into()),
-            Ok(len) => hash.update(&buffer[..len]),
+            Ok(0) => break,
+            Ok(len) => {
+                hash.update(&buffer[..len]);
+                left = left.saturating_sub(len as u64);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(hash.finalize().into())
 }
 
 fn encode(entries: &HashMap<PathBuf, (Stamp, FileDigest)>) -> Vec<u8> {

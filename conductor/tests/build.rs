@@ -5,9 +5,10 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use predicates::prelude::*;
@@ -314,6 +315,23 @@ fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
 }
 
 #[test]
+fn ctrl_c_ends_a_build_and_the_command_it_runs() {
+    let Some(place) = Playground::new() else { return };
+    // Process 1 of a PID namespace ignores SIGINT: it is for us to end it.
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
+    let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+    let mut build = build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(build.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "started"));
+    let pid = nix::unistd::Pid::from_raw(build.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert!(!build.wait().unwrap().success());
+    // The pipe closes when the last process that has it is gone.
+    assert_eq!(lines.next(), None);
+    assert!(!place.path().join(".images/img").exists());
+}
+
+#[test]
 fn fifty_layers_build_and_run_together() {
     let Some(place) = Playground::new() else { return };
     let steps: Vec<_> = (0..50).map(|number| format!("RUN echo {number} > /file-{number}")).collect();
@@ -348,7 +366,7 @@ fn two_builds_of_the_same_at_once_make_the_same_layers() {
     let builds: Vec<_> = ["one", "two", "three"]
         .map(|image| {
             let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
-            build.args(["-q", "build", image]).stdout(std::process::Stdio::null()).spawn().unwrap()
+            build.args(["-q", "build", image]).stdout(Stdio::null()).spawn().unwrap()
         })
         .into_iter()
         .collect();
