@@ -4,9 +4,21 @@
 //! the guest and records [`evidence`], the task's judge turns evidence into findings, and findings plus a
 //! rubric make the [`verdict`] that every report renders.
 
+pub mod bundle;
+pub mod course;
 pub mod evidence;
+pub mod grade;
 pub mod guest;
+pub mod judge;
 pub mod packages;
+pub mod progress;
+pub mod report;
+pub mod rubric;
+pub mod selection;
+pub mod siblings;
+pub mod stage;
 pub mod submission;
 pub mod task;
 pub mod verdict;
+pub mod wire;
+pub mod workdir;

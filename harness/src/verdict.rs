@@ -163,3 +163,15 @@ pub struct Check {
     /// Files in the report directory that show it.
     pub evidence: Vec<String>,
 }
+
+impl Check {
+    /// Its id without the subtask's: `transcript`.
+    pub fn name(&self) -> &str {
+        self.id.split_once('/').map_or(self.id.as_str(), |(_, name)| name)
+    }
+
+    /// Whether marks are lost or withheld by it: what reports must explain.
+    pub fn needs_explaining(&self) -> bool {
+        self.status == Status::Error || self.max > 0.0 && self.status != Status::Pass
+    }
+}

@@ -1,5 +1,6 @@
 //! What the host saw in a submission's files: the `layout` subtask's evidence.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -95,6 +96,17 @@ impl Layout {
         match id.trim_start_matches('.') {
             "" => "submission".to_owned(),
             id => id.to_owned(),
+        }
+    }
+}
+
+/// For the line that a run begins with: "7 files, layout as asked".
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let missing = ASKED.iter().filter(|asked| self.files.iter().all(|file| file.path != **asked));
+        match missing.copied().collect::<Vec<_>>().as_slice() {
+            [] => write!(f, "{}, all {} files asked for are there", self.form, ASKED.len()),
+            missing => write!(f, "{}, missing: {}", self.form, missing.join(", ")),
         }
     }
 }

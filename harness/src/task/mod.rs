@@ -4,6 +4,7 @@
 //! records' types, which is why they live side by side.
 
 pub mod finding;
+pub mod layout;
 pub mod namespaces;
 pub mod transcript;
 
@@ -73,7 +74,7 @@ pub struct Site {
 
 /// Every subtask in the assignment's order.
 pub fn subtasks() -> Vec<&'static Subtask> {
-    vec![&namespaces::SUBTASK]
+    vec![&layout::SUBTASK, &namespaces::SUBTASK]
 }
 
 /// Every scenario in the order they are run.

@@ -1,0 +1,214 @@
+//! The evidence bundle on disk: written while a run goes on, so that one that dies keeps what it had, and read
+//! back by `harness judge`. `docs/evidence.md` documents the files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::guest::session::Output;
+use crate::verdict::{Environment, SubmissionInfo};
+
+const SCHEMA: &str = "harness-evidence/1";
+
+/// The longest line of records that is read back, and the largest of the other files.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// `manifest.json`.
+#[derive(Serialize, Deserialize)]
+struct Manifest {
+    schema: String,
+    submission: SubmissionInfo,
+    environment: Environment,
+    subtasks: Vec<String>,
+    layout: Value,
+    scenarios: Vec<String>,
+}
+
+/// `evidence/<scenario>/recording.json`.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    scenario: String,
+    plan: Value,
+    ending: Ending,
+    seconds: f64,
+}
+
+/// Why a bundle cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A file of it is not what `docs/evidence.md` says.
+    #[error("{} is no evidence of this harness: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Error {
+    fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+/// Makes a report directory ready: the evidence of an earlier run in it goes, nothing else does.
+pub fn start(directory: &Path) -> Result<(), Error> {
+    let manifest = directory.join("manifest.json");
+    if manifest.exists() {
+        let evidence = directory.join("evidence");
+        if evidence.exists() {
+            fs::remove_dir_all(&evidence).map_err(Error::io("remove", &evidence))?;
+        }
+        fs::remove_file(&manifest).map_err(Error::io("remove", &manifest))?;
+    }
+    fs::create_dir_all(directory).map_err(Error::io("create", directory))
+}
+
+/// Writes the head of a bundle. The recordings may come later, or may have come already.
+pub fn write_manifest(directory: &Path, bundle: &Bundle) -> Result<(), Error> {
+    let manifest = Manifest {
+        schema: SCHEMA.to_owned(),
+        submission: bundle.submission.clone(),
+        environment: bundle.environment.clone(),
+        subtasks: bundle.subtasks.clone(),
+        layout: bundle.layout.clone(),
+        scenarios: bundle.recordings.keys().cloned().collect(),
+    };
+    write_json(&directory.join("manifest.json"), &manifest)
+}
+
+/// Writes what one scenario recorded.
+pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Error> {
+    let folder = directory.join("evidence").join(&recording.scenario);
+    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    write_atomically(&folder.join("records.jsonl"), |out| {
+        recording.records.iter().try_for_each(|record| {
+            serde_json::to_writer(&mut *out, record)?;
+            out.write_all(b"\n")
+        })
+    })?;
+    write_cast(&folder, recording)?;
+    let head = Head {
+        scenario: recording.scenario.clone(),
+        plan: recording.plan.clone(),
+        ending: recording.ending.clone(),
+        seconds: recording.seconds,
+    };
+    write_json(&folder.join("recording.json"), &head)
+}
+
+/// What a terminal showed, as a recording that `asciinema play` shows again (asciicast, version 2). For people:
+/// no judge reads it.
+fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
+    let shown: Vec<(f64, String)> = recording
+        .all::<Output>("output")
+        .map(|(record, output)| (record.ms as f64 / 1000.0, output.text))
+        .collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    write_atomically(&folder.join("terminal.cast"), |out| {
+        writeln!(out, "{}", json!({ "version": 2, "width": 80, "height": 24, "title": recording.scenario }))?;
+        shown.iter().try_for_each(|(seconds, text)| writeln!(out, "{}", json!([seconds, "o", text])))
+    })
+}
+
+/// Reads a bundle back.
+pub fn read(directory: &Path) -> Result<Bundle, Error> {
+    let path = directory.join("manifest.json");
+    let manifest: Manifest = read_json(&path)?;
+    if manifest.schema != SCHEMA {
+        return Err(Error::Malformed {
+            path,
+            why: format!("its schema is {:?}, not {SCHEMA:?}", manifest.schema),
+        });
+    }
+    let mut recordings = BTreeMap::new();
+    for scenario in manifest.scenarios {
+        let folder = directory.join("evidence").join(&scenario);
+        let head: Head = read_json(&folder.join("recording.json"))?;
+        let records = read_records(&folder.join("records.jsonl"))?;
+        let Head { scenario, plan, ending, seconds } = head;
+        recordings.insert(scenario.clone(), Recording { scenario, plan, ending, seconds, records });
+    }
+    Ok(Bundle {
+        submission: manifest.submission,
+        environment: manifest.environment,
+        subtasks: manifest.subtasks,
+        layout: manifest.layout,
+        recordings,
+    })
+}
+
+fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
+    let mut lines = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
+    let mut records = vec![];
+    loop {
+        let mut line = Vec::new();
+        let length =
+            (&mut lines).take(MAX_BYTES).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
+        if length == 0 {
+            return Ok(records);
+        }
+        let record = serde_json::from_slice(&line).map_err(|error| Error::Malformed {
+            path: path.to_owned(),
+            why: format!("line {}: {error}", records.len() + 1),
+        })?;
+        records.push(record);
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    serde_json::from_reader(BufReader::new(file).take(MAX_BYTES))
+        .map_err(|error| Error::Malformed { path: path.to_owned(), why: error.to_string() })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
+    write_atomically(path, |out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        out.write_all(b"\n")
+    })
+}
+
+/// Writes a file beside its place and renames it there: who reads it finds all of it or nothing.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Error> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let attempt = || {
+        fs::create_dir_all(directory)?;
+        let mut out = BufWriter::new(tempfile::Builder::new().prefix(".new-").tempfile_in(directory)?);
+        write(&mut out)?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        set_readable(file.as_file())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    attempt().map_err(Error::io("write", path))
+}
+
+/// Temporary files are made for their owner alone; a report is for others to read.
+fn set_readable(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}

@@ -1,0 +1,38 @@
+//! `harness check`: layout and marked portions, without a virtual machine.
+
+use std::collections::BTreeMap;
+
+use harness::evidence::Bundle;
+use harness::judge;
+use harness::report;
+use harness::rubric::Rubric;
+use harness::submission::{self, Limits};
+use harness::verdict::Environment;
+use harness::workdir::Workdir;
+
+use super::{Failure, Status};
+use crate::cli::Check;
+
+/// Judges the `layout` subtask alone.
+pub fn run(arguments: &Check) -> Result<Status, Failure> {
+    let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
+    let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
+    let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
+    let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
+    let submission =
+        submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
+            .map_err(Failure::unreadable)?;
+    let bundle = Bundle {
+        submission: submission.info,
+        environment: Environment { harness: env!("CARGO_PKG_VERSION").to_owned(), ..Environment::default() },
+        subtasks: vec!["layout".to_owned()],
+        layout: serde_json::to_value(&submission.layout).map_err(Failure::infrastructure)?,
+        recordings: BTreeMap::new(),
+    };
+    let report = judge::judge(&bundle, &rubric);
+    if let Some(directory) = &arguments.report {
+        report::write(directory, &report).map_err(Failure::infrastructure)?;
+    }
+    anstream::print!("{}", report::terminal::render(&report, true));
+    Ok(judge::outcome(&report).into())
+}

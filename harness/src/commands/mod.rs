@@ -1,0 +1,74 @@
+//! One file for each command. A command parses nothing and decides nothing: it loads, calls the library and
+//! says how that ended.
+
+pub mod check;
+pub mod completions;
+pub mod doctor;
+pub mod grade;
+pub mod judge;
+pub mod man;
+pub mod vm;
+
+use std::fmt::{self, Display};
+use std::process::ExitCode;
+
+use harness::judge::Outcome;
+
+/// The exit status of `harness`: a contract, see `harness --help`.
+#[derive(Clone, Copy, Debug)]
+pub enum Status {
+    /// Every check passed, or the command did what it was asked.
+    Good = 0,
+    /// Marks were lost, or something needs a remedy.
+    Lacking = 1,
+    /// The submission or the arguments cannot be read.
+    Unreadable = 2,
+    /// The infrastructure failed.
+    Infrastructure = 3,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+impl From<Outcome> for Status {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::AllPassed => Self::Good,
+            Outcome::MarksLost => Self::Lacking,
+            Outcome::NoVerdict => Self::Infrastructure,
+        }
+    }
+}
+
+/// Why a command came to no result.
+#[derive(Debug)]
+pub struct Failure {
+    status: Status,
+    message: String,
+}
+
+impl Failure {
+    /// Of the submission or the arguments.
+    pub fn unreadable(error: impl Display) -> Self {
+        Self { status: Status::Unreadable, message: error.to_string() }
+    }
+
+    /// Of the infrastructure.
+    pub fn infrastructure(error: impl Display) -> Self {
+        Self { status: Status::Infrastructure, message: error.to_string() }
+    }
+
+    /// The exit status that it makes.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,119 @@
+//! `harness vm`: virtual machines by hand.
+
+use std::io::Write;
+use std::time::Instant;
+
+use harness::progress::{Event, Progress};
+use harness::stage::stage;
+use harness::submission::{self, Limits};
+use harness::workdir::Workdir;
+use vm::{Cache, Disks, EntryKind, Network, Outcome, Template};
+
+use super::{Failure, Status};
+use crate::cli::{Boot, Machine, Rm, Shelled, Vm, VmCommand};
+
+/// Does one of them.
+pub fn run(arguments: &Vm) -> Result<Status, Failure> {
+    let cache = Cache::from_env().map_err(Failure::infrastructure)?;
+    match &arguments.command {
+        VmCommand::Build(arguments) => build(&cache, arguments),
+        VmCommand::Boot(arguments) => boot(&cache, arguments),
+        VmCommand::Shell(arguments) => shell(&cache, arguments),
+        VmCommand::List => list(&cache),
+        VmCommand::Rm(arguments) => remove(&cache, arguments),
+    }
+}
+
+/// What the library is asked for.
+pub fn machine(arguments: &Machine) -> vm::Request {
+    vm::Request { suite: arguments.image, accel: arguments.accel, ..vm::Request::default() }
+}
+
+fn prepare(cache: &Cache, arguments: &Machine) -> Result<Template, Failure> {
+    let mut progress = Progress::new(false);
+    vm::prepare(cache, &machine(arguments), &mut |event| progress.show(Event::Vm(event)))
+        .map_err(Failure::infrastructure)
+}
+
+fn build(cache: &Cache, arguments: &Machine) -> Result<Status, Failure> {
+    let template = prepare(cache, arguments)?;
+    let accelerator = template.accelerator();
+    anstream::println!("{}, kernel {}", template.image(), template.kernel());
+    anstream::println!("{}: {}", accelerator.kind, accelerator.reason);
+    anstream::println!(
+        "template {}, {:.1} times slower than the reference",
+        template.key(),
+        template.calibration().factor()
+    );
+    Ok(Status::Good)
+}
+
+fn boot(cache: &Cache, arguments: &Boot) -> Result<Status, Failure> {
+    let template = prepare(cache, &arguments.machine)?;
+    let mut guest =
+        template.restore(&Disks::default(), &Network::default()).map_err(Failure::infrastructure)?;
+    let began = Instant::now();
+    let outcome = guest.run(&vm::Command::new(arguments.command.iter().cloned()), &mut |line| {
+        let mut out = std::io::stdout().lock();
+        // A reader that went away is no failure of the machine.
+        let _ = out.write_all(line).and_then(|()| out.write_all(b"\n"));
+    });
+    anstream::eprintln!(
+        "restored in {:.2} s, the command took {:.2} s",
+        guest.restored_in().as_secs_f64(),
+        began.elapsed().as_secs_f64()
+    );
+    match outcome {
+        Outcome::Exited { code: 0, .. } => Ok(Status::Good),
+        Outcome::Exited { code, stderr } => {
+            anstream::eprintln!("{}the command ended with status {code}", String::from_utf8_lossy(&stderr));
+            Ok(Status::Lacking)
+        }
+        outcome => Err(Failure::infrastructure(outcome)),
+    }
+}
+
+fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
+    let template = prepare(cache, &arguments.machine)?;
+    let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
+    let mut disks = Disks::default();
+    if let Some(source) = &arguments.submission {
+        let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
+        let submission =
+            submission::open(source, &into, &Limits::default(), None).map_err(Failure::unreadable)?;
+        disks.payload = Some(stage(&submission, workdir.path()).map_err(Failure::infrastructure)?);
+    }
+    template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)?;
+    Ok(Status::Good)
+}
+
+fn list(cache: &Cache) -> Result<Status, Failure> {
+    for entry in cache.list().map_err(Failure::infrastructure)? {
+        let kind = match entry.kind {
+            EntryKind::Image => "image",
+            EntryKind::Template => "template",
+            EntryKind::Download => "download",
+        };
+        let in_use = if entry.in_use { "in use" } else { "" };
+        let megabytes = entry.bytes.div_ceil(1 << 20);
+        let line = format!("{kind:<9} {:<40} {megabytes:>6} MiB  {:<40} {in_use}", entry.id, entry.title);
+        anstream::println!("{}", line.trim_end());
+    }
+    Ok(Status::Good)
+}
+
+fn remove(cache: &Cache, arguments: &Rm) -> Result<Status, Failure> {
+    let ids = if let Some(id) = &arguments.id {
+        vec![id.clone()]
+    } else {
+        let entries = cache.list().map_err(Failure::infrastructure)?;
+        // An image takes its templates with it.
+        let whole = entries.into_iter().filter(|entry| !entry.in_use && entry.kind != EntryKind::Template);
+        whole.map(|entry| entry.id).collect()
+    };
+    for id in ids {
+        cache.remove(&id).map_err(Failure::infrastructure)?;
+        anstream::println!("removed {id}");
+    }
+    Ok(Status::Good)
+}

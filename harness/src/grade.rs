@@ -1,0 +1,269 @@
+//! A graded run: prepares the machine, drives every scenario in a restored one, and leaves an evidence bundle.
+//!
+//! Each recording is on disk as soon as its scenario ended, so a run that is killed keeps what it had. Only
+//! failures of ours are tried again, once; a submission's time-out never is.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::bundle;
+use crate::evidence::{Bundle, Ending, Recording};
+use crate::progress::Event;
+use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage};
+use crate::submission::Submission;
+use crate::task::{self, Scenario, Subtask};
+use crate::verdict::Environment;
+use crate::wire::{EXHAUSTED, Errand, Inbox};
+
+/// How many bytes of records a scenario may make.
+const MAX_OUTPUT: u64 = 64 << 20;
+
+/// What is to be graded, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The subtasks, in order.
+    pub subtasks: &'a [&'static Subtask],
+    /// Which machine.
+    pub machine: vm::Request,
+    /// Where images and templates are.
+    pub cache: &'a vm::Cache,
+    /// For what only this run needs.
+    pub workdir: &'a Path,
+    /// Where the bundle goes.
+    pub report: &'a Path,
+    /// Machines at a time.
+    pub jobs: usize,
+    /// What names, seeds and contents are drawn from.
+    pub seed: u64,
+}
+
+/// Why there is no bundle. All of it is the infrastructure's doing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No machine.
+    #[error(transparent)]
+    Vm(#[from] vm::Error),
+    /// No disk.
+    #[error(transparent)]
+    Stage(#[from] stage::Error),
+    /// The bundle cannot be written.
+    #[error(transparent)]
+    Bundle(#[from] bundle::Error),
+    /// The layout has no JSON form.
+    #[error("cannot write down the submission's layout: {0}")]
+    Layout(#[from] serde_json::Error),
+}
+
+/// Runs all scenarios of the subtasks asked for.
+pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Bundle, Error> {
+    let began = Instant::now();
+    let started = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
+    let mut bundle = Bundle {
+        submission: submission.info.clone(),
+        environment: Environment {
+            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            started: started.and_then(|now| now.format(&Rfc3339).ok()).unwrap_or_default(),
+            ..Environment::default()
+        },
+        subtasks: request.subtasks.iter().map(|subtask| subtask.id.to_owned()).collect(),
+        layout: serde_json::to_value(&submission.layout)?,
+        recordings: BTreeMap::new(),
+    };
+    bundle::start(request.report)?;
+    let scenarios = scenarios_of(request.subtasks);
+    if !scenarios.is_empty() {
+        let template = vm::prepare(request.cache, &request.machine, &mut |event| on(Event::Vm(event)))?;
+        let accelerator = template.accelerator();
+        template.image().clone_into(&mut bundle.environment.image);
+        template.kernel().clone_into(&mut bundle.environment.kernel);
+        bundle.environment.accelerator = format!("{}: {}", accelerator.kind, accelerator.reason);
+        bundle.environment.calibration = (template.calibration().factor() * 100.0).round() / 100.0;
+        on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
+        bundle::write_manifest(request.report, &bundle)?;
+        let payload = stage(submission, request.workdir)?;
+        on(Event::Scenarios(scenarios.len()));
+        run_all(&template, &payload, &scenarios, request, &mut bundle, on)?;
+    }
+    bundle.environment.seconds = tenths(began);
+    bundle::write_manifest(request.report, &bundle)?;
+    Ok(bundle)
+}
+
+fn scenarios_of(subtasks: &[&Subtask]) -> Vec<&'static Scenario> {
+    let wanted =
+        |scenario: &&Scenario| subtasks.iter().any(|subtask| subtask.scenarios.contains(&scenario.id));
+    task::scenarios().into_iter().filter(wanted).collect()
+}
+
+/// Hands the scenarios to the workers and takes in what they bring, in whatever order.
+fn run_all(
+    template: &vm::Template,
+    payload: &Path,
+    scenarios: &[&'static Scenario],
+    request: &Request,
+    bundle: &mut Bundle,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), Error> {
+    enum News {
+        Began(&'static str),
+        Ended(&'static str, Recording),
+    }
+    let next = AtomicUsize::new(0);
+    let (tell, news) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..request.jobs.clamp(1, scenarios.len().max(1)) {
+            let (tell, next) = (tell.clone(), &next);
+            scope.spawn(move || {
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let _ = tell.send(News::Began(scenario.id));
+                    let recording = record(template, payload, scenario, request.seed);
+                    // Where nobody listens any more, the report could not be written: nothing is left to do.
+                    if tell.send(News::Ended(scenario.id, recording)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(tell);
+        for news in news {
+            match news {
+                News::Began(scenario) => on(Event::Began(scenario)),
+                News::Ended(scenario, recording) => {
+                    let remark = recording.cut().map(|cut| cut.sentence);
+                    on(Event::Ended { scenario, seconds: recording.seconds, remark });
+                    bundle::write_recording(request.report, &recording)?;
+                    bundle.recordings.insert(scenario.to_owned(), recording);
+                    bundle::write_manifest(request.report, bundle)?;
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Drives one scenario; a second time where the first failed by our doing.
+fn record(template: &vm::Template, payload: &Path, scenario: &Scenario, seed: u64) -> Recording {
+    let plan = (scenario.plan)(&mut dice(seed, scenario.id));
+    let first = record_once(template, payload, scenario, &plan);
+    match first.ending {
+        Ending::Infrastructure { .. } => record_once(template, payload, scenario, &plan),
+        Ending::Finished | Ending::Lost { .. } => first,
+    }
+}
+
+fn record_once(template: &vm::Template, payload: &Path, scenario: &Scenario, plan: &Value) -> Recording {
+    let began = Instant::now();
+    let slowdown = template.calibration().factor();
+    let word = format!("{:032x}", rand::random::<u128>());
+    let mut inbox = Inbox::new(word.clone());
+    let errand = serde_json::to_vec(&Errand { plan: plan.clone(), slowdown, word });
+    let disks = vm::Disks { payload: Some(payload.to_owned()), store: None };
+    let outcome = match (errand, template.restore(&disks, &vm::Network::default())) {
+        (Ok(stdin), Ok(mut guest)) => {
+            let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
+            let mut command = vm::Command::new([&program.to_string_lossy(), "drive", scenario.id]);
+            command.stdin = stdin;
+            command.deadline = scenario.budget.mul_f64(slowdown);
+            command.max_output = MAX_OUTPUT;
+            Ok(guest.run(&command, &mut |line| inbox.take(line)))
+        }
+        (_, Err(error)) => Err(error.to_string()),
+        (Err(error), _) => Err(error.to_string()),
+    };
+    let (records, spoilt) = inbox.finish();
+    let ending = match outcome {
+        Ok(outcome) => ending(&outcome, spoilt, !records.is_empty()),
+        Err(what) => Ending::Infrastructure { what, console: vec![] },
+    };
+    Recording {
+        scenario: scenario.id.to_owned(),
+        plan: plan.clone(),
+        ending,
+        seconds: tenths(began),
+        records,
+    }
+}
+
+/// Whose fault an end is. `begun` says that the submission had its turn; before that nothing is its fault.
+fn ending(outcome: &vm::Outcome, spoilt: Option<String>, begun: bool) -> Ending {
+    const ABORTED: i32 = 128 + nix::libc::SIGABRT;
+    let console = outcome.console().map(|console| console.0.clone()).unwrap_or_default();
+    let said = |stderr: &[u8]| String::from_utf8_lossy(stderr).trim().to_owned();
+    let (theirs, what) = match outcome {
+        vm::Outcome::Exited { code: 0, .. } => match spoilt {
+            None => return Ending::Finished,
+            Some(why) => (true, why),
+        },
+        vm::Outcome::Exited { code, stderr } if *code == i32::from(EXHAUSTED) => {
+            (true, format!("the machine ran out of something ({})", said(stderr)))
+        }
+        vm::Outcome::Exited { code, .. } if *code > 128 && *code != ABORTED => {
+            (true, format!("the guest half was ended by signal {}", code - 128))
+        }
+        vm::Outcome::Exited { code, stderr } => {
+            (false, format!("the guest half failed with status {code}: {}", said(stderr)))
+        }
+        outcome => (!outcome.is_infrastructure(), outcome.to_string()),
+    };
+    if theirs && begun { Ending::Lost { what, console } } else { Ending::Infrastructure { what, console } }
+}
+
+/// Randomness for one scenario: the same for the same seed, whatever else is graded.
+fn dice(seed: u64, scenario: &str) -> StdRng {
+    let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(scenario).finalize();
+    StdRng::from_seed(digest.into())
+}
+
+fn tenths(since: Instant) -> f64 {
+    (since.elapsed().as_secs_f64() * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    fn exited(code: i32) -> vm::Outcome {
+        vm::Outcome::Exited { code, stderr: b"said".to_vec() }
+    }
+
+    #[test]
+    fn an_end_is_the_submissions_fault_only_after_its_turn_began() {
+        let console = vm::Console(vec!["panic".into()]);
+        let panicked = vm::Outcome::Panicked(console);
+        assert!(matches!(ending(&panicked, None, true), Ending::Lost { .. }));
+        assert!(matches!(ending(&panicked, None, false), Ending::Infrastructure { .. }));
+    }
+
+    #[test]
+    fn a_killed_or_starved_guest_half_is_the_submissions_doing_and_a_failed_one_is_ours() {
+        for (code, lost) in [(137, true), (143, true), (75, true), (1, false), (134, false)] {
+            assert_eq!(matches!(ending(&exited(code), None, true), Ending::Lost { .. }), lost, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_forged_line_spoils_a_run_that_ended_well() {
+        assert_eq!(ending(&exited(0), None, true), Ending::Finished);
+        assert!(matches!(ending(&exited(0), Some("forged".into()), true), Ending::Lost { .. }));
+    }
+
+    #[test]
+    fn plans_repeat_for_the_same_seed_and_differ_between_scenarios() {
+        let draw = |seed, scenario| dice(seed, scenario).random::<u64>();
+        assert_eq!(draw(7, "1"), draw(7, "1"));
+        assert_ne!(draw(7, "1"), draw(7, "2"));
+        assert_ne!(draw(7, "1"), draw(8, "1"));
+    }
+}

@@ -1,0 +1,136 @@
+//! From evidence to a report: every judge is asked, every check gets exactly one verdict, the rubric gives it
+//! points. Pure: the same bundle and rubric make the same report.
+
+use crate::evidence::{Bundle, Ending};
+use crate::rubric::Rubric;
+use crate::task::{self, CheckSpec};
+use crate::verdict::{Check, Finding, Report, Status, Subtask};
+
+/// Judges the subtasks that a bundle holds.
+pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
+    let asked = |subtask: &&&task::Subtask| bundle.subtasks.iter().any(|id| id == subtask.id);
+    let subtasks: Vec<_> =
+        task::subtasks().iter().filter(asked).map(|subtask| judge_subtask(subtask, bundle, rubric)).collect();
+    Report {
+        schema: "harness-report/1".to_owned(),
+        submission: bundle.submission.clone(),
+        environment: bundle.environment.clone(),
+        score: rounded(subtasks.iter().map(|subtask| subtask.score).sum()),
+        max: rounded(subtasks.iter().map(|subtask| subtask.max).sum()),
+        subtasks,
+    }
+}
+
+fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Subtask {
+    let mut findings = (subtask.judge)(bundle);
+    let broken = infrastructure_failure(subtask, bundle);
+    let checks: Vec<_> = subtask
+        .checks
+        .iter()
+        .map(|spec| {
+            let finding = match findings.iter().position(|finding| finding.check == spec.id) {
+                Some(at) => findings.swap_remove(at),
+                None => {
+                    Finding::new(spec.id, Status::Error, "", "its judge gave no verdict: a fault of ours")
+                }
+            };
+            check(spec, finding, broken.as_deref(), rubric)
+        })
+        .collect();
+    let seconds: f64 = subtask
+        .scenarios
+        .iter()
+        .filter_map(|scenario| bundle.recordings.get(*scenario))
+        .map(|recording| recording.seconds)
+        .sum();
+    Subtask {
+        id: subtask.id.to_owned(),
+        title: subtask.title.to_owned(),
+        status: subtask_status(&checks),
+        score: rounded(checks.iter().map(|check| check.score).sum()),
+        max: rounded(checks.iter().map(|check| check.max).sum()),
+        seconds: (seconds * 10.0).round() / 10.0,
+        checks,
+    }
+}
+
+/// What our own machinery did to one of the subtask's scenarios, if it did anything.
+fn infrastructure_failure(subtask: &task::Subtask, bundle: &Bundle) -> Option<String> {
+    subtask.scenarios.iter().find_map(|scenario| match bundle.recording(scenario) {
+        Ok(recording) => match &recording.ending {
+            Ending::Infrastructure { .. } => recording.cut().map(|cut| cut.sentence),
+            Ending::Finished | Ending::Lost { .. } => None,
+        },
+        Err(cut) => Some(cut.sentence),
+    })
+}
+
+fn check(spec: &CheckSpec, finding: Finding, broken: Option<&str>, rubric: &Rubric) -> Check {
+    let max = rubric.points(spec.id);
+    // No mark is lost to a failure of ours, whatever a judge made of what little there was to see.
+    let (status, actual) = match broken {
+        Some(why) if finding.status != Status::Pass => (Status::Error, why.to_owned()),
+        _ => (finding.status, finding.actual),
+    };
+    Check {
+        id: spec.id.to_owned(),
+        title: spec.title.to_owned(),
+        status,
+        score: if status == Status::Pass { max } else { 0.0 },
+        max,
+        requirement: spec.requirement.to_owned(),
+        expected: finding.expected,
+        actual,
+        hint: spec.hint.to_owned(),
+        evidence: finding.evidence,
+    }
+}
+
+/// Informational checks count only where all are.
+fn subtask_status(checks: &[Check]) -> Status {
+    let counted: Vec<_> = match checks.iter().filter(|check| check.max > 0.0).collect::<Vec<_>>() {
+        marked if marked.is_empty() => checks.iter().collect(),
+        marked => marked,
+    };
+    let all = |status| counted.iter().all(|check| check.status == status);
+    let any = |status| counted.iter().any(|check| check.status == status);
+    if any(Status::Error) {
+        Status::Error
+    } else if all(Status::Pass) {
+        Status::Pass
+    } else if all(Status::Skip) {
+        Status::Skip
+    } else if any(Status::Pass) {
+        Status::Partial
+    } else {
+        Status::Fail
+    }
+}
+
+/// Points as people write them: sums of halves and tenths do not show what binary fractions make of them.
+fn rounded(points: f64) -> f64 {
+    (points * 1000.0).round() / 1000.0
+}
+
+/// How a judged run ends the program that made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every check that carries marks passed.
+    AllPassed,
+    /// Marks were lost.
+    MarksLost,
+    /// At least one check has no verdict.
+    NoVerdict,
+}
+
+/// What a report comes to.
+pub fn outcome(report: &Report) -> Outcome {
+    let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
+    if checks().any(|check| check.status == Status::Error) {
+        Outcome::NoVerdict
+    } else if checks().any(Check::needs_explaining) {
+        Outcome::MarksLost
+    } else {
+        Outcome::AllPassed
+    }
+}

@@ -1,0 +1,30 @@
+//! The `harness` program: parse, do, print, say what went wrong.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Grade(arguments) => commands::grade::run(arguments),
+        Command::Check(arguments) => commands::check::run(arguments),
+        Command::Judge(arguments) => commands::judge::run(arguments),
+        Command::Doctor => commands::doctor::run(),
+        Command::Vm(arguments) => commands::vm::run(arguments),
+        Command::Completions(arguments) => Ok(commands::completions::run(arguments)),
+        Command::Man => commands::man::run(),
+    };
+    match done {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            anstream::eprintln!("harness: {failure}");
+            failure.status().into()
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a run says while it works, on standard error: a bar on a terminal, plain lines elsewhere, nothing when
+//! quiet.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// While the machine was prepared.
+    Vm(vm::Event),
+    /// Something a person should know, as a sentence.
+    Note(String),
+    /// So many scenarios are to be run.
+    Scenarios(usize),
+    /// A scenario began in its own machine.
+    Began(&'static str),
+    /// It ended.
+    Ended {
+        /// Which.
+        scenario: &'static str,
+        /// After how many seconds.
+        seconds: f64,
+        /// How, where it was not the usual way.
+        remark: Option<String>,
+    },
+}
+
+/// Renders events.
+pub struct Progress {
+    mode: Mode,
+}
+
+enum Mode {
+    Quiet,
+    Plain { step: String, tenth: u64 },
+    Bar { bar: ProgressBar, running: Vec<&'static str> },
+}
+
+impl Progress {
+    /// For standard error as it is.
+    pub fn new(quiet: bool) -> Self {
+        let mode = if quiet {
+            Mode::Quiet
+        } else if stderr().is_terminal() {
+            Mode::Bar { bar: ProgressBar::hidden(), running: vec![] }
+        } else {
+            Mode::Plain { step: String::new(), tenth: 0 }
+        };
+        Self { mode }
+    }
+
+    /// Renders one event.
+    pub fn show(&mut self, event: Event) {
+        match &mut self.mode {
+            Mode::Quiet => {}
+            Mode::Plain { step, tenth } => plain(step, tenth, event),
+            Mode::Bar { bar, running } => on_terminal(bar, running, event),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Mode::Bar { bar, .. } = &self.mode {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn plain(step: &mut String, tenth: &mut u64, event: Event) {
+    match event {
+        Event::Vm(vm::Event::Step(phrase)) => {
+            eprintln!("{phrase}");
+            (*step, *tenth) = (phrase, 0);
+        }
+        Event::Vm(vm::Event::Progress { done, total: Some(total), .. }) => {
+            let reached = (done * 10).checked_div(total).unwrap_or(0);
+            if reached > *tenth && reached < 10 {
+                eprintln!("{step}: {} %", reached * 10);
+                *tenth = reached;
+            }
+        }
+        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => eprintln!("{note}"),
+        Event::Ended { scenario, seconds, remark } => match remark {
+            Some(remark) => eprintln!("scenario {scenario}: {seconds:.1} s, {remark}"),
+            None => eprintln!("scenario {scenario}: {seconds:.1} s"),
+        },
+        Event::Vm(vm::Event::Progress { .. }) | Event::Scenarios(_) | Event::Began(_) => {}
+    }
+}
+
+fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<&'static str>, event: Event) {
+    match event {
+        Event::Vm(vm::Event::Step(phrase)) => replace(bar, None, "{spinner} {msg} {elapsed:.dim}", phrase),
+        Event::Vm(vm::Event::Progress { done, total, unit }) => {
+            if total.is_some() && bar.length() != total {
+                let template = match unit {
+                    vm::Unit::Bytes => "{spinner} {msg} [{bar:30}] {bytes}/{total_bytes} {eta:.dim}",
+                    vm::Unit::Items => "{spinner} {msg} [{bar:30}] {pos}/{len} {eta:.dim}",
+                };
+                let phrase = bar.message();
+                replace(bar, total, template, phrase);
+            }
+            bar.set_position(done);
+        }
+        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => bar.suspend(|| eprintln!("{note}")),
+        Event::Scenarios(number) => {
+            let template = "{spinner} [{bar:30}] {pos}/{len} scenarios {elapsed:.dim}  {msg}";
+            replace(bar, Some(number as u64), template, String::new());
+        }
+        Event::Began(scenario) => {
+            running.push(scenario);
+            bar.set_message(running.join(" "));
+        }
+        Event::Ended { scenario, remark, .. } => {
+            running.retain(|other| *other != scenario);
+            bar.set_message(running.join(" "));
+            bar.inc(1);
+            if let Some(remark) = remark {
+                bar.suspend(|| eprintln!("scenario {scenario}: {remark}"));
+            }
+        }
+    }
+}
+
+fn replace(bar: &mut ProgressBar, length: Option<u64>, template: &str, message: String) {
+    bar.finish_and_clear();
+    *bar = match length {
+        Some(length) => ProgressBar::new(length),
+        None => ProgressBar::new_spinner(),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(message);
+    bar.enable_steady_tick(Duration::from_millis(120));
+}

@@ -1,0 +1,121 @@
+//! `summary.md`, for a job summary or a pull request: a table of the subtasks, then what lost marks.
+
+use std::fmt::Write;
+
+use super::text::{points, shortened, visible};
+use crate::verdict::{Check, Report, Status};
+
+/// GitHub takes at most 1 MiB for a step's summary; this stays far below.
+const MAX_BYTES: usize = 256 << 10;
+
+/// The report as Markdown as GitHub reads it.
+pub fn render(report: &Report) -> String {
+    let mut md = String::new();
+    let environment = &report.environment;
+    let _ = writeln!(
+        md,
+        "## {}: {} / {}\n",
+        inline(&report.submission.id),
+        points(report.score),
+        points(report.max)
+    );
+    md.push_str("| | subtask | points | | s |\n|---|---|---:|---|---:|\n");
+    for subtask in &report.subtasks {
+        let lost: Vec<_> = lost(&subtask.checks).map(|check| format!("`{}`", check.name())).collect();
+        let _ = writeln!(
+            md,
+            "| {} | **{}** {} | {} / {} | {} | {:.1} |",
+            mark(subtask.status),
+            subtask.id,
+            subtask.title,
+            points(subtask.score),
+            points(subtask.max),
+            lost.join(" "),
+            subtask.seconds
+        );
+    }
+    for check in report.subtasks.iter().flat_map(|subtask| lost(&subtask.checks)) {
+        if md.len() > MAX_BYTES {
+            md.push_str("\nMore in `report.json`.\n");
+            break;
+        }
+        detail(&mut md, check);
+    }
+    let _ = writeln!(
+        md,
+        "\n<sub>{}, kernel {}, {}; harness {}; {:.1} s</sub>",
+        inline(&environment.image),
+        inline(&environment.kernel),
+        inline(&environment.accelerator),
+        inline(&environment.harness),
+        environment.seconds
+    );
+    md
+}
+
+fn detail(md: &mut String, check: &Check) {
+    let _ = writeln!(
+        md,
+        "\n<details><summary>{} <code>{}</code> {} ({} / {})</summary>\n",
+        mark(check.status),
+        check.id,
+        check.title,
+        points(check.score),
+        points(check.max)
+    );
+    let _ = writeln!(md, "> {}\n", inline(&check.requirement));
+    for (word, text) in [("expected", &check.expected), ("seen", &check.actual)] {
+        if !text.is_empty() {
+            let _ = writeln!(md, "{word}:\n\n{}", block(text));
+        }
+    }
+    if !check.hint.is_empty() {
+        let _ = writeln!(md, "hint: {}\n", inline(&check.hint));
+    }
+    if !check.evidence.is_empty() {
+        let _ = writeln!(md, "proof: {}\n", inline(&check.evidence.join(", ")));
+    }
+    md.push_str("</details>\n");
+}
+
+fn mark(status: Status) -> &'static str {
+    match status {
+        Status::Pass => "✅",
+        Status::Fail => "❌",
+        Status::Partial => "🟡",
+        Status::Skip => "⏭️",
+        Status::Error => "⚠️",
+    }
+}
+
+fn lost(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    checks.iter().filter(|check| check.needs_explaining())
+}
+
+/// Text in a line, with nothing that Markdown or HTML would act on.
+fn inline(text: &str) -> String {
+    let mut safe = String::new();
+    for c in visible(text).chars() {
+        match c {
+            '\n' | '\t' => safe.push(' '),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '&' => safe.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '!' | '~' | '@' => {
+                safe.push('\\');
+                safe.push(c);
+            }
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+/// Text in an indented code block, which no content can end.
+fn block(text: &str) -> String {
+    let text = shortened(&visible(text), 4000, 60);
+    text.lines().fold(String::new(), |mut block, line| {
+        let _ = writeln!(block, "    {line}");
+        block
+    })
+}

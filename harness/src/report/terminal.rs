@@ -1,0 +1,150 @@
+//! The report on a terminal: one screen, a line for each subtask, then for each lost mark what was asked, what
+//! was seen, where to look and what proves it.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use super::text::{points, shortened, visible};
+use crate::verdict::{Check, Report, Status};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const OURS: Style = AnsiColor::Yellow.on_default();
+const QUIET: Style = Style::new().dimmed();
+const STRONG: Style = Style::new().bold();
+
+/// How wide prose is set.
+const WIDTH: usize = 110;
+
+/// The report as text with colours; who prints it takes them out where they do not belong. `verbose` adds a line
+/// for each check.
+pub fn render(report: &Report, verbose: bool) -> String {
+    let mut out = String::new();
+    for subtask in &report.subtasks {
+        let style = style(subtask.status);
+        let lost: Vec<_> =
+            subtask.checks.iter().filter(|check| check.needs_explaining()).map(Check::name).collect();
+        let remark = match lost.as_slice() {
+            names if names.len() > 3 => format!("{} and {} more", names[..2].join(" "), names.len() - 2),
+            names => names.join(" "),
+        };
+        let seconds = if subtask.seconds > 0.0 { format!("{:.1} s", subtask.seconds) } else { String::new() };
+        let line = format!(
+            "  {style}{:<6}{style:#} {:<28} {style}{:>5} / {:<5}{style:#} {remark:<44} {QUIET}{seconds:>8}{QUIET:#}",
+            subtask.id,
+            subtask.title,
+            points(subtask.score),
+            points(subtask.max),
+        );
+        let _ = writeln!(out, "{}", line.trim_end());
+        if verbose {
+            for check in &subtask.checks {
+                check_line(&mut out, check);
+            }
+        }
+    }
+    for check in report.subtasks.iter().flat_map(|subtask| &subtask.checks) {
+        if check.needs_explaining() || verbose && check.status == Status::Fail {
+            detail(&mut out, check);
+        }
+    }
+    let _ = write!(out, "\n  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
+    let errors = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
+    match errors.filter(|check| check.status == Status::Error).count() {
+        0 => {}
+        1 => out.push_str(
+            "      1 check has no verdict: our infrastructure failed, no mark was given or taken for it",
+        ),
+        number => {
+            let _ = write!(
+                out,
+                "      {number} checks have no verdict: our infrastructure failed, no mark was given or taken for them"
+            );
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn check_line(out: &mut String, check: &Check) {
+    let style = style(check.status);
+    let score = if check.max > 0.0 {
+        format!("{} / {}", points(check.score), points(check.max))
+    } else {
+        "informational".to_owned()
+    };
+    let _ = writeln!(
+        out,
+        "         {style}{:<5}{style:#} {:<28} {QUIET}{:<50} {score}{QUIET:#}",
+        check.status,
+        check.name(),
+        check.title
+    );
+}
+
+fn detail(out: &mut String, check: &Check) {
+    let style = style(check.status);
+    let _ = writeln!(
+        out,
+        "\n  {style}{:<42} {:>5} / {:<5}{style:#} {QUIET}{}{QUIET:#}",
+        check.id,
+        points(check.score),
+        points(check.max),
+        if check.status == Status::Fail { String::new() } else { check.status.to_string() }
+    );
+    let expected = if check.status == Status::Fail { check.expected.as_str() } else { "" };
+    let hint = if check.status == Status::Error { "" } else { check.hint.as_str() };
+    let proof = check.evidence.join(", ");
+    let asked = if check.status == Status::Fail { check.requirement.as_str() } else { "" };
+    for (word, text) in
+        [("asked", asked), ("wanted", expected), ("seen", &check.actual), ("hint", hint), ("proof", &proof)]
+    {
+        paragraph(out, word, text);
+    }
+}
+
+/// A word in the margin and its text beside it, wrapped where it is prose.
+fn paragraph(out: &mut String, word: &str, text: &str) {
+    let text = shortened(&visible(text), 2000, 40);
+    let mut margin = word;
+    for line in text.lines().flat_map(|line| wrapped(line, WIDTH - 12)) {
+        let _ = writeln!(out, "{}", format!("    {QUIET}{margin:<7}{QUIET:#} {line}").trim_end());
+        margin = "";
+    }
+}
+
+/// A line in pieces of at most `width` characters, broken at spaces. Lines that begin with a space or a sign of
+/// a diff are columns, not prose, and stay.
+fn wrapped(line: &str, width: usize) -> Vec<String> {
+    if line.starts_with([' ', '+', '-', '\t']) || line.chars().count() <= width {
+        return vec![line.to_owned()];
+    }
+    let mut pieces = vec![String::new()];
+    let mut length = 0;
+    for word in line.split(' ') {
+        let more = word.chars().count();
+        if length > 0 && length + 1 + more > width {
+            pieces.push(String::new());
+            length = 0;
+        }
+        if let Some(piece) = pieces.last_mut() {
+            if length > 0 {
+                piece.push(' ');
+                length += 1;
+            }
+            piece.push_str(word);
+            length += more;
+        }
+    }
+    pieces
+}
+
+fn style(status: Status) -> Style {
+    match status {
+        Status::Pass => GOOD,
+        Status::Fail | Status::Partial => BAD,
+        Status::Skip => QUIET,
+        Status::Error => OURS,
+    }
+}

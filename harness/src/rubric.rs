@@ -1,0 +1,167 @@
+//! How many points each check is worth. `docs/rubric.md` documents the file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+
+/// The rubric in force where no other is given; it names every check there is.
+pub const DEFAULT: &str = include_str!("rubric.toml");
+
+/// Points per check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rubric {
+    points: BTreeMap<String, f64>,
+}
+
+/// Why a rubric is not used. Names the line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the rubric {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It is not a table of tables of numbers.
+    #[error("{} is no rubric: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with the line.
+        why: String,
+    },
+    /// A name that no check has.
+    #[error("{}:{line}: there is no check {check:?}; `harness grade --help` and docs/rubric.md list them", path.display())]
+    UnknownCheck {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// The name.
+        check: String,
+    },
+    /// Points that are not a number of at least 0.
+    #[error("{}:{line}: {check} cannot have {points} points", path.display())]
+    BadPoints {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// The check.
+        check: String,
+        /// What it was given.
+        points: f64,
+    },
+}
+
+impl Rubric {
+    /// The default rubric, changed by the file at `path` where one is given.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let mut rubric = Self::default();
+        if let Some(path) = path {
+            let text = fs::read_to_string(path)
+                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+            for (check, points) in parse(path, &text, |check| rubric.points.contains_key(check))? {
+                rubric.points.insert(check, points);
+            }
+        }
+        Ok(rubric)
+    }
+
+    /// What a check is worth: 0 for one that no rubric names.
+    pub fn points(&self, check: &str) -> f64 {
+        self.points.get(check).copied().unwrap_or(0.0)
+    }
+}
+
+impl Default for Rubric {
+    fn default() -> Self {
+        // A test reads it in full: it is part of the program.
+        let points = parse(Path::new("rubric.toml"), DEFAULT, |_| true).unwrap_or_default();
+        Self { points: points.into_iter().collect() }
+    }
+}
+
+fn parse(path: &Path, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>, Error> {
+    type Table = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<f64>>>;
+    let table: Table = toml::from_str(text).map_err(|error| Error::Malformed {
+        path: path.to_owned(),
+        why: error.to_string().trim().to_owned(),
+    })?;
+    let line = |offset: usize| text[..offset].matches('\n').count() + 1;
+    let mut all = vec![];
+    for (subtask, checks) in table {
+        for (name, points) in checks {
+            let check = format!("{}/{}", subtask.get_ref(), name.get_ref());
+            if !is_known(&check) {
+                return Err(Error::UnknownCheck {
+                    path: path.to_owned(),
+                    line: line(name.span().start),
+                    check,
+                });
+            }
+            let (line, points) = (line(points.span().start), points.into_inner());
+            if !points.is_finite() || points < 0.0 {
+                return Err(Error::BadPoints { path: path.to_owned(), line, check, points });
+            }
+            all.push((check, points));
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task;
+
+    fn load(text: &str) -> Result<Rubric, Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Rubric::load(Some(file.path()))
+    }
+
+    #[test]
+    fn the_default_rubric_sums_to_100() {
+        let sum: f64 = Rubric::default().points.values().sum();
+        assert!((sum - 100.0).abs() < 1e-9, "{sum}");
+    }
+
+    #[test]
+    fn every_check_is_in_the_default_rubric_and_only_informational_ones_are_worth_nothing() {
+        let rubric = Rubric::default();
+        for check in task::subtasks().iter().flat_map(|subtask| subtask.checks) {
+            let points = rubric.points.get(check.id).unwrap_or_else(|| panic!("{} has no points", check.id));
+            assert_eq!(*points == 0.0, check.informational, "{}", check.id);
+        }
+    }
+
+    #[test]
+    fn a_file_changes_the_checks_that_it_names_and_no_other() {
+        let rubric = load("[1]\ntranscript = 7\n[layout]\nunmarked-portions = 1.5\n").unwrap();
+        let mut expected = Rubric::default();
+        expected.points.insert("1/transcript".into(), 7.0);
+        expected.points.insert("layout/unmarked-portions".into(), 1.5);
+        assert_eq!(rubric, expected);
+    }
+
+    #[test]
+    fn an_unknown_check_is_an_error_that_names_its_line() {
+        let error = load("# ours\n[1]\ntranscript = 7\n\ntranscirpt = 1\n").unwrap_err();
+        assert!(
+            matches!(&error, Error::UnknownCheck { line: 5, check, .. } if check == "1/transcirpt"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn points_below_zero_and_words_are_errors_that_name_their_line() {
+        assert!(matches!(load("[1]\n\ntranscript = -1\n"), Err(Error::BadPoints { line: 3, .. })));
+        assert!(load("[1]\ntranscript = \"all\"\n").unwrap_err().to_string().contains("line 2"));
+    }
+}
