@@ -1,6 +1,7 @@
 //! Disks for the two slots of a guest.
 
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::unistd::geteuid;
@@ -56,7 +57,9 @@ pub(crate) fn open_for_slot(disk: Option<&Path>, scratch: &Path) -> Result<File,
     let Some(path) = disk else {
         let empty = tempfile::tempfile_in(scratch).map_err(Error::io("create a file in", scratch))?;
         empty.set_len(SLOT_SIZE).map_err(Error::io("enlarge a file in", scratch))?;
-        return Ok(empty);
+        // QEMU wants a descriptor that can do no more than it needs.
+        let again = format!("/proc/self/fd/{}", empty.as_raw_fd());
+        return File::open(&again).map_err(Error::io("open", again));
     };
     let file = File::open(path).map_err(Error::io("open", path))?;
     let length = file.metadata().map_err(Error::io("look at", path))?.len();

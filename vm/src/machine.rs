@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +25,9 @@ pub(crate) const MEMORY_MIB: u64 = 2048;
 
 /// The size of the two slots for read-only disks, in bytes: a guest that wakes up does not look again.
 pub(crate) const SLOT_SIZE: u64 = 16 << 30;
+
+/// The disks of a guest, in the order in which it sees them.
+pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
 
 /// The processors every guest has.
 const CPUS: u32 = 2;
@@ -145,7 +148,7 @@ impl Machine<'_> {
 
         let mut arguments = Arguments::default();
         let state = self.state.as_ref().map(AsRawFd::as_raw_fd);
-        self.write(&mut arguments, &qmp_theirs, &console_theirs, &agent_theirs);
+        self.write(&mut arguments, [&qmp_theirs, &console_theirs, &agent_theirs].map(AsRawFd::as_raw_fd));
         arguments.keep.extend([qmp_theirs.into(), console_theirs.into(), agent_theirs.into()]);
         arguments.keep.extend(self.state);
         let mut command: Command = tool::QEMU.command()?;
@@ -175,13 +178,26 @@ impl Machine<'_> {
         }
     }
 
-    /// The arguments that decide what the guest is, for the name of a template. All that is not a parameter is in
-    /// this file.
+    /// What the guests of a template are, for its name: the arguments without what may differ.
     pub(crate) fn fingerprint(model: &str, accel: Kind) -> String {
-        format!("{model} {accel}\n{}", include_str!("machine.rs"))
+        let mut arguments = Arguments::default();
+        let nowhere = Path::new("");
+        Machine {
+            model,
+            accel,
+            kernel: Some(Kernel { image: nowhere, initrd: nowhere, root: "" }),
+            memory: Memory::Own,
+            disks: SLOTS.into_iter().map(|slot| (slot, Disk::Raw(PathBuf::new()))).collect(),
+            cards: Cards::Guest(&Network::default()),
+            incoming: false,
+            state: None,
+            freezable: true,
+        }
+        .write(&mut arguments, [0; 3]);
+        format!("{} {SLOT_SIZE}", arguments.words.join(" "))
     }
 
-    fn write(&self, to: &mut Arguments, qmp: &UnixStream, console: &UnixStream, agent: &UnixStream) {
+    fn write(&self, to: &mut Arguments, [qmp, console, agent]: [RawFd; 3]) {
         let accel = match self.accel {
             Kind::Tcg => "tcg,thread=multi,tb-size=256",
             Kind::Kvm => "kvm",
@@ -215,11 +231,11 @@ impl Machine<'_> {
             to.pair("-incoming", "defer");
         }
 
-        to.pair("-chardev", format!("socket,id=qmp0,fd={}", qmp.as_raw_fd()));
+        to.pair("-chardev", format!("socket,id=qmp0,fd={qmp}"));
         to.pair("-mon", "chardev=qmp0,mode=control");
-        to.pair("-chardev", format!("socket,id=console0,fd={}", console.as_raw_fd()));
+        to.pair("-chardev", format!("socket,id=console0,fd={console}"));
         to.pair("-device", "isa-serial,id=serial0,chardev=console0");
-        to.pair("-chardev", format!("socket,id=agent0,fd={}", agent.as_raw_fd()));
+        to.pair("-chardev", format!("socket,id=agent0,fd={agent}"));
         to.pair("-device", "virtio-serial-pci,id=ports0,addr=0x3");
         to.pair("-device", "virtserialport,id=port0,bus=ports0.0,nr=1,chardev=agent0,name=vm.agent");
         to.pair("-object", "rng-builtin,id=random0");

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::cache::Lock;
 use crate::disk::{disk_from_dir, open_for_slot};
 use crate::image::{self, Base, Image};
-use crate::machine::{Cards, Disk, Machine, Memory};
+use crate::machine::{Cards, Disk, Machine, Memory, SLOTS};
 use crate::{
     Accelerator, Cache, Calibration, Command, Disks, Error, Event, Guest, Kind, Network, Outcome, Requested,
     Source, Suite, accel, agent, digest, qemu, tool,
@@ -92,7 +92,11 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
             .map_err(|unusable| Error::Accelerator(format!("KVM was asked for, but {unusable}")))?;
     }
     let installed = qemu::Installed::find()?;
-    let mut choose = |base: &Base, on: &mut dyn FnMut(Event)| accel::choose(cache, request.accel, base, on);
+    let mut chosen: Option<Accelerator> = None;
+    let mut choose = |base: &Base, on: &mut dyn FnMut(Event)| match &chosen {
+        Some(accelerator) => Ok(accelerator.clone()),
+        None => Ok(chosen.insert(accel::choose(cache, request.accel, base, on)?).clone()),
+    };
     let image = image::ensure(cache, request.suite, request.source, &mut choose, on)?;
     let base = Base { disk: image.disk(), kernel: Some(image.kernel()) };
     let accelerator = choose(&base, on)?;
@@ -179,11 +183,11 @@ impl Plan<'_> {
             accel: self.kind,
             kernel: Some(self.image.kernel().kernel()),
             memory,
-            disks: vec![
-                ("root", Disk::Layer(layer.clone())),
-                ("payload", Disk::ReadOnly(open_for_slot(Some(agent_disk), built)?)),
-                ("store", Disk::ReadOnly(open_for_slot(None, built)?)),
-            ],
+            disks: slots([
+                Disk::Layer(layer),
+                Disk::ReadOnly(open_for_slot(Some(agent_disk), built)?),
+                Disk::ReadOnly(open_for_slot(None, built)?),
+            ]),
             cards: Cards::Guest(&Network::default()),
             incoming: false,
             state: Some(state.into()),
@@ -229,6 +233,10 @@ impl Plan<'_> {
         );
         Ok(Manifest { title, restore, calibration, boot })
     }
+}
+
+fn slots(disks: [Disk; 3]) -> Vec<(&'static str, Disk)> {
+    SLOTS.into_iter().zip(disks).collect()
 }
 
 fn capabilities(restore: RestoreBy) -> serde_json::Value {
@@ -298,11 +306,11 @@ impl Template {
             accel: self.accelerator.kind,
             kernel: Some(self.image.kernel().kernel()),
             memory,
-            disks: vec![
-                ("root", Disk::Over { top, base: self.dir.join("root.qcow2") }),
-                ("payload", Disk::ReadOnly(open_for_slot(disks.payload.as_deref(), &self.scratch)?)),
-                ("store", Disk::ReadOnly(open_for_slot(disks.store.as_deref(), &self.scratch)?)),
-            ],
+            disks: slots([
+                Disk::Over { top, base: self.dir.join("root.qcow2") },
+                Disk::ReadOnly(open_for_slot(disks.payload.as_deref(), &self.scratch)?),
+                Disk::ReadOnly(open_for_slot(disks.store.as_deref(), &self.scratch)?),
+            ]),
             cards: Cards::Guest(network),
             incoming: true,
             state: Some(OwnedFd::from(state)),

@@ -116,7 +116,7 @@ fn id(suite: Suite, source: Source) -> String {
         Source::Cloud => ("cloud", pins::of(suite).digest),
         Source::Auto | Source::Packages => ("packages", packages::RECIPE),
     };
-    let recipe = digest::of([own, DISK, include_str!("provision.rs")].into_iter().chain(provision::texts()));
+    let recipe = digest::of([own, DISK].into_iter().chain(provision::texts()));
     format!("{suite}-{word}-{recipe}")
 }
 

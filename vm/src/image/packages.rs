@@ -16,7 +16,7 @@ use crate::{Error, Event, Suite, Unit, spawn, tool};
 pub(super) const ROOT: &str = "root=LABEL=vmroot ds=nocloud";
 
 /// What makes an image another one, besides the provisioning.
-pub(super) const RECIPE: &str = concat!(include_str!("packages.rs"), include_str!("packages.sh"));
+pub(super) const RECIPE: &str = include_str!("packages.sh");
 
 /// Makes `raw`, and beside it `vmlinuz` and `initrd`.
 pub(super) fn make(
@@ -31,12 +31,7 @@ pub(super) fn make(
     let mmdebstrap = tool::MMDEBSTRAP.path()?;
     let sources = sources(suite)?;
     let log = built.join("log");
-    let kernel = match suite {
-        Suite::Debian12 => "linux-image-cloud-amd64",
-        Suite::Ubuntu2204 => "linux-image-virtual",
-    };
-    let include: Vec<&str> =
-        PACKAGES.lines().chain([kernel, "initramfs-tools", "systemd-sysv", "udev"]).collect();
+    let include: Vec<&str> = PACKAGES.lines().collect();
 
     let mut command =
         if geteuid().is_root() { Command::new("sh") } else { Command::new(tool::UNSHARE.path()?) };

@@ -1,8 +1,12 @@
 # Run by packages.rs, as root or as a user namespace's root. Lines that begin with "I: " are steps.
 set -eu
 tree=$BUILT/tree
+case $SUITE in
+jammy) kernel=linux-image-virtual ;;
+*) kernel=linux-image-cloud-amd64 ;;
+esac
 # What only lies about: the machine needs neither manuals nor a RAM disk for hardware that it never has.
-set -- --variant=important --components=main --include="$INCLUDE" \
+set -- --variant=important --components=main --include="$INCLUDE,$kernel,initramfs-tools,systemd-sysv,udev" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
