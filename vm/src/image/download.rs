@@ -80,7 +80,11 @@ fn transfer(client: &Client, url: &str, part: &Path, on: &mut dyn FnMut(Event)) 
     }
     let mut response = request.send().map_err(|error| {
         let why = reasons(&error);
-        if error.is_connect() || error.is_builder() { Stopped::Refused(why) } else { Stopped::BrokenOff(why) }
+        if error.is_connect() || error.is_builder() {
+            Stopped::Refused(format!("its host cannot be reached from here ({why})"))
+        } else {
+            Stopped::BrokenOff(why)
+        }
     })?;
     let (file, mut done) = match response.status() {
         StatusCode::PARTIAL_CONTENT if starts_at(&response, have) => {
@@ -164,7 +168,9 @@ fn reasons(error: &dyn std::error::Error) -> String {
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
-    innermost.to_string()
+    let text = innermost.to_string();
+    // The resolver's own words go on with the whole query.
+    text.split(" for Query").next().unwrap_or(&text).to_owned()
 }
 
 #[cfg(test)]

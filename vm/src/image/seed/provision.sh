@@ -42,8 +42,7 @@ for card in lan0=52:54:00:c5:69:01 world0=52:54:00:c5:69:02 uplink0=52:54:00:c5:
 done
 
 echo "provision: agent"
-mkdir -p /etc/systemd/system/vm.slice.d
-cp "$seed/vm.slice" "$seed/vm-agent.service" /etc/systemd/system/
+install -m 644 "$seed/vm.slice" "$seed/vm-agent.service" /etc/systemd/system/
 systemctl --no-reload enable vm-agent.service
 
 echo "provision: leave"
