@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
@@ -133,6 +134,34 @@ impl Playground {
         text.lines().filter(|line| line.contains(&*self.path().to_string_lossy())).map(String::from).collect()
     }
 
+    /// Starts a container in the background, from the image `img`, and waits until its command runs.
+    pub fn start(&self, name: &str, command: &[&str]) -> Child {
+        let mut run = self.command(env!("CARGO_BIN_EXE_conductor"));
+        run.args(["-q", "run", "img", name, "--"]).args(command).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = run.spawn().unwrap();
+        wait_for(|| self.conductor(["exec", name, "true"]).ok().is_ok());
+        child
+    }
+
+    /// What a command in a container prints.
+    pub fn exec<'a>(&self, name: &'a str, command: impl IntoIterator<Item = &'a str>) -> String {
+        let args = ["-q", "exec", name, "--"].into_iter().chain(command);
+        String::from_utf8(self.conductor(args).output().unwrap().stdout).unwrap()
+    }
+
+    /// The containers there are, by the folders of their state.
+    pub fn containers(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path().join(".containers")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Host's pid of the first process of a container.
+    pub fn first_pid(&self, name: &str) -> i32 {
+        let path = self.path().join(".containers").join(name).join("process.json");
+        let json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        i32::try_from(json["pid"].as_i64().unwrap()).unwrap()
+    }
+
     /// Names of everything half-made that lies about.
     pub fn half_made(&self) -> Vec<PathBuf> {
         let folders = [".images", ".containers", ".cache/base", ".cache/layers"];
@@ -145,8 +174,21 @@ impl Playground {
 
 impl Drop for Playground {
     fn drop(&mut self) {
+        // A test that failed half-way leaves containers that run.
+        for name in self.containers().iter().filter(|name| !name.starts_with('.')) {
+            let _ = self.conductor(["stop", name]).ok();
+        }
         let _ = self.holder.kill();
         let _ = self.holder.wait();
+    }
+}
+
+/// Waits until something holds, for a minute at most.
+pub fn wait_for(holds: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "still not so after a minute");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -1,0 +1,388 @@
+//! `run`, `exec`, `ps` and `stop`, against the kernel.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use predicates::prelude::*;
+use predicates::str::{contains, is_match};
+use support::{Playground, wait_for};
+
+/// A playground with the image `img`.
+fn place() -> Option<Playground> {
+    let place = Playground::new()?;
+    place.build("").success();
+    Some(place)
+}
+
+fn namespaces_of(pid: &str) -> Vec<String> {
+    let link = |name| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap().display().to_string();
+    ["uts", "pid", "net", "mnt", "ipc"].map(link).to_vec()
+}
+
+#[test]
+fn run_gives_the_commands_output_and_status() {
+    let Some(place) = place() else { return };
+    place
+        .conductor(["run", "img", "eg", "--", "sh", "-c", "echo out; echo err >&2; exit 7"])
+        .assert()
+        .code(7)
+        .stdout("CS695 Conductor that manages containers\nout\n")
+        .stderr("err\n");
+}
+
+#[test]
+fn a_command_ended_by_a_signal_has_the_shells_status() {
+    let Some(place) = place() else { return };
+    // From outside: process 1 does not get signals from within that it has no handler for.
+    let mut run = place.start("eg", &["sleep", "infinity"]);
+    kill(Pid::from_raw(place.first_pid("eg")), Signal::SIGKILL).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn the_first_process_is_one_and_sees_its_own_proc_sys_and_dev() {
+    let Some(place) = place() else { return };
+    let script = "echo pid $$; ps -o pid,args; hostname; stat -c %a /; ls /sys/class/net; stat -c %d /dev; \
+                  test -c /dev/null && echo null; test -w /dev/pts/ptmx && echo ptmx";
+    let device = nix::sys::stat::stat("/dev").unwrap().st_dev;
+    place
+        .conductor(["-q", "run", "img", "eg", "--", "sh", "-c", script])
+        .assert()
+        .success()
+        .stdout(contains("pid 1\n").and(contains("eg\n")).and(contains("755\nlo\n")))
+        .stdout(contains(format!("\n{device}\nnull\nptmx\n")))
+        // ps itself, the shell, and the header: nothing of the host.
+        .stdout(is_match(r"PID +COMMAND\n +1 sh -c[^\n]*\n +[0-9]+ [^\n]*\neg\n").unwrap());
+}
+
+#[test]
+fn the_root_can_be_entered_by_everybody_whatever_the_callers_umask() {
+    let Some(place) = place() else { return };
+    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["-q", "run", "img", "eg", "--", "sh", "-c", "stat -c %a /; umask"]);
+    let narrow = || {
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        Ok(())
+    };
+    // SAFETY: one system call between fork and exec.
+    unsafe { run.pre_exec(narrow) };
+    assert_cmd::Command::from_std(run).assert().success().stdout("755\n0022\n");
+}
+
+#[test]
+fn run_makes_five_namespaces_and_exec_joins_all_of_them_and_the_root() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    let host = namespaces_of(&place.pid().to_string());
+    let first = namespaces_of(&place.first_pid("eg").to_string());
+    assert!(first.iter().zip(&host).all(|(ours, hosts)| ours != hosts), "{first:?} and {host:?}");
+    let script = "for n in uts pid net mnt ipc; do readlink /proc/self/ns/$n; done; stat -c %d:%i /";
+    let inside = place.exec("eg", ["sh", "-c", script]);
+    let root = nix::sys::stat::stat(Path::new(&format!("/proc/{}/root/", place.first_pid("eg")))).unwrap();
+    assert_eq!(inside, format!("{}\n{}:{}\n", first.join("\n"), root.st_dev, root.st_ino));
+}
+
+#[test]
+fn exec_shows_only_the_container_and_leaves_it_running() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    place
+        .conductor(["exec", "eg", "--", "ps", "-o", "pid,args"])
+        .assert()
+        .success()
+        .stdout(contains("Executing exec in eg container!\n"))
+        .stdout(is_match(r"PID +COMMAND\n +1 sleep infinity\n +[0-9]+ ps -o pid,args\n$").unwrap());
+    place.conductor(["exec", "eg", "sh", "-c", "exit 9"]).assert().code(9);
+    place.conductor(["exec", "eg", "sh", "-c", "kill -9 $$"]).assert().code(137);
+    place.conductor(["exec", "eg", "nosuch"]).assert().code(127).stderr(contains("cannot execute nosuch"));
+    place.conductor(["exec", "eg", "/etc/motd"]).assert().code(126).stderr(contains("Permission denied"));
+    place.conductor(["ps"]).assert().success().stdout(contains("running"));
+}
+
+#[test]
+fn without_a_command_both_start_a_bash() {
+    let Some(place) = place() else { return };
+    let bash = "echo the shell is $$";
+    place.conductor(["-q", "run", "img", "eg"]).write_stdin(bash).assert().stdout("the shell is 1\n");
+    place.start("bg", &["sleep", "infinity"]);
+    place.conductor(["-q", "exec", "bg"]).write_stdin("echo $0").assert().stdout(contains("sh\n"));
+}
+
+#[test]
+fn the_environment_is_the_containers() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    for args in [["-q", "run", "img", "other", "env"].as_slice(), &["-q", "exec", "eg", "env"]] {
+        place
+            .conductor(args.iter().copied())
+            .env("SECRET_OF_THE_HOST", "x")
+            .assert()
+            .success()
+            .stdout(contains("SECRET").not())
+            .stdout(contains("HOME=/root\n").and(is_match("PATH=.*:/bin\n").unwrap()));
+    }
+}
+
+#[test]
+fn nothing_open_in_the_caller_is_open_in_the_container() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    let script = |first: &str| {
+        let conductor = env!("CARGO_BIN_EXE_conductor");
+        format!("exec 7</etc/passwd; exec {conductor} -q {first} -- ls /proc/self/fd")
+    };
+    for first in ["run img other", "exec eg"] {
+        let mut shell = place.command("/bin/sh");
+        shell.args(["-c", &script(first)]);
+        // The last is the one that ls reads the list with.
+        assert_cmd::Command::from_std(shell).assert().success().stdout("0\n1\n2\n3\n");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_leaves_nothing_behind() {
+    let Some(place) = place() else { return };
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["run", "nosuch", "eg"], 125, "no image 'nosuch'"),
+        (&["run", "img", "eg", "nosuch"], 127, "cannot execute nosuch: No such file"),
+        (&["run", "img", "eg", "/etc/motd"], 126, "cannot execute /etc/motd: Permission denied"),
+        (&["run", "img", "../eg"], 2, "contains '/'"),
+    ];
+    for (args, status, message) in cases {
+        place.conductor(args.iter().copied()).assert().code(status).stderr(contains(message));
+        assert_eq!(place.containers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_name_is_used_once_until_stop() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "sh", "-c", "echo kept > /file"]).assert().success();
+    let again = "container 'eg' exists already: `stop eg` deletes it";
+    place.conductor(["run", "img", "eg", "true"]).assert().code(125).stderr(contains(again));
+    let kept = fs::read_to_string(place.path().join(".containers/eg/upper/file")).unwrap();
+    assert_eq!(kept, "kept\n");
+    place.conductor(["exec", "eg", "true"]).assert().code(125).stderr(contains("'eg' has exited"));
+    place.conductor(["stop", "eg"]).assert().success();
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+}
+
+#[test]
+fn unknown_containers_are_named_in_the_error() {
+    let Some(place) = place() else { return };
+    let commands: [(&[&str], i32); 4] =
+        [(&["exec", "eg"], 125), (&["stop", "eg"], 1), (&["addnetwork", "eg"], 1), (&["peer", "eg", "x"], 1)];
+    for (args, status) in commands {
+        let refused = place.conductor(args.iter().copied()).assert().code(status);
+        refused.stderr(contains("no container 'eg': `ps` lists what there is"));
+    }
+}
+
+#[test]
+fn ps_lists_running_and_exited_containers_until_they_are_stopped() {
+    let Some(place) = place() else { return };
+    place.conductor(["-q", "ps"]).assert().success().stdout("No containers found\n");
+    place.conductor(["run", "img", "gone", "true"]).assert().success();
+    place.start("here", &["sleep", "infinity"]);
+    place.conductor(["-q", "ps"]).assert().stdout(
+        is_match(r"^Name {17}Date {7}Status\ngone {17}[0-9-]{10} exited\nhere {17}[0-9-]{10} running\n$")
+            .unwrap(),
+    );
+    let json = place.conductor(["ps", "--json"]).unwrap().stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json[0]["status"], "exited");
+    assert_eq!(json[1]["pid"], place.first_pid("here"));
+    assert_eq!(json[1]["image"], "img");
+    for name in ["gone", "here"] {
+        place.conductor(["-q", "stop", name]).assert().stdout(format!("{name} succesfully removed\n"));
+    }
+    place.conductor(["-q", "ps"]).assert().stdout("No containers found\n");
+}
+
+#[test]
+fn one_overlay_is_mounted_while_a_container_runs_and_none_after() {
+    let Some(place) = place() else { return };
+    let mut run = place.start("eg", &["sleep", "infinity"]);
+    let table = fs::read_to_string(format!("/proc/{}/mountinfo", place.first_pid("eg"))).unwrap();
+    let overlays: Vec<&str> = table.lines().filter(|line| line.contains(" - overlay ")).collect();
+    assert_eq!(overlays.len(), 1, "{table}");
+    assert!(overlays[0].contains(" / / "), "it is the root: {}", overlays[0]);
+    for layer in place.layers("img") {
+        assert!(overlays[0].contains(&*layer.to_string_lossy()), "{layer:?} is a layer of {}", overlays[0]);
+    }
+    assert_eq!(place.mounts(), Vec::<String>::new(), "the host has nothing mounted");
+
+    place.exec("eg", ["sh", "-c", "echo changed > /etc/motd; rm /etc/passwd; mkdir /new"]);
+    let base = &place.layers("img")[0];
+    assert_eq!(fs::read_to_string(base.join("etc/motd")).unwrap(), "hello\n");
+    assert!(base.join("etc/passwd").exists() && !base.join("new").exists());
+
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    assert_eq!(place.containers(), Vec::<String>::new());
+}
+
+#[test]
+fn signals_reach_the_command_or_end_it() {
+    let Some(place) = place() else { return };
+    let handler = "trap 'echo caught; exit 3' TERM; echo ready > /ready; while :; do sleep 0.05; done";
+    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["-q", "run", "img", "handles", "--", "sh", "-c", handler]).stdout(Stdio::piped());
+    let run = run.spawn().unwrap();
+    wait_for(|| place.path().join(".containers/handles/upper/ready").exists());
+    kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), b"caught\n".as_slice()));
+
+    // The kernel keeps SIGTERM from a first process without a handler; we do not let it linger.
+    let mut run = place.start("does-not", &["sleep", "infinity"]);
+    kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn orphans_do_not_stay_zombies_under_a_first_process_that_never_waits() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    place.exec("eg", ["sh", "-c", "(sleep 0.01; echo done > /done) & (sleep 0.01) & (sleep 0.01) &"]);
+    wait_for(|| place.path().join(".containers/eg/upper/done").exists());
+    let states = || place.exec("eg", ["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ') Z '"]);
+    wait_for(|| states() == "0\n");
+}
+
+#[test]
+fn stop_kills_processes_however_they_hide() {
+    let Some(place) = place() else { return };
+    let hide = "trap '' TERM INT HUP QUIT; (setsid sh -c 'trap \"\" TERM; echo 1 > /hid; sleep 4242' &) ; \
+                sleep 4242";
+    let mut run = place.start("eg", &["sh", "-c", hide]);
+    wait_for(|| place.path().join(".containers/eg/upper/hid").exists());
+    place.exec("eg", ["sh", "-c", "(setsid sleep 4242 >/dev/null 2>&1 &)"]);
+    let namespace = fs::read_link(format!("/proc/{}/ns/pid", place.first_pid("eg"))).unwrap();
+    let members = || {
+        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let inside = |path: &Path| fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace);
+        entries.filter(|entry| inside(&entry.path())).count()
+    };
+    wait_for(|| members() == 3);
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(members(), 0);
+    run.wait().unwrap();
+}
+
+#[test]
+fn stop_cleans_up_after_a_conductor_that_was_killed() {
+    let Some(place) = place() else { return };
+    let mut run = place.start("eg", &["sleep", "infinity"]);
+    let first = place.first_pid("eg");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    place.conductor(["ps"]).assert().stdout(contains("running"));
+    place.conductor(["stop", "eg"]).assert().success();
+    // Its parent is gone: the machine's init may take a moment to bury it.
+    let stat = fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    assert_eq!(place.containers(), Vec::<String>::new());
+}
+
+#[test]
+fn stop_never_kills_another_process_that_has_the_pid_now() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    let path = place.path().join(".containers/eg/process.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    json["pid"] = stranger.id().into();
+    fs::write(&path, json.to_string()).unwrap();
+    place.conductor(["ps"]).assert().stdout(contains("exited"));
+    place.conductor(["stop", "eg"]).assert().success();
+    assert!(stranger.try_wait().unwrap().is_none(), "it lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    let precious = place.write("precious/file", "data");
+    let target = place.path().join(".containers/eg/rootfs");
+    let mut mount = place.command("/bin/mount");
+    mount.arg("--bind").arg(place.path().join("precious")).arg(&target);
+    assert!(mount.status().unwrap().success());
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(place.mounts(), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(precious).unwrap(), "data");
+}
+
+#[test]
+fn several_commands_at_once_are_told_apart() {
+    let Some(place) = place() else { return };
+    place.start("eg", &["sleep", "infinity"]);
+    let execs: Vec<_> = (0..8)
+        .map(|number| {
+            let mut exec = place.command(env!("CARGO_BIN_EXE_conductor"));
+            exec.args(["-q", "exec", "eg", "--", "sh", "-c", &format!("echo {number}; exit {number}")]);
+            exec.stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for (number, exec) in execs.into_iter().enumerate() {
+        let output = exec.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(number as i32));
+        assert_eq!(output.stdout, format!("{number}\n").into_bytes());
+    }
+    // One of many that want the same name gets it.
+    let runs: Vec<_> = (0..8)
+        .map(|_| {
+            let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
+            run.args(["-q", "run", "img", "one", "true"]).stderr(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    let statuses: Vec<_> = runs.into_iter().map(|mut run| run.wait().unwrap().code().unwrap()).collect();
+    let distinct: HashSet<_> = statuses.iter().copied().collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 0).count(), 1, "{statuses:?}");
+    assert_eq!(distinct, HashSet::from([0, 125]));
+    assert_eq!(place.half_made(), Vec::<std::path::PathBuf>::new());
+}
+
+/// A command that ends before its parent looks: where SIGCHLD is lost, `run` hangs.
+fn run_short_commands(times: usize) {
+    let Some(place) = place() else { return };
+    for _ in 0..times {
+        place
+            .conductor(["run", "img", "eg", "true"])
+            .timeout(std::time::Duration::from_secs(60))
+            .assert()
+            .success();
+        place.conductor(["stop", "eg"]).assert().success();
+    }
+}
+
+#[test]
+fn a_command_that_ends_at_once_is_waited_for() {
+    run_short_commands(20);
+}
+
+#[test]
+#[ignore = "slow: a thousand runs"]
+fn a_thousand_commands_that_end_at_once_are_waited_for() {
+    run_short_commands(1000);
+}
+
+#[test]
+fn state_is_only_roots() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    let mode = fs::metadata(place.path().join(".containers")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
