@@ -10,11 +10,22 @@ use std::time::Duration;
 
 use harness::evidence::Record;
 use harness::guest::recorder::Recorder;
-use harness::guest::world::{Moment, Passed, RECORD};
-use machine::{in_a_world, must, shell};
+use harness::guest::world::{Moment, Passed, RECORD, World, WorldPlan};
+use machine::{in_a_machine, must, shell};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 const SOON: Duration = Duration::from_secs(20);
 const NEVER: Duration = Duration::from_millis(700);
+
+/// Runs a test in a machine with a world that was drawn from a fixed seed.
+fn in_a_world(test: impl FnOnce(&World, &WorldPlan) + Send + 'static) {
+    in_a_machine(|| {
+        let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(4));
+        let world = World::start(&plan).unwrap();
+        test(&world, &plan);
+    });
+}
 
 fn get(address: Ipv4Addr, request: &str) -> String {
     let mut stream = TcpStream::connect_timeout(&SocketAddrV4::new(address, 80).into(), SOON).unwrap();
@@ -201,12 +212,12 @@ fn what_passed_is_recorded() {
 
 #[test]
 fn a_machine_without_a_cable_gets_no_world_and_is_left_as_it_was() {
-    machine::in_a_machine(|| {
+    in_a_machine(|| {
         let before = must("ip -br link");
         let error = {
             must("ip link set world0 name other0");
-            let plan = harness::guest::world::WorldPlan::draw(&mut rand::SeedableRng::seed_from_u64(1));
-            harness::guest::world::World::start(&plan).err().unwrap().to_string()
+            let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(1));
+            World::start(&plan).err().unwrap().to_string()
         };
         assert!(error.contains("world0"), "{error}");
         must("ip link set other0 name world0");

@@ -1,6 +1,7 @@
 //! The guest half: what runs inside the VM beside a submission, drives it and records what happens.
 
 pub mod cgroups;
+pub mod debootstrap;
 pub mod hostname;
 pub mod mounts;
 pub mod processes;

@@ -153,20 +153,20 @@ fn stanzas(text: &str) -> Vec<BTreeMap<String, String>> {
 
 /// The mirrors that the installed debootstrap takes where none is named.
 fn debootstrap_uris() -> Vec<String> {
-    let mut uris = Vec::new();
     let program = fs::read_to_string("/usr/sbin/debootstrap").unwrap_or_default();
-    uris.extend(
-        program.lines().filter_map(|line| {
-            Some(line.trim().strip_prefix("DEF_MIRROR=\"")?.strip_suffix('"')?.to_owned())
-        }),
-    );
     let script = fs::read_to_string("/usr/share/debootstrap/scripts/gutsy").unwrap_or_default();
-    uris.extend(
-        script
-            .lines()
-            .filter_map(|line| Some(line.trim().strip_prefix("default_mirror ")?.trim().to_owned())),
-    );
-    uris
+    let debian = program.lines().find_map(|line| line.strip_prefix("DEF_MIRROR=\"")?.strip_suffix('"'));
+    debian.into_iter().chain(ubuntu_uris(&script)).map(ToOwned::to_owned).collect()
+}
+
+/// The defaults for suites that are in no list of old ones (`*)` of a `case`).
+fn ubuntu_uris(script: &str) -> impl Iterator<Item = &str> {
+    let after = script.lines().skip(1);
+    script
+        .lines()
+        .zip(after)
+        .filter(|(line, _)| line.trim() == "*)")
+        .filter_map(|(_, next)| next.trim().strip_prefix("default_mirror "))
 }
 
 #[cfg(test)]
@@ -226,5 +226,12 @@ mod tests {
         let sources = "Types: deb deb-src\nURIs: http://a.example/debian\n http://c.example/debian\nSuites: x\n\
             \n\n# a comment\nTypes: deb\nEnabled: no\nURIs: http://off.example/\n\nTypes: deb-src\nURIs: http://src.example/\n";
         assert_eq!(deb822_uris(sources), ["http://a.example/debian", "http://c.example/debian"]);
+    }
+
+    #[test]
+    fn debootstraps_default_is_the_one_for_suites_of_today() {
+        let script = "case $SUITE in\n  gutsy|hardy)\n\tdefault_mirror http://old.example/ubuntu\n\t;;\n  *)\n\
+            \tdefault_mirror http://archive.example/ubuntu\n\t;;\nesac\n";
+        assert_eq!(ubuntu_uris(script).collect::<Vec<_>>(), ["http://archive.example/ubuntu"]);
     }
 }

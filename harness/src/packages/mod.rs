@@ -4,6 +4,7 @@
 //! from the mirrors this host is configured for. Once warm, it makes no request: pool and by-hash files never
 //! change, and what may change is asked after once a day. `docs/world.md` tells the whole.
 
+pub mod base;
 mod cache;
 mod mirrors;
 mod server;

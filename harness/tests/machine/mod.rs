@@ -4,11 +4,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
-use harness::guest::world::{World, WorldPlan};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 /// Runs a test inside a machine: the thread it runs on has a network of its own with `lan0` and `world0`, and
 /// /etc and /run of its own. Skips, saying so, where the tests do not run as root.
@@ -35,15 +32,6 @@ pub fn in_a_machine(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = machine.join() {
         std::panic::resume_unwind(panic);
     }
-}
-
-/// The same, with a world that was drawn from a fixed seed.
-pub fn in_a_world(test: impl FnOnce(&World, &WorldPlan) + Send + 'static) {
-    in_a_machine(|| {
-        let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(4));
-        let world = World::start(&plan).unwrap();
-        test(&world, &plan);
-    });
 }
 
 /// Runs a shell command on the machine.

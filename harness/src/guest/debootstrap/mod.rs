@@ -1,0 +1,92 @@
+//! `debootstrap` in the guest: unpacks a tree made in advance where it has one that the real program would make,
+//! and hands over to the real program otherwise.
+//!
+//! [`install`] puts it ahead of the real one in the usual PATH (and in sudo's), as a link to the guest half;
+//! started under that name, the guest half runs [`main`]. The trees and how they come to be are
+//! [`crate::packages::base`]'s.
+
+mod options;
+mod unpack;
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use serde::{Deserialize, Serialize};
+
+use crate::packages::base::{BASE_FILE, Base, Extent, TREE_FILE};
+use options::Request;
+
+/// The name under which [`main`] is started.
+pub const NAME: &str = "debootstrap";
+/// Ahead of the real one.
+const LINK: &str = "/usr/local/sbin/debootstrap";
+/// The real one.
+const REAL: &str = "/usr/sbin/debootstrap";
+/// Tells the program where the trees are.
+const SETTINGS: &str = "/run/harness-bases.json";
+
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    bases: PathBuf,
+    extent: Extent,
+}
+
+/// Makes `debootstrap` take trees of the given extent from `bases`, a directory with one folder for each
+/// (`bases/*/base.json`). Needs the running program's own file to stay where it is.
+///
+/// # Errors
+/// When /run or /usr/local/sbin cannot be written.
+pub fn install(bases: &Path, extent: Extent) -> io::Result<()> {
+    let settings = Settings { bases: bases.to_owned(), extent };
+    fs::write(SETTINGS, serde_json::to_vec(&settings)?)?;
+    let _ = fs::remove_file(LINK);
+    std::os::unix::fs::symlink(std::env::current_exe()?, LINK)
+}
+
+/// Does what was asked on the command line: `arguments` without the program's name.
+pub fn main(arguments: &[String]) -> ExitCode {
+    match answer(arguments) {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            eprintln!("E: {error}");
+            ExitCode::FAILURE
+        }
+        None => {
+            let error = Command::new(REAL).args(arguments).exec();
+            eprintln!("{REAL}: {error}");
+            ExitCode::from(127)
+        }
+    }
+}
+
+/// Nothing where the real program must do it.
+fn answer(arguments: &[String]) -> Option<io::Result<()>> {
+    let settings: Settings = serde_json::from_slice(&fs::read(SETTINGS).ok()?).ok()?;
+    // The real program heeds it.
+    if std::env::var_os("DEBOOTSTRAP_DIR").is_some() {
+        return None;
+    }
+    let request = Request::parse(arguments)?;
+    let target = std::path::absolute(&request.target).ok()?;
+    let empty = fs::read_dir(&target).map_or(!target.exists(), |mut entries| entries.next().is_none());
+    let (tree, base) = find(&settings, &request).filter(|_| empty && nix::unistd::geteuid().is_root())?;
+    let mirror = request.mirror.as_ref().unwrap_or(&base.default_mirror);
+    println!("I: Target architecture can be executed");
+    println!("I: Installing the base system...");
+    Some(
+        unpack::unpack(&tree, &base, &target, mirror)
+            .map(|()| println!("I: Base system installed successfully.")),
+    )
+}
+
+/// The tree that stands for a request, and its description.
+fn find(settings: &Settings, request: &Request) -> Option<(PathBuf, Base)> {
+    fs::read_dir(&settings.bases).ok()?.flatten().find_map(|entry| {
+        let base: Base = serde_json::from_slice(&fs::read(entry.path().join(BASE_FILE)).ok()?).ok()?;
+        (base.extent == settings.extent && request.is_for(&base))
+            .then(|| (entry.path().join(TREE_FILE), base))
+    })
+}

@@ -1,0 +1,114 @@
+//! The command lines of debootstrap(8) whose result is known.
+
+use crate::packages::base::{Base, Extent};
+
+/// A command line that a tree may stand for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Request {
+    pub arch: Option<String>,
+    pub variant: Option<String>,
+    pub suite: String,
+    pub target: String,
+    /// Without a final slash.
+    pub mirror: Option<String>,
+}
+
+impl Request {
+    /// Nothing for a command line with anything in it that changes the result in a way no tree stands for.
+    pub fn parse(arguments: &[String]) -> Option<Self> {
+        let mut request =
+            Self { arch: None, variant: None, suite: String::new(), target: String::new(), mirror: None };
+        let mut rest = arguments.iter().map(String::as_str);
+        let mut words = Vec::new();
+        while let Some(argument) = rest.next() {
+            let (option, mut value) = match argument.split_once('=') {
+                Some((option, value)) if option.starts_with("--") => (option, Some(value)),
+                _ => (argument, None),
+            };
+            let mut valued = || value.take().or_else(|| rest.next()).map(ToOwned::to_owned);
+            match option {
+                "--arch" => request.arch = Some(valued()?),
+                "--variant" => request.variant = Some(valued()?).filter(|variant| variant != "-"),
+                "--components" if valued()? == "main" => {}
+                "--keyring" => drop(valued()?),
+                "--no-check-gpg" | "--force-check-gpg" | "--verbose" | "--resolve-deps" | "--merged-usr" => {}
+                option if option.starts_with('-') => return None,
+                word => words.push(word.to_owned()),
+            }
+        }
+        // A fourth word is a script.
+        let mut words = words.into_iter();
+        (request.suite, request.target) = (words.next()?, words.next()?);
+        request.mirror = words.next().map(|mirror| mirror.trim_end_matches('/').to_owned());
+        // From https, debootstrap installs ca-certificates too.
+        let plain = request.mirror.as_ref().is_none_or(|mirror| mirror.starts_with("http://"));
+        (plain && words.next().is_none()).then_some(request)
+    }
+
+    pub fn is_for(&self, base: &Base) -> bool {
+        self.suite == base.suite
+            && self.arch.as_ref().is_none_or(|arch| *arch == base.arch)
+            && (base.extent == Extent::Small || self.variant == base.variant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Option<Request> {
+        Request::parse(&line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_usual_command_lines_are_known() {
+        let plain = parse("bookworm .cache/base/debian-bookworm http://deb.example/debian/").unwrap();
+        assert_eq!(plain.suite, "bookworm");
+        assert_eq!(plain.target, ".cache/base/debian-bookworm");
+        assert_eq!(plain.mirror.as_deref(), Some("http://deb.example/debian"));
+        for line in ["--arch amd64 bookworm d", "--arch=amd64 --no-check-gpg bookworm d", "bookworm d"] {
+            let request = parse(line).unwrap();
+            assert_eq!((request.suite.as_str(), request.target.as_str()), ("bookworm", "d"), "{line}");
+        }
+        assert_eq!(parse("--variant=minbase bookworm d").unwrap().variant.as_deref(), Some("minbase"));
+    }
+
+    #[test]
+    fn what_changes_the_result_is_left_to_the_real_program() {
+        for line in [
+            "",
+            "bookworm",
+            "--include=curl bookworm d",
+            "--exclude nano bookworm d",
+            "--components=main,contrib bookworm d",
+            "--no-merged-usr bookworm d",
+            "--foreign bookworm d",
+            "--help",
+            "bookworm d https://deb.example/debian",
+            "bookworm d file:///srv/debian",
+            "bookworm d http://deb.example/debian script",
+            "--variant",
+        ] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_tree_stands_for_its_own_suite_arch_and_variant() {
+        let base = Base {
+            suite: "bookworm".to_owned(),
+            arch: "amd64".to_owned(),
+            variant: None,
+            extent: Extent::Full,
+            mirror: String::new(),
+            default_mirror: String::new(),
+        };
+        let stands = |line: &str, base: &Base| parse(line).unwrap().is_for(base);
+        assert!(stands("bookworm d", &base));
+        assert!(!stands("bullseye d", &base));
+        assert!(!stands("--arch=i386 bookworm d", &base));
+        assert!(!stands("--variant=minbase bookworm d", &base));
+        let small = Base { extent: Extent::Small, ..base };
+        assert!(stands("--variant=minbase bookworm d", &small));
+    }
+}

@@ -1,0 +1,125 @@
+//! What `debootstrap` in the guest leaves, beside what the real one leaves.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod machine;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use harness::guest::debootstrap;
+use harness::guest::world::{Packages, World, WorldPlan};
+use harness::packages::base::{Extent, Order};
+use harness::packages::{Mirrors, PackageCache, Server};
+use machine::{in_a_machine, must};
+use rand::SeedableRng;
+use sha2::{Digest, Sha256};
+
+/// Where packages and trees are kept between runs of these tests.
+fn cache_root() -> PathBuf {
+    vm::Cache::from_env().unwrap().root().to_owned()
+}
+
+/// Everything about a file that a program could see, except its times and number.
+fn look(path: &Path) -> String {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let kind = metadata.file_type();
+    let content = if kind.is_symlink() {
+        fs::read_link(path).unwrap().display().to_string()
+    } else if kind.is_file() {
+        let sum = Sha256::digest(fs::read(path).unwrap());
+        format!("{} bytes, {:02x}{:02x}{:02x}{:02x}", metadata.len(), sum[0], sum[1], sum[2], sum[3])
+    } else if kind.is_char_device() || kind.is_block_device() {
+        format!("device {:#x}", metadata.rdev())
+    } else {
+        String::new()
+    };
+    let attributes: Vec<_> =
+        xattr::list(path).unwrap().map(|name| (name.clone(), xattr::get(path, name).unwrap())).collect();
+    let links = if kind.is_file() { metadata.nlink() } else { 1 };
+    format!("{:o} {}:{} x{links} {content} {attributes:?}", metadata.mode(), metadata.uid(), metadata.gid())
+}
+
+fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
+    fn walk(root: &Path, at: &Path, found: &mut BTreeMap<PathBuf, String>) {
+        found.insert(at.strip_prefix(root).unwrap().to_owned(), look(at));
+        if fs::symlink_metadata(at).unwrap().is_dir() {
+            for entry in fs::read_dir(at).unwrap() {
+                walk(root, &entry.unwrap().path(), found);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(root, root, &mut found);
+    found
+}
+
+/// Files whose content differs between any two runs of the real debootstrap: logs, and caches and backups that
+/// hold the time or inode numbers of their making.
+const DIFFERS: [&str; 4] = ["var/log/", "var/cache/ldconfig/aux-cache", "etc/machine-id", "var/cache/apt/"];
+
+#[test]
+#[ignore = "slow: runs the real debootstrap"]
+fn a_prepared_tree_is_what_the_real_debootstrap_leaves() {
+    // Outside the machine, which has no way out.
+    let mirrors = Mirrors::of_this_host();
+    let cache = Arc::new(PackageCache::open(&cache_root().join("packages"), mirrors, false).unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let bases = scratch.path().join("bases");
+    let took = Instant::now();
+    Order::debian("bookworm", Extent::Full).prepare(&cache, &bases).unwrap();
+    eprintln!("prepared in {:.1} s", took.elapsed().as_secs_f64());
+    let socket = scratch.path().join("packages.sock");
+    let _server = Server::on_socket(&cache, &socket).unwrap();
+    in_a_machine(move || {
+        let mut plan = WorldPlan::draw(&mut rand::rngs::StdRng::seed_from_u64(1));
+        plan.packages = Packages::Socket(socket);
+        let _world = World::start(&plan).unwrap();
+        must("mount -t tmpfs tmpfs /usr/local/sbin && hostname > /etc/hostname");
+
+        let (real, memo) = (scratch.path().join("real"), scratch.path().join("memo"));
+        // As the course's tool has it: umask 077, and the directory made beforehand.
+        for target in [&real, &memo] {
+            must(&format!("umask 077; mkdir {}", target.display()));
+        }
+        let mirror = "http://mirror.country.example/debian/";
+        let took = Instant::now();
+        must(&format!(
+            "unshare -mp --fork /usr/sbin/debootstrap --arch amd64 bookworm {} {mirror}",
+            real.display()
+        ));
+        eprintln!("the real one took {:.1} s", took.elapsed().as_secs_f64());
+        debootstrap::install(&bases, Extent::Full).unwrap();
+        let took = Instant::now();
+        let target = memo.display().to_string();
+        let arguments = ["--arch", "amd64", "bookworm", &target, mirror].map(ToOwned::to_owned);
+        assert_eq!(
+            format!("{:?}", debootstrap::main(&arguments)),
+            format!("{:?}", std::process::ExitCode::SUCCESS)
+        );
+        eprintln!("the memo took {:.1} s", took.elapsed().as_secs_f64());
+
+        let (real, memo) = (tree(&real), tree(&memo));
+        let mut differences = Vec::new();
+        for path in real.keys().chain(memo.keys().filter(|path| !real.contains_key(*path))) {
+            let (left, right) = (real.get(path), memo.get(path));
+            if left != right
+                && !DIFFERS.iter().any(|part| path.starts_with(part) && left.is_some() == right.is_some())
+            {
+                differences.push(format!("{}: {left:?} but {right:?}", path.display()));
+            }
+        }
+        assert!(real.len() > 5000, "{} files", real.len());
+        assert!(
+            differences.is_empty(),
+            "{} of {}:\n{}",
+            differences.len(),
+            real.len(),
+            differences.join("\n")
+        );
+    });
+}
