@@ -3,12 +3,14 @@
 //! Nothing here assumes where the hierarchy is mounted, nor that it is mounted at all when a submission is done
 //! with it: it is opened once, before student code runs, and read through that handle from then on.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +50,9 @@ impl Hierarchy {
     /// # Errors
     /// When none is mounted.
     pub fn open() -> io::Result<Self> {
-        let mount = super::mounts::of(std::process::id() as i32)
+        let mount = super::mounts::of(nix::unistd::gettid().as_raw())
             .into_iter()
-            .find(|mount| mount.fs_type == "cgroup2")
+            .rfind(|mount| mount.fs_type == "cgroup2")
             .ok_or_else(|| io::Error::other("no cgroup v2 hierarchy is mounted"))?;
         let mounted_at = PathBuf::from(mount.mount_point);
         Ok(Self { root: File::open(&mounted_at)?, mounted_at })
@@ -101,7 +103,8 @@ impl Hierarchy {
             .collect()
     }
 
-    fn group(&self, path: &str) -> Group {
+    /// What one group's files say.
+    pub fn group(&self, path: &str) -> Group {
         let stat = self.read(path, "cpu.stat").unwrap_or_default();
         let number = |name: &str| {
             stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
@@ -115,9 +118,14 @@ impl Hierarchy {
         }
     }
 
+    /// Leads to the root even when it is not mounted any more.
+    fn base(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.root.as_raw_fd()))
+    }
+
     /// Every group there is, by path, the root left out.
     pub fn all(&self) -> Vec<String> {
-        let base = PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.root)));
+        let base = self.base();
         let mut found = Vec::new();
         let mut open = vec![PathBuf::new()];
         while let Some(dir) = open.pop() {
@@ -130,6 +138,62 @@ impl Hierarchy {
         }
         found.sort();
         found
+    }
+}
+
+/// Sees every group that is made, however short it lives.
+#[derive(Debug)]
+pub struct Watch {
+    inotify: Inotify,
+    base: PathBuf,
+    /// The watched groups by what the kernel calls them.
+    watched: HashMap<WatchDescriptor, String>,
+    created: BTreeSet<String>,
+}
+
+impl Watch {
+    /// Watches all groups there are from now on.
+    ///
+    /// # Errors
+    /// When the kernel has no more watches to give.
+    pub fn start(hierarchy: &Hierarchy) -> io::Result<Self> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let mut watch =
+            Self { inotify, base: hierarchy.base(), watched: HashMap::new(), created: BTreeSet::new() };
+        watch.add("");
+        for group in hierarchy.all() {
+            watch.add(&group);
+        }
+        Ok(watch)
+    }
+
+    /// The groups made since the start, by path.
+    pub fn created(&mut self) -> &BTreeSet<String> {
+        while let Ok(events) = self.inotify.read_events() {
+            for event in events.into_iter().filter(|event| event.mask.contains(AddWatchFlags::IN_ISDIR)) {
+                let (Some(parent), Some(name)) = (self.watched.get(&event.wd), event.name) else { continue };
+                self.made(format!("{parent}/{}", name.to_string_lossy()));
+            }
+        }
+        &self.created
+    }
+
+    fn made(&mut self, group: String) {
+        self.add(&group);
+        // What was made in it before it was watched.
+        let inner = fs::read_dir(self.base.join(&group[1..])).into_iter().flatten().flatten();
+        for entry in inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            self.made(format!("{group}/{}", entry.file_name().to_string_lossy()));
+        }
+        self.created.insert(group);
+    }
+
+    fn add(&mut self, group: &str) {
+        let path = self.base.join(group.trim_start_matches('/'));
+        if let Ok(watch) = self.inotify.add_watch(&path, AddWatchFlags::IN_CREATE | AddWatchFlags::IN_ONLYDIR)
+        {
+            self.watched.insert(watch, group.to_owned());
+        }
     }
 }
 

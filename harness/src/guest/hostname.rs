@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::gethostname;
 
@@ -23,7 +22,8 @@ pub fn of(pid: i32) -> String {
     std::thread::spawn(look).join().ok().flatten().unwrap_or_default()
 }
 
-/// Tells of changes of the host name in the UTS namespace of the thread that made it.
+/// Tells of changes of the host name in the UTS namespace of the thread that made it. As a file handle it becomes
+/// ready (`POLLPRI`) when there is something to tell.
 #[derive(Debug)]
 pub struct Watch {
     file: File,
@@ -51,12 +51,6 @@ impl Watch {
     /// # Errors
     /// When the file cannot be read any more.
     pub fn changed(&mut self) -> io::Result<Option<String>> {
-        let mut ready = [PollFd::new(self.file.as_fd(), PollFlags::POLLPRI)];
-        poll(&mut ready, PollTimeout::ZERO)?;
-        let woken = ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLPRI));
-        if !woken {
-            return Ok(None);
-        }
         let name = self.read()?;
         Ok((name != self.last).then(|| {
             self.last.clone_from(&name);

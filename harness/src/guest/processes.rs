@@ -146,6 +146,11 @@ impl Namespaces {
     }
 }
 
+/// The inode of the PID namespace that `pid` lives in; 0 when it is gone.
+pub fn pid_namespace(pid: i32) -> u64 {
+    fs::metadata(format!("/proc/{pid}/ns/pid")).map_or(0, |meta| meta.ino())
+}
+
 /// Every process there is, with its parent.
 pub fn parents() -> BTreeMap<i32, i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };

@@ -30,14 +30,16 @@ const PIECE: usize = 16 * 1024;
 pub struct Program {
     /// The file to execute (no PATH search) and its arguments.
     pub argv: Vec<String>,
-    /// The working directory.
+    /// The working directory, as seen from `root`.
     pub dir: PathBuf,
+    /// Another root directory than the machine's.
+    pub root: Option<PathBuf>,
 }
 
 impl Program {
     /// `argv[0]` is the file, as seen from `dir`.
     pub fn new<S: Into<String>>(dir: &Path, argv: impl IntoIterator<Item = S>) -> Self {
-        Self { argv: argv.into_iter().map(Into::into).collect(), dir: dir.to_owned() }
+        Self { argv: argv.into_iter().map(Into::into).collect(), dir: dir.to_owned(), root: None }
     }
 }
 
@@ -88,6 +90,7 @@ impl Terminal {
             program.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
         let file = argv.first().ok_or_else(|| io::Error::other("no program named"))?.clone();
         let dir = CString::new(program.dir.as_os_str().as_bytes())?;
+        let root = program.root.as_ref().map(|root| CString::new(root.as_os_str().as_bytes())).transpose()?;
         let env = environment()
             .into_iter()
             .map(|(name, value)| CString::new(format!("{name}={value}")))
@@ -99,7 +102,9 @@ impl Terminal {
                 drop(gate);
                 let mut byte = [0];
                 let released = unistd::read(&gate_in, &mut byte) == Ok(1);
-                if released && reset_signals().is_ok() && unistd::chdir(dir.as_c_str()).is_ok() {
+                let there = root.is_none_or(|root| unistd::chroot(root.as_c_str()).is_ok())
+                    && unistd::chdir(dir.as_c_str()).is_ok();
+                if released && there && reset_signals().is_ok() {
                     let _ = unistd::execve(&file, &argv, &env);
                 }
                 // SAFETY: ends this process and nothing else.

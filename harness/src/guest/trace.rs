@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -61,6 +62,9 @@ pub enum End {
     /// By this signal.
     Signal(i32),
 }
+
+/// What processes get to stop, so that they can be let go.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// The system calls that [`What::Called`] reports.
 pub const WATCHED: [(i64, &str); 3] =
@@ -237,6 +241,43 @@ impl Tracer {
     fn go_on(&self, pid: i32, signal: i32) {
         let how = if self.calls { libc::PTRACE_SYSCALL } else { libc::PTRACE_CONT };
         request(how, pid, signal);
+    }
+}
+
+impl Drop for Tracer {
+    /// Lets everything go that is still alive: a process that stops for a tracer which does not look stays stopped.
+    fn drop(&mut self) {
+        for pid in self.alive.keys().chain(self.announced.keys()) {
+            let _ = ptrace::interrupt(Pid::from_raw(*pid));
+        }
+        let deadline = Instant::now() + RELEASE;
+        for pid in self.unclaimed.drain().chain(self.due.drain(..).map(|event| event.pid)) {
+            request(libc::PTRACE_DETACH, pid, 0);
+            self.alive.remove(&pid);
+        }
+        while !self.alive.is_empty() && Instant::now() < deadline {
+            let mut status = 0;
+            let flags = libc::__WALL | libc::WNOHANG | libc::__WNOTHREAD;
+            // SAFETY: writes one int.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+            if pid <= 0 {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            self.alive.remove(&pid);
+            if libc::WIFSTOPPED(status) {
+                let event = status >> 16;
+                if [libc::PTRACE_EVENT_FORK, libc::PTRACE_EVENT_VFORK, libc::PTRACE_EVENT_CLONE]
+                    .contains(&event)
+                    && let Ok(child) = ptrace::getevent(Pid::from_raw(pid))
+                {
+                    self.alive.insert(child as i32, pid);
+                }
+                let signal = libc::WSTOPSIG(status);
+                let is_delivery = event == 0 && signal & 0x7f != libc::SIGTRAP;
+                request(libc::PTRACE_DETACH, pid, if is_delivery { signal } else { 0 });
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
 //! records' types, which is why they live side by side.
 
+pub mod container;
 pub mod finding;
 pub mod layout;
 pub mod namespaces;
@@ -74,10 +75,11 @@ pub struct Site {
 
 /// Every subtask in the assignment's order.
 pub fn subtasks() -> Vec<&'static Subtask> {
-    vec![&layout::SUBTASK, &namespaces::SUBTASK]
+    let [two_a, two_b, two_c] = &container::SUBTASKS;
+    vec![&layout::SUBTASK, &namespaces::SUBTASK, two_a, two_b, two_c]
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![&namespaces::SCENARIO]
+    vec![&namespaces::SCENARIO, &container::SCENARIO]
 }

@@ -1,0 +1,249 @@
+//! 2c: every process of the container is under a cap of 50 % of one core, from its first instruction to its end.
+
+use super::isolation;
+use super::story::{Moment, Round, Story, When};
+use crate::evidence::Bundle;
+use crate::guest::cgroups;
+use crate::task::CheckSpec;
+use crate::task::finding::{Question, recording};
+use crate::verdict::{Finding, Status};
+
+/// What is asked for, in cores.
+const HALF: f64 = 0.5;
+/// Two quotas that differ by less are the same.
+const TOLERANCE: f64 = 0.005;
+
+const QUOTA: &str = "In this subtask, you are required to set the utilization limit to 50% of single core and not 50% \
+                     utilization limit of all cores.";
+
+/// What is checked.
+pub static CHECKS: [CheckSpec; 5] = [
+    CheckSpec {
+        id: "2c/cpu-quota",
+        title: "50 % of one core",
+        requirement: QUOTA,
+        hint: "While it runs, read cpu.max of every group on the path in /proc/PID/cgroup. Is the file there in each \
+               of them, and what do quota and period make together?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "2c/processes-in-cgroup",
+        title: "every process of the container, all the time",
+        requirement: "This cgroup should be assigned to all processes running within the container.",
+        hint: "A process is born in the group of the process that creates it. Who has to be in the group, and when, \
+               so that nothing of the container ever runs outside?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "2c/throttled",
+        title: "the cap is felt",
+        requirement: "create a new cgroup that restricts the maximum CPU utilization to 50%",
+        hint: "nr_throttled in cpu.stat of the group counts the periods in which it was stopped; the benchmark should \
+               take about twice the time of 2b.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "2c/namespaces",
+        title: "PID and UTS namespaces as in 2b",
+        requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2",
+        hint: "2c adds to 2b: compare /proc/PID/ns of container_prog with those of your shell.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "2c/cgroup-removed",
+        title: "the cgroup is removed",
+        requirement: "Remove the cgroup (simple_container.sh, the last marked portion)",
+        hint: "A group can be removed when no process is in it and no group is below it: who is still in it?",
+        informational: false,
+    },
+];
+
+/// One finding per check.
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let recording = match recording(bundle, "2", &CHECKS) {
+        Ok(recording) => recording,
+        Err(findings) => return findings,
+    };
+    let Some(story) = Story::read(recording) else {
+        return CHECKS
+            .iter()
+            .map(|spec| Question::new(spec.id, "the script runs").fail("the script was never started"))
+            .collect();
+    };
+    let Some(round) = &story.rounds[2] else {
+        let missing = format!("container_prog was not run in 2c; {}", story.fate());
+        let skip = |check| Question::new(check, "container_prog runs as subtask3").skip(&missing);
+        return vec![
+            skip("2c/cpu-quota"),
+            skip("2c/processes-in-cgroup"),
+            skip("2c/throttled"),
+            Question::new("2c/namespaces", "container_prog runs as subtask3").fail(&missing),
+            removed(&story, None),
+        ];
+    };
+    let quota = quota(&story, round);
+    let members = members(&story, round);
+    let throttled = throttled(&story, round, &quota, &members);
+    vec![quota, members, throttled, namespaces(&story, round), removed(&story, Some(round))]
+}
+
+fn percent(cores: f64) -> String {
+    format!("{:.0} % of one core", cores * 100.0)
+}
+
+/// The tightest cap that any process of the container ever was under.
+fn tightest(round: &Round) -> Option<(&Moment, f64, &str)> {
+    let caps = round.moments.iter().filter_map(|moment| {
+        let (cores, group) = moment.cap()?;
+        Some((moment, cores, group))
+    });
+    caps.min_by(|one, other| one.1.total_cmp(&other.1))
+}
+
+fn quota(story: &Story, round: &Round) -> Finding {
+    let question = Question::new("2c/cpu-quota", format!("a tightest cap of {}", percent(HALF)));
+    let Some((moment, cores, group)) = tightest(round) else {
+        let first = &round.moments[0];
+        let missing = first.limits.iter().find(|limit| limit.cpu_max.is_none());
+        let seen = missing.map_or_else(
+            || format!("no cap on container_prog's cgroup {} or above it", first.cgroup),
+            |limit| {
+                format!(
+                    "no cap: container_prog's cgroup is {}, and {} has no cpu.max",
+                    first.cgroup, limit.group
+                )
+            },
+        );
+        return question.proof(story.proof(round.record)).fail(seen);
+    };
+    let limit = moment.limits.iter().find(|limit| limit.group == group);
+    let file = limit.and_then(|limit| limit.cpu_max.clone()).unwrap_or_default();
+    question.proof(story.proof(moment.record)).answer(
+        (cores - HALF).abs() < TOLERANCE,
+        format!("cpu.max of {group} is `{file}`, {}", percent(cores)),
+    )
+}
+
+fn members(story: &Story, round: &Round) -> Finding {
+    let question = Question::new(
+        "2c/processes-in-cgroup",
+        "every process of the container under the same cap, from its first instruction to its end",
+    );
+    let Some((_, cap, group)) = tightest(round) else {
+        let first = &round.moments[0];
+        let elsewhere =
+            story.limits.iter().find(|limit| limit.cpu_max.as_deref().and_then(cgroups::cores).is_some());
+        return match elsewhere {
+            Some(limit) => question.proof(story.proof(first.record)).fail(format!(
+                "the cap is on {}; process {} of the container ran in {}",
+                limit.group, first.pid, first.cgroup
+            )),
+            None => question.skip("no group has a cap"),
+        };
+    };
+    let loose = |moment: &&Moment| moment.cap().is_none_or(|(cores, _)| cores > cap + TOLERANCE);
+    match round.moments.iter().find(loose) {
+        None => question
+            .proof(story.proof(round.record))
+            .pass(format!("{} processes, all under the cap of {group} all the time", processes(round))),
+        Some(moment) => {
+            let when = match moment.when {
+                When::First => "at its first instruction".to_owned(),
+                When::Later => {
+                    let start = story.recording.records[round.record].ms;
+                    format!("{:.1} s after the start", moment.ms.saturating_sub(start) as f64 / 1000.0)
+                }
+                When::Last => "at its end".to_owned(),
+            };
+            let under = moment
+                .cap()
+                .map_or_else(|| "without a cap".to_owned(), |(cores, _)| format!("with {}", percent(cores)));
+            question.proof(story.proof(moment.record)).fail(format!(
+                "process {} was in {} {when}, {under}; the cap of {} is on {group}",
+                moment.pid,
+                moment.cgroup,
+                percent(cap)
+            ))
+        }
+    }
+}
+
+fn processes(round: &Round) -> usize {
+    let mut pids: Vec<i32> = round.moments.iter().map(|moment| moment.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids.len()
+}
+
+fn throttled(story: &Story, round: &Round, quota: &Finding, members: &Finding) -> Finding {
+    let question = Question::new("2c/throttled", "the group was stopped in some periods (nr_throttled grew)");
+    if quota.status != Status::Pass || members.status != Status::Pass {
+        return question.skip("the container was not under a cap of 50 % all the time");
+    }
+    let Some((_, _, group)) = tightest(round) else { return question.skip("no cap") };
+    let count = |chain: &[cgroups::Group]| {
+        chain
+            .iter()
+            .find(|link| link.path == group)
+            .map_or((0, 0), |link| (link.nr_throttled, link.throttled_usec))
+    };
+    let (before, after) = (count(&round.run.member.chain), count(&round.last_chain));
+    let periods = after.0.saturating_sub(before.0);
+    let seconds = after.1.saturating_sub(before.1) as f64 / 1e6;
+    question.proof(story.proof(round.record)).answer(
+        periods > 0,
+        format!("{group} was stopped in {periods} periods, for {seconds:.1} s in all{}", comparison(story)),
+    )
+}
+
+/// The benchmark's times side by side; they prove nothing, but they are what a person would look at.
+fn comparison(story: &Story) -> String {
+    let time = |subtask: usize| {
+        story.lines(subtask).iter().find_map(|line| {
+            line.strip_prefix("Time Taken: ")?.strip_suffix(" ms")?.parse::<f64>().ok().map(|time| time / 1e6)
+        })
+    };
+    match (time(1), time(2)) {
+        (Some(free), Some(capped)) => format!("; the benchmark took {capped:.1} s, in 2b {free:.1} s"),
+        _ => String::new(),
+    }
+}
+
+fn namespaces(story: &Story, round: &Round) -> Finding {
+    let mut finding = isolation::pid_namespace(story, round, "2c/namespaces");
+    "container_prog is PID 1 of a new PID namespace, in a new UTS namespace"
+        .clone_into(&mut finding.expected);
+    let namespaces = &round.process().namespaces;
+    if namespaces.uts == story.machine.namespaces.uts {
+        finding.status = Status::Fail;
+        finding.actual += "; it was in the machine's own UTS namespace";
+    }
+    if namespaces.ipc != story.machine.namespaces.ipc {
+        finding.actual += "; it also had an IPC namespace of its own";
+    }
+    finding
+}
+
+fn removed(story: &Story, round: Option<&Round>) -> Finding {
+    let question = Question::new("2c/cgroup-removed", "no group of the script is left after it");
+    let Some(groups) = &story.groups else { return question.skip(story.fate()) };
+    // systemd makes and removes groups of its own meanwhile; they count where the container was in them.
+    let homes: Vec<&str> = round.map_or_else(Vec::new, |round| {
+        round.moments.iter().flat_map(|moment| &moment.limits).map(|limit| limit.group.as_str()).collect()
+    });
+    let is_scripts = |group: &&String| {
+        let unit = group
+            .split('/')
+            .any(|part| [".slice", ".scope", ".service"].iter().any(|kind| part.ends_with(kind)));
+        !unit || homes.contains(&group.as_str())
+    };
+    let created: Vec<&String> = groups.created.iter().filter(is_scripts).collect();
+    let left: Vec<&str> = groups.left.iter().filter(is_scripts).map(String::as_str).collect();
+    if created.is_empty() {
+        question.skip("the script made no cgroup")
+    } else if left.is_empty() {
+        question.pass(format!("{} made and removed", created.len()))
+    } else {
+        question.fail(format!("still there after the script's end: {}", left.join(", ")))
+    }
+}

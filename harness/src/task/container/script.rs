@@ -1,0 +1,111 @@
+//! What `simple_container.sh` shows for one subtask, with what varies from run to run named instead.
+
+use super::benchmark;
+use super::story::{Round, Story};
+use crate::task::finding::Question;
+use crate::task::transcript;
+use crate::verdict::Finding;
+
+const RULE: &str = "_ _ _ _ _ _ _ _ _ _ _ _ _ _";
+const LISTING: &str = "Files/Directories in root directory:";
+const VALUE: &str = "Value (Ignore): ";
+const HOST: &str = "Hostname in the host: ";
+/// Stands for the names in the root directory.
+const NAMES: &str = "[names in container_root]";
+
+/// Compares with a snapshot. `facts`: whether what the text says was also seen to be so.
+pub fn judge(story: &Story, subtask: usize, check: &'static str, snapshot: &str, facts: bool) -> Finding {
+    let wanted = transcript::snapshot(snapshot);
+    let question = Question::new(check, wanted.join("\n"))
+        .proof(format!("evidence/{}/terminal.cast", story.recording.scenario));
+    let seen = redacted(story, subtask);
+    if seen.is_empty() {
+        return question.fail(format!("no output of container_prog; {}", story.fate()));
+    }
+    let difference = transcript::difference(&wanted, &seen);
+    if !difference.is_empty() {
+        question.fail(difference)
+    } else if facts {
+        question.pass("the lines asked for, and what they say is so")
+    } else {
+        question.skip("the lines asked for, but not all of what they say is so: see the checks above")
+    }
+}
+
+/// The lines of one subtask (0 for 2a), from `Process PID` on.
+pub fn redacted(story: &Story, subtask: usize) -> Vec<String> {
+    let lines = story.lines(subtask);
+    let round = story.rounds[subtask].as_ref();
+    let is_header = |line: &String| line.starts_with("Process PID:");
+    let start =
+        if round.is_some() { lines.iter().position(is_header) } else { lines.iter().rposition(is_header) };
+    let Some(start) = start else { return Vec::new() };
+    let lines = &lines[start..];
+    let last = if subtask == 0 {
+        lines.iter().enumerate().filter(|(_, line)| *line == RULE).map(|(index, _)| index).nth(1)
+    } else {
+        lines.iter().position(|line| line.starts_with(VALUE))
+    };
+    let mut block = lines[..last.map_or(lines.len().min(40), |last| last + 1)].to_vec();
+    if subtask == 1 && last.is_some() {
+        block.extend(lines[block.len()..].iter().find(|line| line.starts_with(HOST)).cloned());
+    }
+    let block = without_names(story, round, block);
+    let value = block.iter().any(|line| line.starts_with(VALUE)).then(|| expected_value(story)).flatten();
+    block.into_iter().map(|line| redact(story, round, subtask, value.as_deref(), line)).collect()
+}
+
+fn expected_value(story: &Story) -> Option<String> {
+    let seed = story.recording.plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok())?;
+    let loops = story.supplied?.loops.min(1_000_000_000);
+    Some(format!("{VALUE}{}", benchmark::sum(seed, loops)))
+}
+
+fn redact(story: &Story, round: Option<&Round>, subtask: usize, value: Option<&str>, line: String) -> String {
+    // In 2b and 2c the PIDs are part of what is asked for.
+    if subtask == 0 {
+        let pid = round.map(|round| round.process().own_pid());
+        let child = round.and_then(|round| Some(round.child.as_ref()?.own_pid()));
+        for (label, pid) in [("Process PID: ", pid), ("Child Process PID: ", child)] {
+            let Some(number) = line.strip_prefix(label).and_then(|number| number.parse::<i32>().ok()) else {
+                continue;
+            };
+            if round.is_none() || pid == Some(number) {
+                return format!("{label}[pid]");
+            }
+        }
+    }
+    if Some(line.as_str()) == value {
+        return format!("{VALUE}[value of this run]");
+    }
+    if line == format!("{HOST}{}", story.machine.hostname) {
+        return format!("{HOST}[hostname]");
+    }
+    let time = line.strip_prefix("Time Taken: ").and_then(|rest| rest.strip_suffix(" ms"));
+    if time.is_some_and(|time| time.parse::<u64>().is_ok()) {
+        return "Time Taken: [time] ms".to_owned();
+    }
+    line
+}
+
+/// The names in the root directory in one line, if they are those that were seen there, and there is nothing of the
+/// machine's own root; else sorted.
+fn without_names(story: &Story, round: Option<&Round>, block: Vec<String>) -> Vec<String> {
+    let Some(first) = block.iter().position(|line| line == LISTING).map(|index| index + 1) else {
+        return block;
+    };
+    let count = block[first..].iter().position(|line| line == RULE).unwrap_or(block.len() - first);
+    let mut names = block[first..first + count].to_vec();
+    names.sort();
+    let has = |name: &str| names.iter().any(|seen| seen == name);
+    let right = has("container_prog")
+        && has(".")
+        && has("..")
+        && round.is_none_or(|round| {
+            let others = names.iter().filter(|name| !matches!(name.as_str(), "." | ".."));
+            let isolated = !round.process().root.is(&story.machine.root);
+            isolated && others.eq(&round.run.entries)
+        });
+    let names = if right { vec![NAMES.to_owned()] } else { names };
+    [&block[..first], &names, &block[first + count..]].concat()
+}

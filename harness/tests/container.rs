@@ -1,0 +1,185 @@
+//! Task 2 on this machine's own kernel: real scripts in, verdicts out. Every run has UTS and mount namespaces of its
+//! own in the place of the machine's. What needs the cpu controller is tested in a virtual machine.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use harness::evidence::{Bundle, Ending, Recording};
+use harness::guest::recorder::Recorder;
+use harness::task::{Site, container};
+use harness::verdict::{Environment, Status, SubmissionInfo};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::Uid;
+use rand::SeedableRng;
+
+/// The script's cgroup has one name: one script at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn is_root() -> bool {
+    let root = Uid::effective().is_root();
+    if !root {
+        eprintln!("skipped: creating namespaces needs root");
+    }
+    root
+}
+
+/// The bash reference, edited.
+fn script(edits: &[(&str, &str)]) -> String {
+    let file = repository().join("fixtures/submissions/reference-bash/task2/simple_container.sh");
+    edits.iter().fold(std::fs::read_to_string(file).unwrap(), |source, (find, replace)| {
+        assert!(source.contains(find), "the reference has no {find:?}");
+        source.replacen(find, replace, 1)
+    })
+}
+
+fn own_machine() {
+    unshare(CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("cgroup2"), "/sys/fs/cgroup", Some("cgroup2"), MsFlags::empty(), none).unwrap();
+}
+
+fn record(script: &str) -> Bundle {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let submission = tempfile::tempdir().unwrap();
+    std::fs::create_dir(submission.path().join("task2")).unwrap();
+    std::fs::write(submission.path().join("task2/simple_container.sh"), script).unwrap();
+    let site = Site {
+        submission: submission.path().to_owned(),
+        course: repository().join("fixtures/course"),
+        slowdown: 1.0,
+    };
+    let plan = (container::SCENARIO.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
+    let mut lines = Vec::new();
+    // Namespaces move only the calling thread: what it starts lives in them.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            own_machine();
+            let recorder = Recorder::new(&mut lines);
+            (container::SCENARIO.drive)(&site, &plan, &recorder).unwrap();
+        });
+    });
+    drop(alone);
+    let records = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let recording = Recording {
+        scenario: "2".to_owned(),
+        plan,
+        ending: Ending::Finished,
+        seconds: 0.0,
+        records: records.map(|line| serde_json::from_slice(line).unwrap()).collect(),
+    };
+    Bundle {
+        submission: SubmissionInfo { id: String::new(), source: String::new(), sha256: String::new() },
+        environment: Environment::default(),
+        subtasks: ["2a", "2b", "2c"].map(str::to_owned).to_vec(),
+        layout: serde_json::Value::Null,
+        recordings: [("2".to_owned(), recording)].into(),
+    }
+}
+
+/// The checks of one subtask that do not pass, as `name: status`.
+fn lost(bundle: &Bundle, subtask: &str) -> Vec<String> {
+    let subtask = container::SUBTASKS.iter().find(|candidate| candidate.id == subtask).unwrap();
+    let findings = (subtask.judge)(bundle);
+    let order: Vec<&str> = subtask.checks.iter().map(|spec| spec.id).collect();
+    assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), order);
+    for finding in &findings {
+        println!("{} {}: {}", finding.check, finding.status, finding.actual);
+    }
+    let lost = findings.iter().filter(|finding| finding.status != Status::Pass);
+    lost.map(|finding| format!("{}: {}", &finding.check[3..], finding.status)).collect()
+}
+
+const NONE: [&str; 0] = [];
+
+#[test]
+fn the_reference_passes_2a_and_2b_and_prints_what_the_assignment_shows() {
+    if !is_root() {
+        return;
+    }
+    let bundle = record(&script(&[]));
+    assert_eq!(lost(&bundle, "2a"), NONE);
+    assert_eq!(lost(&bundle, "2b"), NONE);
+    println!("{:?}", lost(&bundle, "2c"));
+    insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("task2a", container::redacted_transcript(&bundle.recordings["2"], 0).join("\n"));
+        insta::assert_snapshot!("task2b", container::redacted_transcript(&bundle.recordings["2"], 1).join("\n"));
+    });
+}
+
+#[test]
+fn without_fork_only_the_child_is_in_the_namespace() {
+    if !is_root() {
+        return;
+    }
+    let bundle = record(&script(&[("unshare --pid --uts --fork chroot", "unshare --pid --uts chroot")]));
+    assert_eq!(lost(&bundle, "2b"), ["pid-namespace: fail", "transcript: fail"]);
+}
+
+#[test]
+fn libraries_that_come_after_the_first_start_do_not_count() {
+    if !is_root() {
+        return;
+    }
+    let text = script(&[]);
+    let copying: String = text
+        .lines()
+        .skip_while(|line| !line.starts_with("ldd"))
+        .take_while(|line| !line.starts_with("# ---"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let run = "chroot \"$CONTAINER_ROOT\" /container_prog subtask1\n";
+    let late = script(&[(copying.as_str(), ""), (run, &format!("{run}{copying}"))]);
+    let bundle = record(&late);
+    assert_eq!(
+        lost(&bundle, "2a"),
+        ["root-isolated: skip", "libraries-from-script: fail", "transcript: fail"]
+    );
+    assert_eq!(lost(&bundle, "2b"), NONE);
+}
+
+#[test]
+fn a_host_name_that_is_put_back_was_changed_all_the_same() {
+    if !is_root() {
+        return;
+    }
+    let run = "unshare --pid --uts --fork chroot \"$CONTAINER_ROOT\" /container_prog subtask2";
+    let changed = format!("machine=$(hostname)\n{}\nhostname \"$machine\"", run.replace("--uts ", ""));
+    let bundle = record(&script(&[(run, &changed)]));
+    assert_eq!(lost(&bundle, "2b"), ["uts-namespace: fail", "host-hostname-kept: fail", "transcript: skip"]);
+}
+
+#[test]
+fn the_machines_root_behind_container_root_is_not_isolation() {
+    if !is_root() {
+        return;
+    }
+    let run = "chroot \"$CONTAINER_ROOT\" /container_prog subtask1";
+    let bound = "task2=$PWD\nmount --bind / \"$CONTAINER_ROOT\"\n\
+                 chroot \"$CONTAINER_ROOT\" \"$task2/container_prog\" subtask1\numount \"$CONTAINER_ROOT\"";
+    let bundle = record(&script(&[(run, bound)]));
+    assert_eq!(lost(&bundle, "2a"), ["root-isolated: fail", "transcript: fail"]);
+}
+
+#[test]
+fn a_script_that_prints_the_text_earns_nothing() {
+    if !is_root() {
+        return;
+    }
+    let fake = "#!/bin/sh\nprintf 'Process PID: %d\\nChild Process PID: %d\\n' $$ $$\n\
+                printf '_ _ _ _ _ _ _ _ _ _ _ _ _ _ \\nFiles/Directories in root directory:\\n'\n\
+                printf 'lib64\\ncontainer_prog\\n.\\n..\\nlib\\n_ _ _ _ _ _ _ _ _ _ _ _ _ _ \\n'\n";
+    let bundle = record(fake);
+    assert_eq!(
+        lost(&bundle, "2a"),
+        ["root-isolated: skip", "libraries-from-script: fail", "transcript: skip"]
+    );
+    assert_eq!(lost(&bundle, "2b").len(), 5);
+    assert_eq!(lost(&bundle, "2c").len(), 5);
+}
