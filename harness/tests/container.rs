@@ -128,14 +128,10 @@ fn libraries_that_come_after_the_first_start_do_not_count() {
         return;
     }
     let text = script(&[]);
-    let copying: String = text
-        .lines()
-        .skip_while(|line| !line.starts_with("ldd"))
-        .take_while(|line| !line.starts_with("# ---"))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let from = text.find("ldd container_prog").unwrap();
+    let copying = &text[from..from + text[from..].find("# ---").unwrap()];
     let run = "chroot \"$CONTAINER_ROOT\" /container_prog subtask1\n";
-    let late = script(&[(copying.as_str(), ""), (run, &format!("{run}{copying}"))]);
+    let late = script(&[(copying, ""), (run, &format!("{run}{copying}"))]);
     let bundle = record(&late);
     assert_eq!(
         lost(&bundle, "2a"),
