@@ -1,21 +1,35 @@
 //! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
 //! output. `harness-guest drive SCENARIO` reads its errand from standard input; nobody types this.
+//! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
+//! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`
+//! it is that program.
 
 use std::fs;
 use std::io::{self, Read};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
+use harness::guest::debootstrap::{self, STORE};
 use harness::guest::recorder::Recorder;
+use harness::guest::world::{FROM_HOST, World};
+use harness::packages::base::Extent;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{EXHAUSTED, Errand, Marked};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    let arguments: Vec<String> = arguments.collect();
+    if Path::new(&name).file_name().is_some_and(|name| name == debootstrap::NAME) {
+        return debootstrap::main(&arguments);
+    }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["drive", scenario] => drive(scenario),
-        _ => Err(io::Error::other("usage: harness-guest drive SCENARIO")),
+        ["in-world", program, arguments @ ..] => in_world(program, arguments),
+        _ => Err(io::Error::other("usage: harness-guest drive SCENARIO | in-world PROGRAM…")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +58,22 @@ fn drive(scenario: &str) -> io::Result<()> {
     // From here on the machine is the submission's: the host tells by this record whose fault an end is.
     recorder.record("begin", &site.submission)?;
     (scenario.drive)(&site, &errand.plan, &recorder)
+}
+
+/// Runs a program in the machine while there is a world, and the machine's port 3000 open to the host; then prints one line of JSON for each thing that passed.
+fn in_world(program: &str, arguments: &[&str]) -> io::Result<()> {
+    let mut plan = String::new();
+    io::stdin().read_to_string(&mut plan)?;
+    let started = Instant::now();
+    let world = World::start(&serde_json::from_str(&plan)?).map_err(io::Error::other)?;
+    world.forward_from_host(FROM_HOST, SocketAddrV4::new(world.plan().machine, 3000))?;
+    eprintln!("the world took {:.3} s", started.elapsed().as_secs_f64());
+    debootstrap::install(Path::new(STORE), Extent::Full)?;
+    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status()?;
+    for moment in world.passed() {
+        println!("{}", serde_json::to_string(&moment)?);
+    }
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("{program}: {status}"))) }
 }
 
 /// Copies the submission to a folder whose name nothing can know beforehand.

@@ -9,7 +9,9 @@ mod cache;
 mod mirrors;
 mod server;
 mod store;
+mod supply;
 
 pub use cache::{PackageCache, Stats};
 pub use mirrors::Mirrors;
 pub use server::Server;
+pub use supply::{Error, PACKAGES_AT, Supply};

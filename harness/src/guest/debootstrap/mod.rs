@@ -21,6 +21,8 @@ use options::Request;
 
 /// The name under which [`main`] is started.
 pub const NAME: &str = "debootstrap";
+/// Where the disk with the trees is mounted in the guest.
+pub const STORE: &str = "/run/vm/store";
 /// Ahead of the real one.
 const LINK: &str = "/usr/local/sbin/debootstrap";
 /// The real one.

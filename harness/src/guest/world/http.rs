@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
+use super::in_time;
 use super::plan::{Packages, WorldPlan, is_public};
 use super::traffic::{Passed, Traffic, cut};
 
@@ -171,7 +172,9 @@ async fn pass_on(
 async fn connect(packages: &Packages) -> io::Result<SendRequest<Empty<Bytes>>> {
     match packages {
         Packages::Nowhere => Err(io::Error::new(io::ErrorKind::NotConnected, "this world has none")),
-        Packages::Uplink(address) => speak_http(TcpStream::connect(address).await?).await,
+        Packages::Uplink(address) => {
+            speak_http(in_time(Duration::from_secs(10), TcpStream::connect(address)).await?).await
+        }
         Packages::Socket(path) => speak_http(UnixStream::connect(path).await?).await,
     }
 }

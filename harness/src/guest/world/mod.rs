@@ -48,6 +48,9 @@ pub use plan::{PREFIX, Packages, WorldPlan, is_public};
 pub use traffic::{Moment, Passed, RECORD};
 use traffic::{Traffic, cut};
 
+/// The port of the world's address on QEMU's user network that scenarios open with
+/// [`World::forward_from_host`]: the [`vm::HostForward::guest_port`] for it.
+pub const FROM_HOST: u16 = 61_000;
 /// Connections that one listener serves at once; further ones wait.
 const AT_ONCE: usize = 256;
 /// How long a client may take for what it says to an echo service.

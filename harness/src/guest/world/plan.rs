@@ -8,6 +8,8 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::packages::PACKAGES_AT;
+
 /// The addresses and words of one run's world. A scenario's plan holds one; the judge reads it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorldPlan {
@@ -33,11 +35,10 @@ pub struct WorldPlan {
 pub const PREFIX: u8 = 24;
 
 /// How the world reaches the package cache on the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Packages {
     /// Not at all: requests for packages are answered with 503.
-    #[default]
     Nowhere,
     /// Through the card `uplink0`, at an address of QEMU's user network.
     Uplink(SocketAddrV4),
@@ -69,7 +70,7 @@ impl WorldPlan {
             names,
             page_word: word(rng),
             echo_word: word(rng),
-            packages: Packages::Nowhere,
+            packages: Packages::Uplink(PACKAGES_AT),
         }
     }
 

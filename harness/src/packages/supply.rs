@@ -1,0 +1,124 @@
+//! What the guests of a run need from the host beyond their payload: packages, and a disk with base trees.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+use super::base::{BASE_FILE, Order, TREE_FILE};
+use super::cache::{PackageCache, Stats};
+use super::mirrors::Mirrors;
+use super::server::Server;
+use super::store::hex;
+
+/// Where guests find the package cache, on QEMU's user network.
+pub const PACKAGES_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 100), 3142);
+
+/// Why a run cannot be supplied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of ours failed.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The disk cannot be made.
+    #[error(transparent)]
+    Vm(#[from] vm::Error),
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}
+
+/// A running package server, and the store disk.
+#[derive(Debug)]
+pub struct Supply {
+    cache: Arc<PackageCache>,
+    _server: Server,
+    socket: PathBuf,
+    store: Option<PathBuf>,
+    notes: Vec<String>,
+}
+
+impl Supply {
+    /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes a disk
+    /// with the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes it). A
+    /// tree that cannot be had is a note and no error: the real debootstrap then does the work in the guest.
+    ///
+    /// # Errors
+    /// When a directory cannot be written, or the disk not be made.
+    pub fn start(root: &Path, offline: bool, workdir: &Path, orders: &[Order]) -> Result<Self, Error> {
+        let packages = root.join("packages");
+        let cache = PackageCache::open(&packages, Mirrors::of_this_host(), offline)
+            .map_err(failed("open the package cache in", &packages))?;
+        let cache = Arc::new(cache);
+        let socket = workdir.join("packages.sock");
+        let server = Server::on_socket(&cache, &socket).map_err(failed("serve packages at", &socket))?;
+        let bases = root.join("debootstrap");
+        let (mut trees, mut notes) = (Vec::new(), Vec::new());
+        for order in orders {
+            match order.prepare(&cache, &bases) {
+                Ok(tree) => trees.push(tree),
+                Err(error) => notes.push(format!("no base tree of {} in advance: {error}", order.suite)),
+            }
+        }
+        let store = if trees.is_empty() { None } else { Some(disk(&bases, &trees)?) };
+        Ok(Self { cache, _server: server, socket, store, notes })
+    }
+
+    /// The disk for [`vm::Disks::store`].
+    pub fn store(&self) -> Option<&Path> {
+        self.store.as_deref()
+    }
+
+    /// The way from a guest's world to the packages, and the ports of the host that lead to the guest.
+    pub fn network(&self, host_forwards: Vec<vm::HostForward>) -> vm::Network {
+        let packages = vm::GuestForward { address: PACKAGES_AT, socket: self.socket.clone() };
+        vm::Network { host_forwards, guest_forwards: vec![packages] }
+    }
+
+    /// What the package cache has done so far.
+    pub fn stats(&self) -> Stats {
+        self.cache.stats()
+    }
+
+    /// What is not as it should be, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+/// A disk with these trees, each in its own folder; made once.
+fn disk(bases: &Path, trees: &[PathBuf]) -> Result<PathBuf, Error> {
+    let names: Vec<_> = trees.iter().filter_map(|tree| tree.file_name()?.to_str()).collect();
+    let key = &hex(&Sha256::digest(names.join("\n")))[..16];
+    let image = bases.join(format!("store-{key}.img"));
+    let lock = bases.join(format!("store-{key}.lock"));
+    let file = File::create(&lock).map_err(failed("create", &lock))?;
+    let _lock = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| failed("lock", &lock)(errno.into()))?;
+    if image.exists() {
+        return Ok(image);
+    }
+    let content = tempfile::tempdir_in(bases).map_err(failed("make a directory in", bases))?;
+    for (tree, name) in trees.iter().zip(names) {
+        let folder = content.path().join(name);
+        fs::create_dir(&folder).map_err(failed("make", &folder))?;
+        for file in [BASE_FILE, TREE_FILE] {
+            fs::hard_link(tree.join(file), folder.join(file)).map_err(failed("link", &folder))?;
+        }
+    }
+    vm::disk_from_dir(content.path(), &image)?;
+    Ok(image)
+}

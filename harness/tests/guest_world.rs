@@ -1,0 +1,132 @@
+//! The world in a virtual machine, with packages and base trees from the host.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use harness::guest::world::{FROM_HOST, Moment, Passed, WorldPlan};
+use harness::packages::Supply;
+use harness::packages::base::{Extent, Order};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+fn template(cache: &vm::Cache) -> vm::Template {
+    vm::prepare(cache, &vm::Request::default(), &mut |event| eprintln!("{event:?}")).unwrap()
+}
+
+fn payload(at: &Path) -> std::path::PathBuf {
+    let content = at.join("payload");
+    fs::create_dir(&content).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_harness-guest"), content.join("harness-guest")).unwrap();
+    let disk = at.join("payload.img");
+    vm::disk_from_dir(&content, &disk).unwrap();
+    disk
+}
+
+/// Runs a script in a machine with a world; what it printed, and what passed.
+fn in_world(guest: &mut vm::Guest, plan: &WorldPlan, script: &str) -> (Vec<String>, Vec<Moment>) {
+    let mut command =
+        vm::Command::new(["/run/vm/payload/harness-guest", "in-world", "/bin/bash", "-ec", script]);
+    command.stdin = serde_json::to_vec(plan).unwrap();
+    command.deadline = Duration::from_secs(1800);
+    let (mut said, mut passed) = (Vec::new(), Vec::new());
+    let outcome = guest.run(&command, &mut |line| match serde_json::from_slice(line) {
+        Ok(moment) => passed.push(moment),
+        Err(_) => said.push(String::from_utf8_lossy(line).into_owned()),
+    });
+    let vm::Outcome::Exited { code, stderr } = &outcome else { panic!("{outcome:?}\n{}", said.join("\n")) };
+    let stderr = String::from_utf8_lossy(stderr);
+    eprintln!("{stderr}");
+    assert_eq!(*code, 0, "{}\n{stderr}", said.join("\n"));
+    (said, passed)
+}
+
+#[test]
+#[ignore = "slow: boots a virtual machine"]
+fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
+    let cache = vm::Cache::from_env().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
+    let supply = Supply::start(cache.root(), true, scratch.path(), &[]).unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free);
+    let network = supply.network(vec![vm::HostForward { listen, guest_port: FROM_HOST }]);
+    let disks = vm::Disks { payload: Some(payload(scratch.path())), store: None };
+    let mut guest = template(&cache).restore(&disks, &network).unwrap();
+    eprintln!("restored in {:?}", guest.restored_in());
+    let visitor = std::thread::spawn(move || {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let mut text = String::new();
+            if let Ok(mut stream) = TcpStream::connect(listen)
+                && stream.read_to_string(&mut text).is_ok()
+                && !text.is_empty()
+            {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "nobody answered at the forwarded port");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let (said, passed) = in_world(
+        &mut guest,
+        &plan,
+        "ping -c 1 -W 30 8.8.8.8 >/dev/null
+         curl -sS http://www.example.org/page
+         curl -sS http://deb.example.org/debian/dists/nonesuch/InRelease
+         ip -o link
+         (echo pomelo | timeout 100 nc -N -l 3000) ",
+    );
+    assert_eq!(visitor.join().unwrap(), "pomelo\n");
+    let said = said.join("\n");
+    assert!(said.contains(&plan.page_word), "{said}");
+    assert!(said.contains("not in the package cache, and --offline"), "{said}");
+    assert!(!said.contains("uplink0") && !said.contains("world0"), "the machine has one card: {said}");
+    assert!(passed.iter().any(|moment| matches!(moment.passed, Passed::FromHost { received: 7, .. })));
+    assert_eq!(supply.stats().upstream_requests, 0);
+}
+
+#[test]
+#[ignore = "slow: boots a virtual machine, runs apt in it"]
+fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() {
+    let cache = vm::Cache::from_env().unwrap();
+    let template = template(&cache);
+    let scratch = tempfile::tempdir().unwrap();
+    let payload = payload(scratch.path());
+    for round in [1, 2] {
+        let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(round));
+        let workdir = tempfile::tempdir_in(scratch.path()).unwrap();
+        let orders = [Order::debian("bookworm", Extent::Full), Order::debian("bookworm", Extent::Small)];
+        let supply = Supply::start(cache.root(), false, workdir.path(), &orders).unwrap();
+        assert!(supply.notes().is_empty(), "{:?}", supply.notes());
+        let disks =
+            vm::Disks { payload: Some(payload.clone()), store: supply.store().map(Path::to_path_buf) };
+        let mut guest = template.restore(&disks, &supply.network(vec![])).unwrap();
+        let (said, _) = in_world(
+            &mut guest,
+            &plan,
+            "set -o pipefail
+             say() { echo \"round: $* at $SECONDS s\"; }
+             time debootstrap --arch amd64 bookworm /root/base http://ftp.nowhere.example.net/debian/
+             say debootstrap
+             mount -t proc proc /root/base/proc
+             chroot /root/base apt-get -q update
+             say update
+             chroot /root/base apt-get -q -y install --no-install-recommends tree
+             say install
+             chroot /root/base tree --version
+             cat /root/base/etc/apt/sources.list",
+        );
+        let said = said.join("\n");
+        eprintln!("{said}\n{:?}", supply.stats());
+        assert!(said.contains("deb http://ftp.nowhere.example.net/debian bookworm main"), "{said}");
+        assert!(said.contains("tree v"), "{said}");
+        if round == 2 {
+            assert_eq!(supply.stats().upstream_requests, 0, "{:?}", supply.stats());
+        }
+    }
+}
