@@ -1,0 +1,20 @@
+//! Any text is a Conductorfile or an error that points into it; what is read is printed and read back the same.
+#![no_main]
+
+use std::path::Path;
+
+use conductor::conductorfile::Conductorfile;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let parse = |text: &str| Conductorfile::parse(Path::new("Conductorfile"), text, ["debian:bookworm"]);
+    match parse(text) {
+        Ok(file) => assert_eq!(parse(&file.to_string()), Ok(file)),
+        Err(error) => {
+            let line = text.lines().nth(error.line - 1).unwrap_or_default();
+            assert_eq!(line, error.text);
+            assert!(error.column <= line.chars().count() + 1);
+            assert!(!error.to_string().is_empty());
+        }
+    }
+});
