@@ -1,6 +1,6 @@
 //! What a Conductorfile says: `FROM` a base system, then any number of `COPY` and `RUN`.
 //!
-//! - An instruction is a line; a backslash at the end of a line continues it on the next.
+//! - An instruction is a line; a backslash at the end of a line continues it on the next, which must be there.
 //! - Blank lines and lines that begin with `#` are passed over, also in the middle of a continued instruction.
 //! - Instruction words may be in capitals or not.
 //! - `FROM` comes first and once.
@@ -109,6 +109,10 @@ impl Conductorfile {
         let mut steps = Vec::new();
         for statement in statements(&lines) {
             let fail = |problem: Problem| error(statement.position(problem.at), problem.what);
+            if statement.unfinished {
+                let what = "the line is continued, and nothing follows";
+                return Err(fail(Problem::new(statement.end(), what)));
+            }
             let (keyword, arguments) = statement.split();
             match keyword.to_ascii_uppercase().as_str() {
                 "FROM" if from.is_some() => {
@@ -152,6 +156,8 @@ struct Statement {
     text: String,
     /// Where each joined piece came from: its first byte in `text`, its line and its first character there.
     pieces: Vec<(usize, usize, usize)>,
+    /// Its last line is continued.
+    unfinished: bool,
 }
 
 impl Statement {
@@ -184,14 +190,16 @@ fn statements(lines: &[&str]) -> Vec<Statement> {
         if trimmed.is_empty() || trimmed.starts_with('#') {
             continue;
         }
-        let statement = open.get_or_insert(Statement { text: String::new(), pieces: Vec::new() });
+        let statement =
+            open.get_or_insert(Statement { text: String::new(), pieces: Vec::new(), unfinished: true });
         // The first piece begins with its first word; later ones keep their indentation, it may be quoted.
         let piece = if statement.pieces.is_empty() { trimmed } else { line };
         let skipped = line[..line.len() - piece.len()].chars().count();
         statement.pieces.push((statement.text.len(), number, skipped));
         let continued = piece.trim_end().strip_suffix('\\');
         statement.text.push_str(continued.unwrap_or(piece));
-        if continued.is_none() {
+        statement.unfinished = continued.is_some();
+        if !statement.unfinished {
             statements.extend(open.take());
         }
     }
@@ -339,7 +347,8 @@ mod tests {
             ("FROM debian:bookworm AS x\n", 1, 6, "no base system 'debian:bookworm AS x'"),
             ("FROM ubuntu:jammy\nFROM ubuntu:jammy\n", 2, 1, "FROM comes once"),
             ("FROM ubuntu:jammy\nRUN  \n", 2, 4, "RUN needs a command"),
-            ("FROM ubuntu:jammy\nRUN \\\n\n", 2, 4, "RUN needs a command"),
+            ("FROM ubuntu:jammy\nRUN x \\\n# c\n\n", 2, 6, "nothing follows"),
+            ("FROM ubuntu:jammy\nRUN x \\\n  \\\\", 3, 4, "nothing follows"),
             ("FROM ubuntu:jammy\nWORKDIR /x\n", 2, 1, "'WORKDIR' is not an instruction"),
             ("FROM ubuntu:jammy\nCOPY --from=x a b\n", 2, 6, "COPY has no option '--from=x'"),
             ("FROM ubuntu:jammy\nCOPY a ''\n", 2, 8, "must not be empty"),

@@ -2,7 +2,7 @@
 //!
 //! Each value comes from the first place that has it: a flag, the environment, the settings file, a default.
 //! The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
-//! the current folder; it is read as plain assignments (see [`crate::settings_file`]). State lies beside the settings
+//! the current folder; it is read as plain assignments, and never executed. State lies beside the settings
 //! file, or in the current folder where there is none.
 
 use std::collections::BTreeMap;
