@@ -36,6 +36,9 @@ pub enum Command {
     Completions(Completions),
     /// Print the man page, in roff
     Man,
+    /// Grade submissions whose verdict is known (docs/corpus.md)
+    #[command(hide = true)]
+    Corpus(Corpus),
 }
 
 /// Arguments of `grade`.
@@ -185,4 +188,24 @@ pub struct Rm {
 pub struct Completions {
     /// Which shell
     pub shell: Shell,
+}
+
+/// Arguments of `corpus`.
+#[derive(Debug, Args)]
+pub struct Corpus {
+    /// The folder with references, variants, mutants and hostile ones
+    #[arg(default_value = "fixtures/submissions")]
+    pub folder: PathBuf,
+    /// Only cases whose name begins so, such as mutants/task2; may be repeated
+    #[arg(long = "case", value_name = "NAME")]
+    pub cases: Vec<String>,
+    /// Cases at a time
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub jobs: u8,
+    /// Keep each case's report and evidence below this directory
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Which machine
+    #[command(flatten)]
+    pub machine: Machine,
 }

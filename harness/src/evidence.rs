@@ -72,7 +72,7 @@ pub struct Cut {
 
 impl Recording {
     /// `None` where the scenario came to its end. Otherwise the absence of a record proves nothing: a check that
-    /// rests on "never seen" must not pass, see [`Finding::cut`](crate::verdict::Finding::cut).
+    /// rests on "never seen" must not pass.
     pub fn cut(&self) -> Option<Cut> {
         match &self.ending {
             Ending::Finished => None,

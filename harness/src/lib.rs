@@ -5,6 +5,7 @@
 //! rubric make the [`verdict`] that every report renders.
 
 pub mod bundle;
+pub mod corpus;
 pub mod course;
 pub mod evidence;
 pub mod grade;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Vm(arguments) => commands::vm::run(arguments),
         Command::Completions(arguments) => Ok(commands::completions::run(arguments)),
         Command::Man => commands::man::run(),
+        Command::Corpus(arguments) => commands::corpus::run(arguments),
     };
     match done {
         Ok(status) => status.into(),

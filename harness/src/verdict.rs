@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Cut;
-
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,18 +56,6 @@ impl Finding {
         actual: impl Into<String>,
     ) -> Self {
         Self { check, status, expected: expected.into(), actual: actual.into(), evidence: vec![] }
-    }
-
-    /// The verdict on a check that a recording does not show to pass because it was cut short.
-    pub fn cut(check: &'static str, expected: impl Into<String>, cut: &Cut) -> Self {
-        Self::new(check, cut.status, expected, cut.sentence.clone())
-    }
-
-    /// With the places in the evidence bundle where it was seen.
-    #[must_use]
-    pub fn seen_in(mut self, evidence: impl IntoIterator<Item = String>) -> Self {
-        self.evidence.extend(evidence);
-        self
     }
 }
 

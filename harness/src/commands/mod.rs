@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod corpus;
 pub mod doctor;
 pub mod grade;
 pub mod judge;

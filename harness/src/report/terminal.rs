@@ -29,9 +29,12 @@ pub fn render(report: &Report, verbose: bool) -> String {
             names if names.len() > 3 => format!("{} and {} more", names[..2].join(" "), names.len() - 2),
             names => names.join(" "),
         };
-        let seconds = if subtask.seconds > 0.0 { format!("{:.1} s", subtask.seconds) } else { String::new() };
+        let seconds = match subtask.seconds {
+            0.0 => String::new(),
+            seconds => format!(" {QUIET}{:>8}{QUIET:#}", format!("{seconds:.1} s")),
+        };
         let line = format!(
-            "  {style}{:<6}{style:#} {:<28} {style}{:>5} / {:<5}{style:#} {remark:<44} {QUIET}{seconds:>8}{QUIET:#}",
+            "  {style}{:<6}{style:#} {:<28} {style}{:>5} / {:<5}{style:#} {remark:<44}{seconds}",
             subtask.id,
             subtask.title,
             points(subtask.score),

@@ -1,0 +1,270 @@
+//! Submissions whose verdict is known: puts one together from its folder, and compares what came out with what
+//! its `expect.toml` says. `docs/corpus.md` documents the folders.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::verdict::{Report, Status};
+use crate::{course, siblings, task};
+
+/// One submission of the corpus.
+#[derive(Debug)]
+pub struct Case {
+    /// Its folder below the corpus, such as `mutants/task2-no-fork`.
+    pub name: String,
+    /// What is expected of it.
+    pub expect: Expect,
+}
+
+/// `expect.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// What is different or broken.
+    #[serde(default)]
+    pub about: String,
+    /// What is graded.
+    pub subtasks: Vec<String>,
+    /// The checks that must fail.
+    #[serde(default)]
+    pub fail: Vec<String>,
+    /// The checks that must be skipped.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// Subtasks of which no check may pass and none may be an error.
+    #[serde(default)]
+    pub zero: Vec<String>,
+    /// The submission to start from, or `course`.
+    pub base: Option<String>,
+    /// Changes to it.
+    #[serde(default)]
+    pub edit: Vec<Edit>,
+}
+
+/// One change to a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// Which, from the submission's root.
+    pub file: String,
+    /// Text that occurs exactly once in it.
+    pub find: String,
+    /// What stands there instead.
+    pub replace: String,
+}
+
+/// What is wrong with the corpus itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An `expect.toml` is not one.
+    #[error("{}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        why: String,
+    },
+    /// An edit does not fit its file.
+    #[error("{case}: {find:?} occurs {times} times in {file}, not once")]
+    Edit {
+        /// The case.
+        case: String,
+        /// The file.
+        file: String,
+        /// The text.
+        find: String,
+        /// How often it occurs.
+        times: usize,
+    },
+    /// A program that a submission needs is not built.
+    #[error(transparent)]
+    Sibling(#[from] siblings::Error),
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, source }
+}
+
+/// The programs that the Rust reference consists of, by their place in it.
+const PROGRAMS: [&str; 3] = ["task2/simple_container", "task3/conductor", "task4/service_orchestrator"];
+
+/// Every case below `corpus`, in the order of names; the references first. A reference needs no `expect.toml`:
+/// it passes every check of every task.
+pub fn cases(corpus: &Path) -> Result<Vec<Case>, Error> {
+    let mut cases = vec![];
+    for name in ["reference-bash", "reference-rust", "starter"] {
+        cases.extend(case(corpus, name)?);
+    }
+    for group in ["variants", "mutants", "hostile"] {
+        let folder = corpus.join(group);
+        let mut names: Vec<String> = fs::read_dir(&folder)
+            .and_then(|entries| {
+                entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+            })
+            .map_err(failed(&folder))?;
+        names.sort();
+        for name in names {
+            cases.extend(case(corpus, &format!("{group}/{name}"))?);
+        }
+    }
+    Ok(cases)
+}
+
+fn case(corpus: &Path, name: &str) -> Result<Option<Case>, Error> {
+    let folder = corpus.join(name);
+    let path = folder.join("expect.toml");
+    let expect = match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text)
+            .map_err(|error| Error::Malformed { path, why: error.to_string().trim().to_owned() })?,
+        Err(_) if name.starts_with("reference") && folder.is_dir() => {
+            let tasks = task::subtasks().into_iter().filter(|subtask| !subtask.scenarios.is_empty());
+            let subtasks = tasks.map(|subtask| subtask.id.to_owned()).collect();
+            Expect { base: Some(name.to_owned()), subtasks, ..Expect::default() }
+        }
+        Err(_) if !path.exists() => return Ok(None),
+        Err(source) => return Err(Error::Io { path, source }),
+    };
+    Ok(Some(Case { name: name.to_owned(), expect }))
+}
+
+/// Puts a case's submission together below `into`, and returns its folder.
+pub fn assemble(corpus: &Path, case: &Case, into: &Path) -> Result<PathBuf, Error> {
+    let name = case.name.rsplit('/').next().unwrap_or(&case.name);
+    let root = into.join(format!("{name}_assignment3"));
+    fs::create_dir_all(&root).map_err(failed(&root))?;
+    match case.expect.base.as_deref() {
+        None => {}
+        Some("course") => course::unpack(&root).map_err(failed(&root))?,
+        Some(base) => {
+            lay_over(&corpus.join(base), &root)?;
+            if base == "reference-rust" {
+                for place in PROGRAMS {
+                    let to = root.join(place);
+                    let program =
+                        siblings::find(to.file_name().and_then(|name| name.to_str()).unwrap_or_default())?;
+                    fs::create_dir_all(to.parent().unwrap_or(&root)).map_err(failed(&to))?;
+                    fs::copy(program, &to).map_err(failed(&to))?;
+                }
+            }
+        }
+    }
+    lay_over(&corpus.join(&case.name), &root)?;
+    for edit in &case.expect.edit {
+        let path = root.join(&edit.file);
+        let text = fs::read_to_string(&path).map_err(failed(&path))?;
+        match text.matches(&edit.find).count() {
+            1 => fs::write(&path, text.replacen(&edit.find, &edit.replace, 1)).map_err(failed(&path))?,
+            times => {
+                let (file, find) = (edit.file.clone(), edit.find.clone());
+                return Err(Error::Edit { case: case.name.clone(), file, find, times });
+            }
+        }
+    }
+    Ok(root)
+}
+
+/// Copies what is in one folder over what is in another, but for the expectation.
+fn lay_over(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::create_dir_all(to).map_err(failed(to))?;
+    for entry in fs::read_dir(from).map_err(failed(from))? {
+        let entry = entry.map_err(failed(from))?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(failed(&from))?;
+        if kind.is_dir() {
+            lay_over(&from, &to)?;
+        } else if entry.file_name() != "expect.toml" {
+            let _ = fs::remove_file(&to);
+            if kind.is_symlink() {
+                let leads_to = fs::read_link(&from).map_err(failed(&from))?;
+                std::os::unix::fs::symlink(leads_to, &to).map_err(failed(&to))?;
+            } else {
+                fs::copy(&from, &to).map_err(failed(&to))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What of a report is not as expected, a line each. Informational checks are not looked at.
+pub fn differences(expect: &Expect, report: &Report) -> Vec<String> {
+    let informational = |id: &str| {
+        task::subtasks().iter().flat_map(|s| s.checks).any(|spec| spec.id == id && spec.informational)
+    };
+    let mut lines = vec![];
+    for subtask in &report.subtasks {
+        for check in subtask.checks.iter().filter(|check| !informational(&check.id)) {
+            let (fits, expected) = if expect.zero.contains(&subtask.id) {
+                (matches!(check.status, Status::Fail | Status::Skip), "no pass and no error")
+            } else if expect.fail.contains(&check.id) {
+                (check.status == Status::Fail, "fail")
+            } else if expect.skip.contains(&check.id) {
+                (check.status == Status::Skip, "skip")
+            } else {
+                (check.status == Status::Pass, "pass")
+            };
+            if !fits {
+                lines.push(format!(
+                    "{}: expected {expected}, got {}: {}",
+                    check.id, check.status, check.actual
+                ));
+            }
+        }
+    }
+    let judged: Vec<_> =
+        report.subtasks.iter().flat_map(|subtask| &subtask.checks).map(|check| &check.id).collect();
+    for id in expect.fail.iter().chain(&expect.skip).filter(|id| !judged.contains(id)) {
+        lines.push(format!("{id}: expected, but not graded"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corpus() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions")
+    }
+
+    #[test]
+    fn every_case_of_the_corpus_can_be_put_together_and_names_checks_that_exist() {
+        let known: Vec<_> = task::subtasks().iter().flat_map(|s| s.checks).map(|spec| spec.id).collect();
+        let graded: Vec<_> = task::subtasks().iter().map(|subtask| subtask.id).collect();
+        let all = cases(&corpus()).unwrap();
+        assert!(all.len() > 40, "{}", all.len());
+        for case in all.iter().filter(|case| case.expect.base.as_deref() != Some("reference-rust")) {
+            let into = tempfile::tempdir().unwrap();
+            assemble(&corpus(), case, into.path()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+            if case.expect.subtasks.iter().all(|id| graded.contains(&id.as_str())) {
+                for id in case.expect.fail.iter().chain(&case.expect.skip) {
+                    assert!(known.contains(&id.as_str()), "{}: no check {id}", case.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_that_does_not_fit_is_an_error() {
+        let edit = Edit {
+            file: "task2/simple_container.sh".into(),
+            find: "no such text".into(),
+            replace: String::new(),
+        };
+        let expect = Expect { base: Some("course".into()), edit: vec![edit], ..Expect::default() };
+        let case = Case { name: "starter".into(), expect };
+        let into = tempfile::tempdir().unwrap();
+        assert!(matches!(assemble(&corpus(), &case, into.path()), Err(Error::Edit { times: 0, .. })));
+    }
+}
