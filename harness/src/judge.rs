@@ -1,7 +1,7 @@
 //! From evidence to a report: every judge is asked, every check gets exactly one verdict, the rubric gives it
 //! points. Pure: the same bundle and rubric make the same report.
 
-use crate::evidence::{Bundle, Ending};
+use crate::evidence::{Bundle, Cut};
 use crate::rubric::Rubric;
 use crate::task::{self, CheckSpec};
 use crate::verdict::{Check, Finding, Report, Status, Subtask};
@@ -23,7 +23,7 @@ pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
 
 fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Subtask {
     let mut findings = (subtask.judge)(bundle);
-    let broken = infrastructure_failure(subtask, bundle);
+    let cut = cut_short(subtask, bundle);
     let checks: Vec<_> = subtask
         .checks
         .iter()
@@ -34,7 +34,7 @@ fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> S
                     Finding::new(spec.id, Status::Error, "", "its judge gave no verdict: a fault of ours")
                 }
             };
-            check(spec, finding, broken.as_deref(), rubric)
+            check(spec, finding, cut.as_ref(), rubric)
         })
         .collect();
     let seconds: f64 = subtask
@@ -54,23 +54,24 @@ fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> S
     }
 }
 
-/// What our own machinery did to one of the subtask's scenarios, if it did anything.
-fn infrastructure_failure(subtask: &task::Subtask, bundle: &Bundle) -> Option<String> {
-    subtask.scenarios.iter().find_map(|scenario| match bundle.recording(scenario) {
-        Ok(recording) => match &recording.ending {
-            Ending::Infrastructure { .. } => recording.cut().map(|cut| cut.sentence),
-            Ending::Finished | Ending::Lost { .. } => None,
-        },
-        Err(cut) => Some(cut.sentence),
-    })
+/// How the first of the subtask's scenarios that did not come to its end was cut short, ours before theirs.
+fn cut_short(subtask: &task::Subtask, bundle: &Bundle) -> Option<Cut> {
+    let cuts = subtask.scenarios.iter().filter_map(|scenario| match bundle.recording(scenario) {
+        Ok(recording) => recording.cut(),
+        Err(cut) => Some(cut),
+    });
+    cuts.max_by_key(|cut| cut.status)
 }
 
-fn check(spec: &CheckSpec, finding: Finding, broken: Option<&str>, rubric: &Rubric) -> Check {
+fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric) -> Check {
     let max = rubric.points(spec.id);
-    // No mark is lost to a failure of ours, whatever a judge made of what little there was to see.
-    let (status, actual) = match broken {
-        Some(why) if finding.status != Status::Pass => (Status::Error, why.to_owned()),
-        _ => (finding.status, finding.actual),
+    let (status, actual) = match (finding.status, cut) {
+        (Status::Pass, _) | (_, None) => (finding.status, finding.actual),
+        // No mark is lost to a failure of ours, whatever a judge made of what little there was to see.
+        (_, Some(Cut { status: Status::Error, sentence })) => (Status::Error, sentence.clone()),
+        (status, Some(Cut { sentence, .. })) if finding.actual.is_empty() => (status, sentence.clone()),
+        (status, Some(Cut { sentence, .. })) if finding.actual.contains(sentence) => (status, finding.actual),
+        (status, Some(Cut { sentence, .. })) => (status, format!("{} ({sentence})", finding.actual)),
     };
     Check {
         id: spec.id.to_owned(),

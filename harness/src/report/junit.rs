@@ -69,7 +69,7 @@ fn case(xml: &mut String, subtask: &Subtask, check: &Check) {
         xml,
         r#"      <{element} message="{}"{kind}>{}</{element}>"#,
         escape(&check.actual),
-        escape(&body)
+        content(&body)
     );
     xml.push_str("    </testcase>\n");
 }
@@ -88,7 +88,12 @@ fn counts<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
     format!(r#"tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}""#)
 }
 
-/// Text for XML content and attributes. XML 1.0 has no form at all for most control characters.
+/// Text for XML content, where lines may stay lines.
+fn content(text: &str) -> String {
+    escape(text).replace("&#10;", "\n").replace("&#9;", "\t")
+}
+
+/// Text for XML attributes. XML 1.0 has no form at all for most control characters.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in visible(text).chars() {

@@ -88,22 +88,22 @@ fn check_line(out: &mut String, check: &Check) {
 
 fn detail(out: &mut String, check: &Check) {
     let style = style(check.status);
-    let _ = writeln!(
-        out,
-        "\n  {style}{:<42} {:>5} / {:<5}{style:#} {QUIET}{}{QUIET:#}",
-        check.id,
-        points(check.score),
-        points(check.max),
-        if check.status == Status::Fail { String::new() } else { check.status.to_string() }
-    );
-    let expected = if check.status == Status::Fail { check.expected.as_str() } else { "" };
-    let hint = if check.status == Status::Error { "" } else { check.hint.as_str() };
+    let status = if check.status == Status::Fail { String::new() } else { format!("  {}", check.status) };
+    let score = format!("{:>5} / {}", points(check.score), points(check.max));
+    let _ = writeln!(out, "\n  {style}{:<42} {score}{style:#}{QUIET}{status}{QUIET:#}", check.id);
     let proof = check.evidence.join(", ");
-    let asked = if check.status == Status::Fail { check.requirement.as_str() } else { "" };
-    for (word, text) in
-        [("asked", asked), ("wanted", expected), ("seen", &check.actual), ("hint", hint), ("proof", &proof)]
-    {
-        paragraph(out, word, text);
+    let paragraphs = [
+        ("asked", &check.requirement),
+        ("wanted", &check.expected),
+        ("seen", &check.actual),
+        ("hint", &check.hint),
+        ("proof", &proof),
+    ];
+    for (word, text) in paragraphs {
+        // Only a failed check tells something about the submission; of the others there is only why.
+        if check.status == Status::Fail || word == "seen" {
+            paragraph(out, word, text);
+        }
     }
 }
 

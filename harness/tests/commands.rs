@@ -1,0 +1,272 @@
+//! The program as people and scripts use it: commands, exit statuses, what goes where. No virtual machine.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn harness(cache: &TempDir) -> Command {
+    let mut command = Command::cargo_bin("harness").unwrap();
+    command.env("HARNESS_CACHE", cache.path()).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command
+}
+
+fn fixtures(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path)
+}
+
+/// A submission with all files and a git history of one commit, as far as one can see from outside.
+fn complete(home: &Path) -> PathBuf {
+    let root = home.join("23m0001_assignment3");
+    for path in harness::submission::ASKED {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "echo\n").unwrap();
+    }
+    fs::create_dir_all(root.join(".git/refs/heads")).unwrap();
+    fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(root.join(".git/refs/heads/main"), "0\n").unwrap();
+    root
+}
+
+/// An evidence bundle of a run in which the machine of task 1 was lost.
+fn bundle(home: &Path) -> PathBuf {
+    let directory = home.join("bundle");
+    let scenario = directory.join("evidence/1");
+    fs::create_dir_all(&scenario).unwrap();
+    let manifest = json!({
+        "schema": "harness-evidence/1",
+        "submission": { "id": "23m0001", "source": "23m0001.tar", "sha256": "00" },
+        "environment": {
+            "image": "Debian 12", "kernel": "6.1", "accelerator": "TCG", "harness": "0.1.0",
+            "started": "2026-01-02T03:04:05Z", "seconds": 12.5, "calibration": 3.0
+        },
+        "subtasks": ["1"],
+        "layout": null,
+        "scenarios": ["1"]
+    });
+    let recording = json!({
+        "scenario": "1",
+        "plan": null,
+        "ending": { "how": "lost", "what": "the machine's kernel panicked", "console": ["Kernel panic"] },
+        "seconds": 4.2
+    });
+    fs::write(directory.join("manifest.json"), manifest.to_string()).unwrap();
+    fs::write(scenario.join("recording.json"), recording.to_string()).unwrap();
+    fs::write(scenario.join("records.jsonl"), "{\"ms\":1,\"kind\":\"begin\",\"data\":\"/home\"}\n").unwrap();
+    directory
+}
+
+fn report(directory: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(directory.join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_submission_as_asked_passes_check_with_status_0_and_plain_output() {
+    let home = TempDir::new().unwrap();
+    harness(&home)
+        .arg("check")
+        .arg(complete(home.path()))
+        .assert()
+        .code(0)
+        .stdout(contains("2 / 2").and(contains("\x1b").not()))
+        .stderr("");
+}
+
+#[test]
+fn a_missing_file_costs_marks_status_1_and_is_named() {
+    let home = TempDir::new().unwrap();
+    let root = complete(home.path());
+    fs::remove_file(root.join("task4/csfile")).unwrap();
+    harness(&home).arg("check").arg(&root).assert().code(1).stdout(contains("missing: task4/csfile"));
+}
+
+#[test]
+fn changes_outside_the_marked_portions_are_shown_as_a_diff_and_cost_nothing() {
+    let home = TempDir::new().unwrap();
+    let root = complete(home.path());
+    let script = fs::read_to_string(fixtures("course/task2/simple_container.sh")).unwrap();
+    fs::write(root.join("task2/simple_container.sh"), script.replace("gcc -o", "gcc -O2 -o")).unwrap();
+    fs::copy(fixtures("course/task1/namespace_prog.c"), root.join("task1/namespace_prog.c")).unwrap();
+    harness(&home)
+        .args(["check", "--starter"])
+        .arg(fixtures("course"))
+        .arg(&root)
+        .assert()
+        .code(0)
+        .stdout(contains("+gcc -O2 -o container_prog").and(contains("task2/simple_container.sh")));
+}
+
+#[test]
+fn what_cannot_be_read_ends_with_status_2_and_one_line_that_names_it() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("essay.txt");
+    fs::write(&file, "not an archive").unwrap();
+    for arguments in [vec!["check"], vec!["grade", "--quiet"]] {
+        harness(&home)
+            .args(arguments)
+            .arg(&file)
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains("essay.txt").and(predicate::function(|text: &str| text.lines().count() == 1)));
+    }
+    harness(&home).args(["judge", "/nowhere"]).assert().code(2).stderr(contains("/nowhere/manifest.json"));
+}
+
+#[test]
+fn arguments_that_mean_nothing_end_with_status_2() {
+    let home = TempDir::new().unwrap();
+    let root = complete(home.path());
+    let root = root.to_str().unwrap();
+    for (arguments, word) in [
+        (vec!["grade", root, "--only", "9z"], "9z"),
+        (vec!["grade", root, "--accel", "fast"], "fast"),
+        (vec!["grade", root, "--image", "beos"], "beos"),
+        (vec!["grade", root, "--rubric", "/nowhere"], "/nowhere"),
+        (vec!["regrade"], "regrade"),
+    ] {
+        harness(&home).args(arguments).assert().code(2).stdout("").stderr(contains(word));
+    }
+}
+
+#[test]
+fn a_rubric_with_an_unknown_check_ends_with_status_2_and_names_the_line() {
+    let home = TempDir::new().unwrap();
+    let rubric = home.path().join("ours.toml");
+    fs::write(&rubric, "[layout]\nfiles = 2\nfolders = 1\n").unwrap();
+    harness(&home)
+        .args(["check", "--rubric"])
+        .arg(&rubric)
+        .arg(complete(home.path()))
+        .assert()
+        .code(2)
+        .stderr(contains("ours.toml:3").and(contains("layout/folders")));
+}
+
+#[test]
+fn judging_twice_makes_the_same_reports_byte_for_byte() {
+    let home = TempDir::new().unwrap();
+    let bundle = bundle(home.path());
+    let (first, second) = (home.path().join("first"), home.path().join("second"));
+    for directory in [&first, &second] {
+        harness(&home).arg("judge").arg(&bundle).arg("--report").arg(directory).assert().code(1);
+    }
+    for name in ["report.json", "junit.xml", "summary.md"] {
+        assert_eq!(fs::read(first.join(name)).unwrap(), fs::read(second.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn a_machine_that_the_submission_lost_costs_every_check_that_was_not_seen_to_hold() {
+    let home = TempDir::new().unwrap();
+    let out = home.path().join("out");
+    harness(&home).arg("judge").arg(bundle(home.path())).arg("--report").arg(&out).assert().code(1);
+    let report = report(&out);
+    assert_eq!((&report["score"], &report["max"]), (&json!(0.0), &json!(15.0)));
+    for check in report["subtasks"][0]["checks"].as_array().unwrap() {
+        assert!(check["status"] == "fail" || check["status"] == "skip", "{check}");
+    }
+    assert!(report.to_string().contains("kernel panicked"));
+}
+
+#[test]
+fn a_machine_that_we_lost_gives_and_takes_no_mark_and_ends_with_status_3() {
+    let home = TempDir::new().unwrap();
+    let directory = bundle(home.path());
+    let path = directory.join("evidence/1/recording.json");
+    let text = fs::read_to_string(&path).unwrap().replace("lost", "infrastructure");
+    fs::write(&path, text).unwrap();
+    let out = home.path().join("out");
+    harness(&home)
+        .arg("judge")
+        .arg(&directory)
+        .arg("--report")
+        .arg(&out)
+        .assert()
+        .code(3)
+        .stdout(contains("7 checks have no verdict"));
+    for check in report(&out)["subtasks"][0]["checks"].as_array().unwrap() {
+        assert_eq!(check["status"], "error", "{check}");
+    }
+}
+
+#[test]
+fn a_bundle_whose_scenario_never_ran_is_an_error_of_ours() {
+    let home = TempDir::new().unwrap();
+    let directory = bundle(home.path());
+    let path = directory.join("manifest.json");
+    let text = fs::read_to_string(&path).unwrap().replace("\"scenarios\":[\"1\"]", "\"scenarios\":[]");
+    fs::write(&path, text).unwrap();
+    harness(&home).arg("judge").arg(&directory).assert().code(3);
+}
+
+#[test]
+fn evidence_that_is_none_ends_with_status_2_and_names_the_line() {
+    let home = TempDir::new().unwrap();
+    let directory = bundle(home.path());
+    let path = directory.join("evidence/1/records.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}{{\"ms\":\n")).unwrap();
+    harness(&home)
+        .arg("judge")
+        .arg(&directory)
+        .assert()
+        .code(2)
+        .stderr(contains("records.jsonl").and(contains("line 2")));
+}
+
+#[test]
+fn another_rubric_changes_the_marks_and_nothing_else() {
+    let home = TempDir::new().unwrap();
+    let root = complete(home.path());
+    fs::remove_file(root.join("task4/csfile")).unwrap();
+    let rubric = home.path().join("ours.toml");
+    fs::write(&rubric, "[layout]\nfiles = 40\ngit = 2\n").unwrap();
+    let out = home.path().join("out");
+    harness(&home)
+        .args(["check", "--rubric"])
+        .arg(&rubric)
+        .arg("--report")
+        .arg(&out)
+        .arg(&root)
+        .assert()
+        .code(1);
+    let report = report(&out);
+    assert_eq!((&report["score"], &report["max"]), (&json!(2.5), &json!(42.5)));
+}
+
+#[test]
+fn colours_appear_where_they_are_asked_for() {
+    let home = TempDir::new().unwrap();
+    let root = complete(home.path());
+    let mut command = harness(&home);
+    command.env("CLICOLOR_FORCE", "1").arg("check").arg(&root).assert().stdout(contains("\x1b["));
+    let mut command = harness(&home);
+    command.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1").arg("check").arg(&root);
+    command.assert().stdout(contains("\x1b").not());
+}
+
+#[test]
+fn a_run_leaves_nothing_in_the_cache() {
+    let home = TempDir::new().unwrap();
+    harness(&home).arg("check").arg(complete(home.path())).assert().code(0);
+    let left: Vec<_> = fs::read_dir(home.path().join("runs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name != ".lock")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn completions_and_the_man_page_come_from_the_program_itself() {
+    let home = TempDir::new().unwrap();
+    harness(&home).args(["completions", "bash"]).assert().code(0).stdout(contains("--only"));
+    harness(&home).arg("man").assert().code(0).stdout(contains(".TH harness"));
+}
