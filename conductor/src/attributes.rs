@@ -22,8 +22,8 @@ fn is_content(name: &[u8]) -> bool {
 
 /// The attributes of an open file or directory; none where its file system has no attributes.
 pub fn of_file(open: BorrowedFd<'_>) -> Result<Attributes, Errno> {
-    // Nearly every file has none, and none is told without a buffer.
-    match rustix::fs::flistxattr(open, &mut [0_u8; 0]) {
+    // Nearly every file has none, and that is told without a buffer.
+    match rustix::fs::flistxattr_query(open) {
         Ok(0) | Err(Errno::NOTSUP) => return Ok(Vec::new()),
         Ok(_) => {}
         Err(error) => return Err(error),

@@ -47,15 +47,19 @@ pub enum Error {
 /// [`Store::images`] until the container that uses them is recorded, so that neither `rmi` nor `rmcache`
 /// comes between.
 pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
-    let path = store.image(name).join(LAYERS_FILE);
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::Missing(name.clone())),
-        text => at(text, "read", &path)?,
-    };
-    let layers: Vec<PathBuf> = text.trim_end().split(':').map(PathBuf::from).collect();
+    let layers = read_layers(store, name)?;
     match layers.iter().find(|layer| !layer.is_dir()) {
         Some(layer) => Err(Error::LayerGone { image: name.clone(), layer: layer.clone() }),
         None => Ok(layers),
+    }
+}
+
+/// The layers that an image names, there or not.
+fn read_layers(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
+    let path = store.image(name).join(LAYERS_FILE);
+    match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(name.clone())),
+        text => Ok(at(text, "read", &path)?.trim_end().split(':').map(PathBuf::from).collect()),
     }
 }
 
@@ -72,22 +76,27 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
 }
 
-/// All images, in the order of their names. One with a layer gone is listed with what is left of it.
+/// All images, in the order of their names.
 pub fn list(store: &Store) -> Result<Vec<Image>, Error> {
-    let names = store::entries(&store.images)?;
-    names.iter().filter_map(|name| name.parse().ok()).map(|name| describe(store, name)).collect()
+    let mut images = Vec::new();
+    for name in store::entries(&store.images)?.iter().filter_map(|name| name.parse().ok()) {
+        match describe(store, name) {
+            // Deleted while we looked, or never an image.
+            Err(Error::Missing(_)) => {}
+            image => images.push(image?),
+        }
+    }
+    Ok(images)
 }
 
 fn describe(store: &Store, name: ImageName) -> Result<Image, Error> {
+    let layers = read_layers(store, &name)?;
     let path = store.image(&name).join(LAYERS_FILE);
     let built = at(path.metadata().and_then(|metadata| metadata.modified()), "look at", &path)?;
-    let layers = lowerdirs(store, &name).or_else(|error| match error {
-        Error::LayerGone { .. } => Ok(Vec::new()),
-        error => Err(error),
-    })?;
+    // What is gone has no size; what has no note is measured.
     let size =
         |tree: &PathBuf| Metadata::read(tree).map_or_else(|| layer::size(tree), |noted| Ok(noted.size));
-    let size = layers.iter().map(size).sum::<Result<u64, _>>()?;
+    let size = layers.iter().filter(|tree| tree.is_dir()).map(size).sum::<Result<u64, _>>()?;
     Ok(Image { name, size, built, layers })
 }
 
@@ -98,11 +107,11 @@ pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), s
     let text = trees.join(":") + "\n";
     store::make_folder(&store.images)?;
     let _lock = Lock::wait(&store.images, Share::Exclusive)?;
+    store::sweep(&store.images)?;
     let folder = store.image(name);
     if fs::read_to_string(folder.join(LAYERS_FILE)).is_ok_and(|there| there == text) {
         return Ok(());
     }
-    store::sweep(&store.images)?;
     let image = HalfMade::begin(&store.images)?;
     let path = image.path().join(LAYERS_FILE);
     at(fs::write(&path, text), "write", &path)?;

@@ -65,12 +65,19 @@ fn copied_directories_keep_modes_times_links_and_empty_directories_and_belong_to
     fs::create_dir(place.path().join("app/empty")).unwrap();
     fs::set_permissions(place.path().join("app/empty"), fs::Permissions::from_mode(0o1777)).unwrap();
     symlink("/nowhere", place.path().join("app/dangling")).unwrap();
+    let no_flags = rustix::fs::XattrFlags::empty();
+    // cap_net_raw+ep, as setcap(8) writes it.
+    let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    rustix::fs::setxattr(&program, "security.capability", capability, no_flags).unwrap();
     place.build("COPY app /opt/app\n").success();
 
     let app = place.layers("img")[1].join("opt/app");
     assert_eq!(mode(&app.join("bin/tool")), 0o4751);
     assert_eq!(fs::metadata(app.join("bin/tool")).unwrap().uid(), 0);
     assert_eq!(fs::metadata(app.join("bin/tool")).unwrap().modified().unwrap(), time);
+    let mut copied = [0; 20];
+    rustix::fs::getxattr(app.join("bin/tool"), "security.capability", &mut copied[..]).unwrap();
+    assert_eq!(&copied, capability);
     assert_eq!(mode(&app.join("empty")), 0o1777);
     assert_eq!(fs::read_link(app.join("dangling")).unwrap(), Path::new("/nowhere"));
     assert_eq!(mode(&place.layers("img")[1].join("opt")), 0o755);
@@ -376,4 +383,42 @@ fn two_builds_of_the_same_at_once_make_the_same_layers() {
     assert_eq!(place.layers("one"), place.layers("two"));
     assert_eq!(place.layers("one"), place.layers("three"));
     assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+}
+
+#[test]
+#[ignore = "slow: kills a build at 100 random moments"]
+fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up() {
+    let Some(place) = Playground::new() else { return };
+    for number in 0..50 {
+        place.write(&format!("app/file-{number}"), "x");
+    }
+    let start = |round: u32| {
+        let steps = format!(
+            "FROM debian:bookworm\nRUN echo {round} > /round; sleep 0.01\nCOPY app /app\nRUN rm -r /app\n"
+        );
+        place.write("Conductorfile", &steps);
+        let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+        build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let clock = std::time::Instant::now();
+    assert!(start(0).wait().unwrap().success());
+    let whole = clock.elapsed();
+    for round in 1..=100 {
+        let mut build = start(round);
+        std::thread::sleep(whole.mul_f64(rand::random()));
+        build.kill().unwrap();
+        build.wait().unwrap();
+        // Standard output ends when the last process that has it is gone.
+        std::io::copy(&mut build.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        assert_eq!(place.mounts(), Vec::<String>::new(), "round {round}");
+
+        place.conductor(["build", "img"]).assert().success();
+        assert_eq!(place.half_made(), Vec::<PathBuf>::new(), "round {round}");
+        let text = fs::read_to_string(place.layers("img")[1].join("round")).unwrap();
+        assert_eq!(text, format!("{round}\n"));
+        assert!(place.layers("img").iter().all(|layer| layer.is_dir()), "round {round}");
+    }
+    place.conductor(["rmi", "img"]).assert().success();
+    place.conductor(["rmcache"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
 }
