@@ -10,7 +10,7 @@ use crate::names::{ContainerName, ImageName};
 use crate::port_mapping::PortMapping;
 use crate::settings::Overrides;
 
-/// Manages containers: images from Conductorfiles, containers in namespaces of their own, and their networks.
+/// Containers: images built from Conductorfiles, processes in namespaces, networks.
 #[derive(Debug, Parser)]
 #[command(name = "conductor", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Options may stand before or after names; `--` before a command is optional.\n\
@@ -46,7 +46,7 @@ pub enum Command {
     Stop(Stop),
     /// Run a command in a running container, /bin/bash by default
     Exec(Exec),
-    /// Connect a container to the host, and to the Internet or to ports of the host if asked to
+    /// Give a container a network: with the host, the Internet (-i), ports of the host (-e)
     Addnetwork(Addnetwork),
     /// Let two containers reach each other
     Peer(Peer),
