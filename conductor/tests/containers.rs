@@ -82,7 +82,7 @@ fn the_root_can_be_entered_by_everybody_whatever_the_callers_umask() {
 #[test]
 fn run_makes_five_namespaces_and_exec_joins_all_of_them_and_the_root() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     let host = namespaces_of(&place.pid().to_string());
     let first = namespaces_of(&place.first_pid("eg").to_string());
     assert!(first.iter().zip(&host).all(|(ours, hosts)| ours != hosts), "{first:?} and {host:?}");
@@ -95,7 +95,7 @@ fn run_makes_five_namespaces_and_exec_joins_all_of_them_and_the_root() {
 #[test]
 fn exec_shows_only_the_container_and_leaves_it_running() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     place
         .conductor(["exec", "eg", "--", "ps", "-o", "pid,args"])
         .assert()
@@ -114,14 +114,14 @@ fn without_a_command_both_start_a_bash() {
     let Some(place) = place() else { return };
     let bash = "echo the shell is $$";
     place.conductor(["-q", "run", "img", "eg"]).write_stdin(bash).assert().stdout("the shell is 1\n");
-    place.start("bg", &["sleep", "infinity"]);
+    place.keep_running("bg", &["sleep", "infinity"]);
     place.conductor(["-q", "exec", "bg"]).write_stdin("echo $0").assert().stdout(contains("sh\n"));
 }
 
 #[test]
 fn the_environment_is_the_containers() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     for args in [["-q", "run", "img", "other", "env"].as_slice(), &["-q", "exec", "eg", "env"]] {
         place
             .conductor(args.iter().copied())
@@ -136,7 +136,7 @@ fn the_environment_is_the_containers() {
 #[test]
 fn nothing_open_in_the_caller_is_open_in_the_container() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     let script = |first: &str| {
         let conductor = env!("CARGO_BIN_EXE_conductor");
         format!("exec 7</etc/passwd; exec {conductor} -q {first} -- ls /proc/self/fd")
@@ -193,7 +193,7 @@ fn ps_lists_running_and_exited_containers_until_they_are_stopped() {
     let Some(place) = place() else { return };
     place.conductor(["-q", "ps"]).assert().success().stdout("No containers found\n");
     place.conductor(["run", "img", "gone", "true"]).assert().success();
-    place.start("here", &["sleep", "infinity"]);
+    place.keep_running("here", &["sleep", "infinity"]);
     place.conductor(["-q", "ps"]).assert().stdout(
         is_match(r"^Name {17}Date {7}Status\ngone {17}[0-9-]{10} exited\nhere {17}[0-9-]{10} running\n$")
             .unwrap(),
@@ -253,7 +253,7 @@ fn signals_reach_the_command_or_end_it() {
 #[test]
 fn orphans_do_not_stay_zombies_under_a_first_process_that_never_waits() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     place.exec("eg", ["sh", "-c", "(sleep 0.01; echo done > /done) & (sleep 0.01) & (sleep 0.01) &"]);
     wait_for(|| place.path().join(".containers/eg/upper/done").exists());
     let states = || place.exec("eg", ["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ') Z '"]);
@@ -328,7 +328,7 @@ fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
 #[test]
 fn several_commands_at_once_are_told_apart() {
     let Some(place) = place() else { return };
-    place.start("eg", &["sleep", "infinity"]);
+    place.keep_running("eg", &["sleep", "infinity"]);
     let execs: Vec<_> = (0..8)
         .map(|number| {
             let mut exec = place.command(env!("CARGO_BIN_EXE_conductor"));

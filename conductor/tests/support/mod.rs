@@ -4,6 +4,7 @@
 // Each test program uses its own part of this, and here, too, a panic is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -27,6 +28,7 @@ const NAMESPACES: [(&str, CloneFlags); 4] = [
 pub struct Playground {
     folder: TempDir,
     holder: Child,
+    background: RefCell<Vec<Child>>,
 }
 
 impl Playground {
@@ -58,7 +60,11 @@ impl Playground {
         };
         // SAFETY: only system calls between fork and exec.
         unsafe { holder.pre_exec(separate) };
-        Some(Self { folder: tempfile::tempdir().unwrap(), holder: holder.spawn().unwrap() })
+        Some(Self {
+            folder: tempfile::tempdir().unwrap(),
+            holder: holder.spawn().unwrap(),
+            background: RefCell::default(),
+        })
     }
 
     /// The folder; state lies in it.
@@ -134,6 +140,12 @@ impl Playground {
         text.lines().filter(|line| line.contains(&*self.path().to_string_lossy())).map(String::from).collect()
     }
 
+    /// As [`Playground::start`], for who has no interest in its end.
+    pub fn keep_running(&self, name: &str, command: &[&str]) {
+        let run = self.start(name, command);
+        self.background.borrow_mut().push(run);
+    }
+
     /// Starts a container in the background, from the image `img`, and waits until its command runs.
     pub fn start(&self, name: &str, command: &[&str]) -> Child {
         let mut run = self.command(env!("CARGO_BIN_EXE_conductor"));
@@ -177,6 +189,9 @@ impl Drop for Playground {
         // A test that failed half-way leaves containers that run.
         for name in self.containers().iter().filter(|name| !name.starts_with('.')) {
             let _ = self.conductor(["stop", name]).ok();
+        }
+        for run in self.background.get_mut() {
+            let _ = run.wait();
         }
         let _ = self.holder.kill();
         let _ = self.holder.wait();

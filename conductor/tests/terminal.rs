@@ -1,0 +1,200 @@
+//! The transcripts of the assignment, as a person at a terminal gets them.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use rexpect::session::{PtySession, spawn_command};
+use support::Playground;
+
+/// How long a program may take to say what it should, in milliseconds: a hang, not a slow machine.
+const PATIENCE: u64 = 60_000;
+
+/// A shell on the "host" with `conductor` in its path, a prompt that cannot be mistaken, and a way to see what it
+/// prints as a transcript.
+struct Terminal {
+    session: PtySession,
+    transcript: String,
+}
+
+const HOST_PROMPT: &str = "host$ ";
+const PROMPT: &str = "root@box:/# ";
+
+impl Terminal {
+    fn open(place: &Playground) -> Self {
+        place.write(".shrc", &format!("PS1='{PROMPT}'\n"));
+        let mut shell = place.command("/bin/sh");
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_conductor")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        shell.env("PS1", HOST_PROMPT).env("PATH", path).env("TERM", "dumb").arg("-i");
+        let mut session = spawn_command(shell, Some(PATIENCE)).unwrap();
+        // A shell with a prompt does not end for SIGTERM.
+        session.process_mut().set_kill_timeout(Some(100));
+        session.exp_string(HOST_PROMPT).unwrap();
+        // A person sees what they type.
+        session.send_line("stty echo").unwrap();
+        session.exp_string(HOST_PROMPT).unwrap();
+        Self { session, transcript: HOST_PROMPT.to_owned() }
+    }
+
+    /// Types a line, and records what is printed up to the next prompt.
+    fn line(&mut self, line: &str, prompt: &str) -> String {
+        self.session.send_line(line).unwrap();
+        let printed = self.session.exp_string(prompt).unwrap();
+        // Where the cursor is, which busybox's shell asks the terminal.
+        let printed = printed.replace("\u{1b}[6n", "").replace('\r', "");
+        self.transcript += &printed;
+        self.transcript += prompt;
+        printed.split_once('\n').map(|(_, printed)| printed.to_owned()).unwrap_or_default()
+    }
+
+    /// The transcript with what differs from run to run replaced.
+    fn redacted(&self) -> String {
+        let words = |line: &str| -> String {
+            let date =
+                |word: &str| word.len() == 10 && word.bytes().filter(|byte| *byte == b'-').count() == 2;
+            let redact = |word: &str| if date(word) { "[date]".to_owned() } else { word.to_owned() };
+            line.split(' ').map(redact).collect::<Vec<_>>().join(" ")
+        };
+        // The greeting of the small system's shell is not ours.
+        let greeting = |line: &&str| {
+            !line.is_empty() && !line.starts_with("BusyBox") && !line.starts_with("Enter 'help'")
+        };
+        let lines = self.transcript.lines().filter(greeting).map(|line| words(line).trim_end().to_owned());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn place() -> Option<Playground> {
+    let place = Playground::new()?;
+    let base = place.path().join(".cache/base/debian-bookworm");
+    // The prompt of the transcripts; the small system's shell is not the one that makes it.
+    std::fs::write(base.join("bin/bash"), format!("#!/bin/sh\nPS1='{PROMPT}' exec sh \"$@\"\n")).unwrap();
+    place.build("").success();
+    Some(place)
+}
+
+#[test]
+fn the_transcript_of_run_is_the_assignments() {
+    let Some(place) = place() else { return };
+    let mut terminal = Terminal::open(&place);
+    terminal.line("conductor ps", HOST_PROMPT);
+    terminal.line("conductor run img eg", PROMPT);
+    terminal.line("ps -o pid,args", PROMPT);
+    terminal.line("exit", HOST_PROMPT);
+    terminal.line("conductor ps", HOST_PROMPT);
+    terminal.line("conductor stop eg", HOST_PROMPT);
+    terminal.line("conductor ps", HOST_PROMPT);
+    insta::assert_snapshot!(terminal.redacted(), @r"
+    host$ conductor ps
+    CS695 Conductor that manages containers
+    No containers found
+    host$ conductor run img eg
+    CS695 Conductor that manages containers
+    root@box:/# ps -o pid,args
+    PID   COMMAND
+        1 sh
+        2 {ps} sh
+    root@box:/# exit
+    host$ conductor ps
+    CS695 Conductor that manages containers
+    Name                 Date       Status
+    eg                   [date] exited
+    host$ conductor stop eg
+    CS695 Conductor that manages containers
+    eg succesfully removed
+    host$ conductor ps
+    CS695 Conductor that manages containers
+    No containers found
+    host$
+    ");
+}
+
+#[test]
+fn the_transcript_of_exec_is_the_assignments() {
+    let Some(place) = place() else { return };
+    place.keep_running("eg", &["sleep", "infinity"]);
+    let mut terminal = Terminal::open(&place);
+    terminal.line("conductor ps", HOST_PROMPT);
+    terminal.line("conductor exec eg /bin/bash", PROMPT);
+    terminal.line("exit", HOST_PROMPT);
+    terminal.line("conductor addnetwork eg", HOST_PROMPT);
+    terminal.line("conductor stop eg", HOST_PROMPT);
+    insta::assert_snapshot!(terminal.redacted(), @r"
+    host$ conductor ps
+    CS695 Conductor that manages containers
+    Name                 Date       Status
+    eg                   [date] running
+    host$ conductor exec eg /bin/bash
+    CS695 Conductor that manages containers
+    Executing exec in eg container!
+    root@box:/# exit
+    host$ conductor addnetwork eg
+    CS695 Conductor that manages containers
+    Setting up network 'eg' with peer ip 192.168.1.2. Waiting for interface configuration to settle...
+    host$ conductor stop eg
+    CS695 Conductor that manages containers
+    eg succesfully removed
+    host$
+    ");
+}
+
+#[test]
+fn a_container_has_a_terminal_with_job_control() {
+    let Some(place) = place() else { return };
+    place.keep_running("bg", &["sleep", "infinity"]);
+    let mut terminal = Terminal::open(&place);
+    for start in ["conductor -q run img eg", "conductor -q exec bg"] {
+        terminal.line("stty rows 33 cols 77", HOST_PROMPT);
+        terminal.line(start, PROMPT);
+        assert_eq!(terminal.line("tty", PROMPT), "/dev/pts/0\n");
+        assert_eq!(terminal.line("stty size < /dev/tty", PROMPT), "33 77\n");
+        terminal.session.send_line("sleep 4243").unwrap();
+        terminal.session.exp_string("sleep 4243\r\n").unwrap();
+        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        terminal.session.send_control('z').unwrap();
+        terminal.session.exp_string("Stopped").unwrap();
+        terminal.session.exp_string(PROMPT).unwrap();
+        assert!(terminal.line("jobs", PROMPT).contains("sleep 4243"));
+        terminal.session.send_line("fg").unwrap();
+        terminal.session.exp_string("sleep 4243\r\n").unwrap();
+        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        terminal.session.send_control('c').unwrap();
+        terminal.session.exp_string(PROMPT).unwrap();
+        assert_eq!(terminal.line("echo $?", PROMPT), "130\n");
+        terminal.session.send_line("exit 5").unwrap();
+        terminal.session.exp_string(HOST_PROMPT).unwrap();
+        // Our own terminal is as it was: the shell echoes again what is typed.
+        assert_eq!(terminal.line("echo $?", HOST_PROMPT), "5\n");
+    }
+}
+
+/// Waits until the job in the foreground of a container's terminal is its `sleep`.
+fn wait_for_foreground(place: &Playground, name: &str) {
+    // Field 8 of stat is the terminal's foreground group, field 5 the process's own.
+    let script = "for p in /proc/[0-9]*; do read -r s < $p/stat || continue; set -- $s; \
+                  [ \"$2\" = '(sleep)' ] && [ \"$5\" = \"$8\" ] && [ \"$3\" = S ] && echo yes; done";
+    support::wait_for(|| place.exec(name, ["sh", "-c", script]).contains("yes"));
+}
+
+#[test]
+fn a_change_of_the_terminals_size_reaches_the_container() {
+    let Some(place) = place() else { return };
+    let mut terminal = Terminal::open(&place);
+    let device = terminal.line("tty", HOST_PROMPT);
+    terminal.line("conductor -q run img eg", PROMPT);
+    // Someone makes the window larger: the kernel tells the foreground of our terminal.
+    let stty =
+        std::process::Command::new("stty").args(["-F", device.trim(), "rows", "50", "cols", "123"]).status();
+    assert!(stty.unwrap().success());
+    support::wait_for(|| place.exec("eg", ["sh", "-c", "stty size < /dev/pts/0"]) == "50 123\n");
+    terminal.line("exit", HOST_PROMPT);
+}
+
+#[test]
+fn without_a_terminal_there_are_plain_pipes() {
+    let Some(place) = place() else { return };
+    let script = "test -t 0 || echo no terminal; cat";
+    let run = ["-q", "run", "img", "eg", "--", "sh", "-c", script];
+    place.conductor(run).write_stdin("a\r\nb\0c").assert().success().stdout("no terminal\na\r\nb\0c");
+}
