@@ -218,7 +218,6 @@ fn start(cache: &Cache, base: &Base) -> Result<crate::machine::Running, Error> {
         disks,
         cards: Cards::Provisioning,
         incoming: false,
-        state: None,
         freezable: false,
     }
     .start()

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +64,14 @@ const MANIFEST: &str = "manifest.json";
 
 /// A lock on a name; released when dropped, or when the process ends.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "it is held, not used")] File);
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// The lock as a descriptor: it is not released before whoever inherits that has ended too.
+    pub(crate) fn descriptor(&self) -> Result<OwnedFd, Error> {
+        self.0.try_clone().map(OwnedFd::from).map_err(Error::io("keep", "a lock"))
+    }
+}
 
 impl Cache {
     /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`.

@@ -1,6 +1,6 @@
 //! How fast a guest is, so that time limits can follow.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ const COMPUTE: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done";
 /// fork+exec+wait.
 const SPAWN: &str = "i=0; while [ $i -lt 30 ]; do /bin/true; i=$((i + 1)); done";
 
-/// Two small loops, timed in the guest once per template.
+/// Two small loops, timed in the guest once per template, in processor time of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// A fixed amount of integer arithmetic.
@@ -22,7 +22,7 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Times both loops, by the host's clock.
+    /// Times both loops.
     pub(crate) fn measure(guest: &mut Guest) -> Result<Calibration, Error> {
         Ok(Calibration { compute: time(guest, COMPUTE)?, spawn: time(guest, SPAWN)? })
     }
@@ -38,15 +38,29 @@ impl Calibration {
     }
 }
 
-/// The better of two times, so that a busy host counts for less.
+/// What QEMU takes of the host's processors for a script, the better of two times. Unlike the time that passes
+/// it does not grow with what else the host does.
 fn time(guest: &mut Guest, script: &str) -> Result<Duration, Error> {
     let mut best = Duration::MAX;
     for _ in 0..2 {
-        let began = Instant::now();
+        let before = processor_time(guest.qemu_pid())?;
         match guest.run(&Command::new(["/bin/sh", "-c", script]), &mut |_| {}) {
-            Outcome::Exited { code: 0, .. } => best = best.min(began.elapsed()),
+            Outcome::Exited { code: 0, .. } => {
+                best = best.min(processor_time(guest.qemu_pid())?.saturating_sub(before));
+            }
             outcome => return Err(guest.failed(format!("calibration: {outcome}"))),
         }
     }
     Ok(best)
+}
+
+/// `utime` and `stime` of `proc_pid_stat(5)`.
+fn processor_time(pid: u32) -> Result<Duration, Error> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // Fields 14 and 15; the first after the name is 3.
+    let ticks: u64 = [11, 12].iter().filter_map(|&at: &usize| fields.get(at)?.parse::<u64>().ok()).sum();
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    Ok(Duration::from_millis(ticks * 1000 / per_second.max(1) as u64))
 }

@@ -79,8 +79,6 @@ pub(crate) struct Machine<'a> {
     pub(crate) cards: Cards<'a>,
     /// What the machine wakes up from, instead of booting.
     pub(crate) incoming: bool,
-    /// Handed to QEMU under its number for migrations.
-    pub(crate) state: Option<OwnedFd>,
     /// Whether it must be possible to freeze the machine.
     pub(crate) freezable: bool,
 }
@@ -130,8 +128,6 @@ pub(crate) struct Running {
     pub(crate) keyboard: UnixStream,
     pub(crate) happenings: Receiver<Happening>,
     errors: Record,
-    /// The number of the descriptor given as [`Machine::state`].
-    pub(crate) state: Option<i32>,
 }
 
 impl Machine<'_> {
@@ -147,10 +143,8 @@ impl Machine<'_> {
         let (agent, agent_theirs) = pair()?;
 
         let mut arguments = Arguments::default();
-        let state = self.state.as_ref().map(AsRawFd::as_raw_fd);
         self.write(&mut arguments, [&qmp_theirs, &console_theirs, &agent_theirs].map(AsRawFd::as_raw_fd));
         arguments.keep.extend([qmp_theirs.into(), console_theirs.into(), agent_theirs.into()]);
-        arguments.keep.extend(self.state);
         let mut command: Command = tool::QEMU.command()?;
         command.args(&arguments.words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = crate::spawn::spawn(command, arguments.keep, Signal::SIGKILL)
@@ -171,7 +165,7 @@ impl Machine<'_> {
         })
         .map_err(failed("cannot be read"))?;
         let mut running =
-            Running { child, qmp, agent, console: record, keyboard: console, happenings, errors, state };
+            Running { child, qmp, agent, console: record, keyboard: console, happenings, errors };
         match running.qmp.execute("qmp_capabilities", &Value::Object(serde_json::Map::default())) {
             Ok(_) => Ok(running),
             Err(_) => Err(Error::Qemu { what: "does not start".to_owned(), why: running.bury() }),
@@ -190,7 +184,6 @@ impl Machine<'_> {
             disks: SLOTS.into_iter().map(|slot| (slot, Disk::Raw(PathBuf::new()))).collect(),
             cards: Cards::Guest(&Network::default()),
             incoming: false,
-            state: None,
             freezable: true,
         }
         .write(&mut arguments, [0; 3]);

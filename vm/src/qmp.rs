@@ -1,10 +1,13 @@
 //! QEMU's control protocol, as much of it as is needed: commands with their replies, and events.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IoSlice};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde_json::{Value, json};
 
 use crate::Error;
@@ -43,10 +46,30 @@ impl Qmp {
 
     /// Gives a command and waits for its reply.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Error> {
+        self.execute_with(command, arguments, None)
+    }
+
+    /// Hands over an open file, for commands that know it by this name.
+    pub(crate) fn give(&mut self, name: &str, file: &File) -> Result<(), Error> {
+        self.execute_with("getfd", &json!({ "fdname": name }), Some(file)).map(drop)
+    }
+
+    fn execute_with(
+        &mut self,
+        command: &str,
+        arguments: &Value,
+        file: Option<&File>,
+    ) -> Result<Value, Error> {
         let failed = |why: String| Error::Qemu { what: format!("did not obey {command:?}"), why };
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
-        self.stream.write_all(line.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        let descriptors: Vec<RawFd> = file.iter().map(|file| file.as_raw_fd()).collect();
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let rights = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
+        let text = [IoSlice::new(line.as_bytes())];
+        // Much shorter than a socket's buffer: all of it goes at once.
+        sendmsg::<()>(self.stream.as_raw_fd(), &text, rights, MsgFlags::MSG_NOSIGNAL, None)
+            .map_err(|error| failed(error.to_string()))?;
         match self.replies.recv_timeout(PATIENCE) {
             Ok(mut reply) => match reply["error"]["desc"].as_str() {
                 Some(why) => Err(failed(why.to_owned())),

@@ -7,7 +7,6 @@
 //! capability, the state holds the memory too and is read in for each guest.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -190,7 +189,6 @@ impl Plan<'_> {
             ]),
             cards: Cards::Guest(&Network::default()),
             incoming: false,
-            state: Some(state.into()),
             freezable: true,
         }
         .start()?;
@@ -212,12 +210,12 @@ impl Plan<'_> {
         guest.rest(RESTORE)?;
 
         on(Event::Step("taking the snapshot".to_owned()));
-        let number = guest.running().state.unwrap_or_default();
         let qmp = &mut guest.running().qmp;
         qmp.execute("stop", &json!({}))?;
         qmp.execute("migrate-set-capabilities", &capabilities(restore))?;
         qmp.execute("migrate-set-parameters", &json!({ "max-bandwidth": 1u64 << 40 }))?;
-        qmp.execute("migrate", &json!({ "uri": format!("fd:{number}") }))?;
+        qmp.give("state", &state)?;
+        qmp.execute("migrate", &json!({ "uri": "fd:state" }))?;
         guest.migrated(BOOT)?;
         guest.running().qmp.execute("quit", &json!({}))?;
         guest.running().ended_within(BOOT);
@@ -313,15 +311,14 @@ impl Template {
             ]),
             cards: Cards::Guest(network),
             incoming: true,
-            state: Some(OwnedFd::from(state)),
             freezable: true,
         }
         .start()?;
         let mut guest = Guest::of(running);
-        let number = guest.running().state.unwrap_or_default();
         let qmp = &mut guest.running().qmp;
         qmp.execute("migrate-set-capabilities", &capabilities(self.manifest.restore))?;
-        qmp.execute("migrate-incoming", &json!({ "uri": format!("fd:{number}") }))?;
+        qmp.give("state", &state)?;
+        qmp.execute("migrate-incoming", &json!({ "uri": "fd:state" }))?;
         guest.migrated(RESTORE)?;
         guest.running().qmp.execute("cont", &json!({}))?;
         guest.hello(disks.payload.is_some(), disks.store.is_some(), RESTORE)?;

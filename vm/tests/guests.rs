@@ -197,7 +197,7 @@ fn a_guest_half_that_was_killed_is_lost_and_nobody_can_speak_for_it() {
     assert_eq!(outcome, Outcome::Exited { code: 8, stderr: vec![] }, "the port is not free while it lives");
     for after in ["sleep 100", forge, &format!("while :; do {forge}; done 2>/dev/null")] {
         let outcome =
-            outcome_of(&format!("setsid sh -c 'pkill -9 -x agent; {}'", after.replace('\'', r"'\''")));
+            outcome_of(&format!("setsid sh -c 'pkill -9 -x vm-agent; {}'", after.replace('\'', r"'\''")));
         assert!(matches!(outcome, Outcome::AgentLost(_)), "{after}: {outcome:?}");
     }
 }
@@ -241,7 +241,7 @@ fn a_fork_bomb_ends_at_its_deadline() {
 #[test]
 fn a_machine_that_stands_still_is_silent() {
     let _turn = turn();
-    let mut command = sh("kill -STOP $(pidof agent); sleep 100");
+    let mut command = sh("kill -STOP $(pidof vm-agent); sleep 100");
     command.deadline = Duration::from_secs(8);
     let outcome = guest().run(&command, &mut |_| {});
     assert!(matches!(outcome, Outcome::Silent(_)), "{outcome:?}");

@@ -137,12 +137,14 @@ fn make(
             }
         }
         let waiting = format!("another run is making {}: waiting for it", suite.title());
-        let _lock = cache.lock(&id, || on(Event::Note(waiting)))?;
+        let lock = cache.lock(&id, || on(Event::Note(waiting)))?;
         if !present(cache, &id) {
             let built = cache.build(&id)?;
             let (base, origin) = match source {
                 Source::Cloud => (cloud_base(cache, suite, &built, on)?, "official cloud image"),
-                Source::Auto | Source::Packages => (packages_base(suite, &built, on)?, "from packages"),
+                Source::Auto | Source::Packages => {
+                    (packages_base(suite, &built, &lock, on)?, "from packages")
+                }
             };
             let accelerator = choose(&base, on)?;
             let title = format!("{}, {origin}", suite.title());
@@ -171,9 +173,9 @@ fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Even
     Ok(Base { disk, kernel: None })
 }
 
-fn packages_base(suite: Suite, built: &Path, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
+fn packages_base(suite: Suite, built: &Path, lock: &Lock, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
     let raw = built.join("disk.raw");
-    packages::make(suite, built, &raw, DISK, on)?;
+    packages::make(suite, built, &raw, DISK, lock, on)?;
     let disk = built.join("disk.qcow2");
     tool::QEMU_IMG.output(|command| {
         command.args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&raw).arg(&disk);

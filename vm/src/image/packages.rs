@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
 use super::provision::PACKAGES;
+use crate::cache::Lock;
 use crate::{Error, Event, Suite, Unit, spawn, tool};
 
 /// Where the kernel finds the root before provisioning.
@@ -24,6 +25,7 @@ pub(super) fn make(
     built: &Path,
     raw: &Path,
     size: &str,
+    lock: &Lock,
     on: &mut dyn FnMut(Event),
 ) -> Result<(), Error> {
     on(Event::Step(format!("making {} from packages", suite.title())));
@@ -33,11 +35,12 @@ pub(super) fn make(
     let log = built.join("log");
     let include: Vec<&str> = PACKAGES.lines().collect();
 
-    let mut command =
-        if geteuid().is_root() { Command::new("sh") } else { Command::new(tool::UNSHARE.path()?) };
+    // In namespaces of its own its mounts are seen by nobody else, and all of it ends with this process.
+    let mut command = Command::new(tool::UNSHARE.path()?);
     if !geteuid().is_root() {
-        command.args(["--map-root-user", "--map-auto", "sh"]);
+        command.args(["--map-root-user", "--map-auto"]);
     }
+    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "sh"]);
     command
         .args(["-c", include_str!("packages.sh"), "packages.sh"])
         .env("MMDEBSTRAP", mmdebstrap)
@@ -51,8 +54,9 @@ pub(super) fn make(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child =
-        spawn::spawn(command, Vec::new(), Signal::SIGTERM).map_err(Error::io("run", "mmdebstrap"))?;
+    // The lock goes with it: nobody clears away what is still being made.
+    let mut child = spawn::spawn(command, vec![lock.descriptor()?], Signal::SIGKILL)
+        .map_err(Error::io("run", "mmdebstrap"))?;
 
     let mut said = Vec::new();
     let mut done = 0;

@@ -68,7 +68,6 @@ pub(super) fn boot(
         ],
         cards: Cards::Provisioning,
         incoming: false,
-        state: None,
         freezable: false,
     }
     .start()?;
