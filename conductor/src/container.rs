@@ -15,6 +15,7 @@
 
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use rustix::fs::Mode;
 use rustix::mount::UnmountFlags;
 
 use crate::names::{ContainerName, ImageName};
+use crate::net;
 use crate::process::{self, Identity};
 use crate::store::{self, HalfMade, IMAGE_FILE, Lock, Share, Store};
 
@@ -168,6 +170,8 @@ pub struct Summary {
     pub created: SystemTime,
     /// Host's pid of its first process, if it runs.
     pub pid: Option<i32>,
+    /// Its address, if it has a network.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// All containers there are.
@@ -185,7 +189,8 @@ pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
                 .map(|_| identity.pid),
             None => None,
         };
-        summaries.push(Summary { name, image, created, pid });
+        let address = net::Record::load(&folder).map(|record| record.address);
+        summaries.push(Summary { name, image, created, pid, address });
     }
     Ok(summaries)
 }

@@ -9,6 +9,7 @@ pub mod base;
 pub mod build;
 pub mod cache;
 pub mod cache_key;
+pub mod cgroup;
 pub mod cli;
 pub mod commands;
 pub mod conductorfile;

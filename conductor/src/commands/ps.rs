@@ -26,6 +26,7 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
                     "date": day(container.created),
                     "status": status(container.pid),
                     "pid": container.pid,
+                    "address": container.address,
                 })
             })
             .collect();

@@ -1,0 +1,166 @@
+//! Task 4: creates the matrix. Two services in two containers: the external-service at port 3000 of this machine, and the
+//! counter-service behind it, which only the machine itself reaches.
+//!
+//! It does with the `conductor` program what a person would type, and returns when the service answers; containers
+//! and services run on. `conductor stop es-cont` and `conductor stop cs-cont` end them.
+
+use std::error::Error;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use serde_json::Value;
+
+/// Where the service is looked at.
+const PORT: u16 = 3000;
+/// Where both services listen, in their containers.
+const INNER: u16 = 8080;
+/// How long a container may take to run, and a service to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Builds, runs and connects the two services of the assignment's task 4
+#[derive(Parser)]
+struct Arguments {
+    /// Folder with csfile, esfile, counter-service and external-service
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// The conductor program [default: beside this one]
+    #[arg(long)]
+    conductor: Option<PathBuf>,
+    /// Where the services lie in their containers
+    #[arg(long, default_value = "/opt")]
+    services: String,
+}
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("service_orchestrator: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<()> {
+    let conductor = Conductor::find(arguments)?;
+    // A former run may have left its containers.
+    for container in ["es-cont", "cs-cont"] {
+        if conductor.container(container)?.is_some() {
+            conductor.call(&["stop", container])?;
+        }
+    }
+    conductor.call(&["build", "cs-image", "csfile"])?;
+    conductor.call(&["build", "es-image", "esfile"])?;
+
+    for (image, container) in [("cs-image", "cs-cont"), ("es-image", "es-cont")] {
+        conductor.background(&["run", image, container, "--", "sleep", "infinity"])?;
+        conductor.wait_until_running(container)?;
+    }
+    conductor.call(&["addnetwork", "es-cont", "-i", "-e", &format!("{INNER}-{PORT}")])?;
+    conductor.call(&["addnetwork", "cs-cont", "-i"])?;
+    conductor.call(&["peer", "es-cont", "cs-cont"])?;
+
+    let container = conductor.container("cs-cont")?.ok_or("cs-cont is gone")?;
+    let address = container["address"].as_str().ok_or("cs-cont has no address")?;
+    let counter = format!("{}/counter-service/counter-service", arguments.services);
+    conductor.background(&["exec", "cs-cont", "--", &counter, &INNER.to_string(), "1"])?;
+    let app = format!("{}/external-service/app.py", arguments.services);
+    let url = format!("http://{address}:{INNER}/");
+    conductor.background(&["exec", "es-cont", "--", "python3", &app, &url])?;
+
+    let host = own_address()?;
+    println!("{}", first_answer(SocketAddr::from((host, PORT)))?.trim_end());
+    println!("The service runs at http://{host}:{PORT}");
+    Ok(())
+}
+
+/// The `conductor` program, called in the folder.
+struct Conductor {
+    program: PathBuf,
+    folder: PathBuf,
+}
+
+impl Conductor {
+    fn find(arguments: &Arguments) -> Outcome<Self> {
+        let beside = || Ok(std::env::current_exe()?.with_file_name("conductor"));
+        let program = arguments.conductor.clone().map_or_else(beside, std::path::absolute)?;
+        Ok(Self { program, folder: arguments.folder.clone() })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(args).current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
+    fn call(&self, args: &[&str]) -> Outcome<()> {
+        let status = self.command(args).status()?;
+        if status.success() { Ok(()) } else { Err(format!("conductor {}: {status}", args.join(" ")).into()) }
+    }
+
+    /// Starts a command that goes on when we have ended.
+    fn background(&self, args: &[&str]) -> Outcome<()> {
+        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(())
+    }
+
+    /// What `ps` says about a container.
+    fn container(&self, name: &str) -> Outcome<Option<Value>> {
+        let output = self.command(&["ps", "--json"]).stderr(Stdio::inherit()).output()?;
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout)?;
+        Ok(list.into_iter().find(|container| container["name"] == name))
+    }
+
+    fn wait_until_running(&self, name: &str) -> Outcome<()> {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            match self.container(name)? {
+                Some(container) if container["status"] == "running" => return Ok(()),
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        Err(format!("{name} does not run").into())
+    }
+}
+
+/// The address that this machine has towards others. Nothing is sent: connecting a datagram socket only looks up
+/// the route.
+fn own_address() -> Outcome<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+    match socket.local_addr()? {
+        SocketAddr::V4(address) => Ok(*address.ip()),
+        SocketAddr::V6(_) => Err("this machine has no IPv4 address".into()),
+    }
+}
+
+/// What the service answers, as soon as it does.
+fn first_answer(service: SocketAddr) -> Outcome<String> {
+    let begin = Instant::now();
+    loop {
+        match get(service) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if begin.elapsed() > PATIENCE => {
+                return Err(format!("the service does not answer at {service}: {error}").into());
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// `GET /` by HTTP/1.0; the body of a good answer.
+fn get(service: SocketAddr) -> Outcome<String> {
+    let mut stream = TcpStream::connect_timeout(&service, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET / HTTP/1.0\r\nHost: {service}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(1 << 20).read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
+    if head.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(head.to_owned().into()) }
+}

@@ -1,0 +1,204 @@
+//! `conductor` killed at any moment, and many of them at once: nothing is lost, and nothing is left.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{Playground, wait_for};
+
+fn place() -> Option<Playground> {
+    let place = Playground::new()?;
+    place.build("").success();
+    Some(place)
+}
+
+/// Everything of the "host" that a container may touch and must leave as it was.
+fn host_state(place: &Playground) -> String {
+    let script = "nft list ruleset; iptables -S FORWARD; cat /proc/sys/net/ipv4/ip_forward; ip -o link; ip route; \
+                  grep -c . /proc/self/mountinfo";
+    let output = place.command("/bin/sh").args(["-c", script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn prepare_host(place: &Playground) {
+    let script = "ip link add wan0 type veth peer name wan1; ip link set wan1 up; ip addr add 10.9.0.2/24 dev wan0; ip link set wan0 up; \
+                  ip route add default via 10.9.0.1; echo 0 > /proc/sys/net/ipv4/ip_forward; iptables -P FORWARD DROP";
+    assert!(place.command("/bin/sh").args(["-c", script]).status().unwrap().success());
+}
+
+/// Processes that live in a network namespace which is not the host's and were started from the playground.
+fn processes_of(place: &Playground) -> Vec<String> {
+    let marker = place.path().to_string_lossy().into_owned();
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries
+        .filter(|entry| {
+            fs::read_to_string(entry.path().join("mountinfo")).is_ok_and(|table| table.contains(&marker))
+        })
+        .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
+        .collect()
+}
+
+/// Kills a command after so long; whether it had ended by itself.
+fn kill_after(place: &Playground, args: &[&str], delay: Duration) -> bool {
+    let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
+    let mut child =
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(delay);
+    let ended = child.try_wait().unwrap().is_some();
+    let _ = child.kill();
+    child.wait().unwrap();
+    ended
+}
+
+/// Kills each of the commands at so many moments spread over the time it takes, and recovers every time.
+fn kill_at(moments: u32) {
+    let Some(place) = place() else { return };
+    prepare_host(&place);
+    let before = host_state(&place);
+    let clean = |what: &str| {
+        assert_eq!(place.containers(), Vec::<String>::new(), "{what}");
+        wait_for(|| processes_of(&place).is_empty());
+        assert_eq!(host_state(&place), before, "{what}");
+    };
+    let stop = |name: &str| {
+        // There may be nothing to stop: then nothing is left either.
+        let _ = place.conductor(["stop", name]).ok();
+        // What was half-made goes with the next command that makes something.
+        place.conductor(["run", "img", "sweep", "true"]).assert().success();
+        place.conductor(["stop", "sweep"]).assert().success();
+    };
+    let addnetwork = ["addnetwork", "eg", "-i", "-e", "80-3000", "-e", "81-3001"];
+    for moment in 0..moments {
+        // Quadratic: short moments are where most happens.
+        let delay = Duration::from_micros(u64::from(moment * moment) * 40_000 / u64::from(moments * moments));
+
+        kill_after(&place, &["run", "img", "eg", "sleep", "infinity"], delay);
+        stop("eg");
+        clean(&format!("run, killed after {delay:?}"));
+
+        let mut run = place.start("eg", &["sleep", "infinity"]);
+        kill_after(&place, &["exec", "eg", "sleep", "infinity"], delay);
+        kill_after(&place, &addnetwork, delay);
+        // What was begun can be ended, or was done.
+        let again = place.conductor(addnetwork).output().unwrap();
+        let message = String::from_utf8(again.stderr).unwrap();
+        assert!(again.status.success() || message.contains("has a network already"), "{delay:?}: {message}");
+        kill_after(&place, &["stop", "eg"], delay);
+        stop("eg");
+        run.wait().unwrap();
+        clean(&format!("exec, addnetwork and stop, killed after {delay:?}"));
+    }
+}
+
+#[test]
+fn ten_kills_of_each_command_leave_nothing() {
+    kill_at(10);
+}
+
+#[test]
+#[ignore = "slow: a hundred kills of each command"]
+fn a_hundred_kills_of_each_command_leave_nothing() {
+    kill_at(100);
+}
+
+/// So many containers by so many processes at once: started, connected, made peers, and stopped.
+fn many_at_once(containers: usize, workers: usize) {
+    let Some(place) = place() else { return };
+    prepare_host(&place);
+    let before = host_state(&place);
+    let names: Vec<String> = (0..containers).map(|number| format!("c{number}")).collect();
+    let in_parallel = |steps: &dyn Fn(&str) -> String| {
+        let shares: Vec<Vec<&String>> =
+            (0..workers).map(|worker| names.iter().skip(worker).step_by(workers).collect()).collect();
+        let shells: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                let script: String = share.iter().map(|name| steps(name) + "\n").collect();
+                let mut shell = place.command("/bin/sh");
+                shell.args(["-ec", &script]).env("C", env!("CARGO_BIN_EXE_conductor"));
+                shell.stdout(Stdio::null()).spawn().unwrap()
+            })
+            .collect();
+        for mut shell in shells {
+            assert!(shell.wait().unwrap().success());
+        }
+    };
+    let port = |name: &str| 3000 + name[1..].parse::<usize>().unwrap();
+    in_parallel(&|name| {
+        format!(
+            "$C run img {name} sleep infinity < /dev/null & until $C exec {name} true 2> /dev/null; do :; done; \
+             $C addnetwork {name} -i -e 80-{}",
+            port(name)
+        )
+    });
+    let addresses: HashSet<String> = names
+        .iter()
+        .map(|name| {
+            let path = place.path().join(".containers").join(name).join("network.json");
+            let record: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            record["address"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(addresses.len(), containers, "no address twice");
+    in_parallel(&|name| {
+        let next = (name[1..].parse::<usize>().unwrap() + 1) % containers;
+        format!("$C peer {name} c{next}")
+    });
+    let rules = host_state(&place);
+    for (at, name) in names.iter().enumerate() {
+        let next = format!("c{}", (at + 1) % containers);
+        assert!(
+            rules.contains(&format!("\"{name}-outside\" . \"{next}-outside\"")),
+            "{name} and {next}: {rules}"
+        );
+        assert!(rules.contains(&format!("{} : 192.168.", port(name))), "{name}: {rules}");
+    }
+    in_parallel(&|name| format!("$C stop {name}"));
+    assert_eq!(place.containers(), Vec::<String>::new());
+    wait_for(|| processes_of(&place).is_empty());
+    assert_eq!(host_state(&place), before);
+}
+
+#[test]
+fn six_containers_by_three_processes_at_once_do_not_get_in_each_others_way() {
+    many_at_once(6, 3);
+}
+
+#[test]
+#[ignore = "slow: fifty containers"]
+fn fifty_containers_by_eight_processes_at_once_do_not_get_in_each_others_way() {
+    many_at_once(50, 8);
+}
+
+#[test]
+fn a_container_of_before_a_reboot_is_stopped_without_touching_another() {
+    let Some(place) = place() else { return };
+    let mut run = place.start("old", &["sleep", "infinity"]);
+    place.conductor(["addnetwork", "old"]).assert().success();
+    let folder = place.path().join(".containers/old");
+    // After a reboot its processes, link and rules are gone, and somebody else has its pid.
+    let record = fs::read(folder.join("process.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let script = "nft delete table inet conductor; ip link del old-outside";
+    assert!(place.command("/bin/sh").args(["-c", script]).status().unwrap().success());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    Command::new("kill").args(["-9", &record["pid"].to_string()]).status().unwrap();
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    record["boot"] = "00000000-0000-0000-0000-000000000000".into();
+    record["pid"] = stranger.id().into();
+    fs::write(folder.join("process.json"), record.to_string()).unwrap();
+    place.keep_running("new", &["sleep", "infinity"]);
+    place.conductor(["addnetwork", "new"]).assert().success();
+    let before = host_state(&place);
+    place.conductor(["stop", "old"]).assert().success();
+    assert_eq!(host_state(&place), before);
+    assert!(stranger.try_wait().unwrap().is_none());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
