@@ -37,7 +37,7 @@ const CPUS: u32 = 2;
 const CPU: &str = "qemu64,-svm";
 
 /// Always on the guest's kernel command line.
-const CMDLINE: &str = "rw console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 \
+const CMDLINE: &str = "rw console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check net.ifnames=0 \
     cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 random.trust_cpu=on";
 
 /// Where the guest's memory is.
