@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod machine;
+#[expect(dead_code, reason = "the mirror of these tests never fails")]
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -121,5 +123,87 @@ fn a_prepared_tree_is_what_the_real_debootstrap_leaves() {
             real.len(),
             differences.join("\n")
         );
+    });
+}
+
+/// Makes a signed archive of an Ubuntu suite from Debian's packages, and a package `quince` of its own.
+const ARCHIVE: &str = r#"
+    mkdir -p "$DIR/ubuntu/pool/main" "$DIR/keys" "$DIR/quince/DEBIAN" "$DIR/quince/usr/bin"
+    unshare -mp --fork debootstrap --download-only --variant=minbase bookworm "$DIR/debs" http://mirror.invalid/debian
+    mv "$DIR"/debs/var/cache/apt/archives/*.deb "$DIR/ubuntu/pool/main/"
+    printf '#!/bin/sh\necho a quince\n' >"$DIR/quince/usr/bin/quince"
+    chmod 755 "$DIR/quince/usr/bin/quince"
+    printf 'Package: quince\nVersion: 1\nArchitecture: all\nPriority: optional\nMaintainer: T <t@example.org>\nDescription: a fruit\n' \
+        >"$DIR/quince/DEBIAN/control"
+    dpkg-deb --build --root-owner-group "$DIR/quince" "$DIR/ubuntu/pool/main/quince_1_all.deb"
+    cd "$DIR/ubuntu"
+    binary=main/binary-amd64
+    mkdir -p "dists/jammy/$binary"
+    dpkg-scanpackages --multiversion pool >"dists/jammy/$binary/Packages" 2>/dev/null
+    xz --keep "dists/jammy/$binary/Packages"
+    cd dists/jammy
+    {
+        printf 'Origin: Ubuntu\nLabel: Ubuntu\nSuite: jammy\nCodename: jammy\nVersion: 22.04\n'
+        printf 'Date: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n' "$(date -Ru)"
+        for file in "$binary/Packages" "$binary/Packages.xz"; do
+            printf ' %s %s %s\n' "$(sha256sum <"$file" | cut -d' ' -f1)" "$(wc -c <"$file")" "$file"
+        done
+    } >Release
+    export GNUPGHOME="$DIR/keys"
+    chmod 700 "$DIR/keys"
+    gpg --batch --quiet --passphrase '' --quick-generate-key archive@example.org ed25519 sign never
+    gpg --batch --quiet --clearsign --output InRelease Release
+    gpg --batch --quiet --export >"$DIR/archive.gpg"
+    gpgconf --kill gpg-agent
+"#;
+
+#[test]
+#[ignore = "slow: runs the real debootstrap"]
+fn a_suite_of_ubuntu_is_served_under_any_mirrors_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (upstream, address) = upstream::Upstream::start();
+    {
+        let debian =
+            PackageCache::open(&cache_root().join("packages"), Mirrors::of_this_host(), false).unwrap();
+        let (_server, proxy) = Server::on_loopback(&Arc::new(debian)).unwrap();
+        must(&format!(
+            "DIR={} http_proxy=http://{proxy}; export DIR http_proxy\n{ARCHIVE}",
+            scratch.path().display()
+        ));
+    }
+    for (path, _) in tree(&scratch.path().join("ubuntu")) {
+        let file = scratch.path().join("ubuntu").join(&path);
+        if file.is_file() {
+            upstream
+                .put(&format!("/ubuntu/{}", path.display()), upstream::File::Body(fs::read(file).unwrap()));
+        }
+    }
+    let mirrors = Mirrors::new([format!("{address}/ubuntu").as_str()]);
+    let cache = Arc::new(PackageCache::open(&scratch.path().join("packages"), mirrors, false).unwrap());
+    let bases = scratch.path().join("bases");
+    let key = scratch.path().join("archive.gpg");
+    let variant = Some("minbase".to_owned());
+    let order = Order { variant, keyring: Some(key.clone()), ..Order::ubuntu("jammy", Extent::Full) };
+    order.prepare(&cache, &bases).unwrap();
+    let socket = scratch.path().join("packages.sock");
+    let _server = Server::on_socket(&cache, &socket).unwrap();
+    in_a_machine(move || {
+        let mut plan = WorldPlan::draw(&mut rand::rngs::StdRng::seed_from_u64(2));
+        plan.packages = Packages::Socket(socket);
+        let _world = World::start(&plan).unwrap();
+        must("mount -t tmpfs tmpfs /usr/local/sbin && hostname > /etc/hostname");
+        debootstrap::install(&bases, Extent::Full).unwrap();
+        let target = scratch.path().join("jammy").display().to_string();
+        let mirror = "http://in.archive.example.com/ubuntu";
+        let arguments = ["--variant=minbase", "jammy", &target, mirror].map(ToOwned::to_owned);
+        assert_eq!(
+            format!("{:?}", debootstrap::main(&arguments)),
+            format!("{:?}", std::process::ExitCode::SUCCESS)
+        );
+        must(&format!("cp {} {target}/etc/apt/trusted.gpg.d/archive.gpg", key.display()));
+        let said = must(&format!(
+            "unshare -mp --fork chroot {target} sh -ec 'apt-get -q update; apt-get -q -y install quince; quince'"
+        ));
+        assert!(said.contains(mirror) && said.ends_with("a quince\n"), "{said}");
     });
 }
