@@ -207,9 +207,20 @@ impl Order {
         fs::create_dir(&tree).map_err(failed("make a directory for the tree"))?;
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).map_err(failed("open it"))?;
 
-        // In namespaces of its own, so that no mount and no process of it outlives it.
-        let mut debootstrap = Command::new("unshare");
-        debootstrap.args(["--mount", "--pid", "--fork", "--ipc", "--uts", "--kill-child", "--"]);
+        // In namespaces of its own, so that no mount and no process of it outlives it, and it does not outlive us.
+        let mut debootstrap = Command::new("setpriv");
+        debootstrap.args([
+            "--pdeathsig",
+            "KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--ipc",
+            "--uts",
+            "--kill-child",
+            "--",
+        ]);
         debootstrap.args(["debootstrap", "--arch", &arch]);
         match (self.extent, &self.variant) {
             (Extent::Small, _) => {
