@@ -61,6 +61,9 @@ pub struct Grade {
     /// Machines at a time [default: one for every two processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: Option<u8>,
+    /// Take packages from the cache only, and name what is missing there
+    #[arg(long)]
+    pub offline: bool,
     /// Draw names, seeds and contents from this number, to repeat a run [default: at random]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,

@@ -19,6 +19,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
 use crate::evidence::{Bundle, Ending, Recording};
+use crate::packages::base::{Extent, Order};
+use crate::packages::{self, Supply};
 use crate::progress::Event;
 use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage};
 use crate::submission::Submission;
@@ -46,6 +48,8 @@ pub struct Request<'a> {
     pub jobs: usize,
     /// What names, seeds and contents are drawn from.
     pub seed: u64,
+    /// Whether packages come from the cache only.
+    pub offline: bool,
 }
 
 /// Why there is no bundle. All of it is the infrastructure's doing.
@@ -57,6 +61,9 @@ pub enum Error {
     /// No disk.
     #[error(transparent)]
     Stage(#[from] stage::Error),
+    /// No packages.
+    #[error(transparent)]
+    Packages(#[from] packages::Error),
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
@@ -92,8 +99,13 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
         bundle::write_manifest(request.report, &bundle)?;
         let payload = stage(submission, request.workdir)?;
+        let supply = supply(&scenarios, request, on)?;
         on(Event::Scenarios(scenarios.len()));
-        run_all(&template, &payload, &scenarios, request, &mut bundle, on)?;
+        let place = Place { template: &template, payload: &payload, supply: supply.as_ref() };
+        run_all(&place, &scenarios, request, &mut bundle, on)?;
+        for missing in supply.iter().flat_map(|supply| supply.stats().missing) {
+            on(Event::Note(format!("a package was not to be had: {missing}")));
+        }
     }
     bundle.environment.seconds = tenths(began);
     bundle::write_manifest(request.report, &bundle)?;
@@ -106,10 +118,39 @@ fn scenarios_of(subtasks: &[&Subtask]) -> Vec<&'static Scenario> {
     task::scenarios().into_iter().filter(wanted).collect()
 }
 
+/// Where scenarios are driven.
+struct Place<'a> {
+    template: &'a vm::Template,
+    payload: &'a Path,
+    supply: Option<&'a Supply>,
+}
+
+/// Packages and base trees, where a scenario's plan has a `world` (a [`crate::guest::world::WorldPlan`]).
+fn supply(
+    scenarios: &[&'static Scenario],
+    request: &Request,
+    on: &mut dyn FnMut(Event),
+) -> Result<Option<Supply>, Error> {
+    let has_world = |scenario: &&Scenario| plan(scenario, request.seed).get("world").is_some();
+    if !scenarios.iter().copied().any(|scenario| has_world(&scenario)) {
+        return Ok(None);
+    }
+    on(Event::Note("packages and base trees: the first time this takes minutes".to_owned()));
+    let orders = [Extent::Small, Extent::Full].map(|extent| Order::debian("bookworm", extent));
+    let supply = Supply::start(request.cache.root(), request.offline, request.workdir, &orders)?;
+    for note in supply.notes() {
+        on(Event::Note(note.clone()));
+    }
+    Ok(Some(supply))
+}
+
+fn plan(scenario: &Scenario, seed: u64) -> Value {
+    (scenario.plan)(&mut dice(seed, scenario.id))
+}
+
 /// Hands the scenarios to the workers and takes in what they bring, in whatever order.
 fn run_all(
-    template: &vm::Template,
-    payload: &Path,
+    place: &Place,
     scenarios: &[&'static Scenario],
     request: &Request,
     bundle: &mut Bundle,
@@ -127,7 +168,7 @@ fn run_all(
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _ = tell.send(News::Began(scenario.id));
-                    let recording = record(template, payload, scenario, request.seed);
+                    let recording = record(place, scenario, request.seed);
                     // Where nobody listens any more, the report could not be written: nothing is left to do.
                     if tell.send(News::Ended(scenario.id, recording)).is_err() {
                         return;
@@ -153,23 +194,28 @@ fn run_all(
 }
 
 /// Drives one scenario; a second time where the first failed by our doing.
-fn record(template: &vm::Template, payload: &Path, scenario: &Scenario, seed: u64) -> Recording {
-    let plan = (scenario.plan)(&mut dice(seed, scenario.id));
-    let first = record_once(template, payload, scenario, &plan);
+fn record(place: &Place, scenario: &Scenario, seed: u64) -> Recording {
+    let plan = plan(scenario, seed);
+    let first = record_once(place, scenario, &plan);
     match first.ending {
-        Ending::Infrastructure { .. } => record_once(template, payload, scenario, &plan),
+        Ending::Infrastructure { .. } => record_once(place, scenario, &plan),
         Ending::Finished | Ending::Lost { .. } => first,
     }
 }
 
-fn record_once(template: &vm::Template, payload: &Path, scenario: &Scenario, plan: &Value) -> Recording {
+fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
     let began = Instant::now();
-    let slowdown = template.calibration().factor();
+    let slowdown = place.template.calibration().factor();
     let word = format!("{:032x}", rand::random::<u128>());
     let mut inbox = Inbox::new(word.clone());
     let errand = serde_json::to_vec(&Errand { plan: plan.clone(), slowdown, word });
-    let disks = vm::Disks { payload: Some(payload.to_owned()), store: None };
-    let outcome = match (errand, template.restore(&disks, &vm::Network::default())) {
+    let supply = place.supply.filter(|_| plan.get("world").is_some());
+    let disks = vm::Disks {
+        payload: Some(place.payload.to_owned()),
+        store: supply.and_then(Supply::store).map(Path::to_owned),
+    };
+    let network = supply.map_or_else(vm::Network::default, |supply| supply.network(vec![]));
+    let outcome = match (errand, place.template.restore(&disks, &network)) {
         (Ok(stdin), Ok(mut guest)) => {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
             let mut command = vm::Command::new([&program.to_string_lossy(), "drive", scenario.id]);
