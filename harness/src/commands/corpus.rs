@@ -9,7 +9,6 @@ use std::time::Instant;
 use harness::corpus::{self, Case};
 use harness::grade::{self, Request};
 use harness::rubric::Rubric;
-use harness::selection::select;
 use harness::submission::{self, Limits};
 use harness::workdir::Workdir;
 use harness::{judge, report};
@@ -65,7 +64,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
 /// What came out otherwise than expected; a failure of ours is one line of it.
 fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> Vec<String> {
     let attempt = || -> Result<Vec<String>, String> {
-        let subtasks = select(Some(&case.expect.subtasks.join(",")))?;
+        let subtasks = case.expect.graded();
         let root = corpus::assemble(&arguments.folder, case, &place.join("made"))
             .map_err(|error| error.to_string())?;
         let into = place.join("submission");

@@ -57,13 +57,13 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
             Some(path) => {
                 lines.push(line(
                     Mark::Good,
-                    format!("{}, for {}: {}", tool.program, tool.purpose, path.display()),
+                    format!("{} {}: {}", tool.program, tool.purpose, path.display()),
                     None,
                 ));
             }
             None => lines.push(line(
                 Mark::Missing,
-                format!("{}, for {}", tool.program, tool.purpose),
+                format!("{}, which {}", tool.program, tool.purpose),
                 Some(format!("on Debian and Ubuntu: apt install {}", tool.package)),
             )),
         }
