@@ -25,14 +25,13 @@ pub const FOLDER: &str = "base";
 /// Why there is no base system.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No mirror is known.
-    #[error("no package mirror for '{0}': name one in BASE_MIRRORS, or with --mirror")]
-    Mirror(String),
     /// debootstrap could not be started.
     #[error("debootstrap did not start: is it installed? (apt install debootstrap)")]
     Start(#[source] launch::Error),
     /// debootstrap failed; what it said is above.
-    #[error("debootstrap of {reference} from {mirror} failed ({status})")]
+    #[error(
+        "debootstrap of {reference} from {mirror} failed ({status}); `build --mirror URL` takes another mirror"
+    )]
     Failed {
         /// What `FROM` named.
         reference: String,
@@ -89,9 +88,7 @@ pub fn ensure(
     if layer.tree.is_dir() {
         return Ok(layer);
     }
-    let mirror = mirror
-        .or(settings.mirrors.get(distribution).map(String::as_str))
-        .ok_or_else(|| Error::Mirror(distribution.into()))?;
+    let mirror = mirror.or(settings.mirrors.get(distribution).map(String::as_str));
     let half_made = HalfMade::begin(&folder)?;
     debootstrap(reference, suite, mirror, half_made.path())?;
     let metadata = Metadata::new(format!("FROM {reference}"), None, layer::size(half_made.path())?);
@@ -100,13 +97,14 @@ pub fn ensure(
     Ok(Layer { cached: false, ..layer })
 }
 
-fn debootstrap(reference: &str, suite: &str, mirror: &str, target: &Path) -> Result<(), Error> {
+fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path) -> Result<(), Error> {
     let make = |error: io::Error| store::Error::new("make", target, error);
     // The temporary directory was made for us alone; a root directory is for everyone in the container.
     rustix::fs::chmod(target, Mode::from_raw_mode(0o755)).map_err(|error| make(error.into()))?;
-    let argv = ["debootstrap".into(), suite.into(), target.into(), mirror.into()];
+    let mut argv = vec!["debootstrap".into(), suite.into(), target.into()];
+    argv.extend(mirror.map(Into::into));
     let command = Command {
-        argv: argv.to_vec(),
+        argv,
         env: env::vars_os().collect(),
         cwd: "/".into(),
         streams: Streams::NoInput,
@@ -117,7 +115,8 @@ fn debootstrap(reference: &str, suite: &str, mirror: &str, target: &Path) -> Res
     rustix::process::umask(umask);
     let status = status.map_err(Error::Start)?;
     if !status.success() {
-        return Err(Error::Failed { reference: reference.into(), mirror: mirror.into(), status });
+        let mirror = mirror.unwrap_or("its own mirror").to_owned();
+        return Err(Error::Failed { reference: reference.into(), mirror, status });
     }
     if fs::symlink_metadata(target.join("bin/sh")).is_err() {
         return Err(Error::Empty { reference: reference.into() });

@@ -20,10 +20,6 @@ const FILE_NAME: &str = "setup.sh";
 const SUITES: [(&str, &str); 3] =
     [("debian:bookworm", "bookworm"), ("ubuntu:jammy", "jammy"), ("ubuntu:focal", "focal")];
 
-/// Package mirrors, where the settings file has no `BASE_MIRRORS`.
-const MIRRORS: [(&str, &str); 2] =
-    [("debian", "http://deb.debian.org/debian"), ("ubuntu", "http://archive.ubuntu.com/ubuntu")];
-
 /// What the command line and the environment say about settings.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Settings")]
@@ -58,7 +54,7 @@ pub struct Settings {
     pub default_interface: Option<String>,
     /// The addresses containers get.
     pub subnet: Subnet,
-    /// Package mirror for each distribution, by name (`debian`).
+    /// Package mirror for each distribution, by name (`debian`); debootstrap knows one where this does not.
     pub mirrors: BTreeMap<String, String>,
     /// Suite for each base system, by what `FROM` calls it (`debian:bookworm`).
     pub suites: BTreeMap<String, String>,
@@ -133,7 +129,7 @@ impl Settings {
                 None => file.get("DEFAULT_IFC")?.map(String::from),
             },
             subnet: Subnet::read(&file)?,
-            mirrors: file.table("BASE_MIRRORS", &MIRRORS)?,
+            mirrors: file.table("BASE_MIRRORS", &[])?,
             suites: file.table("BASE_SUITES", &SUITES)?,
         })
     }

@@ -37,6 +37,16 @@ fn a_base_system_is_made_once_with_the_mirror_of_the_settings_and_shared() {
 }
 
 #[test]
+fn where_no_mirror_is_named_debootstrap_uses_its_own() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.conductor(["build", "img"]).env("PATH", &path).assert().success();
+    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    assert_eq!(calls.split_whitespace().count(), 2, "{calls}");
+}
+
+#[test]
 fn a_mirror_may_be_named_for_one_build() {
     let Some(place) = Playground::without_base() else { return };
     let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
