@@ -88,16 +88,17 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
 }
 
 fn list(cache: &Cache) -> Result<Status, Failure> {
-    for entry in cache.list().map_err(Failure::infrastructure)? {
+    let entries = cache.list().map_err(Failure::infrastructure)?;
+    let width = entries.iter().map(|entry| entry.id.len()).max().unwrap_or(0);
+    for entry in entries {
         let kind = match entry.kind {
             EntryKind::Image => "image",
             EntryKind::Template => "template",
             EntryKind::Download => "download",
         };
-        let in_use = if entry.in_use { "in use" } else { "" };
+        let in_use = if entry.in_use { ", in use" } else { "" };
         let megabytes = entry.bytes.div_ceil(1 << 20);
-        let line = format!("{kind:<9} {:<40} {megabytes:>6} MiB  {:<40} {in_use}", entry.id, entry.title);
-        anstream::println!("{}", line.trim_end());
+        anstream::println!("{kind:<9} {:<width$} {megabytes:>6} MiB  {}{in_use}", entry.id, entry.title);
     }
     Ok(Status::Good)
 }
