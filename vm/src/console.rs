@@ -72,10 +72,20 @@ impl Record {
 
     /// The last lines.
     pub(crate) fn tail(&self) -> Console {
-        let text = self.since(0);
-        let lines: Vec<String> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        let lines = lines(&self.since(0));
         Console(lines[lines.len().saturating_sub(QUOTED)..].to_vec())
     }
+
+    /// The first lines from the last one on that has these words in it.
+    pub(crate) fn from(&self, words: &str) -> Console {
+        let lines = lines(&self.since(0));
+        let start = lines.iter().rposition(|line| line.contains(words)).unwrap_or(0);
+        Console(lines[start..].iter().take(QUOTED).cloned().collect())
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(|line| line.trim_end().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -91,5 +101,8 @@ mod tests {
         assert_eq!(record.since(before), "\nKernel panic - not syncing\r\n");
         assert_eq!(record.tail().0.last().unwrap(), "Kernel panic - not syncing");
         assert_eq!(record.since(0).len(), MEMORY);
+        record.push(&b"trace\n".repeat(2 * QUOTED));
+        assert_eq!(record.tail().0, vec!["trace"; QUOTED]);
+        assert_eq!(record.from("Kernel panic").0[..2], ["Kernel panic - not syncing", "trace"]);
     }
 }

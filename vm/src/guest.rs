@@ -20,6 +20,9 @@ const QUIET: Duration = Duration::from_secs(4);
 /// How long a machine may go on after its guest half ended, as it does while it shuts down.
 const LAST_BREATH: Duration = Duration::from_secs(8);
 
+/// What a kernel's last words begin with.
+const PANIC: &str = "Kernel panic - not syncing";
+
 /// Disk images (see [`disk_from_dir`](crate::disk_from_dir)) for the two slots every guest has. Both are
 /// mounted read-only, at `/run/vm/payload` and `/run/vm/store`, before the first program runs; an empty slot is
 /// not mounted.
@@ -351,9 +354,11 @@ impl Guest {
             }
         };
         let tail = self.console_tail();
-        let panicked = self.running.console.since(console).contains("Kernel panic - not syncing");
+        let panicked = self.running.console.since(console).contains(PANIC);
         match reason.as_deref() {
-            Some("guest-reset" | "guest-panic") if panicked => Outcome::Panicked(tail),
+            Some("guest-reset" | "guest-panic") if panicked => {
+                Outcome::Panicked(self.running.console.from(PANIC))
+            }
             Some("guest-reset") => Outcome::Rebooted(tail),
             Some("guest-shutdown") => Outcome::PoweredOff(tail),
             _ if ended => Outcome::QemuDied { why: self.running.bury(), console: tail },

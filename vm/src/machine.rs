@@ -94,8 +94,9 @@ pub(crate) struct Kernel<'a> {
 
 /// The machine's network cards.
 pub(crate) enum Cards<'a> {
-    /// The three of a guest: two ends of one cable, and one to the host as far as the network says.
-    Guest(&'a Network),
+    /// The three of a guest: two ends of one cable, and one to the host as far as the network says, by way of a
+    /// program that takes `relay SOCKET`.
+    Guest { network: &'a Network, relay: &'a Path },
     /// One that reaches the world, for nothing but building an image.
     Provisioning,
 }
@@ -182,7 +183,7 @@ impl Machine<'_> {
             kernel: Some(Kernel { image: nowhere, initrd: nowhere, root: "" }),
             memory: Memory::Own,
             disks: SLOTS.into_iter().map(|slot| (slot, Disk::Raw(PathBuf::new()))).collect(),
-            cards: Cards::Guest(&Network::default()),
+            cards: Cards::Guest { network: &Network::default(), relay: nowhere },
             incoming: false,
             freezable: true,
         }
@@ -258,10 +259,10 @@ impl Cards<'_> {
                 to.pair("-netdev", "user,id=net-provisioning");
                 to.pair("-device", card("provisioning", 0xff, 0x10));
             }
-            Cards::Guest(network) => {
+            Cards::Guest { network, relay } => {
                 to.pair("-netdev", "hubport,id=net-lan0,hubid=0");
                 to.pair("-netdev", "hubport,id=net-world0,hubid=0");
-                to.pair("-netdev", uplink(network));
+                to.pair("-netdev", uplink(network, relay));
                 to.pair("-device", card("lan0", 1, 0x10));
                 to.pair("-device", card("world0", 2, 0x11));
                 to.pair("-device", card("uplink0", 3, 0x12));
@@ -270,15 +271,22 @@ impl Cards<'_> {
     }
 }
 
-fn uplink(network: &Network) -> String {
+fn uplink(network: &Network, relay: &Path) -> String {
     let mut words = vec!["user,id=net-uplink0,restrict=on,ipv6=off".to_owned()];
     for forward in &network.host_forwards {
         words.push(format!("hostfwd=tcp:{}-:{}", forward.listen, forward.guest_port));
     }
     for forward in &network.guest_forwards {
-        words.push(format!("guestfwd=tcp:{}-unix:{}", forward.address, escaped(&forward.socket)));
+        // QEMU 7.2 can connect to a socket by itself, but once; a command is run for each connection.
+        let command = format!("{} relay {}", quoted(relay), quoted(&forward.socket));
+        words.push(format!("guestfwd=tcp:{}-cmd:{}", forward.address, command.replace(',', ",,")));
     }
     words.join(",")
+}
+
+/// A path as one word of a shell's.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// QEMU's option lists separate by commas; a comma in a value is doubled.

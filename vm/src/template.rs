@@ -57,6 +57,9 @@ pub enum RestoreBy {
     Stream,
 }
 
+/// Where a template keeps its guest half, under its directory.
+const AGENT: &str = "agent/vm-agent";
+
 /// What is used once before the template is stopped, so that guests find it in memory.
 const WARM_UP: &str = include_str!("warm-up.sh");
 
@@ -139,8 +142,16 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn carry_out(&self, built: &Path, on: &mut dyn FnMut(Event)) -> Result<Manifest, Error> {
-        let agent_disk = built.join("agent");
-        agent_disk_from(self.request.agent.as_deref(), &agent_disk)?;
+        let program = match &self.request.agent {
+            Some(program) => program.to_owned(),
+            None => beside_this_program()?,
+        };
+        let agent_dir = built.join("agent");
+        std::fs::create_dir_all(&agent_dir).map_err(Error::io("create", &agent_dir))?;
+        std::fs::copy(&program, built.join(AGENT)).map_err(Error::io("copy", &program))?;
+        // A disk with the guest half on it, from where the unit in the image takes it.
+        let agent_disk = built.join("agent.ext4");
+        disk_from_dir(&agent_dir, &agent_disk)?;
         let made = match self.request.restore {
             RestoreBy::Auto => match self.freeze(built, RestoreBy::SharedMemory, &agent_disk, on) {
                 Err(why @ Error::Qemu { .. }) => {
@@ -187,7 +198,7 @@ impl Plan<'_> {
                 Disk::ReadOnly(open_for_slot(Some(agent_disk), built)?),
                 Disk::ReadOnly(open_for_slot(None, built)?),
             ]),
-            cards: Cards::Guest(&Network::default()),
+            cards: Cards::Guest { network: &Network::default(), relay: &built.join(AGENT) },
             incoming: false,
             freezable: true,
         }
@@ -259,17 +270,6 @@ fn must(guest: &mut Guest, script: &str) -> Result<(), Error> {
     }
 }
 
-/// A disk with the guest half on it, from where the unit in the image takes it.
-fn agent_disk_from(program: Option<&Path>, disk: &Path) -> Result<(), Error> {
-    let found = match program {
-        Some(program) => program.to_owned(),
-        None => beside_this_program()?,
-    };
-    let dir = tempfile::tempdir().map_err(Error::io("create", std::env::temp_dir()))?;
-    std::fs::copy(&found, dir.path().join("vm-agent")).map_err(Error::io("copy", &found))?;
-    disk_from_dir(dir.path(), disk)
-}
-
 fn beside_this_program() -> Result<PathBuf, Error> {
     let this = std::env::current_exe().map_err(Error::io("find", "this program"))?;
     // Test programs and examples lie one directory deeper than what they test.
@@ -309,7 +309,7 @@ impl Template {
                 Disk::ReadOnly(open_for_slot(disks.payload.as_deref(), &self.scratch)?),
                 Disk::ReadOnly(open_for_slot(disks.store.as_deref(), &self.scratch)?),
             ]),
-            cards: Cards::Guest(network),
+            cards: Cards::Guest { network, relay: &self.dir.join(AGENT) },
             incoming: true,
             freezable: true,
         }

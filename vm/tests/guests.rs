@@ -194,10 +194,9 @@ fn a_guest_half_that_was_killed_is_lost_and_nobody_can_speak_for_it() {
     let _turn = turn();
     let forge = r#"printf '{"number":3,"mac":"","body":{"type":"exited","code":0,"stderr":""}}\n' >/dev/virtio-ports/vm.agent"#;
     let outcome = outcome_of(&format!("{forge} 2>/dev/null && exit 9; exit 8"));
-    assert_eq!(outcome, Outcome::Exited { code: 8, stderr: vec![] }, "the port is not free while it lives");
+    assert!(matches!(outcome, Outcome::Exited { code: 8, .. }), "the port is not free: {outcome:?}");
     for after in ["sleep 100", forge, &format!("while :; do {forge}; done 2>/dev/null")] {
-        let outcome =
-            outcome_of(&format!("setsid sh -c 'pkill -9 -x vm-agent; {}'", after.replace('\'', r"'\''")));
+        let outcome = outcome_of(&format!("pkill -9 -x vm-agent; {after}"));
         assert!(matches!(outcome, Outcome::AgentLost(_)), "{after}: {outcome:?}");
     }
 }
@@ -251,7 +250,7 @@ fn a_machine_that_stands_still_is_silent() {
 fn the_uplink_leads_to_what_is_named_and_nowhere_else() {
     let _turn = turn();
     let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("socket");
+    let socket = dir.path().join("it's a socket, too");
     let listener = UnixListener::bind(&socket).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -326,7 +325,7 @@ fn a_full_host_disk_is_the_infrastructure_s_fault() {
         assert!(outcome.is_infrastructure());
 
         drop(guest);
-        fs::write(scratch.join("rest"), vec![0; 16 << 20]).unwrap_err();
+        fs::write(scratch.join("rest"), vec![0; 17 << 20]).unwrap_err();
         let error = template.restore(&Disks::default(), &Network::default()).unwrap_err().to_string();
         assert!(error.contains("No space left on device"), "{error}");
     });

@@ -2,11 +2,13 @@
 //! how it ended. It is started once, in the template; every restored guest wakes up inside its read.
 
 mod armour;
+mod relay;
 mod run;
 mod wake;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,7 @@ pub fn source() -> String {
     for text in [
         include_str!("mod.rs"),
         include_str!("armour.rs"),
+        include_str!("relay.rs"),
         include_str!("run.rs"),
         include_str!("wake.rs"),
         include_str!("../channel.rs"),
@@ -33,18 +36,24 @@ pub fn source() -> String {
     crate::digest::short(&hash.finalize())
 }
 
-/// Runs until the machine ends.
+/// In a guest, without arguments: runs until the machine ends. On the host, with `relay SOCKET`: see `relay.rs`.
 pub fn main() -> ExitCode {
-    armour::put_on();
-    let served = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(format!("/dev/virtio-ports/{PORT}"))
-        .and_then(|port| serve(&port));
-    if let Err(error) = served {
-        eprintln!("vm-agent: {error}");
+    let mut arguments = std::env::args_os().skip(1);
+    let ended = match (arguments.next(), arguments.next()) {
+        (Some(verb), Some(socket)) if verb == "relay" => relay::to(Path::new(&socket)),
+        _ => {
+            armour::put_on();
+            let port = OpenOptions::new().read(true).write(true).open(format!("/dev/virtio-ports/{PORT}"));
+            port.and_then(|port| serve(&port))
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vm-agent: {error}");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::FAILURE
 }
 
 /// The way to the host, for every thread.
