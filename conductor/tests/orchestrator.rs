@@ -1,0 +1,43 @@
+//! Task 4: the two services in their containers, with stand-ins for the services themselves.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use predicates::str::{contains, ends_with};
+use support::Playground;
+
+/// Says what it was started with, by HTTP, for ever.
+const COUNTER: &str = "#!/bin/sh\nwhile :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\ncounted on %s' \"$1\" | nc -l -p \
+                       \"$1\" > /dev/null; done\n";
+
+/// In the place of python3: asks the URL it is given, and says what it heard.
+const PYTHON: &str = "#!/bin/sh\nwhile :; do until heard=$(wget -qO- \"$2\") && [ -n \"$heard\" ]; do sleep 0.05; \
+                      done; printf 'HTTP/1.0 200 OK\\r\\n\\r\\n%s' \"$heard\" | nc -l -p 8080 > /dev/null; done\n";
+
+#[test]
+fn the_orchestrator_builds_runs_and_connects_both_services_even_twice() {
+    let Some(place) = Playground::new() else { return };
+    place.write_program("counter-service/counter-service", COUNTER);
+    place.write("external-service/app.py", "");
+    place.write_program("python3", PYTHON);
+    place.write("csfile", "FROM debian:bookworm\nCOPY counter-service /opt/counter-service\n");
+    let steps =
+        "FROM debian:bookworm\nCOPY external-service /opt/external-service\nCOPY python3 /bin/python3\n";
+    place.write("esfile", steps);
+    let host = "ip link add wan0 type veth peer name wan1; ip link set wan1 up; ip addr add 10.9.0.2/24 dev wan0; \
+                ip link set wan0 up; ip link set lo up; ip route add default via 10.9.0.1; iptables -P FORWARD DROP";
+    assert!(place.command("/bin/sh").args(["-c", host]).status().unwrap().success());
+    for _ in 0..2 {
+        let mut command = place.command(env!("CARGO_BIN_EXE_service_orchestrator"));
+        command.arg(".");
+        assert_cmd::Command::from_std(command)
+            .assert()
+            .success()
+            .stdout(contains("counted on 8080\n"))
+            .stdout(ends_with("The service runs at http://10.9.0.2:3000\n"));
+    }
+    for name in ["es-cont", "cs-cont"] {
+        place.conductor(["stop", name]).assert().success();
+    }
+}
