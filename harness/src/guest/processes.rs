@@ -173,7 +173,8 @@ pub fn descendants(ancestors: &[i32]) -> Vec<i32> {
     found.split_off(ancestors.len())
 }
 
-fn start_time(pid: i32) -> Option<u64> {
+/// When a process started, in clock ticks since boot; `None` when it is gone.
+pub fn start_time(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 

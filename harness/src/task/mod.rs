@@ -3,7 +3,9 @@
 //! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
 //! records' types, which is why they live side by side.
 
+pub mod conductor;
 pub mod container;
+pub mod containers;
 pub mod finding;
 pub mod layout;
 pub mod namespaces;
@@ -76,10 +78,11 @@ pub struct Site {
 /// Every subtask in the assignment's order.
 pub fn subtasks() -> Vec<&'static Subtask> {
     let [two_a, two_b, two_c] = &container::SUBTASKS;
-    vec![&layout::SUBTASK, &namespaces::SUBTASK, two_a, two_b, two_c]
+    let [three_a, three_b, three_d] = &containers::SUBTASKS;
+    vec![&layout::SUBTASK, &namespaces::SUBTASK, two_a, two_b, two_c, three_a, three_b, three_d]
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![&namespaces::SCENARIO, &container::SCENARIO]
+    vec![&namespaces::SCENARIO, &container::SCENARIO, &containers::SCENARIO]
 }

@@ -1,0 +1,305 @@
+//! Several terminals at once: a container that runs in the foreground of one, a shell in another, commands that come
+//! and go in further ones.
+//!
+//! Nothing is traced here: a container tool is a script of hundreds of processes, and what is judged is the state
+//! that it makes, not how it makes it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::guest::processes;
+use crate::guest::recorder::Recorder;
+use crate::guest::session::Stopped;
+use crate::guest::terminal::{Heard, Program, Terminal};
+use crate::guest::trace::End;
+use crate::task::transcript;
+
+/// Time between two looks at everything.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A prompt is one when nothing has come after it for this long.
+const QUIET: Duration = Duration::from_millis(150);
+/// What one program may write.
+const OUTPUT_CAP: u64 = 512 << 10;
+/// How much of a screen is kept for [`Command::screen`].
+const SCREEN_CAP: usize = 64 << 10;
+
+/// A piece of what a terminal showed; the record `output`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Which terminal, counted from 0 in the order in which they were opened.
+    pub terminal: usize,
+    /// The text, control characters included.
+    pub text: String,
+}
+
+/// A program begins on a terminal; the record `start`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Which terminal.
+    pub terminal: usize,
+    /// What is run there.
+    pub argv: Vec<String>,
+}
+
+/// A program that was run to its end; the record `command`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// What the scenario calls this step.
+    pub step: String,
+    /// What was run.
+    pub argv: Vec<String>,
+    /// How it ended; `None` where it could not even be killed.
+    pub end: Option<End>,
+    /// Why it was stopped, if it was.
+    pub stopped: Option<Stopped>,
+    /// Seconds from its start to its end.
+    pub seconds: f64,
+    /// What its terminal showed, cut.
+    pub screen: String,
+}
+
+impl Command {
+    /// Whether it ended by itself and said that all is well.
+    pub fn succeeded(&self) -> bool {
+        self.end == Some(End::Status(0)) && self.stopped.is_none()
+    }
+
+    /// How it ended, in words.
+    pub fn ending(&self) -> String {
+        let name = self.argv.join(" ");
+        match (self.stopped, self.end) {
+            (Some(Stopped::Time), _) => format!("`{name}` did not end within {:.0} s", self.seconds),
+            (Some(_), _) => format!("`{name}` was stopped for its output"),
+            (None, Some(End::Status(status))) => format!("`{name}` ended with status {status}"),
+            (None, Some(End::Signal(signal))) => format!("`{name}` was killed by signal {signal}"),
+            (None, None) => format!("`{name}` did not end"),
+        }
+    }
+}
+
+/// One of the desk's terminals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat(usize);
+
+struct Session {
+    terminal: Terminal,
+    argv: Vec<String>,
+    screen: String,
+    started: Instant,
+    heard: Instant,
+    closed: bool,
+    end: Option<(End, Instant)>,
+}
+
+/// All terminals of a scenario.
+pub struct Desk<'a, 'r> {
+    recorder: &'a Recorder<'r>,
+    sessions: Vec<Session>,
+}
+
+impl<'a, 'r> Desk<'a, 'r> {
+    /// A desk without a terminal yet.
+    pub fn new(recorder: &'a Recorder<'r>) -> Self {
+        Self { recorder, sessions: Vec::new() }
+    }
+
+    /// Starts a program on a terminal of its own.
+    ///
+    /// # Errors
+    /// When the channel is gone, or no process or terminal can be had.
+    pub fn start(&mut self, program: &Program) -> io::Result<Seat> {
+        let seat = Seat(self.sessions.len());
+        self.recorder.record("start", &Start { terminal: seat.0, argv: program.argv.clone() })?;
+        let mut terminal = Terminal::hold(program)?;
+        terminal.release()?;
+        let now = Instant::now();
+        self.sessions.push(Session {
+            terminal,
+            argv: program.argv.clone(),
+            screen: String::new(),
+            started: now,
+            heard: now,
+            closed: false,
+            end: None,
+        });
+        Ok(seat)
+    }
+
+    /// Runs a program to its end, or kills it at the limit, and records what became of it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn run(&mut self, step: &str, program: &Program, limit: Duration) -> io::Result<Command> {
+        let seat = self.start(program)?;
+        self.finish(step, seat, limit)
+    }
+
+    /// Waits for a program's end, or kills it at the limit, and records what became of it.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn finish(&mut self, step: &str, seat: Seat, limit: Duration) -> io::Result<Command> {
+        let ended = self.until(limit, |desk| desk.end(seat).is_some() || desk.floods(seat))?;
+        let stopped = match (self.end(seat), ended) {
+            (Some(_), _) => None,
+            (None, true) => Some(Stopped::Output),
+            (None, false) => Some(Stopped::Time),
+        };
+        if stopped.is_some() {
+            self.kill(seat)?;
+        }
+        // What it wrote last may still be on its way.
+        self.look(PAUSE)?;
+        let session = &self.sessions[seat.0];
+        let until = session.end.map_or_else(Instant::now, |(_, at)| at);
+        let command = Command {
+            step: step.to_owned(),
+            argv: session.argv.clone(),
+            end: session.end.map(|(end, _)| end),
+            stopped,
+            seconds: until.duration_since(session.started).as_secs_f64(),
+            screen: session.screen.clone(),
+        };
+        self.recorder.record("command", &command)?;
+        Ok(command)
+    }
+
+    /// Attends to all terminals until `done`, or until the time is over; says whether it is done.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<bool> {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.look(Duration::ZERO)?;
+            if done(self) {
+                return Ok(true);
+            }
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// How the program on a terminal ended, if it has.
+    pub fn end(&self, seat: Seat) -> Option<End> {
+        self.sessions[seat.0].end.map(|(end, _)| end)
+    }
+
+    /// What a terminal has shown so far, cut.
+    pub fn screen(&self, seat: Seat) -> &str {
+        &self.sessions[seat.0].screen
+    }
+
+    /// The PID of the program that was started on a terminal.
+    pub fn pid(&self, seat: Seat) -> i32 {
+        self.sessions[seat.0].terminal.pid
+    }
+
+    /// The group of processes in a terminal's foreground.
+    pub fn foreground(&self, seat: Seat) -> Option<i32> {
+        self.sessions[seat.0].terminal.foreground().map(Pid::as_raw)
+    }
+
+    /// Whether a shell's prompt is the last thing on a terminal.
+    pub fn at_prompt(&self, seat: Seat) -> bool {
+        let session = &self.sessions[seat.0];
+        let last = session.screen.rsplit('\n').next().unwrap_or_default();
+        session.end.is_none()
+            && session.heard.elapsed() >= QUIET
+            && transcript::lines(last).last().is_some_and(|line| line.ends_with(['#', '$']))
+    }
+
+    /// Types a line and returns what the terminal shows from there on once the prompt is back; `None` where it
+    /// does not come back in time.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn type_line(&mut self, seat: Seat, line: &str, limit: Duration) -> io::Result<Option<String>> {
+        let before = self.sessions[seat.0].screen.len();
+        if self.sessions[seat.0].terminal.type_in(&format!("{line}\n")).is_err() {
+            return Ok(None);
+        }
+        self.sessions[seat.0].heard = Instant::now();
+        let answered = self.until(limit, |desk| {
+            let shown = desk.screen(seat).get(before..).unwrap_or_default();
+            shown.contains('\n') && desk.at_prompt(seat)
+        })?;
+        Ok(answered.then(|| self.screen(seat).get(before..).unwrap_or_default().to_owned()))
+    }
+
+    /// Types the last line of a session; its end is for [`finish`](Self::finish) to see.
+    pub fn type_last_line(&mut self, seat: Seat, line: &str) {
+        // A terminal that is closed by now has ended already.
+        let _ = self.sessions[seat.0].terminal.type_in(&format!("{line}\n"));
+    }
+
+    /// Kills the program on a terminal and everything below it.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn kill(&mut self, seat: Seat) -> io::Result<()> {
+        let root = self.pid(seat);
+        if self.end(seat).is_none() {
+            for pid in processes::descendants(&[root]).into_iter().chain([root]) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            self.until(Duration::from_secs(3), |desk| desk.end(seat).is_some())?;
+        }
+        Ok(())
+    }
+
+    fn floods(&self, seat: Seat) -> bool {
+        self.sessions[seat.0].terminal.received > OUTPUT_CAP
+    }
+
+    /// Reads all terminals and sees who has ended.
+    fn look(&mut self, wait: Duration) -> io::Result<()> {
+        std::thread::sleep(wait);
+        for (number, session) in self.sessions.iter_mut().enumerate() {
+            while !session.closed && session.terminal.received <= OUTPUT_CAP {
+                match session.terminal.read(Duration::ZERO)? {
+                    Heard::Text(text) => {
+                        session.heard = Instant::now();
+                        keep(&mut session.screen, &text);
+                        self.recorder.record("output", &Output { terminal: number, text })?;
+                    }
+                    Heard::Nothing => break,
+                    Heard::Closed => session.closed = true,
+                }
+            }
+            if session.end.is_none() {
+                let pid = Pid::from_raw(session.terminal.pid);
+                let end = match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                    Ok(WaitStatus::Exited(_, status)) => End::Status(status),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => End::Signal(signal as i32),
+                    _ => continue,
+                };
+                session.end = Some((end, Instant::now()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Desk<'_, '_> {
+    /// Whatever still runs on a terminal ends with the scenario.
+    fn drop(&mut self) {
+        for number in 0..self.sessions.len() {
+            let _ = self.kill(Seat(number));
+        }
+    }
+}
+
+/// Appends up to the cap.
+fn keep(screen: &mut String, text: &str) {
+    let room = SCREEN_CAP.saturating_sub(screen.len());
+    let cut = (0..=room.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    screen.push_str(&text[..cut]);
+}

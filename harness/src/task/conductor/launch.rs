@@ -1,0 +1,131 @@
+//! Starting containers and commands in them, and knowing which process is the one that was asked for.
+
+use std::io;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::desk::{Desk, Seat};
+use super::sight::{Machine, Sight};
+use super::tool::Tool;
+use crate::guest::processes::Process;
+
+/// A command that was expected to start did not; the record `absent`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Absent {
+    /// What the scenario calls this step.
+    pub step: String,
+    /// What was run.
+    pub argv: Vec<String>,
+    /// Whether the tool had ended by itself.
+    pub ended: bool,
+    /// What its terminal showed.
+    pub screen: String,
+}
+
+/// A command that runs on a terminal of its own.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Its terminal.
+    pub seat: Seat,
+    /// What was seen of it.
+    pub sight: Sight,
+}
+
+/// A scenario at work.
+pub struct Stage<'a, 'r> {
+    /// Where observations go.
+    pub recorder: &'a crate::guest::recorder::Recorder<'r>,
+    /// Its terminals.
+    pub desk: Desk<'a, 'r>,
+    /// The submission's tool.
+    pub tool: &'a Tool,
+    /// The machine as it was.
+    pub machine: &'a Machine,
+}
+
+impl Stage<'_, '_> {
+    /// Calls the tool and waits for its end.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn call(&mut self, step: &str, words: &[&str], limit: Duration) -> io::Result<super::desk::Command> {
+        self.desk.run(step, &self.tool.call(words), limit)
+    }
+
+    /// `run` or `exec` with a command that goes on: first as the transcripts have it, then with the `--` of the
+    /// usage lines. Records a `container` or `absent` record.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn start(&mut self, step: &str, verb: &[&str], command: &[&str]) -> io::Result<Option<Running>> {
+        let with_dashes = [verb, &["--"], command].concat();
+        if let Some(running) = self.attempt(step, &[verb, command].concat(), command)? {
+            return Ok(Some(running));
+        }
+        if let ["run", _, name] = verb {
+            self.call("retry", &["stop", name], self.tool.limit(10.0, 2.0))?;
+        }
+        self.attempt(step, &with_dashes, command)
+    }
+
+    /// `run` or `exec` without a command: a shell that waits at its prompt.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn start_shell(&mut self, step: &str, verb: &[&str]) -> io::Result<Option<Running>> {
+        let before: Vec<i32> = self.machine.contained().iter().map(|process| process.pid).collect();
+        let program = self.tool.call(verb);
+        let seat = self.desk.start(&program)?;
+        let limit = self.tool.limit(15.0, 3.0);
+        self.desk.until(limit, |desk| desk.at_prompt(seat) || desk.end(seat).is_some())?;
+        let is_new = |process: &Process| !before.contains(&process.pid);
+        let mut shells: Vec<Process> = self.machine.contained().into_iter().filter(is_new).collect();
+        // Of a wrapper and the shell it waits for, the shell.
+        let parents: Vec<i32> = shells.iter().map(|process| process.ppid).collect();
+        shells.retain(|process| !parents.contains(&process.pid) || self.desk.foreground(seat) == Some(process.pid));
+        let main = shells.into_iter().next_back().filter(|_| self.desk.at_prompt(seat));
+        self.note(step, seat, program.argv, main)
+    }
+
+    fn attempt(&mut self, step: &str, words: &[&str], command: &[&str]) -> io::Result<Option<Running>> {
+        let program = self.tool.call(words);
+        let seat = self.desk.start(&program)?;
+        let limit = self.tool.limit(15.0, 3.0);
+        let machine = self.machine;
+        let mut main = None;
+        self.desk.until(limit, |desk| {
+            main = machine.arrived().into_iter().find(|process| runs(process, command));
+            main.is_some() || desk.end(seat).is_some()
+        })?;
+        self.note(step, seat, program.argv, main)
+    }
+
+    fn note(
+        &mut self,
+        step: &str,
+        seat: Seat,
+        argv: Vec<String>,
+        main: Option<Process>,
+    ) -> io::Result<Option<Running>> {
+        if let Some(main) = main {
+            let sight = Sight::of(step, self.machine, main);
+            self.recorder.record("container", &sight)?;
+            return Ok(Some(Running { seat, sight }));
+        }
+        let ended = self.desk.end(seat).is_some();
+        let screen = self.desk.screen(seat).to_owned();
+        self.recorder.record("absent", &Absent { step: step.to_owned(), argv, ended, screen })?;
+        self.desk.kill(seat)?;
+        Ok(None)
+    }
+}
+
+/// Whether a process runs exactly this command.
+pub fn runs(process: &Process, command: &[&str]) -> bool {
+    let (Some((file, rest)), Some((wanted, arguments))) = (process.cmdline.split_first(), command.split_first())
+    else {
+        return false;
+    };
+    file.rsplit('/').next() == wanted.rsplit('/').next() && rest == arguments
+}

@@ -1,0 +1,145 @@
+//! Where a container tool keeps what: found by the names that the scenario gave, since folders differ between
+//! submissions.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::processes::Directory;
+
+/// Where tools keep state that is not in their own folder.
+const ELSEWHERE: [&str; 6] = ["/var/lib", "/var/cache", "/opt", "/srv", "/run", "/tmp"];
+/// How far below these a folder is looked for.
+const DEPTH: usize = 5;
+/// How much of a `layers` file is read.
+const LAYERS_CAP: u64 = 64 << 10;
+/// Most words of it that are looked up.
+const WORDS_CAP: usize = 200;
+
+/// An image on disk; the record `image`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Image {
+    /// What the scenario calls this moment.
+    pub step: String,
+    /// The image's name.
+    pub name: String,
+    /// Its folder.
+    pub dir: Option<String>,
+    /// What the folder takes up.
+    pub size: Size,
+    /// The text of its `layers` file.
+    pub layers: Option<String>,
+    /// The folders that this text names.
+    pub named: Vec<Directory>,
+    /// What the biggest of them takes up: the base, in an image that has one.
+    pub base: Size,
+}
+
+/// Disk use of a folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Size {
+    /// Files, folders and links.
+    pub entries: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+}
+
+/// A folder called `name` that holds what `wanted` asks for, in the submission or in one of the usual places.
+pub fn find(submission: &Path, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    std::iter::once(submission)
+        .chain(ELSEWHERE.iter().map(Path::new))
+        .find_map(|root| folders(root).find(|dir| dir.file_name().is_some_and(|own| own == name) && wanted(dir)))
+}
+
+/// Folders below `root`, nearest first. Does not look into root file systems or other mounts.
+fn folders(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let device = fs::metadata(root).map_or(0, |meta| meta.dev());
+    let mut next = VecDeque::from([(root.to_path_buf(), 0)]);
+    std::iter::from_fn(move || {
+        let (dir, depth) = next.pop_front()?;
+        if depth < DEPTH && !is_root_tree(&dir) {
+            let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+            let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let here = below.filter(|entry| entry.metadata().is_ok_and(|meta| meta.dev() == device));
+            next.extend(here.map(|entry| (entry.path(), depth + 1)));
+        }
+        Some(dir)
+    })
+}
+
+fn is_root_tree(dir: &Path) -> bool {
+    ["etc", "usr", "var"].iter().all(|name| dir.join(name).is_dir())
+}
+
+impl Image {
+    /// The image as it lies on the disk now.
+    pub fn read(step: &str, submission: &Path, name: &str) -> Self {
+        let dir = find(submission, name, |dir| dir.join("layers").is_file())
+            .or_else(|| find(submission, name, |_| true));
+        let layers = dir.as_ref().and_then(|dir| fs::File::open(dir.join("layers")).ok()).map(|file| {
+            let mut bytes = Vec::new();
+            let _ = file.take(LAYERS_CAP).read_to_end(&mut bytes);
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let named = match (&dir, &layers) {
+            (Some(dir), Some(text)) => named(text, dir, submission),
+            _ => Vec::new(),
+        };
+        let sizes = named.iter().map(|dir| size(Path::new(&dir.path)));
+        Self {
+            step: step.to_owned(),
+            name: name.to_owned(),
+            size: dir.as_deref().map(size).unwrap_or_default(),
+            base: sizes.max_by_key(|size| size.bytes).unwrap_or_default(),
+            dir: dir.map(|dir| dir.to_string_lossy().into_owned()),
+            layers,
+            named,
+        }
+    }
+}
+
+/// The folders that a `layers` file names, in whatever format: absolute, or relative to any folder of the state.
+fn named(text: &str, image: &Path, submission: &Path) -> Vec<Directory> {
+    let words = text.split(|char: char| char.is_whitespace() || ":;,=\"'[]{}".contains(char));
+    let mut found: Vec<Directory> = Vec::new();
+    for word in words.filter(|word| !word.is_empty() && *word != "/").take(WORDS_CAP) {
+        if let Some(dir) = resolve(word, image, submission)
+            && !found.iter().any(|known| known.is(&dir))
+        {
+            found.push(dir);
+        }
+    }
+    found
+}
+
+/// The folder that a path means which may be relative to an unknown folder of the tool's.
+pub fn resolve(path: &str, image: &Path, submission: &Path) -> Option<Directory> {
+    let at = |path: &Path| path.is_dir().then(|| Directory::at(path)).flatten();
+    let inside = |base: &Path| at(&base.join(path)).or_else(|| at(&base.join("layers").join(path)));
+    if path.starts_with('/') {
+        return at(Path::new(path));
+    }
+    inside(image).or_else(|| folders(submission).filter(|dir| dir != submission).find_map(|dir| inside(&dir)))
+}
+
+/// What a folder takes up, without what is mounted below it.
+pub fn size(dir: &Path) -> Size {
+    let mut total = Size::default();
+    let device = fs::symlink_metadata(dir).map_or(0, |meta| meta.dev());
+    let mut next = vec![dir.to_path_buf()];
+    while let Some(dir) = next.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            total.entries += 1;
+            total.bytes += meta.blocks() * 512;
+            if meta.is_dir() && meta.dev() == device {
+                next.push(entry.path());
+            }
+        }
+    }
+    total
+}

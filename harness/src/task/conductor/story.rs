@@ -1,0 +1,94 @@
+//! Reading a recording of task 3 back: records by the step that they belong to, and what to say where one is missing.
+
+use serde::de::DeserializeOwned;
+
+use super::desk::Command;
+use super::launch::Absent;
+use crate::evidence::{Bundle, Recording};
+use crate::task::CheckSpec;
+use crate::task::finding::{self, Question};
+use crate::verdict::Finding;
+
+/// How much of a terminal is quoted, in lines from its end.
+const QUOTED: usize = 4;
+
+/// One scenario's recording.
+#[derive(Clone, Copy, Debug)]
+pub struct Story<'a> {
+    recording: &'a Recording,
+}
+
+/// A record and where it is in the bundle.
+#[derive(Clone, Debug)]
+pub struct Seen<T> {
+    /// `evidence/<scenario>/records.jsonl#<line>`.
+    pub place: String,
+    /// What was recorded.
+    pub value: T,
+}
+
+impl<'a> Story<'a> {
+    /// A scenario's story, or one error for every check where there is none to judge by.
+    pub fn open(
+        bundle: &'a Bundle,
+        scenario: &str,
+        checks: &'static [CheckSpec],
+    ) -> Result<Self, Vec<Finding>> {
+        finding::recording(bundle, scenario, checks).map(|recording| Self { recording })
+    }
+
+    /// The first record of a kind that belongs to a step.
+    pub fn at<T: DeserializeOwned>(&self, kind: &str, step: &str) -> Option<Seen<T>> {
+        self.recording.records.iter().enumerate().find_map(|(index, record)| {
+            let mine = record.kind == kind && record.data["step"] == step;
+            let value = mine.then(|| T::deserialize(&record.data).ok()).flatten()?;
+            Some(Seen { place: finding::place(self.recording, index), value })
+        })
+    }
+
+    /// The first record of a kind.
+    pub fn first<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
+        self.recording.first(kind)
+    }
+
+    /// This run's names and words.
+    pub fn plan<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(&self.recording.plan).ok()
+    }
+
+    /// The answer to a question for which there is no record: the machine was lost, or `because`.
+    pub fn missing(&self, question: Question, because: impl Into<String>) -> Finding {
+        match self.recording.cut() {
+            Some(cut) => question.fail(cut.sentence),
+            None => question.skip(because),
+        }
+    }
+
+    /// Why a command never started: what its tool said and how it ended.
+    pub fn why_absent(&self, step: &str) -> String {
+        let absents = self.recording.all::<Absent>("absent").map(|(_, absent)| absent);
+        match absents.filter(|absent| absent.step == step).next() {
+            Some(absent) => {
+                let how = if absent.ended { "ended" } else { "went on" };
+                format!("`{}` {how} and the command was never seen{}", absent.argv.join(" "), quote(&absent.screen))
+            }
+            None => self.recording.cut().map_or_else(
+                || format!("the step {step} was not reached"),
+                |cut| cut.sentence,
+            ),
+        }
+    }
+
+    /// Why there is no image: how its `build` ended.
+    pub fn why_unbuilt(&self, step: &str) -> Option<String> {
+        let build = self.at::<Command>("command", step)?.value;
+        (!build.succeeded()).then(|| format!("{}{}", build.ending(), quote(&build.screen)))
+    }
+}
+
+/// The end of what a terminal showed, as part of a sentence.
+pub fn quote(screen: &str) -> String {
+    let lines = crate::task::transcript::lines(screen);
+    let last = &lines[lines.len().saturating_sub(QUOTED)..];
+    if last.is_empty() { String::new() } else { format!("; its terminal showed: {}", last.join(" / ")) }
+}

@@ -1,0 +1,212 @@
+//! Subtask 3b: does `exec` get a command into a running container?
+
+use super::Survival;
+use super::run::{describe, judge_ps, judge_shell};
+use crate::evidence::Bundle;
+use crate::guest::processes::Namespaces;
+use crate::task::CheckSpec;
+use crate::task::conductor::sight::{Machine, Sight};
+use crate::task::conductor::story::{Seen, Story};
+use crate::task::containers::drive::Plan;
+use crate::task::finding::Question;
+use crate::verdict::Finding;
+
+pub const CHECKS: [CheckSpec; 7] = [
+    CheckSpec {
+        id: "3b/namespaces",
+        title: "in the container's namespaces",
+        requirement: "The executed program will be in the same UTS, PID, NET, MOUNT and IPC namespace as the \
+                      specified container.",
+        hint: "`man 1 nsenter`: compare /proc/PID/ns of the executed program with that of the container's PID 1.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/root",
+        title: "the container's root",
+        requirement: "Furthermore it will see the root directory as conatiner-name/rootfs.",
+        hint: "Joining a mount namespace does not change the root directory by itself: what does /proc/PID/root say?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/ps-sees-only-container",
+        title: "ps lists the container's processes",
+        requirement: "tools like ps, top should show only processes running within the container",
+        hint: "Which /proc does the executed program see, and is it itself in the container's PID namespace?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/default-shell",
+        title: "bash without a command",
+        requirement: "If no command is provided it will execute /bin/bash by default.",
+        hint: "Call exec by hand without a command: is there a prompt, and which program wrote it?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/command-and-args",
+        title: "the command and its arguments",
+        requirement: "This function executes the given program along with its arguments within the specified \
+                      running container.",
+        hint: "Look at /proc/PID/cmdline of what runs: are all words there, and no others?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/container-survives",
+        title: "the container goes on",
+        requirement: "execute a command to join the existing namespace of the running container",
+        hint: "What ends when the executed command ends: only that, or the container's first process too?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3b/concurrent",
+        title: "two at the same time",
+        requirement: "This function executes the given program along with its arguments within the specified \
+                      running container.",
+        hint: "Call exec a second time while the first one is still running.",
+        informational: true,
+    },
+];
+
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let story = match Story::open(bundle, "3-run", &CHECKS) {
+        Ok(story) => story,
+        Err(errors) => return errors,
+    };
+    let unstarted = |why: &str| {
+        let finding = |spec: &CheckSpec| story.missing(Question::new(spec.id, "a command in a container"), why);
+        CHECKS.iter().map(finding).collect()
+    };
+    let (Some(machine), Some(plan)) = (story.first::<Machine>("machine"), story.plan::<Plan>()) else {
+        return unstarted("nothing was run");
+    };
+    let Some(container) = story.at::<Sight>("container", "worker") else {
+        return unstarted(&format!("no container to execute in: {}", story.why_absent("worker")));
+    };
+    let room = Room {
+        container: container.value,
+        command: story.at("container", "exec-command"),
+        shell: story.at("container", "exec-shell"),
+        story,
+        machine,
+        plan,
+    };
+    vec![namespaces(&room), root(&room), ps(&room), default_shell(&room), command(&room), survives(&room), concurrent(&room)]
+}
+
+struct Room<'a> {
+    story: Story<'a>,
+    machine: Machine,
+    plan: Plan,
+    container: Sight,
+    command: Option<Seen<Sight>>,
+    shell: Option<Seen<Sight>>,
+}
+
+impl Room<'_> {
+    fn executed(&self) -> impl Iterator<Item = &Seen<Sight>> {
+        self.command.iter().chain(&self.shell)
+    }
+
+    fn all(&self, question: Question, well: &str, fault: impl Fn(&Sight) -> Option<String>) -> Finding {
+        let mut question = question;
+        if self.executed().next().is_none() {
+            let why = self.story.why_absent("exec-command");
+            return self.story.missing(question, format!("nothing was executed: {why}"));
+        }
+        for seen in self.executed() {
+            question = question.proof(&seen.place);
+            if let Some(fault) = fault(&seen.value) {
+                return question.fail(fault);
+            }
+        }
+        question.pass(well)
+    }
+}
+
+/// The namespaces in which a process is not with the container, of the five that the assignment names. One that the
+/// container itself does not have is not asked for.
+fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
+    [
+        ("UTS", executed.uts, container.uts),
+        ("PID", executed.pid, container.pid),
+        ("NET", executed.net, container.net),
+        ("MOUNT", executed.mnt, container.mnt),
+        ("IPC", executed.ipc, container.ipc),
+    ]
+    .into_iter()
+    .filter_map(|(name, executed, container)| (executed != container).then_some(name))
+    .collect()
+}
+
+fn namespaces(room: &Room) -> Finding {
+    let question = Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
+    room.all(question, "all five are the container's", |sight| {
+        let apart = apart(&sight.main.namespaces, &room.container.main.namespaces);
+        (!apart.is_empty()).then(|| format!("{} is not in the container's {}", describe(sight), apart.join(", ")))
+    })
+}
+
+fn root(room: &Room) -> Finding {
+    let question = Question::new("3b/root", "the container's root directory");
+    room.all(question, "it has the container's root directory", |sight| {
+        let (own, container) = (&sight.main.root, &room.container.main.root);
+        (!own.is(container)).then(|| {
+            let whose = if own.is(&room.machine.root) { "the machine's" } else { "another" };
+            format!("the root of {} is {whose}", describe(sight))
+        })
+    })
+}
+
+fn ps(room: &Room) -> Finding {
+    let question = Question::new("3b/ps-sees-only-container", "the container's own processes and no others");
+    let Some(shell) = &room.shell else {
+        let why = room.story.why_absent("exec-shell");
+        return room.story.missing(question, format!("no shell to type it at: {why}"));
+    };
+    if room.container.main.namespaces.pid == room.machine.namespaces.pid {
+        return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
+    }
+    judge_ps(&room.story, question, "ps-in-exec", &shell.value)
+}
+
+fn default_shell(room: &Room) -> Finding {
+    let question = Question::new("3b/default-shell", "bash at its prompt, on the terminal");
+    match &room.shell {
+        Some(seen) => judge_shell(question, seen),
+        None => question.fail(room.story.why_absent("exec-shell")),
+    }
+}
+
+fn command(room: &Room) -> Finding {
+    let question =
+        Question::new("3b/command-and-args", format!("`sleep {}` runs in the container", room.plan.naps[1]));
+    match &room.command {
+        Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
+        None => question.fail(room.story.why_absent("exec-command")),
+    }
+}
+
+fn survives(room: &Room) -> Finding {
+    let question = Question::new("3b/container-survives", "the container's first command runs on");
+    if room.executed().next().is_none() {
+        let why = room.story.why_absent("exec-command");
+        return room.story.missing(question, format!("nothing was executed: {why}"));
+    }
+    match room.story.at::<Survival>("survival", "worker-after-exec") {
+        None => room.story.missing(question, "not looked at"),
+        Some(seen) => {
+            let actual = if seen.value.alive { "it runs on" } else { "it has ended with what was executed" };
+            question.proof(seen.place).answer(seen.value.alive, actual)
+        }
+    }
+}
+
+fn concurrent(room: &Room) -> Finding {
+    let question = Question::new("3b/concurrent", "both run at once");
+    match (&room.command, &room.shell) {
+        (Some(_), Some(_)) => {
+            let both = room.story.at::<Sight>("container", "exec-both");
+            question.answer(both.is_some(), if both.is_some() { "both ran" } else { "the first ended early" })
+        }
+        _ => room.story.missing(question, "at most one of them was seen"),
+    }
+}

@@ -1,0 +1,104 @@
+//! Subtasks 3a, 3b and 3d: containers that run, are entered, and share their image's layers.
+//!
+//! One scenario gives evidence for the three: two images on one base, two containers of the first image, commands
+//! and shells in them. What a container is follows from its processes' namespaces, roots and mounts; what a
+//! terminal shows counts only where the assignment asks what a tool like `ps` lists.
+
+mod drive;
+mod exec;
+mod layers;
+mod run;
+
+pub use drive::left;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Scenario, Subtask};
+use crate::guest::processes::Process;
+
+/// Subtasks 3a, 3b and 3d.
+pub static SUBTASKS: [Subtask; 3] = [
+    Subtask {
+        id: "3a",
+        title: "run",
+        checks: &run::CHECKS,
+        scenarios: &["3-run"],
+        judge: run::judge,
+    },
+    Subtask {
+        id: "3b",
+        title: "exec",
+        checks: &exec::CHECKS,
+        scenarios: &["3-run"],
+        judge: exec::judge,
+    },
+    Subtask {
+        id: "3d",
+        title: "overlay file system",
+        checks: &layers::CHECKS,
+        scenarios: &["3-run"],
+        judge: layers::judge,
+    },
+];
+
+/// Builds, runs, enters and stops containers.
+pub static SCENARIO: Scenario =
+    Scenario { id: "3-run", budget: Duration::from_secs(420), plan: drive::plan, drive: drive::drive };
+
+/// `ps`, typed at a shell's prompt; the record `typed`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Typed {
+    step: String,
+    /// What the terminal showed; `None` where the prompt did not come back.
+    shown: Option<String>,
+    /// PIDs in the shell's PID namespace just before.
+    running: Vec<i32>,
+}
+
+/// A container was asked for that exists already; the record `refused`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Refused {
+    step: String,
+    /// Its command was seen running.
+    started: bool,
+    /// How the call ended.
+    ending: String,
+}
+
+/// Whether a container's first command still runs; the record `survival`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Survival {
+    step: String,
+    alive: bool,
+}
+
+/// What was written into one container and where it showed; the record `written`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Written {
+    step: String,
+    /// Why nothing could be written.
+    error: Option<String>,
+    /// The container has it.
+    kept: bool,
+    /// Folders of the image, and other containers' roots, that have it too.
+    found: Vec<String>,
+}
+
+/// What is left of a container after `stop`; the record `left`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Left {
+    /// What the scenario calls this moment.
+    pub step: String,
+    /// The container's name.
+    pub name: String,
+    /// Processes in its namespaces, or that were.
+    pub processes: Vec<Process>,
+    /// The `run` that started it still runs.
+    pub foreground: bool,
+    /// Where something of its name is still mounted.
+    pub mounts: Vec<String>,
+    /// Its folder.
+    pub state: Option<String>,
+}

@@ -1,0 +1,453 @@
+//! Subtask 3a: is what `run` starts a container?
+
+use super::{Left, Refused, Typed};
+use crate::evidence::Bundle;
+use crate::task::CheckSpec;
+use crate::task::conductor::desk::Command;
+use crate::task::conductor::sight::{Machine, Sight};
+use crate::task::conductor::story::{Seen, Story, quote};
+use crate::task::containers::drive::Plan;
+use crate::task::finding::Question;
+use crate::task::transcript;
+use crate::verdict::Finding;
+
+pub const CHECKS: [CheckSpec; 11] = [
+    CheckSpec {
+        id: "3a/namespaces",
+        title: "five namespaces of its own",
+        requirement: "The container will have isolated UTS, PID, NET, MOUNT and IPC namespaces.",
+        hint: "Compare the links in /proc/PID/ns of a process in the container with those of your shell.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/pid-one",
+        title: "PID 1",
+        requirement: "The first process will have pid = 1 in the container.",
+        hint: "`man 1 unshare`, --fork: who is the first process in a new PID namespace?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/root",
+        title: "a root of its own",
+        requirement: "container-name will have a subdirectory named rootfs which will be mounted as root directory \
+                      for the container.",
+        hint: "What does /proc/PID/root of the container's process point to?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/proc-sys-dev",
+        title: "/proc, /sys and /dev",
+        requirement: "It will also mount the following file systems within the container: procfs, sysfs, /dev (in \
+                      host) bind mount to container-rootfs/dev",
+        hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
+               it. From where are they mounted, and is it early or late enough?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/ps-sees-only-container",
+        title: "ps lists the container's processes",
+        requirement: "procfs for tools dependent on it like ps, top etc. to work correctly",
+        hint: "ps reads /proc: of which PID namespace does the one in the container tell?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/default-shell",
+        title: "bash without a command",
+        requirement: "If no command is given, it will execute /bin/bash by default.",
+        hint: "Run it by hand without a command: is there a prompt, and which program wrote it?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/command-and-args",
+        title: "the command and its arguments",
+        requirement: "command <args> is the program and its arguments (if any) that will be executed within the \
+                      container as the first process.",
+        hint: "Look at /proc/PID/cmdline of what runs in the container: are all words there, and no others?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/root-mode-755",
+        title: "permissions of the root directory",
+        requirement: "It will also set correct file permission on the container-rootfs/ so that tools like apt \
+                      work correctly.",
+        hint: "`stat /` inside the container. apt does some of its work as a user who is not root.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/listed-by-ps",
+        title: "listed while it is there",
+        requirement: "This function will show all running containers by querying entries within the configured \
+                      CONTAINERDIR directory.",
+        hint: "Which folder does ps look into, and which one does run make?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/cannot-run-twice",
+        title: "a name is taken until stop",
+        requirement: "If you run a container and exit from it, you cannot run the same container again. First you \
+                      will need to delete the container using stop command, then run it.",
+        hint: "What does run do when the container's folder is there already?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/stop-cleans-up",
+        title: "stop leaves nothing",
+        requirement: "Killing the unshare process that started the container; killing all processes running within \
+                      the container; unmounting any remaining mount point within the container rootfs; deleting \
+                      container-name",
+        hint: "After stop, look for its processes, mounts, interfaces, firewall rules and folder.",
+        informational: false,
+    },
+];
+
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let story = match Story::open(bundle, "3-run", &CHECKS) {
+        Ok(story) => story,
+        Err(errors) => return errors,
+    };
+    let (Some(machine), Some(plan)) = (story.first::<Machine>("machine"), story.plan::<Plan>()) else {
+        let unstarted = |spec: &CheckSpec| story.missing(Question::new(spec.id, "a container"), "nothing was run");
+        return CHECKS.iter().map(unstarted).collect();
+    };
+    let room = Room {
+        worker: story.at("container", "worker"),
+        shell: story.at("container", "shell"),
+        story,
+        machine,
+        plan,
+    };
+    vec![
+        namespaces(&room),
+        pid_one(&room),
+        root(&room),
+        proc_sys_dev(&room),
+        ps(&room),
+        default_shell(&room),
+        command(&room),
+        mode(&room),
+        listed(&room),
+        twice(&room),
+        stop(&room),
+    ]
+}
+
+struct Room<'a> {
+    story: Story<'a>,
+    machine: Machine,
+    plan: Plan,
+    /// The container with a command.
+    worker: Option<Seen<Sight>>,
+    /// The container with the default shell.
+    shell: Option<Seen<Sight>>,
+}
+
+impl Room<'_> {
+    fn containers(&self) -> impl Iterator<Item = &Seen<Sight>> {
+        self.worker.iter().chain(&self.shell)
+    }
+
+    /// Judges every container there is by `fault`, which says what is wrong with one.
+    fn all(&self, question: Question, well: &str, fault: impl Fn(&Sight) -> Option<String>) -> Finding {
+        let mut question = question;
+        if self.containers().next().is_none() {
+            return self.missing(question);
+        }
+        for seen in self.containers() {
+            question = question.proof(&seen.place);
+            if let Some(fault) = fault(&seen.value) {
+                return question.fail(fault);
+            }
+        }
+        question.pass(well)
+    }
+
+    fn missing(&self, question: Question) -> Finding {
+        let why = self.story.why_unbuilt("build").map_or_else(
+            || format!("no container: {}", self.story.why_absent("worker")),
+            |why| format!("no image: {why}"),
+        );
+        self.story.missing(question, why)
+    }
+}
+
+/// The namespaces of `main` that are those of `other`, of the five that the assignment names.
+pub fn shared(main: &Sight, other: &crate::guest::processes::Namespaces) -> Vec<&'static str> {
+    let own = &main.main.namespaces;
+    [
+        ("UTS", own.uts, other.uts),
+        ("PID", own.pid, other.pid),
+        ("NET", own.net, other.net),
+        ("MOUNT", own.mnt, other.mnt),
+        ("IPC", own.ipc, other.ipc),
+    ]
+    .into_iter()
+    .filter_map(|(name, own, other)| (own == other).then_some(name))
+    .collect()
+}
+
+/// A process in words.
+pub fn describe(sight: &Sight) -> String {
+    format!("`{}` (process {})", sight.main.cmdline.join(" "), sight.main.pid)
+}
+
+fn namespaces(room: &Room) -> Finding {
+    let question = Question::new("3a/namespaces", "UTS, PID, NET, MOUNT and IPC namespaces other than the machine's");
+    room.all(question, "all five differ from the machine's", |sight| {
+        let shared = shared(sight, &room.machine.namespaces);
+        (!shared.is_empty()).then(|| format!("{} is in the machine's own {}", describe(sight), shared.join(", ")))
+    })
+}
+
+fn pid_one(room: &Room) -> Finding {
+    let question = Question::new("3a/pid-one", "the command, or what it was started by, is PID 1 of the container");
+    let isolated = |seen: &&Seen<Sight>| seen.value.main.namespaces.pid != room.machine.namespaces.pid;
+    if room.containers().next().is_some() && room.containers().find(isolated).is_none() {
+        return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
+    }
+    room.all(question, "PID 1 of the container is the command or its parent", |sight| {
+        let Some(init) = sight.init() else {
+            return Some(format!("no process is PID 1 in the PID namespace of {}", describe(sight)));
+        };
+        let mut ancestor = Some(&sight.main);
+        while let Some(process) = ancestor {
+            if process.pid == init.pid {
+                return None;
+            }
+            ancestor = sight.processes.iter().find(|other| other.pid == process.ppid);
+        }
+        Some(format!(
+            "{} is PID {} there, and was not started by PID 1 (`{}`)",
+            describe(sight),
+            sight.main.own_pid(),
+            init.cmdline.join(" ")
+        ))
+    })
+}
+
+fn root(room: &Room) -> Finding {
+    let question = Question::new("3a/root", "a root directory other than the machine's");
+    room.all(question, "it has a root directory of its own", |sight| {
+        let is_machines = sight.main.root.is(&room.machine.root) || sight.main.root.ino == 0;
+        is_machines.then(|| format!("the root of {} is the machine's own", describe(sight)))
+    })
+}
+
+fn proc_sys_dev(room: &Room) -> Finding {
+    let question = Question::new(
+        "3a/proc-sys-dev",
+        "/proc of its PID namespace, /sys of its network namespace, /dev with the machine's devices",
+    );
+    if room.containers().any(|seen| seen.value.main.root.is(&room.machine.root)) {
+        return question.skip("its root is the machine's own: see 3a/root");
+    }
+    room.all(question, "all three are as they must be", |sight| {
+        let faults = [proc_fault(sight), sys_fault(sight), dev_fault(sight)];
+        let faults: Vec<String> = faults.into_iter().flatten().collect();
+        (!faults.is_empty()).then(|| faults.join("; "))
+    })
+}
+
+fn mounted(sight: &Sight, place: &str, kind: &str) -> bool {
+    let last = sight.mounts.iter().rfind(|mount| mount.mount_point == place);
+    last.is_some_and(|mount| mount.fs_type == kind)
+}
+
+fn proc_fault(sight: &Sight) -> Option<String> {
+    if !mounted(sight, "/proc", "proc") {
+        Some("no procfs is mounted on its /proc".to_owned())
+    } else if sight.proc.first != sight.main.namespaces.pid {
+        Some("its /proc tells of another PID namespace than its own".to_owned())
+    } else {
+        None
+    }
+}
+
+fn sys_fault(sight: &Sight) -> Option<String> {
+    if !mounted(sight, "/sys", "sysfs") {
+        return Some("no sysfs is mounted on its /sys".to_owned());
+    }
+    let missing = sight.links.iter().any(|link| !sight.interfaces.contains(link));
+    let surplus: Vec<&String> = sight.interfaces.iter().filter(|name| is_foreign(name, sight)).collect();
+    (missing || !surplus.is_empty()).then(|| {
+        format!("its /sys tells of another network namespace than its own: it has the interfaces {:?}", sight.interfaces)
+    })
+}
+
+/// Whether a name in /sys/class/net is that of an interface which the container does not have.
+fn is_foreign(name: &str, sight: &Sight) -> bool {
+    // The one file there that is no interface, when the bonding module is loaded.
+    name != "bonding_masters" && !sight.links.iter().any(|link| link == name)
+}
+
+fn dev_fault(sight: &Sight) -> Option<String> {
+    if sight.dev.same {
+        return None;
+    }
+    let is_mount = sight.mounts.iter().any(|mount| mount.mount_point == "/dev");
+    if !is_mount {
+        Some("nothing is mounted on its /dev".to_owned())
+    } else if sight.dev.missing.is_empty() {
+        None
+    } else {
+        Some(format!("its /dev lacks devices of the machine's: {}", sight.dev.missing.join(", ")))
+    }
+}
+
+fn ps(room: &Room) -> Finding {
+    let question = Question::new("3a/ps-sees-only-container", "the container's own processes and no others");
+    let Some(shell) = &room.shell else {
+        return room.story.missing(question, format!("no shell to type it at: {}", room.story.why_absent("shell")));
+    };
+    if shell.value.main.namespaces.pid == room.machine.namespaces.pid {
+        return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
+    }
+    judge_ps(&room.story, question, "ps-in-shell", &shell.value)
+}
+
+/// Judges what `ps` listed at a shell's prompt, together with what is in that shell's /proc.
+pub fn judge_ps(story: &Story, question: Question, step: &str, shell: &Sight) -> Finding {
+    let Some(typed) = story.at::<Typed>("typed", step) else {
+        return story.missing(question, "no shell came to its prompt");
+    };
+    let question = question.proof(&typed.place);
+    let Some(shown) = &typed.value.shown else {
+        return question.fail("`ps` was typed, and the prompt did not come back");
+    };
+    let listed: Vec<(i32, String)> = transcript::lines(shown).iter().filter_map(|line| process_line(line)).collect();
+    let foreign: Vec<&str> = listed
+        .iter()
+        .filter(|(pid, name)| !typed.value.running.contains(pid) && name != "ps")
+        .map(|(_, name)| name.as_str())
+        .collect();
+    if listed.is_empty() {
+        question.fail(format!("ps lists no process at all{}", quote(shown)))
+    } else if !foreign.is_empty() {
+        question.fail(format!("ps lists processes that are not the container's: {}", foreign.join(", ")))
+    } else if !listed.iter().any(|(pid, _)| *pid == shell.main.own_pid()) {
+        question.fail("ps does not list the shell at which it was typed")
+    } else if shell.proc.first != shell.main.namespaces.pid {
+        question.fail("ps lists the right processes, but /proc tells of another PID namespace")
+    } else {
+        question.pass(format!("{} processes, all of them the container's", listed.len()))
+    }
+}
+
+/// A line of `ps -o pid= -o comm=`.
+fn process_line(line: &str) -> Option<(i32, String)> {
+    let (pid, name) = line.trim().split_once(' ')?;
+    Some((pid.parse().ok()?, name.trim().to_owned()))
+}
+
+fn default_shell(room: &Room) -> Finding {
+    let question = Question::new("3a/default-shell", "bash at its prompt, on the terminal");
+    match &room.shell {
+        Some(seen) => judge_shell(question, seen),
+        None if room.story.why_unbuilt("build").is_some() => room.missing(question),
+        None => question.fail(room.story.why_absent("shell")),
+    }
+}
+
+/// Judges which program waits at the prompt.
+pub fn judge_shell(question: Question, seen: &Seen<Sight>) -> Finding {
+    let exe = &seen.value.main.exe;
+    let question = question.proof(&seen.place);
+    question.answer(exe.ends_with("/bash"), format!("{exe} waits at the prompt, started as {}", describe(&seen.value)))
+}
+
+fn command(room: &Room) -> Finding {
+    let question =
+        Question::new("3a/command-and-args", format!("`sleep {}` runs in the container", room.plan.naps[0]));
+    match &room.worker {
+        Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
+        None if room.story.why_unbuilt("build").is_some() => room.missing(question),
+        None => question.fail(room.story.why_absent("worker")),
+    }
+}
+
+fn mode(room: &Room) -> Finding {
+    let question = Question::new("3a/root-mode-755", "the container's / has mode 755");
+    if room.containers().any(|seen| seen.value.main.root.is(&room.machine.root)) {
+        return question.skip("its root is the machine's own: see 3a/root");
+    }
+    room.all(question, "mode 755", |sight| {
+        (sight.root_mode & 0o777 != 0o755).then(|| format!("mode {:o}", sight.root_mode))
+    })
+}
+
+fn listed(room: &Room) -> Finding {
+    let name = &room.plan.worker;
+    let question = Question::new("3a/listed-by-ps", format!("{name} in the list while it runs, and only then"));
+    if room.worker.is_none() {
+        return room.missing(question);
+    }
+    let lists = |step| {
+        let seen = room.story.at::<Command>("command", step)?;
+        Some(transcript::lines(&seen.value.screen).iter().any(|line| line.split_whitespace().any(|word| word == name)))
+    };
+    match (lists("ps-before"), lists("ps-running"), lists("ps-after")) {
+        (Some(false), Some(true), Some(false)) => question.pass("listed while it runs, and only then"),
+        (Some(true), ..) => question.fail("listed before it was run"),
+        (_, Some(false), _) => question.fail("not listed while it runs"),
+        (_, _, Some(true)) => question.fail("still listed after stop"),
+        _ => room.story.missing(question, "ps was not reached"),
+    }
+}
+
+fn twice(room: &Room) -> Finding {
+    let mut question = Question::new("3a/cannot-run-twice", "a second run under the same name starts nothing");
+    let attempts = [("again-while-running", &room.worker), ("again-after-exit", &room.shell)];
+    let attempts: Vec<Seen<Refused>> = attempts
+        .iter()
+        .filter(|(_, first)| first.is_some())
+        .filter_map(|(step, _)| room.story.at("refused", step))
+        .collect();
+    if attempts.is_empty() {
+        return room.missing(question);
+    }
+    for attempt in attempts {
+        question = question.proof(&attempt.place);
+        if attempt.value.started {
+            let when = attempt.value.step.replace('-', " ");
+            return question.fail(format!("its command was started a second time ({when})"));
+        }
+    }
+    question.pass("refused while it ran and after it had ended")
+}
+
+fn stop(room: &Room) -> Finding {
+    let question = Question::new("3a/stop-cleans-up", "no process, mount or state of a stopped container is left");
+    if room.containers().next().is_none() {
+        return room.missing(question);
+    }
+    let steps = [("stop-shell", &room.shell), ("stop-worker", &room.worker)];
+    let mut question = question;
+    for step in steps.iter().filter(|(_, container)| container.is_some()).map(|(step, _)| *step) {
+        let Some(left) = room.story.at::<Left>("left", step) else {
+            return room.story.missing(question, "stop was not reached");
+        };
+        question = question.proof(&left.place);
+        let left = remains(&left.value);
+        if !left.is_empty() {
+            return question.fail(left.join("; "));
+        }
+    }
+    question.pass("nothing is left")
+}
+
+/// What is left of a container, in words.
+pub fn remains(left: &Left) -> Vec<String> {
+    let mut words = Vec::new();
+    if !left.processes.is_empty() {
+        let names = left.processes.iter().map(|process| format!("`{}`", process.cmdline.join(" ")));
+        words.push(format!("still running: {}", names.collect::<Vec<_>>().join(", ")));
+    } else if left.foreground {
+        words.push("the `run` that started it still runs".to_owned());
+    }
+    if !left.mounts.is_empty() {
+        words.push(format!("still mounted: {}", left.mounts.join(", ")));
+    }
+    if let Some(state) = &left.state {
+        words.push(format!("still there: {state}"));
+    }
+    words
+}
