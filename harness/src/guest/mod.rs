@@ -2,8 +2,11 @@
 
 pub mod cgroups;
 pub mod debootstrap;
+pub mod firewall;
 pub mod hostname;
+pub mod links;
 pub mod mounts;
+pub mod probe;
 pub mod processes;
 pub mod recorder;
 pub mod session;

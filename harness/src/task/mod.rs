@@ -9,6 +9,7 @@ pub mod containers;
 pub mod finding;
 pub mod layout;
 pub mod namespaces;
+pub mod network;
 pub mod transcript;
 
 use std::io;
@@ -79,10 +80,20 @@ pub struct Site {
 pub fn subtasks() -> Vec<&'static Subtask> {
     let [two_a, two_b, two_c] = &container::SUBTASKS;
     let [three_a, three_b, three_d] = &containers::SUBTASKS;
-    vec![&layout::SUBTASK, &namespaces::SUBTASK, two_a, two_b, two_c, three_a, three_b, three_d]
+    vec![
+        &layout::SUBTASK,
+        &namespaces::SUBTASK,
+        two_a,
+        two_b,
+        two_c,
+        three_a,
+        three_b,
+        &network::SUBTASK,
+        three_d,
+    ]
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![&namespaces::SCENARIO, &container::SCENARIO, &containers::SCENARIO]
+    vec![&namespaces::SCENARIO, &container::SCENARIO, &containers::SCENARIO, &network::SCENARIO]
 }

@@ -83,7 +83,9 @@ impl Stage<'_, '_> {
         let mut shells: Vec<Process> = self.machine.contained().into_iter().filter(is_new).collect();
         // Of a wrapper and the shell it waits for, the shell.
         let parents: Vec<i32> = shells.iter().map(|process| process.ppid).collect();
-        shells.retain(|process| !parents.contains(&process.pid) || self.desk.foreground(seat) == Some(process.pid));
+        shells.retain(|process| {
+            !parents.contains(&process.pid) || self.desk.foreground(seat) == Some(process.pid)
+        });
         let main = shells.into_iter().next_back().filter(|_| self.desk.at_prompt(seat));
         self.note(step, seat, program.argv, main)
     }
@@ -123,7 +125,8 @@ impl Stage<'_, '_> {
 
 /// Whether a process runs exactly this command.
 pub fn runs(process: &Process, command: &[&str]) -> bool {
-    let (Some((file, rest)), Some((wanted, arguments))) = (process.cmdline.split_first(), command.split_first())
+    let (Some((file, rest)), Some((wanted, arguments))) =
+        (process.cmdline.split_first(), command.split_first())
     else {
         return false;
     };

@@ -37,7 +37,8 @@ impl Overlays {
     /// What is mounted now, beyond what the machine had from the start.
     pub fn now(step: &str, machine: &Machine, submission: &Path) -> Self {
         let mut mounted: Vec<Overlay> = Vec::new();
-        let own = mounts::of(nix::unistd::gettid().as_raw()).into_iter().map(|mount| ("machine".to_owned(), mount));
+        let own =
+            mounts::of(nix::unistd::gettid().as_raw()).into_iter().map(|mount| ("machine".to_owned(), mount));
         let theirs = machine.contained().into_iter().flat_map(|process| {
             let who = format!("process {}", process.pid);
             mounts::of(process.pid).into_iter().map(move |mount| (who.clone(), mount))

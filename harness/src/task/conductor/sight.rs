@@ -152,9 +152,9 @@ impl Sight {
 
     /// The process that is PID 1 in the container's PID namespace.
     pub fn init(&self) -> Option<&Process> {
-        self.processes.iter().find(|process| {
-            process.namespaces.pid == self.main.namespaces.pid && process.own_pid() == 1
-        })
+        self.processes
+            .iter()
+            .find(|process| process.namespaces.pid == self.main.namespaces.pid && process.own_pid() == 1)
     }
 }
 

@@ -50,9 +50,9 @@ pub struct Size {
 
 /// A folder called `name` that holds what `wanted` asks for, in the submission or in one of the usual places.
 pub fn find(submission: &Path, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    std::iter::once(submission)
-        .chain(ELSEWHERE.iter().map(Path::new))
-        .find_map(|root| folders(root).find(|dir| dir.file_name().is_some_and(|own| own == name) && wanted(dir)))
+    std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new)).find_map(|root| {
+        folders(root).find(|dir| dir.file_name().is_some_and(|own| own == name) && wanted(dir))
+    })
 }
 
 /// Folders below `root`, nearest first. Does not look into root file systems or other mounts.

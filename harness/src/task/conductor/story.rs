@@ -37,6 +37,21 @@ impl<'a> Story<'a> {
         finding::recording(bundle, scenario, checks).map(|recording| Self { recording })
     }
 
+    /// The story of a recording that is there.
+    pub fn of(recording: &'a Recording) -> Self {
+        Self { recording }
+    }
+
+    /// All records of a kind, in order.
+    pub fn all<T: DeserializeOwned>(&self, kind: &str) -> Vec<Seen<T>> {
+        let records = self.recording.records.iter().enumerate().filter(|(_, record)| record.kind == kind);
+        let seen = |(index, record): (usize, &crate::evidence::Record)| {
+            let value = T::deserialize(&record.data).ok()?;
+            Some(Seen { place: finding::place(self.recording, index), value })
+        };
+        records.filter_map(seen).collect()
+    }
+
     /// The first record of a kind that belongs to a step.
     pub fn at<T: DeserializeOwned>(&self, kind: &str, step: &str) -> Option<Seen<T>> {
         self.recording.records.iter().enumerate().find_map(|(index, record)| {
@@ -70,12 +85,16 @@ impl<'a> Story<'a> {
         match absents.filter(|absent| absent.step == step).next() {
             Some(absent) => {
                 let how = if absent.ended { "ended" } else { "went on" };
-                format!("`{}` {how} and the command was never seen{}", absent.argv.join(" "), quote(&absent.screen))
+                format!(
+                    "`{}` {how} and the command was never seen{}",
+                    absent.argv.join(" "),
+                    quote(&absent.screen)
+                )
             }
-            None => self.recording.cut().map_or_else(
-                || format!("the step {step} was not reached"),
-                |cut| cut.sentence,
-            ),
+            None => self
+                .recording
+                .cut()
+                .map_or_else(|| format!("the step {step} was not reached"), |cut| cut.sentence),
         }
     }
 

@@ -178,9 +178,8 @@ impl Scene<'_, '_, '_> {
             .map(|process| Sight::of(step, self.stage.machine, process))
             .unwrap_or_default();
         let shown = self.stage.desk.type_line(shell.seat, "ps -e -o pid= -o comm=", limit)?;
-        let running = sight.processes.iter().filter(|process| {
-            process.namespaces.pid == sight.main.namespaces.pid
-        });
+        let running =
+            sight.processes.iter().filter(|process| process.namespaces.pid == sight.main.namespaces.pid);
         let running = running.map(Process::own_pid).collect();
         self.record("typed", &Typed { step: step.to_owned(), shown, running })
     }

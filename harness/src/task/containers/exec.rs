@@ -72,7 +72,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         Err(errors) => return errors,
     };
     let unstarted = |why: &str| {
-        let finding = |spec: &CheckSpec| story.missing(Question::new(spec.id, "a command in a container"), why);
+        let finding =
+            |spec: &CheckSpec| story.missing(Question::new(spec.id, "a command in a container"), why);
         CHECKS.iter().map(finding).collect()
     };
     let (Some(machine), Some(plan)) = (story.first::<Machine>("machine"), story.plan::<Plan>()) else {
@@ -89,7 +90,15 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         machine,
         plan,
     };
-    vec![namespaces(&room), root(&room), ps(&room), default_shell(&room), command(&room), survives(&room), concurrent(&room)]
+    vec![
+        namespaces(&room),
+        root(&room),
+        ps(&room),
+        default_shell(&room),
+        command(&room),
+        survives(&room),
+        concurrent(&room),
+    ]
 }
 
 struct Room<'a> {
@@ -138,10 +147,12 @@ fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
 }
 
 fn namespaces(room: &Room) -> Finding {
-    let question = Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
+    let question =
+        Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
     room.all(question, "all five are the container's", |sight| {
         let apart = apart(&sight.main.namespaces, &room.container.main.namespaces);
-        (!apart.is_empty()).then(|| format!("{} is not in the container's {}", describe(sight), apart.join(", ")))
+        (!apart.is_empty())
+            .then(|| format!("{} is not in the container's {}", describe(sight), apart.join(", ")))
     })
 }
 

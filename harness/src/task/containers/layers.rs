@@ -93,7 +93,11 @@ struct Room<'a> {
 
 impl Room<'_> {
     /// The overlay that is a container's root.
-    fn overlay<'b>(&self, container: &Option<Seen<Sight>>, overlays: &'b Option<Seen<Overlays>>) -> Option<&'b Overlay> {
+    fn overlay<'b>(
+        &self,
+        container: &Option<Seen<Sight>>,
+        overlays: &'b Option<Seen<Overlays>>,
+    ) -> Option<&'b Overlay> {
         let mounts = &container.as_ref()?.value.mounts;
         let root = mounts.iter().rfind(|mount| mount.mount_point == "/")?;
         overlays.as_ref()?.value.mounted.iter().find(|overlay| overlay.device == root.device)
@@ -115,7 +119,8 @@ fn covers(named: &Directory, dir: &Directory) -> bool {
 }
 
 fn layers_file(room: &Room) -> Finding {
-    let question = Question::new("3d/layers-file", "a file `layers` that names the folders below a container");
+    let question =
+        Question::new("3d/layers-file", "a file `layers` that names the folders below a container");
     if let Some(why) = room.story.why_unbuilt("build") {
         return question.fail(format!("no image: {why}"));
     }
@@ -135,7 +140,10 @@ fn layers_file(room: &Room) -> Finding {
         return question.skip(format!("it names {}; no container runs on them", paths(named)));
     }
     let Some(overlay) = room.overlay(&room.worker, &room.one) else {
-        return question.fail(format!("it names {}, but the container does not run on an overlay of them", paths(named)));
+        return question.fail(format!(
+            "it names {}, but the container does not run on an overlay of them",
+            paths(named)
+        ));
     };
     let unnamed: Vec<&Directory> =
         overlay.lower.iter().filter(|dir| !named.iter().any(|named| covers(named, dir))).collect();
@@ -171,7 +179,8 @@ fn no_copy(room: &Room) -> Finding {
 }
 
 fn one(room: &Room) -> Finding {
-    let question = Question::new("3d/one-overlay-while-running", "exactly one overlay, and it is the container's root");
+    let question =
+        Question::new("3d/one-overlay-while-running", "exactly one overlay, and it is the container's root");
     let (Some(overlays), Some(_)) = (&room.one, &room.worker) else { return room.no_container(question) };
     let question = question.proof(&overlays.place);
     let mounted = &overlays.value.mounted;
@@ -190,7 +199,8 @@ fn one(room: &Room) -> Finding {
 }
 
 fn writes(room: &Room) -> Finding {
-    let question = Question::new("3d/writes-stay-in-container", "what a container writes is in that container only");
+    let question =
+        Question::new("3d/writes-stay-in-container", "what a container writes is in that container only");
     let Some(written) = room.story.at::<Written>("written", "write") else {
         return if room.worker.is_none() {
             room.no_container(question)
@@ -216,7 +226,9 @@ fn shared(room: &Room) -> Finding {
         return room.story.missing(question, "no two images were built");
     };
     let question = question.proof(&image.place).proof(&second.place);
-    let Some(base) = image.value.named.iter().find(|dir| second.value.named.iter().any(|other| other.is(dir))) else {
+    let Some(base) =
+        image.value.named.iter().find(|dir| second.value.named.iter().any(|other| other.is(dir)))
+    else {
         if image.value.named.is_empty() || second.value.named.is_empty() {
             return question.skip("the images' layers are not known: see 3d/layers-file");
         }
@@ -235,14 +247,19 @@ fn shared(room: &Room) -> Finding {
             return question.skip("the containers are on no overlay: see 3d/one-overlay-while-running");
         };
         if !overlay.lower.iter().any(|dir| covers(base, dir)) {
-            return question.fail(format!("a container is on {}, not on {}", paths(&overlay.lower), base.path));
+            return question.fail(format!(
+                "a container is on {}, not on {}",
+                paths(&overlay.lower),
+                base.path
+            ));
         }
     }
     question.pass(format!("all are on {}", base.path))
 }
 
 fn unmounted(room: &Room) -> Finding {
-    let question = Question::new("3d/unmounted-on-stop", "no overlay is mounted once the containers are stopped");
+    let question =
+        Question::new("3d/unmounted-on-stop", "no overlay is mounted once the containers are stopped");
     if room.worker.is_none() && room.shell.is_none() {
         return room.no_container(question);
     }

@@ -10,12 +10,13 @@ mod layers;
 mod run;
 
 pub use drive::left;
+pub use run::remains;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scenario, Subtask};
+use super::{Scenario, Subtask, network};
 use crate::guest::processes::Process;
 
 /// Subtasks 3a, 3b and 3d.
@@ -24,16 +25,10 @@ pub static SUBTASKS: [Subtask; 3] = [
         id: "3a",
         title: "run",
         checks: &run::CHECKS,
-        scenarios: &["3-run"],
+        scenarios: &["3-run", network::STOP_SCENARIO],
         judge: run::judge,
     },
-    Subtask {
-        id: "3b",
-        title: "exec",
-        checks: &exec::CHECKS,
-        scenarios: &["3-run"],
-        judge: exec::judge,
-    },
+    Subtask { id: "3b", title: "exec", checks: &exec::CHECKS, scenarios: &["3-run"], judge: exec::judge },
     Subtask {
         id: "3d",
         title: "overlay file system",

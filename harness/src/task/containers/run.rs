@@ -8,6 +8,7 @@ use crate::task::conductor::sight::{Machine, Sight};
 use crate::task::conductor::story::{Seen, Story, quote};
 use crate::task::containers::drive::Plan;
 use crate::task::finding::Question;
+use crate::task::network;
 use crate::task::transcript;
 use crate::verdict::Finding;
 
@@ -106,7 +107,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         Err(errors) => return errors,
     };
     let (Some(machine), Some(plan)) = (story.first::<Machine>("machine"), story.plan::<Plan>()) else {
-        let unstarted = |spec: &CheckSpec| story.missing(Question::new(spec.id, "a container"), "nothing was run");
+        let unstarted =
+            |spec: &CheckSpec| story.missing(Question::new(spec.id, "a container"), "nothing was run");
         return CHECKS.iter().map(unstarted).collect();
     };
     let room = Room {
@@ -127,7 +129,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         mode(&room),
         listed(&room),
         twice(&room),
-        stop(&room),
+        stop(&room, bundle),
     ]
 }
 
@@ -191,15 +193,18 @@ pub fn describe(sight: &Sight) -> String {
 }
 
 fn namespaces(room: &Room) -> Finding {
-    let question = Question::new("3a/namespaces", "UTS, PID, NET, MOUNT and IPC namespaces other than the machine's");
+    let question =
+        Question::new("3a/namespaces", "UTS, PID, NET, MOUNT and IPC namespaces other than the machine's");
     room.all(question, "all five differ from the machine's", |sight| {
         let shared = shared(sight, &room.machine.namespaces);
-        (!shared.is_empty()).then(|| format!("{} is in the machine's own {}", describe(sight), shared.join(", ")))
+        (!shared.is_empty())
+            .then(|| format!("{} is in the machine's own {}", describe(sight), shared.join(", ")))
     })
 }
 
 fn pid_one(room: &Room) -> Finding {
-    let question = Question::new("3a/pid-one", "the command, or what it was started by, is PID 1 of the container");
+    let question =
+        Question::new("3a/pid-one", "the command, or what it was started by, is PID 1 of the container");
     let isolated = |seen: &&Seen<Sight>| seen.value.main.namespaces.pid != room.machine.namespaces.pid;
     if room.containers().next().is_some() && room.containers().find(isolated).is_none() {
         return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
@@ -269,7 +274,10 @@ fn sys_fault(sight: &Sight) -> Option<String> {
     let missing = sight.links.iter().any(|link| !sight.interfaces.contains(link));
     let surplus: Vec<&String> = sight.interfaces.iter().filter(|name| is_foreign(name, sight)).collect();
     (missing || !surplus.is_empty()).then(|| {
-        format!("its /sys tells of another network namespace than its own: it has the interfaces {:?}", sight.interfaces)
+        format!(
+            "its /sys tells of another network namespace than its own: it has the interfaces {:?}",
+            sight.interfaces
+        )
     })
 }
 
@@ -296,7 +304,9 @@ fn dev_fault(sight: &Sight) -> Option<String> {
 fn ps(room: &Room) -> Finding {
     let question = Question::new("3a/ps-sees-only-container", "the container's own processes and no others");
     let Some(shell) = &room.shell else {
-        return room.story.missing(question, format!("no shell to type it at: {}", room.story.why_absent("shell")));
+        return room
+            .story
+            .missing(question, format!("no shell to type it at: {}", room.story.why_absent("shell")));
     };
     if shell.value.main.namespaces.pid == room.machine.namespaces.pid {
         return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
@@ -313,7 +323,8 @@ pub fn judge_ps(story: &Story, question: Question, step: &str, shell: &Sight) ->
     let Some(shown) = &typed.value.shown else {
         return question.fail("`ps` was typed, and the prompt did not come back");
     };
-    let listed: Vec<(i32, String)> = transcript::lines(shown).iter().filter_map(|line| process_line(line)).collect();
+    let listed: Vec<(i32, String)> =
+        transcript::lines(shown).iter().filter_map(|line| process_line(line)).collect();
     let foreign: Vec<&str> = listed
         .iter()
         .filter(|(pid, name)| !typed.value.running.contains(pid) && name != "ps")
@@ -351,7 +362,10 @@ fn default_shell(room: &Room) -> Finding {
 pub fn judge_shell(question: Question, seen: &Seen<Sight>) -> Finding {
     let exe = &seen.value.main.exe;
     let question = question.proof(&seen.place);
-    question.answer(exe.ends_with("/bash"), format!("{exe} waits at the prompt, started as {}", describe(&seen.value)))
+    question.answer(
+        exe.ends_with("/bash"),
+        format!("{exe} waits at the prompt, started as {}", describe(&seen.value)),
+    )
 }
 
 fn command(room: &Room) -> Finding {
@@ -376,13 +390,18 @@ fn mode(room: &Room) -> Finding {
 
 fn listed(room: &Room) -> Finding {
     let name = &room.plan.worker;
-    let question = Question::new("3a/listed-by-ps", format!("{name} in the list while it runs, and only then"));
+    let question =
+        Question::new("3a/listed-by-ps", format!("{name} in the list while it runs, and only then"));
     if room.worker.is_none() {
         return room.missing(question);
     }
     let lists = |step| {
         let seen = room.story.at::<Command>("command", step)?;
-        Some(transcript::lines(&seen.value.screen).iter().any(|line| line.split_whitespace().any(|word| word == name)))
+        Some(
+            transcript::lines(&seen.value.screen)
+                .iter()
+                .any(|line| line.split_whitespace().any(|word| word == name)),
+        )
     };
     match (lists("ps-before"), lists("ps-running"), lists("ps-after")) {
         (Some(false), Some(true), Some(false)) => question.pass("listed while it runs, and only then"),
@@ -394,7 +413,8 @@ fn listed(room: &Room) -> Finding {
 }
 
 fn twice(room: &Room) -> Finding {
-    let mut question = Question::new("3a/cannot-run-twice", "a second run under the same name starts nothing");
+    let mut question =
+        Question::new("3a/cannot-run-twice", "a second run under the same name starts nothing");
     let attempts = [("again-while-running", &room.worker), ("again-after-exit", &room.shell)];
     let attempts: Vec<Seen<Refused>> = attempts
         .iter()
@@ -414,8 +434,11 @@ fn twice(room: &Room) -> Finding {
     question.pass("refused while it ran and after it had ended")
 }
 
-fn stop(room: &Room) -> Finding {
-    let question = Question::new("3a/stop-cleans-up", "no process, mount or state of a stopped container is left");
+fn stop(room: &Room, bundle: &Bundle) -> Finding {
+    let question = Question::new(
+        "3a/stop-cleans-up",
+        "no process, mount, interface, rule or state of a stopped container is left, and its neighbour works on",
+    );
     if room.containers().next().is_none() {
         return room.missing(question);
     }
@@ -429,6 +452,13 @@ fn stop(room: &Room) -> Finding {
         let left = remains(&left.value);
         if !left.is_empty() {
             return question.fail(left.join("; "));
+        }
+    }
+    // A bundle of which the networks were not asked for has no such container.
+    if let Some((left, places)) = network::left_of_exposed(bundle) {
+        question = places.into_iter().fold(question, Question::proof);
+        if !left.is_empty() {
+            return question.fail(format!("of a container with network, port and peer: {}", left.join("; ")));
         }
     }
     question.pass("nothing is left")

@@ -1,0 +1,208 @@
+//! Our own clients and servers in any network namespace: a thread joins it and speaks TCP or ICMP there. No program
+//! of the guest has a part in it.
+//!
+//! Nothing here may hold a container's network namespace open for longer than the probe: a namespace lives as long as
+//! a socket in it, and with it the links that `stop` has to remove.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Time between two looks at whether a server is to end.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long a client may take for its line.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A place from which to speak: a process's network namespace, or the machine's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where the guest half is.
+    Machine,
+    /// Where this process is.
+    Process(i32),
+}
+
+impl Place {
+    /// Runs `work` on a thread in this place.
+    ///
+    /// # Errors
+    /// When the process is gone, or the kernel refuses.
+    pub fn run<T: Send>(self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                self.enter()?;
+                work()
+            });
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a probe broke")))
+        })
+    }
+
+    /// Puts the calling thread there.
+    fn enter(self) -> io::Result<()> {
+        if let Self::Process(pid) = self {
+            setns(File::open(format!("/proc/{pid}/ns/net"))?.as_fd(), CloneFlags::CLONE_NEWNET)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a client got for its word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The line that came back.
+    pub line: Option<String>,
+    /// Why none did.
+    pub error: Option<String>,
+}
+
+/// A server on a TCP port that answers each line with its own word and that line. It ends when dropped.
+#[derive(Debug)]
+pub struct Echo {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    /// Listens on every address of a place.
+    ///
+    /// # Errors
+    /// When the port is taken, or the place is gone.
+    pub fn start(place: Place, port: u16, word: &str) -> io::Result<Self> {
+        let listener = place.run(|| {
+            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        })?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (ended, word) = (Arc::clone(&over), word.to_owned());
+        let thread = std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((stream, _)) => {
+                        // What goes wrong on a connection is that client's affair.
+                        let _ = answer(&stream, &word);
+                    }
+                    Err(_) => std::thread::sleep(PAUSE),
+                }
+            }
+        });
+        Ok(Self { over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(mut stream: &TcpStream, word: &str) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    stream.write_all(format!("{word} {line}").as_bytes())
+}
+
+/// Connects from a place, says a word, and returns what came back.
+pub fn ask(from: Place, to: SocketAddrV4, word: &str, within: Duration) -> Answer {
+    told(from.run(|| {
+        let stream = TcpStream::connect_timeout(&SocketAddr::V4(to), within)?;
+        say(&stream, word, within)
+    }))
+}
+
+/// Says a word on a connection and returns the line that comes back.
+///
+/// # Errors
+/// When the other side is gone or silent.
+pub fn say(mut stream: &TcpStream, word: &str, within: Duration) -> io::Result<String> {
+    stream.set_read_timeout(Some(within))?;
+    stream.write_all(format!("{word}\n").as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    if line.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(line.trim_end().to_owned()) }
+}
+
+/// A result in the form of evidence.
+pub fn told(result: io::Result<String>) -> Answer {
+    match result {
+        Ok(line) => Answer { line: Some(line), error: None },
+        Err(error) => Answer { line: None, error: Some(error.to_string()) },
+    }
+}
+
+/// Sends echo requests from a place, one every half second, until one is answered.
+pub fn ping(from: Place, to: Ipv4Addr, within: Duration) -> Answer {
+    told(from.run(|| {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        let [high, low] = rand::random::<u16>().to_be_bytes();
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            // icmp(7): type 8, code 0, checksum, identifier, sequence number.
+            let sum = !ones_sum(&[0x0800, u16::from_be_bytes([high, low]), 1]);
+            let [sum_high, sum_low] = sum.to_be_bytes();
+            socket.send_to(&[8, 0, sum_high, sum_low, high, low, 0, 1], &SocketAddrV4::new(to, 0).into())?;
+            let until = Instant::now() + Duration::from_millis(500);
+            while Instant::now() < until {
+                let mut packet = [0_u8; 128];
+                let Ok(length) = io::Read::read(&mut &socket, &mut packet) else { break };
+                // A raw socket hands over the IP header too; its length is in words of four bytes.
+                let start = usize::from(packet[0] & 15) * 4;
+                let reply = packet[..length].get(start..start + 8);
+                if reply.is_some_and(|reply| reply[0] == 0 && reply[4..6] == [high, low]) {
+                    return Ok("echo reply".to_owned());
+                }
+            }
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }))
+}
+
+/// The checksum's sum (RFC 1071).
+fn ones_sum(words: &[u16]) -> u16 {
+    let sum: u32 = words.iter().map(|word| u32::from(*word)).sum();
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_word_comes_back_with_the_servers_own() {
+        let echo = Echo::start(Place::Machine, 0, "here");
+        // Port 0 is any port, and nobody is told which: that a server starts and ends is all there is to see.
+        drop(echo.unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("an IPv6 address") };
+        let server = std::thread::spawn(move || answer(&listener.accept().unwrap().0, "here").unwrap());
+        let heard = ask(Place::Machine, address, "there", SOON);
+        assert_eq!(heard.line.as_deref(), Some("here there"));
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_port_where_nobody_listens_says_why() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("an IPv6 address") };
+        drop(listener);
+        let heard = ask(Place::Machine, address, "there", SOON);
+        assert!(heard.line.is_none() && heard.error.is_some());
+    }
+}

@@ -1,0 +1,400 @@
+//! Connects three containers in three ways, tries who reaches whom before and after `peer`, and stops one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{NetworkLeft, Networks, Reach};
+use crate::guest::firewall::Firewall;
+use crate::guest::links::{Link, Network};
+use crate::guest::probe::{self, Answer, Echo, Place};
+use crate::guest::processes::Process;
+use crate::guest::recorder::Recorder;
+use crate::guest::world::{World, WorldPlan};
+use crate::task::Site;
+use crate::task::conductor::desk::Desk;
+use crate::task::conductor::launch::{Running, Stage};
+use crate::task::conductor::sight::Machine;
+use crate::task::conductor::tool::Tool;
+use crate::task::conductor::words;
+use crate::task::containers::left;
+
+/// The names, ports and words of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub world: WorldPlan,
+    pub image: String,
+    /// Container names by role.
+    pub plain: String,
+    pub web: String,
+    pub store: String,
+    pub naps: [String; 4],
+    /// The word with which a place's server answers, by role, and `machine`.
+    pub words: BTreeMap<String, String>,
+    /// The port in the containers on which a server listens, and which `web` exposes.
+    pub inner: u16,
+    /// The machine's port for it.
+    pub outer: u16,
+    /// Another port on which servers in the containers listen.
+    pub other: u16,
+    /// A server's port in the Internet, and its address.
+    pub public: SocketAddrV4,
+}
+
+impl Plan {
+    /// The container of a role.
+    fn name(&self, role: &str) -> &str {
+        match role {
+            "plain" => &self.plain,
+            "web" => &self.web,
+            _ => &self.store,
+        }
+    }
+}
+
+/// The containers' roles, in the order in which they are made.
+const ROLES: [&str; 3] = ["plain", "web", "store"];
+
+pub fn plan(random: &mut StdRng) -> Value {
+    let world = WorldPlan::draw(random);
+    let mut port = |from: u16| from + random.random_range(0..2000);
+    let (inner, outer, other, public) = (port(5000), port(10000), port(15000), port(20000));
+    let address = world.address_of("public.example");
+    let places = ROLES.iter().chain(&["machine"]);
+    let words = places.map(|place| ((*place).to_owned(), words::word(random))).collect();
+    json!(Plan {
+        world,
+        image: words::name(random, '_'),
+        plain: words::name(random, '_'),
+        web: words::name(random, '-'),
+        store: words::name(random, '_'),
+        naps: std::array::from_fn(|_| words::nap(random)),
+        words,
+        inner,
+        outer,
+        other,
+        public: SocketAddrV4::new(address, public),
+    })
+}
+
+/// The record kinds are the types of the parent module and of [`crate::task::conductor`].
+pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let plan = Plan::deserialize(plan)?;
+    let world = World::start(&plan.world).map_err(io::Error::other)?;
+    world.listen(plan.public.port())?;
+    let firewall = Firewall::copy_into(&PathBuf::from(format!("/run/{:016x}", rand::random::<u64>())))?;
+    firewall.set_forward_policy("DROP")?;
+    let tool = Tool::prepare(site)?;
+    let machine = Machine::now();
+    recorder.record("machine", &machine)?;
+    let mut scene = Scene {
+        rules: firewall.rules(),
+        stage: Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine },
+        site,
+        plan: &plan,
+        world: &world,
+        firewall: &firewall,
+        containers: Vec::new(),
+        networks: Networks::default(),
+    };
+    let played = scene.play();
+    drop(scene);
+    world.record(recorder)?;
+    played
+}
+
+struct Container {
+    role: &'static str,
+    running: Running,
+}
+
+struct Scene<'a, 'r> {
+    stage: Stage<'a, 'r>,
+    site: &'a Site,
+    plan: &'a Plan,
+    world: &'a World,
+    firewall: &'a Firewall,
+    /// The machine's rules before any container.
+    rules: BTreeSet<String>,
+    containers: Vec<Container>,
+    /// As they were when all containers were connected.
+    networks: Networks,
+}
+
+impl Scene<'_, '_> {
+    fn play(&mut self) -> io::Result<()> {
+        let plan = self.plan;
+        self.stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
+        let limit = self.stage.tool.limit(60.0, 20.0);
+        self.stage.call("build", &["build", &plan.image, "Conductorfile"], limit)?;
+        for (role, nap) in ROLES.iter().zip(&plan.naps) {
+            let run = ["run", &plan.image, plan.name(role)];
+            if let Some(running) = self.stage.start(role, &run, &["sleep", nap])? {
+                self.containers.push(Container { role, running });
+            }
+        }
+        let mapping = format!("{}-{}", plan.inner, plan.outer);
+        self.connect("plain", &[])?;
+        self.connect("web", &["-i", "-e", &mapping])?;
+        self.connect("store", &["-i"])?;
+        self.networks = self.look("connected")?;
+
+        self.try_all("connected")?;
+        if self.has("web") && self.has("store") {
+            let limit = self.stage.tool.limit(15.0, 3.0);
+            self.stage.call("peer", &["peer", &plan.web, &plan.store], limit)?;
+            self.look("peer")?;
+            self.try_all("peer")?;
+        }
+        // A host without a firewall: only routes and address translation are left to keep containers in.
+        self.firewall.set_forward_policy("ACCEPT")?;
+        self.try_all("open")?;
+        self.firewall.set_forward_policy("DROP")?;
+        self.stop()
+    }
+
+    /// Stops the exposed container, with a process in it that does not heed signals; the others stay.
+    fn stop(&mut self) -> io::Result<()> {
+        let plan = self.plan;
+        if !self.has("web") {
+            return Ok(());
+        }
+        if let Some(shell) = self.stage.start_shell("stubborn", &["exec", &plan.web])? {
+            let line = format!("(trap '' HUP INT TERM; exec sleep {}) & disown", plan.naps[3]);
+            let limit = self.stage.tool.limit(5.0, 2.0);
+            self.stage.desk.type_line(shell.seat, &line, limit)?;
+            self.stage.desk.type_last_line(shell.seat, "exit");
+            self.stage.desk.finish("stubborn-exit", shell.seat, limit)?;
+        }
+        let limit = self.stage.tool.limit(15.0, 3.0);
+        self.stage.call("stop-web", &["stop", &plan.web], limit)?;
+        let web = self.containers.iter().position(|container| container.role == "web");
+        let Some(web) = web.map(|at| self.containers.remove(at)) else { return Ok(()) };
+        let left = left("stop-web", &mut self.stage, &self.site.submission, &plan.web, Some(&web.running))?;
+        self.record("left", &left)?;
+        let left = self.network_left("stop-web", "web")?;
+        self.record("network-left", &left)?;
+        self.try_all("after-stop")
+    }
+
+    fn has(&self, role: &str) -> bool {
+        self.containers.iter().any(|container| container.role == role)
+    }
+
+    fn connect(&mut self, role: &str, options: &[&str]) -> io::Result<()> {
+        if !self.has(role) {
+            return Ok(());
+        }
+        let words = [&["addnetwork", self.plan.name(role)], options].concat();
+        let limit = self.stage.tool.limit(20.0, 3.0);
+        self.stage.call(&format!("addnetwork-{role}"), &words, limit).map(drop)
+    }
+
+    fn look(&self, step: &str) -> io::Result<Networks> {
+        let containers = self.containers.iter().filter_map(|container| {
+            let place = Place::Process(container.running.sight.main.pid);
+            Some((container.role.to_owned(), place.run(Network::here).ok()?))
+        });
+        let networks =
+            Networks { step: step.to_owned(), machine: Network::here()?, containers: containers.collect() };
+        self.record("networks", &networks)?;
+        Ok(networks)
+    }
+
+    /// Tries every way that a check asks about, all at once: most of what must not get through takes its whole time.
+    fn try_all(&self, step: &str) -> io::Result<()> {
+        let plan = self.plan;
+        let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
+        let mut servers = Vec::new();
+        let mut places = vec![("machine", Place::Machine)];
+        for container in self.alive() {
+            places.push((container.role, Place::Process(container.running.sight.main.pid)));
+        }
+        for (role, place) in &places {
+            servers.push(Echo::start(*place, plan.inner, word(role)));
+            if *role != "machine" {
+                servers.push(Echo::start(*place, plan.other, word(role)));
+            }
+        }
+
+        let attempts = self.attempts(step, &places);
+        let within = self.stage.tool.limit(2.0, 0.7);
+        let tried: Vec<Reach> = std::thread::scope(|scope| {
+            let running: Vec<_> = attempts
+                .into_iter()
+                .map(|(reach, way)| scope.spawn(move || Reach { answer: self.take(&way, within), ..reach }))
+                .collect();
+            running.into_iter().filter_map(|attempt| attempt.join().ok()).collect()
+        });
+        drop(servers);
+        tried.iter().try_for_each(|reach| self.record("reach", reach))
+    }
+
+    fn alive(&self) -> impl Iterator<Item = &Container> {
+        self.containers.iter().filter(|container| {
+            let main = &container.running.sight.main;
+            Process::read(main.pid).is_some_and(|now| now.start == main.start)
+        })
+    }
+
+    fn attempts(&self, step: &str, places: &[(&str, Place)]) -> Vec<(Reach, Way)> {
+        let plan = self.plan;
+        let mut attempts = Vec::new();
+        let mut add = |from: &str, to: &str, word: &str, way: Way| {
+            let by = if matches!(way, Way::Ping(..)) { "ping" } else { "tcp" };
+            let (step, from, to) = (step.to_owned(), from.to_owned(), to.to_owned());
+            let (by, word, address) = (by.to_owned(), word.to_owned(), way.address());
+            attempts.push((Reach { step, from, to, address, by, word, answer: Answer::default() }, way));
+        };
+        let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
+        let web = word("web");
+        let at = |address, port| SocketAddrV4::new(address, port);
+        for (role, place) in places.iter().filter(|(role, _)| *role != "machine") {
+            let Some(own) = self.networks.containers.get(*role).and_then(Network::address) else { continue };
+            add("machine", role, word(role), Way::Tcp(Place::Machine, at(own, plan.inner)));
+            add("machine", role, "", Way::Ping(Place::Machine, own));
+            add(role, "itself", word(role), Way::Tcp(*place, at(Ipv4Addr::LOCALHOST, plan.inner)));
+            if let Some(outside) = self.gateway_of(role) {
+                add(role, "machine", word("machine"), Way::Tcp(*place, at(outside, plan.inner)));
+                add(role, "machine", "", Way::Ping(*place, outside));
+            }
+            add(role, "internet", &plan.world.echo_word, Way::Tcp(*place, plan.public));
+            for (other, _) in places.iter().filter(|(other, _)| other != role && *other != "machine") {
+                let Some(to) = self.networks.containers.get(*other).and_then(Network::address) else {
+                    continue;
+                };
+                add(role, other, word(other), Way::Tcp(*place, at(to, plan.inner)));
+            }
+        }
+        let machine = plan.world.machine;
+        add("lan", "exposed", web, Way::FromLan(at(machine, plan.outer)));
+        add("machine", "exposed", web, Way::Tcp(Place::Machine, at(machine, plan.outer)));
+        for other in ROLES {
+            add("lan", "other-port", word(other), Way::FromLan(at(machine, plan.other)));
+            add("machine", "other-port", word(other), Way::Tcp(Place::Machine, at(machine, plan.other)));
+        }
+        attempts
+    }
+
+    /// The machine's address in a container's network.
+    fn gateway_of(&self, role: &str) -> Option<Ipv4Addr> {
+        let inside = self.networks.containers.get(role)?;
+        let networks = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
+        let ours: Vec<Ipv4Addr> = self
+            .networks
+            .machine
+            .links
+            .iter()
+            .flat_map(|link| &link.addresses)
+            .map(|address| address.ip)
+            .collect();
+        networks.flat_map(|network| ours.iter().find(|ip| network.reaches(**ip))).next().copied()
+    }
+
+    fn take(&self, way: &Way, within: Duration) -> Answer {
+        let word = format!("{:016x}", rand::random::<u64>());
+        match way {
+            Way::Tcp(place, to) => probe::ask(*place, *to, &word, within),
+            Way::Ping(place, to) => probe::ping(*place, *to, within),
+            Way::FromLan(to) => {
+                let stream = self.world.connect_from_lan(*to, within);
+                probe::told(stream.and_then(|stream| probe::say(&stream, &word, within)))
+            }
+        }
+    }
+
+    /// What of a stopped container's network is left, once it had a moment to go.
+    fn network_left(&mut self, step: &str, role: &str) -> io::Result<NetworkLeft> {
+        let inside = self.networks.containers.get(role).cloned().unwrap_or_default();
+        let outside: Vec<Link> = outside_links(&inside, &self.networks.machine);
+        let is_there = |link: &&Link| Path::new("/sys/class/net").join(&link.name).exists();
+        // The kernel removes them in the background when the namespace's last process is gone.
+        self.stage
+            .desk
+            .until(self.stage.tool.limit(2.0, 1.0), |_| !outside.iter().any(|link| is_there(&link)))?;
+        let name = self.plan.name(role);
+        let marks = marks(name, &inside, &outside);
+        let rules = self.firewall.rules();
+        let of_it = |rule: &&String| marks.iter().any(|mark| names(rule, mark));
+        Ok(NetworkLeft {
+            step: step.to_owned(),
+            links: outside.iter().filter(is_there).map(|link| link.name.clone()).collect(),
+            rules: rules.difference(&self.rules).filter(of_it).cloned().collect(),
+        })
+    }
+
+    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        self.stage.recorder.record(kind, data)
+    }
+}
+
+/// How to get through.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Tcp(Place, SocketAddrV4),
+    Ping(Place, Ipv4Addr),
+    FromLan(SocketAddrV4),
+}
+
+impl Way {
+    fn address(&self) -> String {
+        match self {
+            Self::Tcp(_, to) | Self::FromLan(to) => to.to_string(),
+            Self::Ping(_, to) => to.to_string(),
+        }
+    }
+}
+
+/// The machine's ends of a container's pairs.
+pub(super) fn outside_links(inside: &Network, machine: &Network) -> Vec<Link> {
+    let pairs = |link: &&Link| {
+        link.veth
+            && inside
+                .links
+                .iter()
+                .any(|own| own.veth && own.peer == Some(link.index) && link.peer == Some(own.index))
+    };
+    machine.links.iter().filter(pairs).cloned().collect()
+}
+
+/// What a rule of this container names.
+fn marks(name: &str, inside: &Network, outside: &[Link]) -> Vec<String> {
+    let mut marks = vec![name.to_owned()];
+    for address in inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses) {
+        let mask = u32::MAX.checked_shl(32 - u32::from(address.prefix)).unwrap_or(0);
+        let network = Ipv4Addr::from(u32::from(address.ip) & mask);
+        marks.extend([address.ip.to_string(), format!("{network}/{}", address.prefix)]);
+    }
+    marks.extend(outside.iter().map(|link| link.name.clone()));
+    marks
+}
+
+/// Whether a rule names something, and not just something whose name begins or ends like it.
+fn names(rule: &str, mark: &str) -> bool {
+    let is_part = |char: char| char.is_ascii_alphanumeric() || char == '.';
+    rule.match_indices(mark).any(|(at, _)| {
+        let before = rule[..at].chars().next_back();
+        let after = rule[at + mark.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_rule_names_an_address_but_not_a_longer_one() {
+        assert!(names("ip saddr 192.168.1.2 accept", "192.168.1.2"));
+        assert!(names("dnat to 192.168.1.2:80", "192.168.1.2"));
+        assert!(!names("ip saddr 192.168.1.20 accept", "192.168.1.2"));
+        assert!(names("comment \"conductor:/ab-123/\"", "ab-123"));
+    }
+}

@@ -1,0 +1,414 @@
+//! Who reached whom, and what was left.
+
+use super::drive::{Plan, outside_links};
+use super::{NetworkLeft, Networks, Reach};
+use crate::evidence::Bundle;
+use crate::guest::links::{Link, Network};
+use crate::task::CheckSpec;
+use crate::task::conductor::desk::Command;
+use crate::task::conductor::sight::Sight;
+use crate::task::conductor::story::{Seen, Story, quote};
+use crate::task::containers::{Left, remains};
+use crate::task::finding::Question;
+use crate::verdict::Finding;
+
+/// The scenario in which a container with network, port and peer is stopped.
+pub const STOP_SCENARIO: &str = "3-network";
+
+const DEFAULT: &str = "It should be noted that only communication between eg-outside and eg-inside is possible. That \
+                       implies that an application running inside a container eg will not be able to access the \
+                       Internet (end points beyond-outside.)";
+const VETH: &str = "you need to add a veth link connecting the container's network namespace to the root (host) \
+                    namespace. Moreover the interfaces should be enabled for its proper usage.";
+
+pub const CHECKS: [CheckSpec; 10] = [
+    CheckSpec {
+        id: "3c/veth-pair",
+        title: "a pair of interfaces, both up",
+        requirement: VETH,
+        hint: "`ip -d link` on the machine and in the container: which interfaces are each other's peers (name@ifN), \
+               and is each of them UP?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/addresses",
+        title: "addresses of one network at both ends",
+        requirement: "eg-inside: inet 192.168.1.2/24, eg-outside: inet 192.168.1.1/24",
+        hint: "`ip addr` at both ends: is it the same network, and one that no other container has?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/loopback-up",
+        title: "the container's loopback",
+        requirement: "1: lo: <LOOPBACK,UP,LOWER_UP> inet 127.0.0.1/8 scope host lo",
+        hint: "In a new network namespace lo is down.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/ping-both-ways",
+        title: "between the container and the machine",
+        requirement: "Network path between container and host",
+        hint: "Ping the machine's end from the container and the container's end from the machine.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/no-internet-by-default",
+        title: "no Internet without -i",
+        requirement: DEFAULT,
+        hint: "Which routes does a container have without -i, and whose packets does the machine translate?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/internet",
+        title: "Internet with -i",
+        requirement: "If the option -i or --internet is specified the script should allow for the applications \
+                      running inside the container to access the Internet.",
+        hint: "A default route in the container, forwarding on the machine, a rule that lets the packets through in \
+               both directions, and address translation: which one is missing?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/expose",
+        title: "the exposed port",
+        requirement: "You can use the --expose or -e option to make a port available to services outside of the \
+                      container. This creates a rule in the host, mapping a container port to a port on the host to \
+                      the outside world.",
+        hint: "Connections of other machines and the machine's own pass through different chains of the nat table.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/not-exposed-otherwise",
+        title: "no other port is open",
+        requirement: "exposing services deployed inside containers is still not possible (Basically, if you deploy a \
+                      server or anything inside the container it will not be accessible outside the host)",
+        hint: "To which ports and protocols does the rule that maps the port apply?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/isolated-by-default",
+        title: "containers are apart",
+        requirement: "By default our conductor isolates the container so that no inter-container communication is \
+                      possible.",
+        hint: "Which of your rules let packets through that come from one container's interface and go to another's?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/peer",
+        title: "peers reach each other, and nobody else",
+        requirement: "peer: This function allows two containers to communicate with each other.",
+        hint: "A way is needed in both directions, and for these two only.",
+        informational: false,
+    },
+];
+
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let story = match Story::open(bundle, "3-network", &CHECKS) {
+        Ok(story) => story,
+        Err(errors) => return errors,
+    };
+    let room = Room { networks: story.at("networks", "connected"), reaches: story.all("reach"), story };
+    vec![
+        veth_pair(&room),
+        addresses(&room),
+        loopback(&room),
+        both_ways(&room),
+        no_internet(&room),
+        internet(&room),
+        expose(&room),
+        not_exposed(&room),
+        isolated(&room),
+        peer(&room),
+    ]
+}
+
+struct Room<'a> {
+    story: Story<'a>,
+    /// With all containers connected.
+    networks: Option<Seen<Networks>>,
+    reaches: Vec<Seen<Reach>>,
+}
+
+impl Room<'_> {
+    /// Why a container of this role has no network that could be tried.
+    fn why_not(&self, role: &str) -> Option<String> {
+        if let Some(why) = self.story.why_unbuilt("build") {
+            return Some(format!("no image: {why}"));
+        }
+        if self.story.at::<Sight>("container", role).is_none() {
+            return Some(format!("no container: {}", self.story.why_absent(role)));
+        }
+        let connected = self.networks.as_ref().and_then(|seen| seen.value.containers.get(role)?.address());
+        if connected.is_some() {
+            return None;
+        }
+        let command = self.story.at::<Command>("command", &format!("addnetwork-{role}"));
+        Some(command.map_or_else(
+            || "addnetwork was not reached".to_owned(),
+            |seen| {
+                format!(
+                    "{} and the container has no address{}",
+                    seen.value.ending(),
+                    quote(&seen.value.screen)
+                )
+            },
+        ))
+    }
+
+    fn tried(&self, step: &str, from: &str, to: &str) -> Vec<&Seen<Reach>> {
+        let mine = |seen: &&Seen<Reach>| {
+            let reach = &seen.value;
+            reach.step == step && reach.from == from && reach.to == to
+        };
+        self.reaches.iter().filter(mine).collect()
+    }
+
+    /// Every way of `ways` must have been tried and must have led through, or not.
+    fn ways(&self, question: Question, step: &str, ways: &[(&str, &str)], open: bool, well: &str) -> Finding {
+        let mut question = question;
+        for (from, to) in ways {
+            let tried = self.tried(step, from, to);
+            if tried.is_empty() {
+                return self.story.missing(question, format!("from {from} to {to} was not tried"));
+            }
+            for seen in tried {
+                let reach = &seen.value;
+                if reach.reached() != open {
+                    let how = match &reach.answer {
+                        _ if !open => "was answered".to_owned(),
+                        answer => answer
+                            .line
+                            .as_ref()
+                            .map(|line| format!("was answered by someone else: {line:?}"))
+                            .or_else(|| answer.error.clone())
+                            .unwrap_or_default(),
+                    };
+                    return question.proof(&seen.place).fail(format!(
+                        "{from} to {to} ({} {}): {how}",
+                        if reach.by == "ping" { "ping of" } else { "TCP to" },
+                        reach.address
+                    ));
+                }
+                question = question.proof(&seen.place);
+            }
+        }
+        question.pass(well)
+    }
+}
+
+fn veth_pair(room: &Room) -> Finding {
+    let question =
+        Question::new("3c/veth-pair", "a veth pair from the container to the machine, both ends up");
+    let Some(networks) = &room.networks else {
+        return room.story.missing(question, "no container was connected");
+    };
+    let question = question.proof(&networks.place);
+    let Some(inside) = networks.value.containers.get("plain") else {
+        return room.story.missing(question, room.why_not("plain").unwrap_or_default());
+    };
+    let outside = outside_links(inside, &networks.value.machine);
+    let names = |links: &[Link]| links.iter().map(|link| link.name.clone()).collect::<Vec<_>>().join(", ");
+    let Some(link) = outside.first() else {
+        let command = room.story.at::<Command>("command", "addnetwork-plain");
+        let said = command.map_or_else(String::new, |seen| {
+            format!("; {}{}", seen.value.ending(), quote(&seen.value.screen))
+        });
+        return question.fail(format!(
+            "the container has {} and none of them leads to the machine{said}",
+            names(&inside.links)
+        ));
+    };
+    let ends = inside.links.iter().filter(|own| own.peer == Some(link.index)).chain([link]);
+    let down: Vec<String> = ends.filter(|end| !end.up).map(|end| end.name.clone()).collect();
+    if down.is_empty() {
+        question.pass(format!("{} on the machine", link.name))
+    } else {
+        question.fail(format!("{} is down", down.join(" and ")))
+    }
+}
+
+fn addresses(room: &Room) -> Finding {
+    let question = Question::new("3c/addresses", "both ends in one network that no other container is in");
+    let Some(networks) = &room.networks else {
+        return room.story.missing(question, "no container was connected");
+    };
+    let question = question.proof(&networks.place);
+    let Networks { machine, containers, .. } = &networks.value;
+    let connected: Vec<(&String, &Network)> =
+        containers.iter().filter(|(_, inside)| !outside_links(inside, machine).is_empty()).collect();
+    if connected.is_empty() {
+        return room.story.missing(question, "no container is connected to the machine: see 3c/veth-pair");
+    }
+    let mut taken = Vec::new();
+    for (role, inside) in connected {
+        let own =
+            inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses).next();
+        let Some(own) = own else { return question.fail(format!("the container {role} has no address")) };
+        let ours = machine
+            .links
+            .iter()
+            .filter(|link| link.veth || link.peer.is_none())
+            .flat_map(|link| &link.addresses);
+        let Some(ours) = ours.clone().find(|address| own.reaches(address.ip)) else {
+            return question
+                .fail(format!("the machine has no address in the network of {}/{}", own.ip, own.prefix));
+        };
+        if ours.ip == own.ip {
+            return question.fail(format!("both ends have the address {}", own.ip));
+        }
+        if taken.iter().any(|other: &crate::guest::links::Address| own.reaches(other.ip)) {
+            return question.fail(format!("two containers are in the network of {}/{}", own.ip, own.prefix));
+        }
+        taken.push(*own);
+    }
+    question.pass(taken.iter().map(|own| format!("{}/{}", own.ip, own.prefix)).collect::<Vec<_>>().join(", "))
+}
+
+fn loopback(room: &Room) -> Finding {
+    let question = Question::new("3c/loopback-up", "lo is up, and a container reaches itself by 127.0.0.1");
+    let inside = room.networks.as_ref().and_then(|seen| seen.value.containers.get("plain"));
+    let Some(inside) = inside else {
+        return room.story.missing(question, room.why_not("plain").unwrap_or_default());
+    };
+    let lo = inside.links.iter().find(|link| link.name == "lo");
+    if lo.is_none_or(|lo| !lo.up) {
+        return question.fail("lo is down");
+    }
+    // Without a network of its own nothing else is tried.
+    if room.tried("connected", "plain", "itself").is_empty() {
+        return question.pass("lo is up");
+    }
+    room.ways(question, "connected", &[("plain", "itself")], true, "it answers on 127.0.0.1")
+}
+
+fn both_ways(room: &Room) -> Finding {
+    let question =
+        Question::new("3c/ping-both-ways", "ping and TCP, from the machine to the container and back");
+    if let Some(why) = room.why_not("plain") {
+        return room.story.missing(question, why);
+    }
+    if room.tried("connected", "plain", "machine").is_empty() {
+        return room
+            .story
+            .missing(question, "the machine has no address in the container's network: see 3c/addresses");
+    }
+    let ways = [("machine", "plain"), ("plain", "machine")];
+    room.ways(question, "connected", &ways, true, "both answer each other")
+}
+
+fn no_internet(room: &Room) -> Finding {
+    let question =
+        Question::new("3c/no-internet-by-default", "a container without -i reaches nothing in the Internet");
+    if let Some(why) = room.why_not("plain") {
+        return room.story.missing(question, why);
+    }
+    let way = [("plain", "internet")];
+    let closed = room.ways(question.clone(), "connected", &way, false, "it reaches nothing there");
+    if closed.status != crate::verdict::Status::Pass {
+        return closed;
+    }
+    room.ways(
+        question,
+        "open",
+        &way,
+        false,
+        "it reaches nothing there, even where the machine forwards all packets",
+    )
+}
+
+fn internet(room: &Room) -> Finding {
+    let question = Question::new("3c/internet", "a container with -i reaches a server in the Internet");
+    if let Some(why) = room.why_not("store") {
+        return room.story.missing(question, why);
+    }
+    let ways = [("store", "internet"), ("web", "internet")];
+    room.ways(question, "connected", &ways, true, "it is answered")
+}
+
+fn expose(room: &Room) -> Finding {
+    let plan = room.story.plan::<Plan>();
+    let (inner, outer) = plan.map_or((0, 0), |plan| (plan.inner, plan.outer));
+    let question = Question::new(
+        "3c/expose",
+        format!(
+            "port {outer} of the machine leads to port {inner} of the container, from the LAN and from the machine"
+        ),
+    );
+    if let Some(why) = room.why_not("web") {
+        return room.story.missing(question, why);
+    }
+    let ways = [("lan", "exposed"), ("machine", "exposed")];
+    room.ways(question, "connected", &ways, true, "the container answers both")
+}
+
+fn not_exposed(room: &Room) -> Finding {
+    let question =
+        Question::new("3c/not-exposed-otherwise", "no other port of the machine leads to a container");
+    if let Some(why) = room.why_not("web") {
+        return room.story.missing(question, why);
+    }
+    let ways = [("lan", "other-port"), ("machine", "other-port")];
+    room.ways(question, "connected", &ways, false, "nobody answers there")
+}
+
+fn isolated(room: &Room) -> Finding {
+    let question = Question::new("3c/isolated-by-default", "no container reaches another one");
+    if let Some(why) = ["web", "store"].iter().find_map(|role| room.why_not(role)) {
+        return room.story.missing(question, why);
+    }
+    let pairs = [("web", "store"), ("store", "web")];
+    let third = [("plain", "web"), ("plain", "store"), ("web", "plain"), ("store", "plain")];
+    let ways = if room.why_not("plain").is_none() { [&pairs[..], &third].concat() } else { pairs.to_vec() };
+    room.ways(question, "connected", &ways, false, "none gets through to another")
+}
+
+fn peer(room: &Room) -> Finding {
+    let question = Question::new("3c/peer", "the two reach each other, and a third one reaches neither");
+    if let Some(why) = ["web", "store"].iter().find_map(|role| room.why_not(role)) {
+        return room.story.missing(question, why);
+    }
+    let between = [("web", "store"), ("store", "web")];
+    let both = room.ways(question.clone(), "peer", &between, true, "both ways");
+    if both.status != crate::verdict::Status::Pass || room.why_not("plain").is_some() {
+        return both;
+    }
+    let third = [("plain", "web"), ("plain", "store"), ("web", "plain"), ("store", "plain")];
+    // Whom nobody kept apart before `peer` is a matter of isolated-by-default.
+    let kept: Vec<(&str, &str)> = third
+        .into_iter()
+        .filter(|(from, to)| !room.tried("connected", from, to).iter().any(|seen| seen.value.reached()))
+        .collect();
+    room.ways(question, "peer", &kept, false, "both ways, and the third one stays out")
+}
+
+/// What `stop` left of the container with network, port and peer: one phrase each, and where it was seen. `None` where
+/// there was no such container.
+pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
+    let story = Story::of(bundle.recordings.get(STOP_SCENARIO)?);
+    let left = story.at::<Left>("left", "stop-web")?;
+    let mut words = remains(&left.value);
+    let mut places = vec![left.place];
+    if let Some(network) = story.at::<NetworkLeft>("network-left", "stop-web") {
+        let NetworkLeft { links, rules, .. } = &network.value;
+        if !links.is_empty() {
+            words.push(format!("interfaces: {}", links.join(", ")));
+        }
+        if !rules.is_empty() {
+            words.push(format!("rules: {}", rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ")));
+        }
+        places.push(network.place);
+    }
+    let reaches: Vec<Seen<Reach>> = story.all("reach");
+    let reached = |step: &str, from: &str, to: &str| {
+        reaches.iter().any(|seen| {
+            let reach = &seen.value;
+            (reach.step.as_str(), reach.from.as_str(), reach.to.as_str()) == (step, from, to)
+                && reach.reached()
+        })
+    };
+    for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain")] {
+        if reached("connected", from, to) && !reached("after-stop", from, to) {
+            words.push(format!("its neighbour suffers: {from} reaches {to} no more"));
+        }
+    }
+    Some((words, places))
+}

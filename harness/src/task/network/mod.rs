@@ -1,0 +1,76 @@
+//! Subtask 3c: networks of containers, and what `stop` leaves of them.
+//!
+//! Three containers: a plain one, and two with Internet of which one exposes a port; later these two are peers, as
+//! task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
+//! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet.
+
+mod drive;
+mod judge;
+
+pub use judge::{STOP_SCENARIO, left_of_exposed};
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Scenario, Subtask};
+use crate::guest::links::Network;
+use crate::guest::probe::Answer;
+
+/// Subtask 3c.
+pub static SUBTASK: Subtask = Subtask {
+    id: "3c",
+    title: "networking",
+    checks: &judge::CHECKS,
+    scenarios: &["3-network"],
+    judge: judge::judge,
+};
+
+/// Connects containers, tries who reaches whom, and stops one of them.
+pub static SCENARIO: Scenario =
+    Scenario { id: "3-network", budget: Duration::from_secs(420), plan: drive::plan, drive: drive::drive };
+
+/// Interfaces, addresses and routes; the record `networks`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Networks {
+    step: String,
+    machine: Network,
+    /// By the containers' roles: `plain`, `web`, `store`.
+    containers: BTreeMap<String, Network>,
+}
+
+/// One attempt to get through; the record `reach`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Reach {
+    /// Such as `before-peer`.
+    step: String,
+    /// `machine`, `lan`, or a container's role.
+    from: String,
+    /// `machine`, `internet`, `itself`, `exposed`, `other-port`, or a container's role.
+    to: String,
+    /// The address that was tried.
+    address: String,
+    /// `tcp` or `ping`.
+    by: String,
+    /// The word with which the right server answers.
+    word: String,
+    answer: Answer,
+}
+
+impl Reach {
+    fn reached(&self) -> bool {
+        let Some(line) = &self.answer.line else { return false };
+        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
+    }
+}
+
+/// What of a stopped container is left in the machine's network; the record `network-left`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct NetworkLeft {
+    step: String,
+    /// Interfaces whose other end was in the container.
+    links: Vec<String>,
+    /// Rules that name the container, its address, its network or its interface.
+    rules: Vec<String>,
+}
