@@ -7,6 +7,7 @@ pub mod conductor;
 pub mod container;
 pub mod containers;
 pub mod finding;
+pub mod images;
 pub mod layout;
 pub mod namespaces;
 pub mod network;
@@ -80,6 +81,7 @@ pub struct Site {
 pub fn subtasks() -> Vec<&'static Subtask> {
     let [two_a, two_b, two_c] = &container::SUBTASKS;
     let [three_a, three_b, three_d] = &containers::SUBTASKS;
+    let [three_e, three_f] = &images::SUBTASKS;
     vec![
         &layout::SUBTASK,
         &namespaces::SUBTASK,
@@ -90,10 +92,18 @@ pub fn subtasks() -> Vec<&'static Subtask> {
         three_b,
         &network::SUBTASK,
         three_d,
+        three_e,
+        three_f,
     ]
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![&namespaces::SCENARIO, &container::SCENARIO, &containers::SCENARIO, &network::SCENARIO]
+    vec![
+        &namespaces::SCENARIO,
+        &container::SCENARIO,
+        &containers::SCENARIO,
+        &network::SCENARIO,
+        &images::SCENARIO,
+    ]
 }

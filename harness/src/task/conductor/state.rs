@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -89,11 +90,11 @@ impl Image {
             (Some(dir), Some(text)) => named(text, dir, submission),
             _ => Vec::new(),
         };
-        let sizes = named.iter().map(|dir| size(Path::new(&dir.path)));
+        let sizes = named.iter().map(|dir| size(Path::new(&dir.path), &[]));
         Self {
             step: step.to_owned(),
             name: name.to_owned(),
-            size: dir.as_deref().map(size).unwrap_or_default(),
+            size: dir.as_deref().map(|dir| size(dir, &[])).unwrap_or_default(),
             base: sizes.max_by_key(|size| size.bytes).unwrap_or_default(),
             dir: dir.map(|dir| dir.to_string_lossy().into_owned()),
             layers,
@@ -126,8 +127,27 @@ pub fn resolve(path: &str, image: &Path, submission: &Path) -> Option<Directory>
     inside(image).or_else(|| folders(submission).filter(|dir| dir != submission).find_map(|dir| inside(&dir)))
 }
 
-/// What a folder takes up, without what is mounted below it.
-pub fn size(dir: &Path) -> Size {
+/// A container's folder, held so that it is known again under another name.
+#[derive(Debug)]
+pub struct Folder(fs::File);
+
+impl Folder {
+    /// The folder called `name`.
+    pub fn open(submission: &Path, name: &str) -> Option<Self> {
+        let dir = find(submission, name, |_| true)?;
+        fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(dir).ok().map(Self)
+    }
+
+    /// Where it is now; `None` when it is deleted.
+    pub fn still_there(&self) -> Option<String> {
+        let now = fs::read_link(format!("/proc/thread-self/fd/{}", self.0.as_raw_fd())).ok()?;
+        let deleted = self.0.metadata().is_ok_and(|meta| meta.nlink() == 0) || !now.exists();
+        (!deleted).then(|| now.to_string_lossy().into_owned())
+    }
+}
+
+/// What a folder takes up, without what is mounted below it and without `known` folders.
+pub fn size(dir: &Path, known: &[Directory]) -> Size {
     let mut total = Size::default();
     let device = fs::symlink_metadata(dir).map_or(0, |meta| meta.dev());
     let mut next = vec![dir.to_path_buf()];
@@ -136,7 +156,8 @@ pub fn size(dir: &Path) -> Size {
             let Ok(meta) = entry.metadata() else { continue };
             total.entries += 1;
             total.bytes += meta.blocks() * 512;
-            if meta.is_dir() && meta.dev() == device {
+            let is_known = known.iter().any(|known| (known.dev, known.ino) == (meta.dev(), meta.ino()));
+            if meta.is_dir() && meta.dev() == device && !is_known {
                 next.push(entry.path());
             }
         }

@@ -81,8 +81,8 @@ impl<'a> Story<'a> {
 
     /// Why a command never started: what its tool said and how it ended.
     pub fn why_absent(&self, step: &str) -> String {
-        let absents = self.recording.all::<Absent>("absent").map(|(_, absent)| absent);
-        match absents.filter(|absent| absent.step == step).next() {
+        let mut absents = self.recording.all::<Absent>("absent").map(|(_, absent)| absent);
+        match absents.find(|absent| absent.step == step) {
             Some(absent) => {
                 let how = if absent.ended { "ended" } else { "went on" };
                 format!(

@@ -9,9 +9,9 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Left, Refused, Survival, Typed, Written};
+use super::{Disk, Left, Refused, Survival, Typed, Written};
 use crate::guest::mounts;
-use crate::guest::processes::Process;
+use crate::guest::processes::{Directory, Process};
 use crate::guest::recorder::Recorder;
 use crate::guest::world::{World, WorldPlan};
 use crate::task::Site;
@@ -19,7 +19,7 @@ use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::{self, Running, Stage};
 use crate::task::conductor::overlay::Overlays;
 use crate::task::conductor::sight::{Machine, Sight};
-use crate::task::conductor::state::{self, Image};
+use crate::task::conductor::state::{self, Folder, Image};
 use crate::task::conductor::tool::Tool;
 use crate::task::conductor::words;
 
@@ -58,13 +58,15 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
     let mut stage = Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine };
-    Scene { stage: &mut stage, submission: &site.submission, plan: &plan }.play()
+    Scene { stage: &mut stage, submission: &site.submission, plan: &plan, base: None }.play()
 }
 
 struct Scene<'s, 'a, 'r> {
     stage: &'s mut Stage<'a, 'r>,
     submission: &'s Path,
     plan: &'s Plan,
+    /// The folders that the first image names.
+    base: Option<Vec<Directory>>,
 }
 
 impl Scene<'_, '_, '_> {
@@ -74,13 +76,16 @@ impl Scene<'_, '_, '_> {
         for (step, name) in [("build", image), ("build-second", second_image)] {
             let limit = self.stage.tool.limit(60.0, 20.0);
             self.stage.call(step, &["build", name, "Conductorfile"], limit)?;
-            self.record("image", &Image::read(step, self.submission, name))?;
+            let image = Image::read(step, self.submission, name);
+            self.record("image", &image)?;
+            self.base.get_or_insert(image.named);
+            self.disk(step)?;
         }
         self.list("ps-before")?;
 
         let first = self.stage.start("worker", &["run", image, worker], &["sleep", &naps[0]])?;
         self.overlays("worker")?;
-        self.record("container-size", &Image::read("worker", self.submission, worker))?;
+        self.disk("worker")?;
         self.list("ps-running")?;
         if let Some(first) = &first {
             self.enter(first)?;
@@ -96,6 +101,7 @@ impl Scene<'_, '_, '_> {
             self.type_ps("ps-in-shell", second)?;
             self.stage.desk.type_last_line(second.seat, "exit");
             self.stage.desk.finish("shell-exit", second.seat, self.stage.tool.limit(5.0, 2.0))?;
+            self.list("ps-exited")?;
             self.refuse("again-after-exit", shell, &naps[3])?;
         }
         self.stop("stop-shell", shell, second.as_ref())?;
@@ -184,13 +190,20 @@ impl Scene<'_, '_, '_> {
         self.record("typed", &Typed { step: step.to_owned(), shown, running })
     }
 
+    /// What the submission takes up beside the first image's layers.
+    fn disk(&self, step: &str) -> io::Result<()> {
+        let beside = state::size(self.submission, self.base.as_deref().unwrap_or_default());
+        self.record("disk", &Disk { step: step.to_owned(), beside })
+    }
+
     fn list(&mut self, step: &str) -> io::Result<()> {
         self.stage.call(step, &["ps"], self.stage.tool.limit(5.0, 2.0)).map(drop)
     }
 
     fn stop(&mut self, step: &str, name: &str, running: Option<&Running>) -> io::Result<()> {
+        let folder = Folder::open(self.submission, name);
         self.stage.call(step, &["stop", name], self.stage.tool.limit(15.0, 3.0))?;
-        let left = left(step, self.stage, self.submission, name, running)?;
+        let left = left(step, self.stage, folder, name, running)?;
         self.record("left", &left)
     }
 
@@ -215,7 +228,7 @@ impl Scene<'_, '_, '_> {
 pub fn left(
     step: &str,
     stage: &mut Stage,
-    submission: &Path,
+    folder: Option<Folder>,
     name: &str,
     running: Option<&Running>,
 ) -> io::Result<Left> {
@@ -235,6 +248,6 @@ pub fn left(
         processes: processes(),
         foreground: running.is_some_and(|running| stage.desk.end(running.seat).is_none()),
         mounts: own.map(|mount| mount.mount_point).filter(|place| place.contains(name)).collect(),
-        state: state::find(submission, name, |_| true).map(|dir| dir.to_string_lossy().into_owned()),
+        state: folder.and_then(|folder| folder.still_there()),
     })
 }

@@ -1,6 +1,6 @@
 //! Subtask 3d: do containers share their image's layers by an overlay?
 
-use super::Written;
+use super::{Disk, Written};
 use crate::evidence::Bundle;
 use crate::guest::processes::Directory;
 use crate::task::CheckSpec;
@@ -11,7 +11,9 @@ use crate::task::conductor::story::{Seen, Story};
 use crate::task::finding::Question;
 use crate::verdict::Finding;
 
-/// A folder that takes up this share of the base holds a copy of it.
+/// A base of which nothing is known takes up at least this, in bytes.
+const SMALL_BASE: u64 = 32 << 20;
+/// What takes up this part of the base holds a copy of it.
 const COPY_SHARE: u64 = 4;
 
 pub const CHECKS: [CheckSpec; 6] = [
@@ -92,21 +94,19 @@ struct Room<'a> {
 }
 
 impl Room<'_> {
-    /// The overlay that is a container's root.
-    fn overlay<'b>(
-        &self,
-        container: &Option<Seen<Sight>>,
-        overlays: &'b Option<Seen<Overlays>>,
-    ) -> Option<&'b Overlay> {
-        let mounts = &container.as_ref()?.value.mounts;
-        let root = mounts.iter().rfind(|mount| mount.mount_point == "/")?;
-        overlays.as_ref()?.value.mounted.iter().find(|overlay| overlay.device == root.device)
-    }
-
     fn no_container(&self, question: Question) -> Finding {
         let why = self.story.why_unbuilt("build").unwrap_or_else(|| self.story.why_absent("worker"));
         self.story.missing(question, format!("no container: {why}"))
     }
+}
+
+/// The overlay that is a container's root.
+fn overlay_of<'a>(
+    container: Option<&Seen<Sight>>,
+    overlays: Option<&'a Seen<Overlays>>,
+) -> Option<&'a Overlay> {
+    let root = container?.value.mounts.iter().rfind(|mount| mount.mount_point == "/")?;
+    overlays?.value.mounted.iter().find(|overlay| overlay.device == root.device)
 }
 
 fn paths(dirs: &[Directory]) -> String {
@@ -139,7 +139,7 @@ fn layers_file(room: &Room) -> Finding {
     if room.worker.is_none() {
         return question.skip(format!("it names {}; no container runs on them", paths(named)));
     }
-    let Some(overlay) = room.overlay(&room.worker, &room.one) else {
+    let Some(overlay) = overlay_of(room.worker.as_ref(), room.one.as_ref()) else {
         return question.fail(format!(
             "it names {}, but the container does not run on an overlay of them",
             paths(named)
@@ -161,21 +161,30 @@ fn no_copy(room: &Room) -> Finding {
     if let Some(why) = room.story.why_unbuilt("build") {
         return question.skip(format!("no image: {why}"));
     }
-    let question = question.proof(&image.place);
-    let (base, size) = (image.value.base, image.value.size);
-    let Some(container) = room.story.at::<Image>("container-size", "worker") else {
-        return room.no_container(question);
-    };
-    let whole = base.bytes.max(8 << 20);
+    let mut question = question.proof(&image.place);
+    let whole = image.value.base.bytes.max(SMALL_BASE);
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    let seen = format!(
-        "base {}, image {}, container {}",
-        megabytes(base.bytes),
-        megabytes(size.bytes),
-        megabytes(container.value.size.bytes)
-    );
-    let copied = |bytes: u64| bytes > whole / COPY_SHARE;
-    question.proof(container.place).answer(!copied(size.bytes) && !copied(container.value.size.bytes), seen)
+    if image.value.size.bytes > whole / COPY_SHARE {
+        return question.fail(format!("the image's folder takes up {}", megabytes(image.value.size.bytes)));
+    }
+    let mut before = None;
+    for (step, what) in [("build", ""), ("build-second", "a second image"), ("worker", "a container")] {
+        let Some(disk) = room.story.at::<Disk>("disk", step) else { break };
+        question = question.proof(disk.place);
+        let now = disk.value.beside.bytes;
+        let grown = now.saturating_sub(before.unwrap_or(now));
+        if grown > whole / COPY_SHARE {
+            return question.fail(format!("{what} takes up {} more", megabytes(grown)));
+        }
+        before = Some(now);
+    }
+    if room.worker.is_none() {
+        return room.no_container(question);
+    }
+    question.pass(format!(
+        "image and container take up little beside the base's {}",
+        megabytes(image.value.base.bytes)
+    ))
 }
 
 fn one(room: &Room) -> Finding {
@@ -187,7 +196,7 @@ fn one(room: &Room) -> Finding {
     let places = |overlay: &Overlay| overlay.at.join(" and ");
     match mounted.as_slice() {
         [] => question.fail("no overlay is mounted"),
-        [only] if room.overlay(&room.worker, &room.one).is_some() => {
+        [only] if overlay_of(room.worker.as_ref(), room.one.as_ref()).is_some() => {
             question.pass(format!("one, at {}", places(only)))
         }
         [only] => question.fail(format!("one, at {}, and the container's root is not on it", places(only))),
@@ -226,35 +235,30 @@ fn shared(room: &Room) -> Finding {
         return room.story.missing(question, "no two images were built");
     };
     let question = question.proof(&image.place).proof(&second.place);
-    let Some(base) =
-        image.value.named.iter().find(|dir| second.value.named.iter().any(|other| other.is(dir)))
-    else {
-        if image.value.named.is_empty() || second.value.named.is_empty() {
-            return question.skip("the images' layers are not known: see 3d/layers-file");
-        }
-        return question.fail(format!(
-            "one image is on {}, the other on {}",
-            paths(&image.value.named),
-            paths(&second.value.named)
-        ));
-    };
+    let (named, others) = (&image.value.named, &second.value.named);
+    let is_shared = |dir: &&Directory| others.iter().any(|other| other.is(dir));
+    if !named.is_empty() && !others.is_empty() && !named.iter().any(|dir| is_shared(&dir)) {
+        return question.fail(format!("one image is on {}, the other on {}", paths(named), paths(others)));
+    }
     if room.worker.is_none() {
         return room.no_container(question);
     }
     let containers = [(&room.worker, &room.one), (&room.shell, &room.both)];
+    let mut lowest: Option<&Directory> = None;
     for (container, overlays) in containers.iter().filter(|(container, _)| container.is_some()) {
-        let Some(overlay) = room.overlay(container, overlays) else {
+        let overlay = overlay_of(container.as_ref(), overlays.as_ref());
+        let Some(base) = overlay.and_then(|overlay| overlay.lower.last()) else {
             return question.skip("the containers are on no overlay: see 3d/one-overlay-while-running");
         };
-        if !overlay.lower.iter().any(|dir| covers(base, dir)) {
+        if lowest.is_some_and(|lowest| !lowest.is(base)) {
             return question.fail(format!(
-                "a container is on {}, not on {}",
-                paths(&overlay.lower),
+                "two containers of an image are on different folders, one of them {}",
                 base.path
             ));
         }
+        lowest = Some(base);
     }
-    question.pass(format!("all are on {}", base.path))
+    question.pass(format!("all are on {}", lowest.map_or("", |base| base.path.as_str())))
 }
 
 fn unmounted(room: &Room) -> Finding {

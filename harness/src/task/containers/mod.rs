@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Scenario, Subtask, network};
 use crate::guest::processes::Process;
+use crate::task::conductor::state::Size;
 
 /// Subtasks 3a, 3b and 3d.
 pub static SUBTASKS: [Subtask; 3] = [
@@ -67,6 +68,14 @@ struct Refused {
 struct Survival {
     step: String,
     alive: bool,
+}
+
+/// Disk use of the submission; the record `disk`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Disk {
+    step: String,
+    /// Without the folders that the first image's `layers` names.
+    beside: Size,
 }
 
 /// What was written into one container and where it showed; the record `written`.

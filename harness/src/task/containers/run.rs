@@ -1,6 +1,6 @@
 //! Subtask 3a: is what `run` starts a container?
 
-use super::{Left, Refused, Typed};
+use super::{Left, Refused, Survival, Typed};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::desk::Command;
@@ -205,11 +205,10 @@ fn namespaces(room: &Room) -> Finding {
 fn pid_one(room: &Room) -> Finding {
     let question =
         Question::new("3a/pid-one", "the command, or what it was started by, is PID 1 of the container");
-    let isolated = |seen: &&Seen<Sight>| seen.value.main.namespaces.pid != room.machine.namespaces.pid;
-    if room.containers().next().is_some() && room.containers().find(isolated).is_none() {
-        return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
-    }
     room.all(question, "PID 1 of the container is the command or its parent", |sight| {
+        if sight.main.namespaces.pid == room.machine.namespaces.pid {
+            return Some(format!("{} is in the machine's own PID namespace", describe(sight)));
+        }
         let Some(init) = sight.init() else {
             return Some(format!("no process is PID 1 in the PID namespace of {}", describe(sight)));
         };
@@ -308,14 +307,11 @@ fn ps(room: &Room) -> Finding {
             .story
             .missing(question, format!("no shell to type it at: {}", room.story.why_absent("shell")));
     };
-    if shell.value.main.namespaces.pid == room.machine.namespaces.pid {
-        return question.skip("the container has no PID namespace of its own: see 3a/namespaces");
-    }
-    judge_ps(&room.story, question, "ps-in-shell", &shell.value)
+    judge_ps(room.story, question, "ps-in-shell", &shell.value, &room.machine)
 }
 
 /// Judges what `ps` listed at a shell's prompt, together with what is in that shell's /proc.
-pub fn judge_ps(story: &Story, question: Question, step: &str, shell: &Sight) -> Finding {
+pub fn judge_ps(story: Story, question: Question, step: &str, shell: &Sight, machine: &Machine) -> Finding {
     let Some(typed) = story.at::<Typed>("typed", step) else {
         return story.missing(question, "no shell came to its prompt");
     };
@@ -332,6 +328,8 @@ pub fn judge_ps(story: &Story, question: Question, step: &str, shell: &Sight) ->
         .collect();
     if listed.is_empty() {
         question.fail(format!("ps lists no process at all{}", quote(shown)))
+    } else if shell.main.namespaces.pid == machine.namespaces.pid {
+        question.fail("ps lists the machine's processes: the container has no PID namespace of its own")
     } else if !foreign.is_empty() {
         question.fail(format!("ps lists processes that are not the container's: {}", foreign.join(", ")))
     } else if !listed.iter().any(|(pid, _)| *pid == shell.main.own_pid()) {
@@ -391,11 +389,11 @@ fn mode(room: &Room) -> Finding {
 fn listed(room: &Room) -> Finding {
     let name = &room.plan.worker;
     let question =
-        Question::new("3a/listed-by-ps", format!("{name} in the list while it runs, and only then"));
+        Question::new("3a/listed-by-ps", "a container is in the list from run to stop, and only then");
     if room.worker.is_none() {
         return room.missing(question);
     }
-    let lists = |step| {
+    let lists = |step, name: &str| {
         let seen = room.story.at::<Command>("command", step)?;
         Some(
             transcript::lines(&seen.value.screen)
@@ -403,8 +401,11 @@ fn listed(room: &Room) -> Finding {
                 .any(|line| line.split_whitespace().any(|word| word == name)),
         )
     };
-    match (lists("ps-before"), lists("ps-running"), lists("ps-after")) {
-        (Some(false), Some(true), Some(false)) => question.pass("listed while it runs, and only then"),
+    if room.shell.is_some() && lists("ps-exited", &room.plan.shell) == Some(false) {
+        return question.fail("not listed any more when its first process has ended, before stop");
+    }
+    match (lists("ps-before", name), lists("ps-running", name), lists("ps-after", name)) {
+        (Some(false), Some(true), Some(false)) => question.pass("listed from run to stop, and only then"),
         (Some(true), ..) => question.fail("listed before it was run"),
         (_, Some(false), _) => question.fail("not listed while it runs"),
         (_, _, Some(true)) => question.fail("still listed after stop"),
@@ -453,6 +454,11 @@ fn stop(room: &Room, bundle: &Bundle) -> Finding {
         if !left.is_empty() {
             return question.fail(left.join("; "));
         }
+    }
+    if let Some(neighbour) = room.story.at::<Survival>("survival", "worker-after-stop")
+        && !neighbour.value.alive
+    {
+        return question.proof(neighbour.place).fail("another container ended with the one that was stopped");
     }
     // A bundle of which the networks were not asked for has no such container.
     if let Some((left, places)) = network::left_of_exposed(bundle) {

@@ -22,6 +22,7 @@ use crate::task::Site;
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::{Running, Stage};
 use crate::task::conductor::sight::Machine;
+use crate::task::conductor::state::Folder;
 use crate::task::conductor::tool::Tool;
 use crate::task::conductor::words;
 use crate::task::containers::left;
@@ -33,9 +34,10 @@ pub struct Plan {
     pub image: String,
     /// Container names by role.
     pub plain: String,
+    pub quiet: String,
     pub web: String,
     pub store: String,
-    pub naps: [String; 4],
+    pub naps: [String; 5],
     /// The word with which a place's server answers, by role, and `machine`.
     pub words: BTreeMap<String, String>,
     /// The port in the containers on which a server listens, and which `web` exposes.
@@ -53,6 +55,7 @@ impl Plan {
     fn name(&self, role: &str) -> &str {
         match role {
             "plain" => &self.plain,
+            "quiet" => &self.quiet,
             "web" => &self.web,
             _ => &self.store,
         }
@@ -60,7 +63,7 @@ impl Plan {
 }
 
 /// The containers' roles, in the order in which they are made.
-const ROLES: [&str; 3] = ["plain", "web", "store"];
+const ROLES: [&str; 4] = ["plain", "web", "store", "quiet"];
 
 pub fn plan(random: &mut StdRng) -> Value {
     let world = WorldPlan::draw(random);
@@ -73,6 +76,7 @@ pub fn plan(random: &mut StdRng) -> Value {
         world,
         image: words::name(random, '_'),
         plain: words::name(random, '_'),
+        quiet: words::name(random, '-'),
         web: words::name(random, '-'),
         store: words::name(random, '_'),
         naps: std::array::from_fn(|_| words::nap(random)),
@@ -144,15 +148,18 @@ impl Scene<'_, '_> {
         self.connect("plain", &[])?;
         self.connect("web", &["-i", "-e", &mapping])?;
         self.connect("store", &["-i"])?;
+        self.connect("quiet", &[])?;
         self.networks = self.look("connected")?;
 
         self.try_all("connected")?;
-        if self.has("web") && self.has("store") {
-            let limit = self.stage.tool.limit(15.0, 3.0);
-            self.stage.call("peer", &["peer", &plan.web, &plan.store], limit)?;
-            self.look("peer")?;
-            self.try_all("peer")?;
+        for (step, [one, two]) in [("peer", ["web", "store"]), ("peer-plain", ["plain", "quiet"])] {
+            if self.has(one) && self.has(two) {
+                let limit = self.stage.tool.limit(15.0, 3.0);
+                self.stage.call(step, &["peer", plan.name(one), plan.name(two)], limit)?;
+            }
         }
+        self.look("peer")?;
+        self.try_all("peer")?;
         // A host without a firewall: only routes and address translation are left to keep containers in.
         self.firewall.set_forward_policy("ACCEPT")?;
         self.try_all("open")?;
@@ -167,17 +174,18 @@ impl Scene<'_, '_> {
             return Ok(());
         }
         if let Some(shell) = self.stage.start_shell("stubborn", &["exec", &plan.web])? {
-            let line = format!("(trap '' HUP INT TERM; exec sleep {}) & disown", plan.naps[3]);
+            let line = format!("(trap '' HUP INT TERM; exec sleep {}) & disown", plan.naps[4]);
             let limit = self.stage.tool.limit(5.0, 2.0);
             self.stage.desk.type_line(shell.seat, &line, limit)?;
             self.stage.desk.type_last_line(shell.seat, "exit");
             self.stage.desk.finish("stubborn-exit", shell.seat, limit)?;
         }
+        let folder = Folder::open(&self.site.submission, &plan.web);
         let limit = self.stage.tool.limit(15.0, 3.0);
         self.stage.call("stop-web", &["stop", &plan.web], limit)?;
         let web = self.containers.iter().position(|container| container.role == "web");
         let Some(web) = web.map(|at| self.containers.remove(at)) else { return Ok(()) };
-        let left = left("stop-web", &mut self.stage, &self.site.submission, &plan.web, Some(&web.running))?;
+        let left = left("stop-web", &mut self.stage, folder, &plan.web, Some(&web.running))?;
         self.record("left", &left)?;
         let left = self.network_left("stop-web", "web")?;
         self.record("network-left", &left)?;
@@ -286,7 +294,8 @@ impl Scene<'_, '_> {
     /// The machine's address in a container's network.
     fn gateway_of(&self, role: &str) -> Option<Ipv4Addr> {
         let inside = self.networks.containers.get(role)?;
-        let networks = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
+        let mut networks =
+            inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
         let ours: Vec<Ipv4Addr> = self
             .networks
             .machine
@@ -295,7 +304,7 @@ impl Scene<'_, '_> {
             .flat_map(|link| &link.addresses)
             .map(|address| address.ip)
             .collect();
-        networks.flat_map(|network| ours.iter().find(|ip| network.reaches(**ip))).next().copied()
+        networks.find_map(|network| ours.iter().find(|ip| network.reaches(**ip))).copied()
     }
 
     fn take(&self, way: &Way, within: Duration) -> Answer {

@@ -1,9 +1,11 @@
 //! Who reached whom, and what was left.
 
+use std::net::Ipv4Addr;
+
 use super::drive::{Plan, outside_links};
 use super::{NetworkLeft, Networks, Reach};
 use crate::evidence::Bundle;
-use crate::guest::links::{Link, Network};
+use crate::guest::links::{Address, Link, Network};
 use crate::task::CheckSpec;
 use crate::task::conductor::desk::Command;
 use crate::task::conductor::sight::Sight;
@@ -227,7 +229,10 @@ fn veth_pair(room: &Room) -> Finding {
 }
 
 fn addresses(room: &Room) -> Finding {
-    let question = Question::new("3c/addresses", "both ends in one network that no other container is in");
+    let question = Question::new(
+        "3c/addresses",
+        ".1 at the machine's end and .2 at the container's, in a network that no other container is in",
+    );
     let Some(networks) = &room.networks else {
         return room.story.missing(question, "no container was connected");
     };
@@ -255,7 +260,12 @@ fn addresses(room: &Room) -> Finding {
         if ours.ip == own.ip {
             return question.fail(format!("both ends have the address {}", own.ip));
         }
-        if taken.iter().any(|other: &crate::guest::links::Address| own.reaches(other.ip)) {
+        let host_part =
+            |ip: Ipv4Addr| u32::from(ip) & u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
+        if (host_part(ours.ip), host_part(own.ip)) != (1, 2) {
+            return question.fail(format!("the machine has {} and the container {role} {}", ours.ip, own.ip));
+        }
+        if taken.iter().any(|other: &Address| own.reaches(other.ip)) {
             return question.fail(format!("two containers are in the network of {}/{}", own.ip, own.prefix));
         }
         taken.push(*own);
@@ -269,6 +279,13 @@ fn loopback(room: &Room) -> Finding {
     let Some(inside) = inside else {
         return room.story.missing(question, room.why_not("plain").unwrap_or_default());
     };
+    let leads_out =
+        room.networks.as_ref().is_some_and(|seen| !outside_links(inside, &seen.value.machine).is_empty());
+    if !leads_out {
+        return room
+            .story
+            .missing(question, "the container is not connected to the machine: see 3c/veth-pair");
+    }
     let lo = inside.links.iter().find(|link| link.name == "lo");
     if lo.is_none_or(|lo| !lo.up) {
         return question.fail("lo is down");
@@ -350,34 +367,51 @@ fn not_exposed(room: &Room) -> Finding {
     room.ways(question, "connected", &ways, false, "nobody answers there")
 }
 
+/// All ways between containers of which none is a peer of the other.
+const APART: [(&str, &str); 8] = [
+    ("plain", "web"),
+    ("plain", "store"),
+    ("quiet", "web"),
+    ("quiet", "store"),
+    ("web", "plain"),
+    ("web", "quiet"),
+    ("store", "plain"),
+    ("store", "quiet"),
+];
+/// All ways between those that become peers: two with Internet, and two without.
+const PEERS: [(&str, &str); 4] = [("web", "store"), ("store", "web"), ("plain", "quiet"), ("quiet", "plain")];
+
+/// Those of `ways` whose two ends are connected, or why there is none.
+fn connected(
+    room: &Room,
+    ways: &[(&'static str, &'static str)],
+) -> Result<Vec<(&'static str, &'static str)>, String> {
+    let why_not = |(from, to): &(&str, &str)| room.why_not(from).or_else(|| room.why_not(to));
+    let usable: Vec<_> = ways.iter().filter(|way| why_not(way).is_none()).copied().collect();
+    if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
+}
+
 fn isolated(room: &Room) -> Finding {
     let question = Question::new("3c/isolated-by-default", "no container reaches another one");
-    if let Some(why) = ["web", "store"].iter().find_map(|role| room.why_not(role)) {
-        return room.story.missing(question, why);
+    match connected(room, &[&PEERS[..], &APART].concat()) {
+        Ok(ways) => room.ways(question, "connected", &ways, false, "none gets through to another"),
+        Err(why) => room.story.missing(question, why),
     }
-    let pairs = [("web", "store"), ("store", "web")];
-    let third = [("plain", "web"), ("plain", "store"), ("web", "plain"), ("store", "plain")];
-    let ways = if room.why_not("plain").is_none() { [&pairs[..], &third].concat() } else { pairs.to_vec() };
-    room.ways(question, "connected", &ways, false, "none gets through to another")
 }
 
 fn peer(room: &Room) -> Finding {
-    let question = Question::new("3c/peer", "the two reach each other, and a third one reaches neither");
-    if let Some(why) = ["web", "store"].iter().find_map(|role| room.why_not(role)) {
-        return room.story.missing(question, why);
+    let question = Question::new("3c/peer", "peers reach each other, and a third container reaches neither");
+    let ways = match connected(room, &PEERS) {
+        Ok(ways) => ways,
+        Err(why) => return room.story.missing(question, why),
+    };
+    let both = room.ways(question.clone(), "peer", &ways, true, "both ways");
+    let Ok(third) = connected(room, &APART) else { return both };
+    if both.status == crate::verdict::Status::Pass {
+        room.ways(question, "peer", &third, false, "both ways, and the others stay out")
+    } else {
+        both
     }
-    let between = [("web", "store"), ("store", "web")];
-    let both = room.ways(question.clone(), "peer", &between, true, "both ways");
-    if both.status != crate::verdict::Status::Pass || room.why_not("plain").is_some() {
-        return both;
-    }
-    let third = [("plain", "web"), ("plain", "store"), ("web", "plain"), ("store", "plain")];
-    // Whom nobody kept apart before `peer` is a matter of isolated-by-default.
-    let kept: Vec<(&str, &str)> = third
-        .into_iter()
-        .filter(|(from, to)| !room.tried("connected", from, to).iter().any(|seen| seen.value.reached()))
-        .collect();
-    room.ways(question, "peer", &kept, false, "both ways, and the third one stays out")
 }
 
 /// What `stop` left of the container with network, port and peer: one phrase each, and where it was seen. `None` where
@@ -398,15 +432,16 @@ pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
         places.push(network.place);
     }
     let reaches: Vec<Seen<Reach>> = story.all("reach");
-    let reached = |step: &str, from: &str, to: &str| {
+    let worked = |step: &str, from: &str, to: &str| {
         reaches.iter().any(|seen| {
             let reach = &seen.value;
             (reach.step.as_str(), reach.from.as_str(), reach.to.as_str()) == (step, from, to)
                 && reach.reached()
         })
     };
-    for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain")] {
-        if reached("connected", from, to) && !reached("after-stop", from, to) {
+    for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain"), ("plain", "quiet")]
+    {
+        if worked("peer", from, to) && !worked("after-stop", from, to) {
             words.push(format!("its neighbour suffers: {from} reaches {to} no more"));
         }
     }

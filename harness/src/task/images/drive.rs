@@ -1,0 +1,257 @@
+//! Builds an image in each way, and looks at its layers, at a container of it, and at the base.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::tree::State;
+use super::{Base, Contents, Found, Layers};
+use crate::guest::recorder::Recorder;
+use crate::guest::world::{World, WorldPlan};
+use crate::task::Site;
+use crate::task::conductor::desk::Desk;
+use crate::task::conductor::launch::Stage;
+use crate::task::conductor::overlay::Overlays;
+use crate::task::conductor::sight::Machine;
+use crate::task::conductor::state::Image;
+use crate::task::conductor::tool::Tool;
+use crate::task::conductor::words;
+
+/// How much of a file's text is kept.
+const TEXT_CAP: usize = 200;
+/// How many changed paths are kept.
+const CHANGED_CAP: usize = 20;
+
+/// The names and words of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub world: WorldPlan,
+    /// Image names: nothing but FROM, COPY, RUN, a RUN that fails.
+    pub plain: String,
+    pub copied: String,
+    pub ran: String,
+    pub failing: String,
+    /// Container names for `copied` and `ran`.
+    pub containers: [String; 2],
+    pub naps: [String; 2],
+    /// Names of files and folders.
+    pub file: String,
+    pub folder: String,
+    pub other: String,
+    /// What files hold.
+    pub text: String,
+    pub second_text: String,
+}
+
+impl Plan {
+    /// Where the copied file is, in the form with the name and in the form with the folder.
+    pub fn copied_files(&self) -> [String; 2] {
+        [format!("/opt/{}", self.other), format!("/srv/{}", self.file)]
+    }
+
+    /// Where the copied folder is.
+    pub fn copied_folder(&self) -> String {
+        format!("/opt/{}", self.folder)
+    }
+
+    /// What the folder holds, below it: path, mode and text.
+    pub fn folder_content(&self) -> [(String, u32, Option<&str>); 4] {
+        [
+            ("run.sh".to_owned(), 0o755, Some(self.text.as_str())),
+            ("secret".to_owned(), 0o640, Some(self.second_text.as_str())),
+            ("deep".to_owned(), 0o750, None),
+            ("deep/er".to_owned(), 0o644, Some(self.text.as_str())),
+        ]
+    }
+
+    /// What the first and the second RUN write.
+    pub fn ran_files(&self) -> [String; 2] {
+        [format!("/var/tmp/{}", self.file), format!("/var/tmp/{}", self.other)]
+    }
+}
+
+/// A file and a folder of the base that RUN deletes.
+pub const DELETED: [&str; 2] = ["/etc/issue.net", "/usr/share/common-licenses"];
+
+pub fn plan(random: &mut StdRng) -> Value {
+    json!(Plan {
+        world: WorldPlan::draw(random),
+        plain: words::name(random, '-'),
+        copied: words::name(random, '_'),
+        ran: words::name(random, '-'),
+        failing: words::name(random, '_'),
+        containers: [words::name(random, '-'), words::name(random, '_')],
+        naps: std::array::from_fn(|_| words::nap(random)),
+        file: format!("{}.{}", words::word(random), random.random_range(10..99)),
+        folder: words::word(random),
+        other: words::word(random),
+        text: words::word(random),
+        second_text: words::word(random),
+    })
+}
+
+/// The record kinds are the types of the parent module and of [`crate::task::conductor`].
+pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let plan = Plan::deserialize(plan)?;
+    let _world = World::start(&plan.world).map_err(io::Error::other)?;
+    let tool = Tool::prepare(site)?;
+    let machine = Machine::now();
+    recorder.record("machine", &machine)?;
+    let stage = Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine };
+    Scene { stage, submission: &site.submission, plan: &plan, base: None }.play()
+}
+
+struct Scene<'a, 'r> {
+    stage: Stage<'a, 'r>,
+    submission: &'a Path,
+    plan: &'a Plan,
+    /// The base's folder and its state when nothing but FROM was built on it.
+    base: Option<(PathBuf, State)>,
+}
+
+impl Scene<'_, '_> {
+    fn play(&mut self) -> io::Result<()> {
+        let plan = self.plan;
+        self.build("build", &plan.plain, "FROM debian:bookworm\n")?;
+        let bare = Image::read("build", self.submission, &plan.plain);
+        self.base = bare.named.last().map(|dir| PathBuf::from(&dir.path)).map(|dir| {
+            let state = State::of(&dir);
+            (dir, state)
+        });
+        self.record("image", &bare)?;
+
+        self.supply()?;
+        let Plan { file, folder, other, copied, ran, failing, text, second_text, .. } = plan;
+        let [first, second] = plan.ran_files();
+        let [deleted_file, deleted_folder] = DELETED;
+        let copy = format!(
+            "FROM debian:bookworm\nCOPY {file} /opt/{other}\nCOPY {file} /srv/\nCOPY {folder} /opt/{folder}\n"
+        );
+        let [as_name, in_folder] = plan.copied_files();
+        let top = plan.copied_folder();
+        let inside = plan.folder_content().map(|(path, ..)| format!("{top}/{path}"));
+        let paths = [as_name, in_folder, top].into_iter().chain(inside).collect::<Vec<_>>();
+        self.make("copied", copied, &copy, &paths, &plan.containers[0], &plan.naps[0])?;
+
+        // A RUN that does not see what the one before it wrote must not end the build: that is another check's.
+        let run = format!(
+            "FROM debian:bookworm\nRUN echo {text} > {first}\nRUN cat {first} > {second} 2> /dev/null; echo \
+             {second_text} >> {second}\nRUN rm -f {deleted_file} && rm -rf {deleted_folder}\n"
+        );
+        let paths = [&first, &second, deleted_file, deleted_folder].map(str::to_owned);
+        self.look_at("machine", Path::new("/"), &paths)?;
+        self.make("ran", ran, &run, &paths, &plan.containers[1], &plan.naps[1])?;
+        self.look_at("machine-after", Path::new("/"), &paths)?;
+
+        let again = self.layers("ran-again-before", ran, &paths);
+        self.build("ran-again", ran, &run)?;
+        self.record("layers", &again)?;
+        let again = self.layers("ran-again", ran, &paths);
+        self.record("layers", &again)?;
+        self.build(
+            "failing",
+            failing,
+            &format!("FROM debian:bookworm\nRUN test {text} = {second_text}\nRUN true\n"),
+        )?;
+        self.overlays("failing")
+    }
+
+    /// The file and the folder that COPY takes, in the tool's folder.
+    fn supply(&self) -> io::Result<()> {
+        let (plan, dir) = (self.plan, &self.stage.tool.dir);
+        fs::write(dir.join(&plan.file), &plan.text)?;
+        let folder = dir.join(&plan.folder);
+        fs::create_dir_all(folder.join("deep"))?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        for (path, mode, text) in plan.folder_content() {
+            if let Some(text) = text {
+                fs::write(folder.join(&path), text)?;
+            }
+            fs::set_permissions(folder.join(&path), fs::Permissions::from_mode(mode))?;
+        }
+        Ok(())
+    }
+
+    fn build(&mut self, step: &str, image: &str, conductorfile: &str) -> io::Result<()> {
+        let name = format!("Conductorfile.{step}");
+        self.stage.tool.write(&name, conductorfile)?;
+        let limit = self.stage.tool.limit(60.0, 20.0);
+        self.stage.call(step, &["build", image, &name], limit).map(drop)
+    }
+
+    /// Builds an image and looks at its layers, at what a container of it has, and at the base.
+    fn make(
+        &mut self,
+        step: &str,
+        image: &str,
+        conductorfile: &str,
+        paths: &[String],
+        container: &str,
+        nap: &str,
+    ) -> io::Result<()> {
+        self.build(step, image, conductorfile)?;
+        self.overlays(step)?;
+        self.record("layers", &self.layers(step, image, paths))?;
+        if let Some((dir, before)) = &self.base {
+            let mut changed = before.difference(&State::of(dir));
+            changed.truncate(CHANGED_CAP);
+            self.record("base", &Base { step: step.to_owned(), changed })?;
+        }
+        if let Some(running) = self.stage.start(step, &["run", image, container], &["sleep", nap])? {
+            self.look_at(step, Path::new(&format!("/proc/{}/root", running.sight.main.pid)), paths)?;
+        }
+        let limit = self.stage.tool.limit(15.0, 3.0);
+        self.stage.call("stop", &["stop", container], limit).map(drop)
+    }
+
+    fn layers(&self, step: &str, image: &str, paths: &[String]) -> Layers {
+        let dirs = Image::read(step, self.submission, image).named;
+        let having = |path: &String| {
+            let below = path.trim_start_matches('/');
+            let has = |dir: &str| fs::symlink_metadata(Path::new(dir).join(below)).is_ok();
+            dirs.iter().enumerate().filter(|(_, dir)| has(&dir.path)).map(|(number, _)| number).collect()
+        };
+        let having = paths.iter().map(|path| (path.clone(), having(path))).collect();
+        Layers { step: step.to_owned(), dirs, having }
+    }
+
+    fn look_at(&self, step: &str, root: &Path, paths: &[String]) -> io::Result<()> {
+        let found: BTreeMap<String, Found> =
+            paths.iter().filter_map(|path| Some((path.clone(), look(root, path)?))).collect();
+        self.record("found", &Contents { step: step.to_owned(), found })
+    }
+
+    fn overlays(&self, step: &str) -> io::Result<()> {
+        self.record("overlays", &Overlays::now(step, self.stage.machine, self.submission))
+    }
+
+    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        self.stage.recorder.record(kind, data)
+    }
+}
+
+fn look(root: &Path, path: &str) -> Option<Found> {
+    let path = root.join(path.trim_start_matches('/'));
+    let meta = fs::symlink_metadata(&path).ok()?;
+    let kind = if meta.is_file() {
+        "file"
+    } else if meta.is_dir() {
+        "folder"
+    } else {
+        "other"
+    };
+    let mut text = if meta.is_file() && meta.size() < 1 << 20 {
+        fs::read_to_string(&path).unwrap_or_default()
+    } else {
+        String::new()
+    };
+    text.truncate((0..=TEXT_CAP.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+    Some(Found { kind: kind.to_owned(), mode: meta.mode() & 0o7777, text })
+}
