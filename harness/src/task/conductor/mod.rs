@@ -9,3 +9,23 @@ pub mod state;
 pub mod story;
 pub mod tool;
 pub mod words;
+
+use std::io;
+use std::path::Path;
+
+use crate::guest::debootstrap;
+use crate::guest::world::{World, WorldPlan};
+use crate::packages::base::Extent;
+
+/// Connects the machine to a world, and gives it the quick `debootstrap` where trees made in advance are at hand.
+///
+/// # Errors
+/// When there are no cards for it, or the kernel refuses.
+pub fn connect(plan: &WorldPlan) -> io::Result<World> {
+    let world = World::start(plan).map_err(io::Error::other)?;
+    let trees = Path::new(debootstrap::STORE);
+    if trees.is_dir() {
+        debootstrap::install(trees, Extent::Small)?;
+    }
+    Ok(world)
+}

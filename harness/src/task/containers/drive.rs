@@ -13,8 +13,9 @@ use super::{Disk, Left, Refused, Survival, Typed, Written};
 use crate::guest::mounts;
 use crate::guest::processes::{Directory, Process};
 use crate::guest::recorder::Recorder;
-use crate::guest::world::{World, WorldPlan};
+use crate::guest::world::WorldPlan;
 use crate::task::Site;
+use crate::task::conductor;
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::{self, Running, Stage};
 use crate::task::conductor::overlay::Overlays;
@@ -53,7 +54,7 @@ pub fn plan(random: &mut StdRng) -> Value {
 /// The record kinds are the types of the parent module and of [`crate::task::conductor`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
-    let _world = World::start(&plan.world).map_err(io::Error::other)?;
+    let _world = conductor::connect(&plan.world)?;
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;

@@ -19,6 +19,7 @@ use crate::guest::processes::Process;
 use crate::guest::recorder::Recorder;
 use crate::guest::world::{World, WorldPlan};
 use crate::task::Site;
+use crate::task::conductor;
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::{Running, Stage};
 use crate::task::conductor::sight::Machine;
@@ -91,7 +92,7 @@ pub fn plan(random: &mut StdRng) -> Value {
 /// The record kinds are the types of the parent module and of [`crate::task::conductor`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
-    let world = World::start(&plan.world).map_err(io::Error::other)?;
+    let world = conductor::connect(&plan.world)?;
     world.listen(plan.public.port())?;
     let firewall = Firewall::copy_into(&PathBuf::from(format!("/run/{:016x}", rand::random::<u64>())))?;
     firewall.set_forward_policy("DROP")?;
