@@ -1,6 +1,6 @@
 //! What was handed in: read whatever form it has, refuse what is dangerous, find its folder, say what is there.
 //!
-//! Everything is copied into a folder of ours first, through one gate ([`intake`]) that no entry gets past with
+//! Everything is copied into a folder of ours first, through one gate (`intake`) that no entry gets past with
 //! a name, a link or a size that it must not have. Nothing later in a run touches what the student gave.
 
 mod digest;
