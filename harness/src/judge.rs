@@ -135,3 +135,42 @@ pub fn outcome(report: &Report) -> Outcome {
         Outcome::AllPassed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: CheckSpec =
+        CheckSpec { id: "1/transcript", title: "", requirement: "", hint: "", informational: false };
+
+    fn judged(status: Status, cut: Option<Status>) -> Check {
+        let cut = cut.map(|status| Cut { status, sentence: "the machine went away".into() });
+        check(&SPEC, Finding::new(SPEC.id, status, "", "seen"), cut.as_ref(), &Rubric::default())
+    }
+
+    #[test]
+    fn a_failure_of_ours_takes_no_mark_and_leaves_what_was_seen_to_pass() {
+        assert_eq!(judged(Status::Fail, Some(Status::Error)).status, Status::Error);
+        assert_eq!(judged(Status::Skip, Some(Status::Error)).status, Status::Error);
+        let passed = judged(Status::Pass, Some(Status::Error));
+        assert_eq!((passed.status, passed.actual.as_str()), (Status::Pass, "seen"));
+    }
+
+    #[test]
+    fn a_machine_that_the_submission_lost_is_named_beside_what_was_seen() {
+        let failed = judged(Status::Fail, Some(Status::Fail));
+        assert_eq!(failed.status, Status::Fail);
+        assert_eq!(failed.actual, "seen (the machine went away)");
+    }
+
+    #[test]
+    fn only_checks_with_marks_make_a_subtask_fail() {
+        let informational = Check { max: 0.0, ..judged(Status::Fail, None) };
+        assert_eq!(subtask_status(&[judged(Status::Pass, None), informational]), Status::Pass);
+        assert_eq!(
+            subtask_status(&[judged(Status::Pass, None), judged(Status::Fail, None)]),
+            Status::Partial
+        );
+        assert_eq!(subtask_status(&[judged(Status::Skip, None), judged(Status::Fail, None)]), Status::Fail);
+    }
+}
