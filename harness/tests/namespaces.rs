@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use harness::evidence::{Bundle, Ending, Recording};
 use harness::guest::recorder::Recorder;
+use harness::rubric::Rubric;
 use harness::task::{Site, namespaces};
 use harness::verdict::{Environment, Status, SubmissionInfo};
+use harness::{corpus, judge};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::Uid;
 use rand::SeedableRng;
@@ -33,7 +35,11 @@ fn record(source: &str) -> Recording {
     let submission = tempfile::tempdir().unwrap();
     std::fs::create_dir(submission.path().join("task1")).unwrap();
     std::fs::write(submission.path().join("task1/namespace_prog.c"), source).unwrap();
-    let site = Site { submission: submission.path().to_owned(), course: PathBuf::new(), slowdown: 1.0 };
+    record_submission(submission.path())
+}
+
+fn record_submission(submission: &Path) -> Recording {
+    let site = Site { submission: submission.to_owned(), course: PathBuf::new(), slowdown: 1.0 };
     let scenario = &namespaces::SCENARIO;
     let plan = (scenario.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
     let mut lines = Vec::new();
@@ -212,4 +218,26 @@ fn a_child_that_outlives_the_program_is_seen_and_ended() {
     // Whoever inherits the dead process may not have waited for it yet; a dead one has no program.
     let now = harness::guest::processes::Process::read(outcome.left[0].pid);
     assert!(now.is_none_or(|process| process.exe.is_empty()));
+}
+
+/// The corpus's cases of task 1, without a virtual machine. Hostile ones need one.
+#[test]
+fn the_corpus_gets_the_verdicts_it_expects() {
+    if !is_root() {
+        return;
+    }
+    let folder = repository().join("fixtures/submissions");
+    let mut wrong = Vec::new();
+    for case in corpus::cases(&folder).unwrap() {
+        let only_task1 = case.expect.subtasks == ["1"];
+        if !only_task1 || case.name.starts_with("hostile/") {
+            continue;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let root = corpus::assemble(&folder, &case, place.path()).unwrap();
+        let bundle = bundle(record_submission(&root));
+        let differences = corpus::differences(&case.expect, &judge::judge(&bundle, &Rubric::default()));
+        wrong.extend(differences.into_iter().map(|line| format!("{}: {line}", case.name)));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }

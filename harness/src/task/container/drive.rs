@@ -29,7 +29,7 @@ const STEPS_PER_CALL: f64 = 2.0;
 /// What systemd gets to remove the group of a scope that has become empty.
 const REMOVAL: Duration = Duration::from_secs(2);
 /// Files larger than this are not `container_prog`.
-const PROGRAM_CAP: u64 = 4 << 20;
+const PROGRAM_CAP: u64 = 1 << 20;
 /// Most names kept of a root directory.
 const ENTRIES_CAP: usize = 300;
 /// What an output needs to get through a terminal.
