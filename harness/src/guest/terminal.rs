@@ -104,7 +104,7 @@ impl Terminal {
                 let released = unistd::read(&gate_in, &mut byte) == Ok(1);
                 let there = root.is_none_or(|root| unistd::chroot(root.as_c_str()).is_ok())
                     && unistd::chdir(dir.as_c_str()).is_ok();
-                if released && there && reset_signals().is_ok() {
+                if released && there && be_ordinary().is_ok() {
                     let _ = unistd::execve(&file, &argv, &env);
                 }
                 // SAFETY: ends this process and nothing else.
@@ -194,9 +194,14 @@ impl AsFd for Terminal {
     }
 }
 
-/// The program starts with nothing blocked and nothing ignored, whatever the guest half blocks for itself.
-fn reset_signals() -> nix::Result<()> {
+/// The program starts with nothing blocked and nothing ignored, and may be killed when memory runs out, whatever
+/// the guest half arranged for itself.
+fn be_ordinary() -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    if let Ok(file) = nix::fcntl::open(c"/proc/self/oom_score_adj", flags, nix::sys::stat::Mode::empty()) {
+        let _ = unistd::write(&file, b"0");
+    }
     // SAFETY: sets a default action, no handler of ours.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     SigSet::empty().thread_set_mask()

@@ -11,9 +11,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied, benchmark,
-};
+use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
 use crate::guest::cgroups::{self, Hierarchy};
 use crate::guest::processes::{self, Directory, Process};
 use crate::guest::recorder::Recorder;
@@ -24,8 +22,8 @@ use crate::task::Site;
 
 /// What the uncapped benchmark is to take.
 const BENCHMARK: Duration = Duration::from_secs(2);
-/// How many steps of our own generator take as long as one call of glibc's `rand()` and its share of the loop.
-const STEPS_PER_CALL: f64 = 2.0;
+/// How long it is measured how fast that is: long enough to average over what else the host does.
+const CALIBRATION: Duration = Duration::from_millis(200);
 /// What systemd gets to remove the group of a scope that has become empty.
 const REMOVAL: Duration = Duration::from_secs(2);
 /// Files larger than this are not `container_prog`.
@@ -104,13 +102,21 @@ fn supply(dir: &Path, course: &str, supplied: Supplied, mark: &str) -> io::Resul
     Ok(())
 }
 
-/// How many calls of `rand()` take about this long here.
+/// How many calls of `rand()` take about this long here and now.
 fn loops_for(time: Duration) -> u64 {
-    const STEPS: u64 = 1_000_000;
+    const BATCH: u64 = 10_000;
     let started = Instant::now();
-    std::hint::black_box(benchmark::sum(std::hint::black_box(1), STEPS));
-    let calls_per_second = STEPS as f64 / STEPS_PER_CALL / started.elapsed().as_secs_f64().max(1e-6);
-    ((calls_per_second * time.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000)
+    let mut calls = 0;
+    while started.elapsed() < CALIBRATION {
+        for _ in 0..BATCH {
+            // SAFETY: takes no pointers; nothing else here uses the generator. It is the very function that
+            // container_prog calls.
+            std::hint::black_box(unsafe { nix::libc::rand() });
+        }
+        calls += BATCH;
+    }
+    let per_second = calls as f64 / started.elapsed().as_secs_f64();
+    ((per_second * time.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000)
 }
 
 /// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
