@@ -1,6 +1,6 @@
 //! Submissions in, evidence recorded in virtual machines, verdicts judged on the host, reports out.
 //!
-//! Data flows one way: a [`submission`](crate) is staged on a disk, a scenario of a [`task`] drives it inside
+//! Data flows one way: a [`submission`] is staged on a disk, a scenario of a [`task`] drives it inside
 //! the guest and records [`evidence`], the task's judge turns evidence into findings, and findings plus a
 //! rubric make the [`verdict`] that every report renders.
 
