@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::guest::session::Output;
+use crate::guest::world::{FRAMES, Frames, pcap_header};
 use crate::verdict::{Environment, SubmissionInfo};
 
 const SCHEMA: &str = "harness-evidence/1";
@@ -106,6 +107,7 @@ pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Er
         })
     })?;
     write_cast(&folder, recording)?;
+    write_pcap(&folder, recording)?;
     let head = Head {
         scenario: recording.scenario.clone(),
         plan: recording.plan.clone(),
@@ -128,6 +130,19 @@ fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
     write_atomically(&folder.join("terminal.cast"), |out| {
         writeln!(out, "{}", json!({ "version": 2, "width": 80, "height": 24, "title": recording.scenario }))?;
         shown.iter().try_for_each(|(seconds, text)| writeln!(out, "{}", json!([seconds, "o", text])))
+    })
+}
+
+/// What passed on the cable between the machine and its world, for tcpdump and its like. For people: no judge
+/// reads it.
+fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
+    let frames: Vec<Vec<u8>> = recording.all::<Frames>(FRAMES).map(|(_, frames)| frames.bytes()).collect();
+    if frames.is_empty() {
+        return Ok(());
+    }
+    write_atomically(&folder.join("world.pcap"), |out| {
+        out.write_all(&pcap_header())?;
+        frames.iter().try_for_each(|frames| out.write_all(frames))
     })
 }
 

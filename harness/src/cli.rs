@@ -64,6 +64,9 @@ pub struct Grade {
     /// Take packages from the cache only, and name what is missing there
     #[arg(long)]
     pub offline: bool,
+    /// Keep what passed between the machine and its network, as evidence/<scenario>/world.pcap
+    #[arg(long)]
+    pub pcap: bool,
     /// Draw names, seeds and contents from this number, to repeat a run [default: at random]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,

@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub seed: u64,
     /// Whether packages come from the cache only.
     pub offline: bool,
+    /// Whether worlds keep their frames, for `evidence/<scenario>/world.pcap`.
+    pub pcap: bool,
 }
 
 /// Why there is no bundle. All of it is the infrastructure's doing.
@@ -131,7 +133,7 @@ fn supply(
     request: &Request,
     on: &mut dyn FnMut(Event),
 ) -> Result<Option<Supply>, Error> {
-    let has_world = |scenario: &&Scenario| plan(scenario, request.seed).get("world").is_some();
+    let has_world = |scenario: &&Scenario| plan(scenario, request).get("world").is_some();
     if !scenarios.iter().copied().any(|scenario| has_world(&scenario)) {
         return Ok(None);
     }
@@ -144,8 +146,12 @@ fn supply(
     Ok(Some(supply))
 }
 
-fn plan(scenario: &Scenario, seed: u64) -> Value {
-    (scenario.plan)(&mut dice(seed, scenario.id))
+fn plan(scenario: &Scenario, request: &Request) -> Value {
+    let mut plan = (scenario.plan)(&mut dice(request.seed, scenario.id));
+    if let Some(world) = plan.get_mut("world").and_then(Value::as_object_mut) {
+        world.insert("pcap".to_owned(), request.pcap.into());
+    }
+    plan
 }
 
 /// Hands the scenarios to the workers and takes in what they bring, in whatever order.
@@ -168,7 +174,7 @@ fn run_all(
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _ = tell.send(News::Began(scenario.id));
-                    let recording = record(place, scenario, request.seed);
+                    let recording = record(place, scenario, request);
                     // Where nobody listens any more, the report could not be written: nothing is left to do.
                     if tell.send(News::Ended(scenario.id, recording)).is_err() {
                         return;
@@ -194,8 +200,8 @@ fn run_all(
 }
 
 /// Drives one scenario; a second time where the first failed by our doing.
-fn record(place: &Place, scenario: &Scenario, seed: u64) -> Recording {
-    let plan = plan(scenario, seed);
+fn record(place: &Place, scenario: &Scenario, request: &Request) -> Recording {
+    let plan = plan(scenario, request);
     let first = record_once(place, scenario, &plan);
     match first.ending {
         Ending::Infrastructure { .. } => record_once(place, scenario, &plan),

@@ -6,11 +6,11 @@ mod machine;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::evidence::Record;
 use harness::guest::recorder::Recorder;
-use harness::guest::world::{Moment, Packages, Passed, RECORD, World, WorldPlan};
+use harness::guest::world::{Frames, Moment, Packages, Passed, RECORD, World, WorldPlan};
 use machine::{in_a_machine, must, shell};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -208,6 +208,41 @@ fn what_passed_is_recorded() {
             Passed::Http { from, to, host, path, status: 200, packages: false, .. }
             if *from.ip() == plan.machine && *to.ip() == address && host == "www.example.org" && path == "/some/page")));
         assert!(world.passed().is_empty());
+    });
+}
+
+/// The frames in a pcap file's records.
+fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(16) {
+        let (frame, rest) = rest.split_at(u32::from_le_bytes(head[8..12].try_into().unwrap()) as usize);
+        frames.push(frame);
+        bytes = rest;
+    }
+    frames
+}
+
+#[test]
+fn frames_are_kept_where_the_plan_asks_for_them() {
+    in_a_machine(|| {
+        let mut plan = WorldPlan::draw(&mut StdRng::seed_from_u64(5));
+        (plan.packages, plan.pcap) = (Packages::Nowhere, true);
+        let world = World::start(&plan).unwrap();
+        must("ping -c 3 -W 20 8.8.8.8");
+        // Ethernet's type, IPv4's protocol, ICMP's type.
+        let reply = |frame: &&[u8]| frame[12..14] == [8, 0] && frame[23] == 1 && frame[34] == 0;
+        let mut replies = 0;
+        let deadline = Instant::now() + SOON;
+        while replies < 3 && Instant::now() < deadline {
+            let mut lines = Vec::new();
+            world.record(&Recorder::new(&mut lines)).unwrap();
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                let record: Record = serde_json::from_slice(line).unwrap();
+                let frames: Frames = serde_json::from_value(record.data).unwrap();
+                replies += records(&frames.bytes()).into_iter().filter(reply).count();
+            }
+        }
+        assert_eq!(replies, 3);
     });
 }
 

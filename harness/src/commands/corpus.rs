@@ -84,6 +84,7 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
             jobs: 1,
             seed: rand::random(),
             offline: false,
+            pcap: false,
         };
         let bundle = grade::grade(&submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
         let report = judge::judge(&bundle, &Rubric::default());

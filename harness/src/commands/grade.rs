@@ -38,6 +38,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
         jobs: arguments.jobs.map_or_else(default_jobs, usize::from),
         seed: arguments.seed.unwrap_or_else(rand::random),
         offline: arguments.offline,
+        pcap: arguments.pcap,
     };
     let bundle = grade::grade(&submission, &request, &mut |event| progress.show(event))
         .map_err(Failure::infrastructure)?;

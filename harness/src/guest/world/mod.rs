@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod capture;
 mod dns;
 mod http;
 mod lan;
@@ -41,6 +42,8 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::recorder::Recorder;
+use capture::Capture;
+pub use capture::{FRAMES, Frames, pcap_header};
 use dns::v4;
 pub use http::Page;
 pub use network::LAN;
@@ -74,6 +77,7 @@ impl WorldError {
 pub struct World {
     plan: Arc<WorldPlan>,
     traffic: Arc<Traffic>,
+    capture: Arc<Capture>,
     tasks: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -89,7 +93,7 @@ impl World {
     /// When an interface is missing, or the kernel refuses (not root).
     pub fn start(plan: &WorldPlan) -> Result<Self, WorldError> {
         let plan = Arc::new(plan.clone());
-        let traffic = Arc::new(Traffic::new());
+        let (traffic, capture) = (Arc::new(Traffic::new()), Arc::new(Capture::default()));
         let (namespace_made, namespace) = mpsc::channel();
         let (cards_moved, cards) = mpsc::channel();
         let (ready, started) = mpsc::channel();
@@ -97,12 +101,13 @@ impl World {
         let thread = std::thread::Builder::new()
             .name("world".to_owned())
             .spawn({
-                let (plan, traffic) = (Arc::clone(&plan), Arc::clone(&traffic));
+                let (plan, traffic, capture) =
+                    (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&capture));
                 move || {
                     // Where the other end is gone, `start` has failed already.
                     let _ = namespace_made.send(network::enter_new_namespace());
                     if cards.recv().is_ok() {
-                        live(&plan, &traffic, &ready, stopped);
+                        live(&plan, &traffic, &capture, &ready, stopped);
                     }
                 }
             })
@@ -123,7 +128,7 @@ impl World {
             .map_err(WorldError::at("set up the world"))?;
         network::configure_machine(&plan, Path::new("/etc/resolv.conf"))
             .map_err(WorldError::at("connect the machine to the world"))?;
-        Ok(Self { plan, traffic, tasks, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { plan, traffic, capture, tasks, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What the world is like.
@@ -182,9 +187,10 @@ impl World {
     }
 
     /// Records everything that passed since the last call as evidence, one [`Moment`] a record of kind
-    /// [`RECORD`].
+    /// [`RECORD`]; and, where the plan asks for them, the [`Frames`].
     pub fn record(&self, recorder: &Recorder) -> io::Result<()> {
-        self.passed().iter().try_for_each(|moment| recorder.record(RECORD, moment))
+        self.passed().iter().try_for_each(|moment| recorder.record(RECORD, moment))?;
+        self.capture.take().map_or(Ok(()), |frames| recorder.record(FRAMES, &frames))
     }
 
     fn dial(
@@ -231,13 +237,19 @@ impl Drop for World {
 fn live(
     plan: &Arc<WorldPlan>,
     traffic: &Arc<Traffic>,
+    capture: &Arc<Capture>,
     ready: &mpsc::Sender<io::Result<Handle>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let set_up = || {
-        network::configure_world(plan)?;
+        let cable = network::configure_world(plan)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(plan, traffic))?;
+        runtime.block_on(async {
+            if plan.pcap {
+                capture.start(cable)?;
+            }
+            serve(plan, traffic).await
+        })?;
         Ok(runtime)
     };
     match set_up() {

@@ -71,8 +71,8 @@ pub(super) fn configure_machine(plan: &WorldPlan, resolv_conf: &Path) -> io::Res
     fs::rename(&written, resolv_conf)
 }
 
-/// Makes the calling thread's namespace the world.
-pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<()> {
+/// Makes the calling thread's namespace the world; the number of its end of the cable.
+pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<u32> {
     for (setting, value) in [
         ("ip_forward", "0"),
         ("conf/all/rp_filter", "0"),
@@ -106,7 +106,8 @@ pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<()> {
     netlink.add_route(&neighbour(Ipv4Addr::UNSPECIFIED, 0, Some(plan.machine)))?;
     netlink.add_rule(50, Some(plan.neighbour), TABLE_NEIGHBOUR)?;
     netlink.add_rule(100, None, TABLE_LOCAL)?;
-    netlink.delete_rule(0, TABLE_LOCAL)
+    netlink.delete_rule(0, TABLE_LOCAL)?;
+    Ok(world)
 }
 
 fn link(name: &str) -> io::Result<u32> {

@@ -29,6 +29,9 @@ pub struct WorldPlan {
     pub echo_word: String,
     /// Where requests for packages go.
     pub packages: Packages,
+    /// Whether frames are kept, for a pcap file.
+    #[serde(default)]
+    pub pcap: bool,
 }
 
 /// The length of the LAN's prefix.
@@ -71,6 +74,7 @@ impl WorldPlan {
             page_word: word(rng),
             echo_word: word(rng),
             packages: Packages::Uplink(PACKAGES_AT),
+            pcap: false,
         }
     }
 
