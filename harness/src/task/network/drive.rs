@@ -94,7 +94,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
     let world = conductor::connect(&plan.world)?;
     world.listen(plan.public.port())?;
-    let firewall = Firewall::copy_into(&PathBuf::from(format!("/run/{:016x}", rand::random::<u64>())))?;
+    // Not below /run, from which nothing may be executed.
+    let firewall = Firewall::copy_into(&PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>())))?;
     firewall.set_forward_policy("DROP")?;
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
