@@ -22,8 +22,9 @@ use crate::{
     Source, Suite, accel, agent, digest, qemu, tool,
 };
 
-/// How long a boot may take, and how long QEMU may take to write the state.
-const BOOT: Duration = Duration::from_secs(300);
+/// How long a boot may take, and how long QEMU may take to write the state: some 15 s and less than one under TCG,
+/// but a host may be busy.
+const BOOT: Duration = Duration::from_secs(900);
 
 /// How long a restored guest may take to answer.
 const RESTORE: Duration = Duration::from_secs(60);
