@@ -52,6 +52,9 @@ pub struct Outcome {
     pub limit: f64,
     /// Processes of its tree that were still there a moment after its end.
     pub left: Vec<Process>,
+    /// Processes of its tree that were there when it was stopped.
+    #[serde(default)]
+    pub running: Vec<Process>,
     /// Bytes it wrote.
     pub output: u64,
 }
@@ -150,7 +153,15 @@ pub fn run(
     stage.terminal.release()?;
 
     let started = Instant::now();
-    let mut run = Run { root, end: None, ended: None, stopped: None, killed: None, left: Vec::new() };
+    let mut run = Run {
+        root,
+        end: None,
+        ended: None,
+        stopped: None,
+        killed: None,
+        left: Vec::new(),
+        running: Vec::new(),
+    };
     let mut last_tick = started;
     let mut pause = Duration::ZERO;
     loop {
@@ -196,6 +207,7 @@ pub fn run(
         seconds: run.ended.unwrap_or_else(Instant::now).duration_since(started).as_secs_f64(),
         limit: limits.time.as_secs_f64(),
         left: run.left,
+        running: run.running,
         output: stage.terminal.received,
     })
 }
@@ -208,6 +220,7 @@ struct Run {
     stopped: Option<Stopped>,
     killed: Option<Instant>,
     left: Vec<Process>,
+    running: Vec<Process>,
 }
 
 impl Run {
@@ -239,10 +252,12 @@ impl Run {
         }
         let outlived = self.ended.is_some_and(|ended| ended.elapsed() > GRACE);
         if limit.is_some() || outlived {
+            let there = alive.iter().filter_map(|pid| Process::read(*pid)).take(20).collect();
             if self.end.is_some() {
-                self.left = alive.iter().filter_map(|pid| Process::read(*pid)).take(20).collect();
+                self.left = there;
             } else {
                 self.stopped = limit;
+                self.running = there;
             }
             self.killed = Some(Instant::now());
             kill_all(&alive);

@@ -16,14 +16,13 @@ use crate::guest::cgroups::{self, Hierarchy};
 use crate::guest::processes::{self, Directory, Process};
 use crate::guest::recorder::Recorder;
 use crate::guest::session::{self, Limits, Sight, Stage};
+use crate::guest::speed;
 use crate::guest::terminal::Program;
 use crate::guest::trace::{End, Event, Tracer, What};
 use crate::task::Site;
 
 /// What the uncapped benchmark is to take.
 const BENCHMARK: Duration = Duration::from_secs(2);
-/// How long it is measured how fast that is: long enough to average over what else the host does.
-const CALIBRATION: Duration = Duration::from_millis(200);
 /// What systemd gets to remove the group of a scope that has become empty.
 const REMOVAL: Duration = Duration::from_secs(2);
 /// Files larger than this are not `container_prog`.
@@ -58,18 +57,20 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     recorder.record("machine", &machine)?;
 
     let seed = plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()).unwrap_or(1);
-    let supplied = Supplied { seed, loops: loops_for(BENCHMARK) };
+    let calls_per_second = speed::calls_per_second();
+    let slowdown = speed::slowdown(site.slowdown, calls_per_second);
+    let supplied = Supplied {
+        seed,
+        loops: ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000),
+    };
     let course = fs::read_to_string(site.course.join("task2/container_prog.c"))?;
     supply(&dir, &course, supplied, &word("mark"))?;
     recorder.record("supplied", &supplied)?;
 
     let watch = cgroups::Watch::start(&hierarchy)?;
     let mut observer = Observer::new(&hierarchy, watch, machine, word("mark").into_bytes());
-    let limits = Limits {
-        time: Duration::from_secs_f64(20.0 + 3.0 * site.slowdown),
-        output: 512 << 10,
-        processes: 300,
-    };
+    let limits =
+        Limits { time: Duration::from_secs_f64(20.0 + 3.0 * slowdown), output: 512 << 10, processes: 300 };
     let script = Program::new(&dir, ["./simple_container.sh"]);
     // What systemd starts on the script's behalf is the script's doing (sd_booted(3): is it there?).
     let also: &[i32] = if Path::new("/run/systemd/system").is_dir() { &[1] } else { &[] };
@@ -78,7 +79,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     })?;
     recorder.record("outcome", &outcome)?;
     observer.settle(recorder)?;
-    probe(&dir, site, recorder)
+    probe(&dir, slowdown, recorder)
 }
 
 /// An empty `container_root`, a script that can be executed, and this run's `container_prog.c`.
@@ -102,33 +103,15 @@ fn supply(dir: &Path, course: &str, supplied: Supplied, mark: &str) -> io::Resul
     Ok(())
 }
 
-/// How many calls of `rand()` take about this long here and now.
-fn loops_for(time: Duration) -> u64 {
-    const BATCH: u64 = 10_000;
-    let started = Instant::now();
-    let mut calls = 0;
-    while started.elapsed() < CALIBRATION {
-        for _ in 0..BATCH {
-            // SAFETY: takes no pointers; nothing else here uses the generator. It is the very function that
-            // container_prog calls.
-            std::hint::black_box(unsafe { nix::libc::rand() });
-        }
-        calls += BATCH;
-    }
-    let per_second = calls as f64 / started.elapsed().as_secs_f64();
-    ((per_second * time.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000)
-}
-
 /// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
-fn probe(dir: &Path, site: &Site, recorder: &Recorder) -> io::Result<()> {
+fn probe(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<()> {
     let root = dir.join("container_root");
     if !root.join("container_prog").is_file() {
         return Ok(());
     }
     let mut program = Program::new(Path::new("/"), ["/container_prog", "subtask1"]);
     program.root = Some(root);
-    let limits =
-        Limits { time: Duration::from_secs_f64(5.0 + site.slowdown), output: 64 << 10, processes: 20 };
+    let limits = Limits { time: Duration::from_secs_f64(5.0 + slowdown), output: 64 << 10, processes: 20 };
     let outcome = session::run(&program, Tracer::new(false), &[], limits, recorder, &mut |_, _| Ok(()))?;
     recorder.record("probe", &Probe { started: outcome.end == Some(End::Status(0)) })
 }

@@ -198,7 +198,17 @@ impl<'a> Story<'a> {
         match &self.outcome {
             None => "the script's end was not recorded".to_owned(),
             Some(outcome) => match (outcome.stopped, outcome.end) {
-                (Some(Stopped::Time), _) => format!("the script was stopped after {:.0} s", outcome.limit),
+                (Some(Stopped::Time), _) => {
+                    let running = outcome.running.iter().filter(|process| process.pid != outcome.pid);
+                    let commands: Vec<String> =
+                        running.map(|process| process.cmdline.join(" ")).take(3).collect();
+                    let what = if commands.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" in `{}`", commands.join("`, `"))
+                    };
+                    format!("the script was stopped after {:.0} s{what}", outcome.limit)
+                }
                 (Some(Stopped::Output), _) => {
                     format!("the script was stopped after {} bytes of output", outcome.output)
                 }

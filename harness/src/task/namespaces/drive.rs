@@ -13,6 +13,7 @@ use crate::guest::hostname;
 use crate::guest::processes::Process;
 use crate::guest::recorder::Recorder;
 use crate::guest::session::{self, Limits, Sight};
+use crate::guest::speed;
 use crate::guest::terminal::Program;
 use crate::guest::trace::{End, Tracer, What};
 use crate::task::Site;
@@ -30,8 +31,10 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     }
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     recorder.record("machine", &Machine { hostname, namespaces: Process::own().namespaces })?;
-    if compile(&dir, site.slowdown, recorder)? {
-        let limits = Limits { time: limit(10.0, 1.0, site), output: 256 << 10, processes: 200 };
+    let slowdown = speed::slowdown(site.slowdown, speed::calls_per_second());
+    if compile(&dir, slowdown, recorder)? {
+        let limits =
+            Limits { time: Duration::from_secs_f64(10.0 + slowdown), output: 256 << 10, processes: 200 };
         let program = Program::new(&dir, ["./namespace_prog"]);
         let outcome =
             session::run(&program, Tracer::new(true), &[], limits, recorder, &mut |stage, sight| {
@@ -40,11 +43,6 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         recorder.record("outcome", &outcome)?;
     }
     Ok(())
-}
-
-/// `fixed` seconds for what sleeps, and `scaled` seconds of the reference machine's work.
-fn limit(fixed: f64, scaled: f64, site: &Site) -> Duration {
-    Duration::from_secs_f64(fixed + scaled * site.slowdown)
 }
 
 fn compile(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<bool> {
