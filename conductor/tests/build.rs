@@ -7,10 +7,12 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+use nix::sys::signal::{SigHandler, Signal};
 use predicates::prelude::*;
 use predicates::str::contains;
 use support::Playground;
@@ -327,11 +329,19 @@ fn ctrl_c_ends_a_build_and_the_command_it_runs() {
     // Process 1 of a PID namespace ignores SIGINT: it is for us to end it.
     place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
     let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+    // Whoever runs the tests in the background may have us ignore SIGINT, and all that we start.
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        build.pre_exec(|| {
+            nix::sys::signal::signal(Signal::SIGINT, SigHandler::SigDfl)?;
+            Ok(())
+        });
+    }
     let mut build = build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(build.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "started"));
     let pid = nix::unistd::Pid::from_raw(build.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
     assert!(!build.wait().unwrap().success());
     // The pipe closes when the last process that has it is gone.
     assert_eq!(lines.next(), None);
