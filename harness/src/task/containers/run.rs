@@ -443,9 +443,16 @@ fn stop(room: &Room, bundle: &Bundle) -> Finding {
     if room.containers().next().is_none() {
         return room.missing(question);
     }
-    let steps = [("stop-shell", &room.shell), ("stop-worker", &room.worker)];
+    let steps = [
+        ("stop-shell", &room.shell, "again-after-exit"),
+        ("stop-worker", &room.worker, "again-while-running"),
+    ];
     let mut question = question;
-    for step in steps.iter().filter(|(_, container)| container.is_some()).map(|(step, _)| *step) {
+    // Two containers under one name are a matter of cannot-run-twice: what stop makes of them is not judged.
+    let is_single =
+        |again: &str| room.story.at::<Refused>("refused", again).is_none_or(|seen| !seen.value.started);
+    let steps = steps.iter().filter(|(_, container, again)| container.is_some() && is_single(again));
+    for step in steps.map(|(step, ..)| *step) {
         let Some(left) = room.story.at::<Left>("left", step) else {
             return room.story.missing(question, "stop was not reached");
         };
