@@ -75,7 +75,7 @@ impl Scene<'_, '_, '_> {
         let Plan { image, second_image, worker, shell, naps, .. } = self.plan;
         self.stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
         for (step, name) in [("build", image), ("build-second", second_image)] {
-            let limit = self.stage.tool.limit(60.0, 20.0);
+            let limit = self.stage.tool.limit(240.0, 30.0);
             self.stage.call(step, &["build", name, "Conductorfile"], limit)?;
             let image = Image::read(step, self.submission, name);
             self.record("image", &image)?;

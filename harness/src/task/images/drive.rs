@@ -183,7 +183,7 @@ impl Scene<'_, '_> {
     fn build(&mut self, step: &str, image: &str, conductorfile: &str) -> io::Result<()> {
         let name = format!("Conductorfile.{step}");
         self.stage.tool.write(&name, conductorfile)?;
-        let limit = self.stage.tool.limit(60.0, 20.0);
+        let limit = self.stage.tool.limit(240.0, 30.0);
         self.stage.call(step, &["build", image, &name], limit).map(drop)
     }
 

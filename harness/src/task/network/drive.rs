@@ -138,7 +138,7 @@ impl Scene<'_, '_> {
     fn play(&mut self) -> io::Result<()> {
         let plan = self.plan;
         self.stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
-        let limit = self.stage.tool.limit(60.0, 20.0);
+        let limit = self.stage.tool.limit(240.0, 30.0);
         self.stage.call("build", &["build", &plan.image, "Conductorfile"], limit)?;
         for (role, nap) in ROLES.iter().zip(&plan.naps) {
             let run = ["run", &plan.image, plan.name(role)];
