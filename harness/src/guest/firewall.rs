@@ -41,10 +41,13 @@ impl Firewall {
                     loader = Some(dir.join("lib").join(name));
                 } else if let Some(extensions) = library.parent().map(|parent| parent.join(EXTENSIONS))
                     && extensions.is_dir()
+                    && !dir.join(EXTENSIONS).exists()
                 {
                     copy_all(&extensions, &dir.join(EXTENSIONS))?;
                 }
-                fs::copy(&library, dir.join("lib").join(name))?;
+                if !dir.join("lib").join(name).exists() {
+                    fs::copy(&library, dir.join("lib").join(name))?;
+                }
             }
         }
         let loader = loader.ok_or_else(|| io::Error::other("iptables is not installed in this machine"))?;

@@ -63,6 +63,8 @@ impl Plan {
     }
 }
 
+/// What an attempt may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
+const LONGEST: Duration = Duration::from_secs(8);
 /// The containers' roles, in the order in which they are made.
 const ROLES: [&str; 4] = ["plain", "web", "store", "quiet"];
 
@@ -235,7 +237,7 @@ impl Scene<'_, '_> {
         }
 
         let attempts = self.attempts(step, &places);
-        let within = self.stage.tool.limit(2.0, 0.7);
+        let within = self.stage.tool.limit(2.0, 0.5).min(LONGEST);
         let tried: Vec<Reach> = std::thread::scope(|scope| {
             let running: Vec<_> = attempts
                 .into_iter()
