@@ -262,6 +262,7 @@ impl Reporter {
                 sendmsg::<()>(self.0.as_raw_fd(), &bytes, &rights, MsgFlags::MSG_NOSIGNAL, None)
                     .map_err(|error| step("hand over the terminal", error))?;
                 tty::make_ours(&slave).map_err(|error| ("take the terminal".to_owned(), error))?;
+                heed_keys().map_err(|error| step("reset signals", error))?;
             }
         }
         reset_signals(command.never_waits).map_err(|error| step("reset signals", error))?;
@@ -282,6 +283,16 @@ impl Reporter {
         let mut byte = [0];
         matches!(receive(&self.0, &mut byte), Ok((1, _)))
     }
+}
+
+/// Default handlers for what keys and the end of a terminal send: whoever started us may have had us ignore them
+/// (nohup(1), a script's background job), but this terminal is the command's own.
+fn heed_keys() -> Result<(), Errno> {
+    for key in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
+        // SAFETY: no handler of ours is replaced.
+        unsafe { signal(key, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// Default handlers for what the Rust runtime ignores (SIGPIPE), and no signal blocked.
