@@ -247,13 +247,15 @@ impl Tracer {
 impl Drop for Tracer {
     /// Lets everything go that is still alive: a process that stops for a tracer which does not look stays stopped.
     fn drop(&mut self) {
-        for pid in self.alive.keys().chain(self.announced.keys()) {
-            let _ = ptrace::interrupt(Pid::from_raw(*pid));
-        }
         let deadline = Instant::now() + RELEASE;
-        for pid in self.unclaimed.drain().chain(self.due.drain(..).map(|event| event.pid)) {
+        for pid in self.unclaimed.drain() {
             request(libc::PTRACE_DETACH, pid, 0);
-            self.alive.remove(&pid);
+        }
+        // What stands still can be let go at once; what runs has to stop for it, and so have announced children.
+        self.alive.retain(|pid, _| ptrace::detach(Pid::from_raw(*pid), None).is_err());
+        self.alive.extend(self.announced.drain());
+        for pid in self.alive.keys() {
+            let _ = ptrace::interrupt(Pid::from_raw(*pid));
         }
         while !self.alive.is_empty() && Instant::now() < deadline {
             let mut status = 0;
@@ -287,4 +289,70 @@ fn request(what: libc::c_uint, pid: i32, signal: i32) {
     // SAFETY: these requests take no pointers.
     let answer = unsafe { libc::ptrace(what, pid, 0, libc::c_long::from(signal)) };
     debug_assert!(answer == 0 || Errno::last() == Errno::ESRCH, "ptrace request {what}: {}", Errno::last());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// Something that creates processes without end.
+    fn busy() -> Child {
+        Command::new("sh").args(["-c", "while :; do (true) & (exit 3); wait; done"]).spawn().unwrap()
+    }
+
+    fn next(tracer: &mut Tracer) -> Event {
+        loop {
+            match tracer.poll() {
+                Some(event) => return event,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_is_seen_born_and_ended() {
+        let mut shell = busy();
+        let pid = shell.id() as i32;
+        let mut tracer = Tracer::new(false);
+        tracer.seize(pid).unwrap();
+        let mut born = HashSet::new();
+        loop {
+            let event = next(&mut tracer);
+            match event.what {
+                What::Born { creator } => {
+                    assert_eq!(creator, pid);
+                    assert_eq!(tracer.root_of(event.pid), Some(pid));
+                    born.insert(event.pid);
+                }
+                What::Ended(End::Status(3)) if born.contains(&event.pid) => break,
+                _ => {}
+            }
+            tracer.resume(event.pid);
+        }
+        shell.kill().unwrap();
+        drop(tracer);
+        shell.wait().unwrap();
+    }
+
+    #[test]
+    fn what_is_let_go_runs_on() {
+        let mut shell = busy();
+        let pid = shell.id() as i32;
+        let mut tracer = Tracer::new(false);
+        tracer.seize(pid).unwrap();
+        // One event is never answered: its process stands still.
+        next(&mut tracer);
+        drop(tracer);
+        let status = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        assert!(status().contains("TracerPid:\t0"), "{}", status());
+        let switches = || status().lines().find(|line| line.starts_with("voluntary")).unwrap().to_owned();
+        let before = switches();
+        while switches() == before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
 }

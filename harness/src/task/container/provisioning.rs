@@ -52,7 +52,7 @@ pub static CHECKS: [CheckSpec; 5] = [
     CheckSpec {
         id: "2c/cgroup-removed",
         title: "the cgroup is removed",
-        requirement: "Remove the cgroup (simple_container.sh, the last marked portion)",
+        requirement: "Read comments and fill in commands at marked portions in simple-container.sh script.",
         hint: "A group can be removed when no process is in it and no group is below it: who is still in it?",
         informational: false,
     },
