@@ -52,7 +52,10 @@ impl Upstream {
 
     fn answer(&self, head: &str) -> Vec<u8> {
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        let file = self.files.lock().unwrap().get(&path).cloned();
+        // As wget asks for it, or as apt does.
+        let plain = path.replace("%7e", "~").replace("%2b", "+").replace("%25", "%");
+        let files = self.files.lock().unwrap();
+        let file = files.get(&path).or_else(|| files.get(&plain)).cloned();
         self.asked.lock().unwrap().push(path);
         match file {
             None => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
