@@ -29,7 +29,7 @@ pub static SUBTASK: Subtask = Subtask {
 
 /// Compiles and runs `namespace_prog.c`.
 pub static SCENARIO: Scenario =
-    Scenario { id: "1", budget: Duration::from_secs(60), plan: drive::plan, drive: drive::drive };
+    Scenario { id: "1", budget: Duration::from_secs(30), plan: drive::plan, drive: drive::drive };
 
 const CHILD1: &str = "Create a new child process in a new UTS and PID namespace";
 const CHILD2: &str =
