@@ -31,9 +31,9 @@ use crate::store::{self, Store};
 mod dns;
 mod firewall;
 mod foreign;
-mod links;
-mod netlink;
-mod nftables;
+pub mod links;
+pub mod netlink;
+pub mod nftables;
 mod subnet;
 
 use firewall::Member;
