@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::images::Podman;
 use crate::measure::{Contender, Trouble, command, compare, finish, time};
-use crate::place::{Place, text_of, wait_for};
+use crate::place::{Place, start, text_of, wait_for};
 use crate::report::{Bound, Report};
 
 const ROUNDS: usize = 40;
@@ -86,13 +86,11 @@ pub fn exec(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     state.build_base()?;
     let bash_state = place.state("exec-bash")?;
     bash_state.build_base()?;
-    let mut sleeping = state
-        .start(state.conductor(&["-q", "run", "img", "c", "--", "sleep", "9999"]), || {
-            state.conductor(&["-q", "exec", "c", "--", "/bin/true"])
-        })?;
+    let mut sleeping = start(state.conductor(&["-q", "run", "img", "c", "--", "sleep", "9999"]), || {
+        state.conductor(&["-q", "exec", "c", "--", "/bin/true"])
+    })?;
     let bash_run = bash_state.bash(&["run", "img", "b", "--", "sleep", "9999"]);
-    let mut bash_sleeping =
-        bash_state.start(bash_run, || bash_state.bash(&["exec", "b", "--", "/bin/true"]))?;
+    let mut bash_sleeping = start(bash_run, || bash_state.bash(&["exec", "b", "--", "/bin/true"]))?;
     let pid = state.first_pid("c")?;
 
     let root = overlay(place, "crun-exec")?;
@@ -166,7 +164,9 @@ fn with_overlay(
         let root = overlay(place, name)?;
         let done = peer(&root, &folder);
         umount2(&root, MntFlags::empty())?;
-        let _ = fs::remove_file(folder.join("config.json"));
+        for file in ["config.json", "work/work/incompat/volatile/dirty"] {
+            let _ = fs::remove_file(folder.join(file));
+        }
         for part in
             ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "rootfs", ""]
         {

@@ -98,13 +98,13 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
 
 /// Runs it to its end; its last words are the error if it fails.
 pub fn finish(command: &mut Command) -> Result<(), Trouble> {
-    let output = command.output().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+    let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rfind(|line| !line.is_empty()).unwrap_or("no message");
-    Err(format!("{:?}, {}: {last}", command.get_program(), output.status).into())
+    Err(format!("{}, {}: {last}", command.get_program().display(), output.status).into())
 }
 
 /// How long something takes.

@@ -5,7 +5,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use crate::measure::{Contender, Trouble, command, compare, finish, time};
-use crate::place::{INTERFACE, Place, State};
+use crate::place::{INTERFACE, Place, State, start};
 use crate::report::{Bound, Report};
 
 /// A veth pair, addresses, routes, NAT and one port, for a container that has just been started.
@@ -15,9 +15,9 @@ pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let bash_state = place.state("net-bash")?;
     bash_state.build_base()?;
     let ended: RefCell<Vec<Child>> = RefCell::default();
-    let start = |name: &str| -> Result<(), Trouble> {
+    let begin = |name: &str| -> Result<(), Trouble> {
         let run = state.conductor(&["-q", "run", "img", name, "--", "sleep", "9999"]);
-        let child = state.start(run, || state.conductor(&["-q", "exec", name, "--", "/bin/true"]))?;
+        let child = start(run, || state.conductor(&["-q", "exec", name, "--", "/bin/true"]))?;
         ended.borrow_mut().push(child);
         Ok(())
     };
@@ -29,7 +29,7 @@ pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
         vec![
             Contender::new("floor", |round| {
                 let name = format!("f{round}");
-                start(&name)?;
+                begin(&name)?;
                 let number = (100 + round).to_string();
                 let mut floor = place.floor(&["net", &state.first_pid(&name)?, &name, &number, INTERFACE]);
                 let took = time(|| finish(&mut floor));
@@ -39,7 +39,7 @@ pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
             }),
             Contender::new("conductor", |round| {
                 let name = format!("c{round}");
-                start(&name)?;
+                begin(&name)?;
                 let mut connect = state.conductor(&["-q", "addnetwork", &name, "-i", "-e", "80-8080"]);
                 let took = time(|| finish(&mut connect));
                 stop(&state, &name)?;
@@ -49,7 +49,7 @@ pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
                 let name = format!("b{round}");
                 let run = bash_state.bash(&["run", "img", &name, "--", "sleep", "9999"]);
                 let check = || bash_state.bash(&["exec", &name, "--", "/bin/true"]);
-                ended.borrow_mut().push(bash_state.start(run, check)?);
+                ended.borrow_mut().push(start(run, check)?);
                 let mut connect = bash_state.bash(&["addnetwork", &name, "-i", "-e", "80-8080"]);
                 let took = time(|| finish(&mut connect));
                 finish(&mut bash_state.bash(&["stop", &name]))?;

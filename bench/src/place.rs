@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::measure::{Trouble, command, finish};
@@ -16,6 +16,7 @@ pub const INTERFACE: &str = "bench0";
 
 /// See the module.
 pub struct Place {
+    root: PathBuf,
     conductor: String,
     floor: String,
     bash_tool: PathBuf,
@@ -27,16 +28,18 @@ impl Place {
         let this = std::env::current_exe()?;
         let beside = |name: &str| this.with_file_name(name).to_string_lossy().into_owned();
         let bash_tool = fs::canonicalize("fixtures/submissions/reference-bash/task3")?;
-        let place = Self { conductor: beside("conductor"), floor: beside("floor"), bash_tool };
+        let place =
+            Self { root: ROOT.into(), conductor: beside("conductor"), floor: beside("floor"), bash_tool };
         fs::create_dir_all(ROOT)?;
         finish(&mut command("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", ROOT]))?;
         make_base(&place.base())?;
         make_context(&place.context())?;
         for line in [
             "ip link set lo up",
-            "ip link add bench0 type dummy",
+            "ip link add bench0 type veth peer name bench1",
             "ip addr add 10.99.0.2/24 dev bench0",
             "ip link set bench0 up",
+            "ip link set bench1 up",
             "ip route add default via 10.99.0.1",
         ] {
             let mut words = line.split(' ');
@@ -47,7 +50,7 @@ impl Place {
 
     /// A path in the tmpfs.
     pub fn path(&self, name: &str) -> PathBuf {
-        Path::new(ROOT).join(name)
+        self.root.join(name)
     }
 
     /// The base system: busybox under all its names.
@@ -116,13 +119,6 @@ impl State {
         finish(&mut self.conductor(&["build", "img", text_of(&file)]))
     }
 
-    /// A container that sleeps, started by `run` (of one of the tools); ready when `check` succeeds.
-    pub fn start(&self, mut run: Command, check: impl Fn() -> Command) -> Result<Child, Trouble> {
-        let child = run.stderr(std::process::Stdio::null()).spawn()?;
-        wait_for(|| finish(&mut check()))?;
-        Ok(child)
-    }
-
     /// Host's pid of the first process of one of `conductor`'s containers.
     pub fn first_pid(&self, container: &str) -> Result<String, Trouble> {
         let path = self.folder.join(".containers").join(container).join("process.json");
@@ -131,13 +127,20 @@ impl State {
     }
 }
 
+/// Starts a container that sleeps by `run`, of one of the tools; it is there when `check` succeeds.
+pub fn start(mut run: Command, check: impl Fn() -> Command) -> Result<Child, Trouble> {
+    let child = run.stderr(Stdio::null()).spawn()?;
+    wait_for(|| finish(&mut check()))?;
+    Ok(child)
+}
+
 /// Tries until it succeeds, for 20 s at most.
 pub fn wait_for(attempt: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble> {
     let began = Instant::now();
     loop {
         match attempt() {
             Err(_) if began.elapsed() < Duration::from_secs(20) => {
-                std::thread::sleep(Duration::from_millis(5))
+                std::thread::sleep(Duration::from_millis(5));
             }
             done => return done,
         }

@@ -90,6 +90,7 @@ fn run(lower: &str, dir: &Path, program: &str) -> Done {
         fs::create_dir(dir.join(part))?;
     }
     contain(namespaces::CONTAINER, lower, dir, &[program])?;
+    fs::remove_file(dir.join("work/work/incompat/volatile/dirty"))?;
     for part in
         ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "root", ""]
     {
