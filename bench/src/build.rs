@@ -7,7 +7,7 @@ use crate::measure::{Contender, Trouble, compare, finish, time};
 use crate::place::{Place, text_of};
 use crate::report::{Bound, Report};
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// FROM, COPY of 1000 files of 10 MB together, RUN.
 pub fn cold(place: &Place, report: &mut Report) {

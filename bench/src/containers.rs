@@ -13,7 +13,7 @@ use crate::place::{Place, start, text_of, wait_for};
 use crate::report::{Bound, Report};
 
 const ROUNDS: usize = 40;
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// A container on an overlay of its own, from nothing to nothing.
 pub fn run(place: &Place, report: &mut Report) -> Result<(), Trouble> {

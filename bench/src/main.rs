@@ -1,6 +1,5 @@
-//! Measures `conductor` beside its peers and a floor of raw system calls, and restored virtual machines beside
-//! booted ones: `bench containers|machines FOLDER` publishes the report in FOLDER. `ci/bench` calls it; the
-//! containers' part changes mounts, links and firewall and must have namespaces of its own.
+//! Measures `conductor` beside its peers and a floor of raw system calls: `bench FOLDER` publishes the report in
+//! FOLDER. `ci/bench` calls it, in namespaces of their own: it changes mounts, links and firewall.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,7 +7,6 @@ use std::process::ExitCode;
 mod build;
 mod containers;
 mod images;
-mod machines;
 mod measure;
 mod network;
 mod place;
@@ -21,9 +19,8 @@ use report::Report;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match &arguments[..] {
-        [part, folder] if part == "containers" => containers(Path::new(folder)),
-        [part, folder] if part == "machines" => machines(Path::new(folder)),
-        _ => Err("usage: bench containers|machines FOLDER".into()),
+        [folder] => containers(Path::new(folder)),
+        _ => Err("usage: bench FOLDER".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -43,10 +40,4 @@ fn containers(folder: &Path) -> Result<(), Trouble> {
     build::cold(&place, &mut report);
     build::cached(&place, &mut report)?;
     report.publish(folder, "containers")
-}
-
-fn machines(folder: &Path) -> Result<(), Trouble> {
-    let mut report = Report::new();
-    machines::measure(&mut report)?;
-    report.publish(folder, "machines")
 }

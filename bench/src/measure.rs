@@ -77,6 +77,7 @@ pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: 
     }
     for row in &mut rows {
         row.median_ms = median(&row.times_ms).filter(|_| row.trouble.is_none());
+        eprintln!("  {}: {:?} ms {}", row.name, row.median_ms, row.trouble.as_deref().unwrap_or_default());
     }
     Task { title, rows }
 }

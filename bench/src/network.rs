@@ -25,7 +25,7 @@ pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let task = compare(
         "veth pair, addresses, NAT and one port",
         30,
-        Duration::from_secs(60),
+        Duration::from_secs(20),
         vec![
             Contender::new("floor", |round| {
                 let name = format!("f{round}");
