@@ -5,7 +5,7 @@ use super::story::{Moment, Round, Story, When};
 use crate::evidence::Bundle;
 use crate::guest::cgroups;
 use crate::task::CheckSpec;
-use crate::task::finding::{Question, recording};
+use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 
 /// What is asked for, in cores.
@@ -60,15 +60,9 @@ pub static CHECKS: [CheckSpec; 5] = [
 
 /// One finding per check.
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let recording = match recording(bundle, "2", &CHECKS) {
-        Ok(recording) => recording,
+    let story = match Story::open(bundle, &CHECKS) {
+        Ok(story) => story,
         Err(findings) => return findings,
-    };
-    let Some(story) = Story::read(recording) else {
-        return CHECKS
-            .iter()
-            .map(|spec| Question::new(spec.id, "the script runs").fail("the script was never started"))
-            .collect();
     };
     let Some(round) = &story.rounds[2] else {
         let missing = format!("container_prog was not run in 2c; {}", story.fate());

@@ -4,12 +4,14 @@
 use serde::de::DeserializeOwned;
 
 use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
-use crate::evidence::{Ending, Record, Recording};
+use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::guest::cgroups::{self, Group};
 use crate::guest::processes::Process;
 use crate::guest::session::{Hostname, Outcome, Stopped};
 use crate::guest::trace::End;
-use crate::task::{finding, transcript};
+use crate::task::finding::Question;
+use crate::task::{CheckSpec, finding, transcript};
+use crate::verdict::Finding;
 
 /// All that is known of one scenario.
 pub struct Story<'a> {
@@ -93,6 +95,16 @@ impl Round {
 }
 
 impl<'a> Story<'a> {
+    /// The story of a run, or one finding for each of `checks` where there is none to tell.
+    pub fn open(bundle: &'a Bundle, checks: &'static [CheckSpec]) -> Result<Self, Vec<Finding>> {
+        Self::read(finding::recording(bundle, "2", checks)?).ok_or_else(|| {
+            checks
+                .iter()
+                .map(|spec| Question::new(spec.id, "the script runs").fail("the script was never started"))
+                .collect()
+        })
+    }
+
     /// `None` when not even the machine was recorded.
     pub fn read(recording: &'a Recording) -> Option<Self> {
         let mut story = Self {
