@@ -18,12 +18,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
-use crate::evidence::{Bundle, Ending, Recording};
+use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::host_look::HostLook;
 use crate::packages::base::{Extent, Order};
 use crate::packages::{self, Supply};
 use crate::progress::Event;
 use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage};
 use crate::submission::Submission;
+use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{self, Scenario, Subtask};
 use crate::verdict::Environment;
 use crate::wire::{EXHAUSTED, Errand, Inbox};
@@ -151,6 +153,9 @@ fn plan(scenario: &Scenario, request: &Request) -> Value {
     if let Some(world) = plan.get_mut("world").and_then(Value::as_object_mut) {
         world.insert("pcap".to_owned(), request.pcap.into());
     }
+    if let Some(from_host) = plan.get_mut("from_host") {
+        *from_host = true.into();
+    }
     plan
 }
 
@@ -220,7 +225,10 @@ fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
         payload: Some(place.payload.to_owned()),
         store: supply.and_then(Supply::store).map(Path::to_owned),
     };
-    let network = supply.map_or_else(vm::Network::default, |supply| supply.network(vec![]));
+    let from_host = HostLook::of(plan);
+    let forwards = from_host.iter().map(HostLook::forward).collect();
+    let network = supply.map_or_else(vm::Network::default, |supply| supply.network(forwards));
+    let mut look = None;
     let outcome = match (errand, place.template.restore(&disks, &network)) {
         (Ok(stdin), Ok(mut guest)) => {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
@@ -228,12 +236,22 @@ fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
             command.stdin = stdin;
             command.deadline = scenario.budget.mul_f64(slowdown);
             command.max_output = MAX_OUTPUT;
-            Ok(guest.run(&command, &mut |line| inbox.take(line)))
+            let mut take = |line: &[u8]| {
+                inbox.take(line);
+                if look.is_none() && inbox.last().is_some_and(|record| record.kind == HOST_MAY_LOOK) {
+                    look = from_host.map(|from_host| thread::spawn(move || from_host.look()));
+                }
+            };
+            Ok(guest.run(&command, &mut take))
         }
         (_, Err(error)) => Err(error.to_string()),
         (Err(error), _) => Err(error.to_string()),
     };
-    let (records, spoilt) = inbox.finish();
+    let (mut records, spoilt) = inbox.finish();
+    if let Some(page) = look.and_then(|look| look.join().ok()) {
+        let ms = records.last().map_or(0, |record| record.ms);
+        records.extend(serde_json::to_value(page).map(|data| Record { ms, kind: "page".to_owned(), data }));
+    }
     let ending = match outcome {
         Ok(outcome) => ending(&outcome, spoilt, !records.is_empty()),
         Err(what) => Ending::Infrastructure { what, console: vec![] },

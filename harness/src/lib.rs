@@ -10,6 +10,7 @@ pub mod course;
 pub mod evidence;
 pub mod grade;
 pub mod guest;
+pub mod host_look;
 pub mod judge;
 pub mod packages;
 pub mod progress;

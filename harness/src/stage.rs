@@ -47,17 +47,23 @@ pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> 
     fs::rename(&submission.root, &root).map_err(failed(&submission.root))?;
     let course = payload.join("course");
     course::unpack(&course).map_err(failed(&course))?;
-    for supplied in course::SUPPLIED {
-        let (from, to) = (course.join(supplied), root.join(supplied));
-        if from.exists() && to.parent().is_some_and(Path::is_dir) {
-            replace(&from, &to).map_err(failed(&to))?;
-        }
-    }
+    supply(&course, &root)?;
     let guest_half = payload.join(GUEST_HALF);
     fs::copy(siblings::find(GUEST_HALF)?, &guest_half).map_err(failed(&guest_half))?;
     let disk = workdir.join("payload.img");
     vm::disk_from_dir(&payload, &disk)?;
     Ok(disk)
+}
+
+/// Puts what the course supplies (of its files in `course`) into a submission's folder, over whatever is there.
+pub fn supply(course: &Path, submission: &Path) -> Result<(), Error> {
+    for supplied in course::SUPPLIED {
+        let (from, to) = (course.join(supplied), submission.join(supplied));
+        if from.exists() && to.parent().is_some_and(Path::is_dir) {
+            replace(&from, &to).map_err(failed(&to))?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts a file or folder in the place of whatever is there.

@@ -82,6 +82,11 @@ impl Inbox {
         }
     }
 
+    /// What was taken last.
+    pub fn last(&self) -> Option<&Record> {
+        self.records.last()
+    }
+
     /// The records, and why they stop short if they do.
     pub fn finish(self) -> (Vec<Record>, Option<String>) {
         (self.records, self.spoilt)

@@ -1,4 +1,4 @@
-//! Task 3 on this machine's own kernel: real tools in, verdicts out. Each scenario is driven in a machine of its own
+//! Tasks 3 and 4 on this machine's own kernel: real tools in, verdicts out. Each scenario is driven in a machine of its own
 //! (every namespace but the user's). Ignored by default: they build images and run containers, which takes seconds.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -9,8 +9,10 @@ use std::process::Command;
 use harness::corpus::{self, Case};
 use harness::evidence::{Bundle, Ending, Recording};
 use harness::guest::recorder::Recorder;
+use harness::packages::Supply;
 use harness::task::{self, Scenario, Site, Subtask};
 use harness::verdict::{Environment, Status, SubmissionInfo};
+use harness::{course, stage};
 use rand::SeedableRng;
 use serde_json::Value;
 
@@ -20,6 +22,8 @@ const BASE: &str = "HARNESS_TEST_BASE";
 const SCENARIO: &str = "HARNESS_TEST_SCENARIO";
 const SUBMISSION: &str = "HARNESS_TEST_SUBMISSION";
 const RECORDS: &str = "HARNESS_TEST_RECORDS";
+/// The socket of a package cache, as in the world of a virtual machine; without it there are no packages.
+const PACKAGES: &str = "HARNESS_TEST_PACKAGES";
 
 /// A cable, a /run, /etc and /sys of its own, and a `debootstrap` that is quick.
 const SET_UP: &str = r#"
@@ -61,12 +65,16 @@ fn inside_a_machine() {
 fn plan(scenario: &Scenario) -> Value {
     let mut plan = (scenario.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
     // There is no card that leads to a package cache.
-    plan["world"]["packages"] = serde_json::json!("nowhere");
+    plan["world"]["packages"] = match std::env::var(PACKAGES) {
+        Ok(socket) => serde_json::json!({ "socket": socket }),
+        Err(_) => serde_json::json!("nowhere"),
+    };
     plan
 }
 
 fn record(submission: &Path, scenario: &Scenario) -> Recording {
     let home = tempfile::tempdir().unwrap();
+    let packages = (scenario.id == "4-matrix").then(|| packages(home.path()));
     let (copy, records) = (home.path().join("submission"), home.path().join("records.jsonl"));
     let copied = Command::new("cp").arg("-a").arg(submission).arg(&copy).status().unwrap();
     assert!(copied.success());
@@ -79,6 +87,7 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
             (SUBMISSION, copy.as_os_str()),
             (RECORDS, records.as_os_str()),
         ])
+        .envs(packages.iter().map(|supply| (PACKAGES, supply.socket())))
         .status()
         .unwrap();
     assert!(machine.success());
@@ -90,6 +99,11 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
         seconds: 0.0,
         records: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
     }
+}
+
+/// The package cache of this user, which fetches what is not in it yet.
+fn packages(workdir: &Path) -> Supply {
+    Supply::start(vm::Cache::from_env().unwrap().root(), false, workdir, &[]).unwrap()
 }
 
 fn bundle(recordings: Vec<Recording>) -> Bundle {
@@ -123,14 +137,17 @@ fn corpus_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions")
 }
 
-/// Drives and judges what a case says about task 3.
+/// Drives and judges what a case says about tasks 3 and 4.
 fn check(case: &Case) {
-    let of_task_3 = |subtask: &&'static Subtask| {
-        subtask.id.starts_with('3') && case.expect.subtasks.iter().any(|id| id == subtask.id)
+    let is_driven = |subtask: &&'static Subtask| {
+        subtask.id.starts_with(['3', '4']) && case.expect.subtasks.iter().any(|id| id == subtask.id)
     };
-    let subtasks: Vec<&Subtask> = task::subtasks().into_iter().filter(of_task_3).collect();
+    let subtasks: Vec<&Subtask> = task::subtasks().into_iter().filter(is_driven).collect();
     let home = tempfile::tempdir().unwrap();
     let submission = corpus::assemble(&corpus_folder(), case, home.path()).unwrap();
+    let course = home.path().join("course");
+    course::unpack(&course).unwrap();
+    stage::supply(&course, &submission).unwrap();
     let needed =
         |scenario: &&Scenario| subtasks.iter().any(|subtask| subtask.scenarios.contains(&scenario.id));
     let recordings =

@@ -17,6 +17,8 @@ use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::world::{self, Page};
+
 /// Time between two looks at whether a server is to end.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long a client may take for its line.
@@ -122,6 +124,15 @@ pub fn ask(from: Place, to: SocketAddrV4, word: &str, within: Duration) -> Answe
         let stream = TcpStream::connect_timeout(&SocketAddr::V4(to), within)?;
         say(&stream, word, within)
     }))
+}
+
+/// Gets a web page from a place.
+///
+/// # Errors
+/// When nobody answers in time, or what comes is not HTTP.
+pub fn page(from: Place, to: SocketAddrV4, path: &str, within: Duration) -> io::Result<Page> {
+    let stream = from.run(|| TcpStream::connect_timeout(&SocketAddr::V4(to), within))?;
+    world::get_page(stream, to, path, within)
 }
 
 /// Says a word on a connection and returns the line that comes back.

@@ -178,6 +178,12 @@ pub fn start_time(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
+/// Processor time of a process and of its children that it has waited for, in clock ticks; `None` when it is gone.
+pub fn ticks(pid: i32) -> Option<u64> {
+    let stat = stat(pid)?;
+    stat.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
+}
+
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets (proc(5)).
 fn stat(pid: i32) -> Option<Vec<String>> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;

@@ -89,6 +89,7 @@ impl Terminal {
         let argv =
             program.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
         let file = argv.first().ok_or_else(|| io::Error::other("no program named"))?.clone();
+        let by_shell: Vec<CString> = std::iter::once(c"/bin/bash".to_owned()).chain(argv.clone()).collect();
         let dir = CString::new(program.dir.as_os_str().as_bytes())?;
         let root = program.root.as_ref().map(|root| CString::new(root.as_os_str().as_bytes())).transpose()?;
         let env = environment()
@@ -106,6 +107,10 @@ impl Terminal {
                     && unistd::chdir(dir.as_c_str()).is_ok();
                 if released && there && be_ordinary().is_ok() {
                     let _ = unistd::execve(&file, &argv, &env);
+                    // A script without `#!`: a shell at whose prompt it is called runs it itself (bash(1)).
+                    if Errno::last() == Errno::ENOEXEC {
+                        let _ = unistd::execve(&by_shell[0], &by_shell, &env);
+                    }
                 }
                 // SAFETY: ends this process and nothing else.
                 unsafe { libc::_exit(127) }

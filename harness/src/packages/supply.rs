@@ -82,6 +82,11 @@ impl Supply {
         self.store.as_deref()
     }
 
+    /// Where the package cache answers.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// The way from a guest's world to the packages, and the ports of the host that lead to the guest.
     pub fn network(&self, host_forwards: Vec<vm::HostForward>) -> vm::Network {
         let packages = vm::GuestForward { address: PACKAGES_AT, socket: self.socket.clone() };

@@ -9,6 +9,7 @@ pub mod containers;
 pub mod finding;
 pub mod images;
 pub mod layout;
+pub mod matrix;
 pub mod namespaces;
 pub mod network;
 pub mod transcript;
@@ -94,6 +95,7 @@ pub fn subtasks() -> Vec<&'static Subtask> {
         three_d,
         three_e,
         three_f,
+        &matrix::SUBTASK,
     ]
 }
 
@@ -105,5 +107,6 @@ pub fn scenarios() -> Vec<&'static Scenario> {
         &containers::SCENARIO,
         &network::SCENARIO,
         &images::SCENARIO,
+        &matrix::SCENARIO,
     ]
 }

@@ -224,6 +224,17 @@ impl World {
     }
 }
 
+/// Gets a page over a connection that exists, from whatever network namespace it was made in.
+///
+/// # Errors
+/// When the other side is gone or silent, or does not speak HTTP.
+pub fn get_page(stream: TcpStream, host: SocketAddrV4, path: &str, within: Duration) -> io::Result<Page> {
+    stream.set_nonblocking(true)?;
+    Builder::new_current_thread().enable_all().build()?.block_on(in_time(within, async {
+        http::get(tokio::net::TcpStream::from_std(stream)?, &host.to_string(), path).await
+    }))
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         drop(self.stop.take());

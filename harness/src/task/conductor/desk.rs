@@ -240,6 +240,12 @@ impl<'a, 'r> Desk<'a, 'r> {
         let _ = self.sessions[seat.0].terminal.type_in(&format!("{line}\n"));
     }
 
+    /// Presses Ctrl-C.
+    pub fn interrupt(&mut self, seat: Seat) {
+        // A terminal that is closed by now has ended already.
+        let _ = self.sessions[seat.0].terminal.type_in("\x03");
+    }
+
     /// Kills the program on a terminal and everything below it.
     ///
     /// # Errors

@@ -76,16 +76,40 @@ fn is_root_tree(dir: &Path) -> bool {
     ["etc", "usr", "var"].iter().all(|name| dir.join(name).is_dir())
 }
 
+/// Every folder that has a `layers` file, whatever it is called, with the folders that this file names.
+pub fn layered(submission: &Path) -> Vec<(PathBuf, Vec<Directory>)> {
+    let with_file = everywhere(submission).filter(|dir| dir.join("layers").is_file());
+    let read = |dir: PathBuf| {
+        let text = layers_text(&dir)?;
+        let named = named(&text, &dir, submission);
+        Some((dir, named))
+    };
+    with_file.filter_map(read).collect()
+}
+
+/// Every folder that looks like the root of a system and is not mounted, in the submission or in the usual places.
+pub fn root_trees(submission: &Path) -> Vec<Directory> {
+    everywhere(submission).filter(|dir| is_root_tree(dir)).filter_map(|dir| Directory::at(&dir)).collect()
+}
+
+/// All folders of the submission and of the usual places for state.
+fn everywhere(submission: &Path) -> impl Iterator<Item = PathBuf> + use<'_> {
+    std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new)).flat_map(folders)
+}
+
+/// The text of an image's `layers` file.
+fn layers_text(image: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    let _ = fs::File::open(image.join("layers")).ok()?.take(LAYERS_CAP).read_to_end(&mut bytes);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 impl Image {
     /// The image as it lies on the disk now.
     pub fn read(step: &str, submission: &Path, name: &str) -> Self {
         let dir = find(submission, name, |dir| dir.join("layers").is_file())
             .or_else(|| find(submission, name, |_| true));
-        let layers = dir.as_ref().and_then(|dir| fs::File::open(dir.join("layers")).ok()).map(|file| {
-            let mut bytes = Vec::new();
-            let _ = file.take(LAYERS_CAP).read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
+        let layers = dir.as_deref().and_then(layers_text);
         let named = match (&dir, &layers) {
             (Some(dir), Some(text)) => named(text, dir, submission),
             _ => Vec::new(),

@@ -13,7 +13,7 @@ use crate::task::Site;
 /// The tool in its folder.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// `task3` of the submission.
+    /// `task3` of the submission, or another folder that holds the tool.
     pub dir: PathBuf,
     slowdown: f64,
 }
@@ -24,7 +24,15 @@ impl Tool {
     /// # Errors
     /// When the guest cannot write there.
     pub fn prepare(site: &Site) -> io::Result<Self> {
-        let dir = site.submission.join("task3");
+        Self::prepare_in(site, "task3")
+    }
+
+    /// As [`prepare`](Self::prepare), for a tool that lies in another folder of the submission.
+    ///
+    /// # Errors
+    /// When the guest cannot write there.
+    pub fn prepare_in(site: &Site, folder: &str) -> io::Result<Self> {
+        let dir = site.submission.join(folder);
         for script in ["conductor.sh", "setup.sh"] {
             if dir.join(script).is_file() {
                 fs::set_permissions(dir.join(script), fs::Permissions::from_mode(0o755))?;

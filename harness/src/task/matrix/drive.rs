@@ -1,0 +1,357 @@
+//! Runs the orchestrator, looks at what it made, asks its page from everywhere, and runs it again elsewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::contents::images;
+use super::sight::{Container, containers, roles};
+use super::wait::{Limits, settle};
+use super::{COUNTER_PORT, Containers, Count, Images, Landed, PAGE_PORT, Port, Shown};
+use crate::guest::firewall::Firewall;
+use crate::guest::probe::{self, Place};
+use crate::guest::recorder::Recorder;
+use crate::guest::sockets;
+use crate::guest::terminal::Program;
+use crate::guest::world::{FROM_HOST, Page, World, WorldPlan};
+use crate::task::conductor::desk::{Desk, Seat};
+use crate::task::conductor::launch::Stage;
+use crate::task::conductor::sight::Machine;
+use crate::task::conductor::state;
+use crate::task::conductor::tool::Tool;
+use crate::task::conductor::{self, words};
+use crate::task::{Site, transcript};
+
+/// The names of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    pub world: WorldPlan,
+    /// An image, and containers of it, that take the first subnets before the second run.
+    pub image: String,
+    pub others: [String; 2],
+    pub naps: [String; 2],
+    /// Whether the host looks at the page too, through a forwarded port.
+    pub from_host: bool,
+}
+
+/// Requests of the other LAN machine: one after the other, and by so many clients at once as many each.
+pub const IN_A_ROW: usize = 20;
+const CLIENTS: usize = 6;
+const EACH: usize = 5;
+/// Requests of the machine itself, by its own address.
+const BY_MACHINE: usize = 3;
+/// Requests in the second run.
+const AGAIN: usize = 3;
+/// Most ports of the machine that are tried from the LAN.
+const PORTS_CAP: usize = 40;
+/// How much of a page is kept, in characters.
+const PAGE_CAP: usize = 400;
+/// What a request may take at most.
+const LONGEST: Duration = Duration::from_secs(12);
+/// The record that tells the host to look at the page.
+pub const HOST_MAY_LOOK: &str = "host-may-look";
+
+pub fn plan(random: &mut StdRng) -> Value {
+    json!(Plan {
+        world: WorldPlan::draw(random),
+        image: words::name(random, '-'),
+        others: std::array::from_fn(|_| words::name(random, '-')),
+        naps: std::array::from_fn(|_| words::nap(random)),
+        from_host: false,
+    })
+}
+
+/// The record kinds are the types of the parent module and of [`crate::task::conductor`].
+pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let plan = Plan::deserialize(plan)?;
+    let world = conductor::connect(&plan.world)?;
+    // Not below /run, from which nothing may be executed.
+    let firewall = Firewall::copy_into(&PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>())))?;
+    firewall.set_forward_policy("DROP")?;
+    // Where the script brings the tool into its own folder, that one is the one to call.
+    let beside = Tool::prepare_in(site, "task4")?;
+    let tool = Tool::prepare(site)?;
+    let script = site.submission.join("task4/service-orchestrator.sh");
+    if script.is_file() {
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    }
+    let machine = Machine::now();
+    recorder.record("machine", &machine)?;
+    let mut scene = Scene {
+        stage: Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine },
+        site,
+        plan: &plan,
+        world: &world,
+        firewall: &firewall,
+        within: tool.limit(2.0, 0.5).min(LONGEST),
+    };
+    let played = scene.play(&beside);
+    drop(scene);
+    world.record(recorder)?;
+    played
+}
+
+struct Scene<'a, 'r> {
+    stage: Stage<'a, 'r>,
+    site: &'a Site,
+    plan: &'a Plan,
+    world: &'a World,
+    firewall: &'a Firewall,
+    /// How long a request may take.
+    within: Duration,
+}
+
+impl<'a> Scene<'a, '_> {
+    fn play(&mut self, beside: &'a Tool) -> io::Result<()> {
+        let script = self.orchestrate("first")?;
+        self.record("images", &Images { step: "first".to_owned(), images: images(&self.site.submission) })?;
+        let seen = self.look("first", &[])?;
+        let (counter, _) = roles(&seen);
+        let counts = self.count_pages(&seen, counter)?;
+        if let Some(counter) = counter {
+            self.try_ports(counter)?;
+        }
+        self.look("first-end", &seen)?;
+        if !counts {
+            return Ok(());
+        }
+        if beside.dir.join("conductor.sh").exists() {
+            self.stage.tool = beside;
+        }
+        self.stop_all(script)?;
+        self.occupy()?;
+        self.orchestrate("again")?;
+        self.look("again", &[])?;
+        for _ in 0..AGAIN {
+            self.ask("again", "lan")?;
+        }
+        Ok(())
+    }
+
+    /// Runs the script until its page counts, or it is clear that it will not.
+    fn orchestrate(&mut self, step: &str) -> io::Result<Seat> {
+        let script = Program::new(&self.site.submission.join("task4"), ["./service-orchestrator.sh"]);
+        let seat = self.stage.desk.start(&script)?;
+        let limits =
+            Limits { all: self.stage.tool.limit(240.0, 40.0), more: self.stage.tool.limit(10.0, 1.0) };
+        let (world, to, within) = (self.world, self.page_address(), self.within);
+        let ask = || shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
+        let settled = settle(step, &mut self.stage.desk, seat, self.stage.machine, limits, ask)?;
+        self.record("settled", &settled)?;
+        Ok(seat)
+    }
+
+    fn look(&self, step: &str, known: &[Container]) -> io::Result<Vec<Container>> {
+        let containers = containers(self.stage.machine, known);
+        self.record("containers", &Containers { step: step.to_owned(), containers: containers.clone() })?;
+        Ok(containers)
+    }
+
+    /// Asks for the page from everywhere, and the counter-service before and after; says whether the page counts.
+    fn count_pages(&self, seen: &[Container], counter: Option<&Container>) -> io::Result<bool> {
+        self.land(seen)?;
+        self.count("before", counter)?;
+        let mut counts = true;
+        for _ in 0..IN_A_ROW {
+            counts = self.ask("in-a-row", "lan")?.number().is_some();
+            if !counts {
+                break;
+            }
+        }
+        if counts {
+            self.ask_at_once()?;
+            for _ in 0..BY_MACHINE {
+                self.ask("in-a-row", "machine")?;
+            }
+            if let Some(counter) = counter.filter(|_| self.plan.from_host) {
+                self.let_the_host_look(counter)?;
+            }
+        }
+        self.count("after", counter)?;
+        Ok(counts)
+    }
+
+    /// Sees in which containers a connection to the page's port ends.
+    fn land(&self, seen: &[Container]) -> io::Result<()> {
+        let now = |container: &Container| sockets::connections(container.pid);
+        let before: Vec<_> = seen.iter().map(now).collect();
+        let connected = self.world.connect_from_lan(self.page_address(), self.within);
+        let mut landed = Landed { step: "first".to_owned(), ..Landed::default() };
+        match &connected {
+            // Held open meanwhile. A program that passes it on may take a moment to.
+            Ok(_) => {
+                std::thread::sleep(Duration::from_millis(500));
+                let ends = seen.iter().zip(&before).filter(|(container, old)| {
+                    now(container).difference(old).any(|(own, _)| container.listening.contains(&own.port()))
+                });
+                landed.roots = ends.map(|(container, _)| container.root.clone()).collect();
+            }
+            Err(error) => landed.error = Some(error.to_string()),
+        }
+        self.record("landed", &landed)
+    }
+
+    /// Asks the counter-service for its count, by its address and from inside its container.
+    fn count(&self, step: &str, counter: Option<&Container>) -> io::Result<()> {
+        let Some(counter) = counter else { return Ok(()) };
+        let (place, itself) = Self::inside(counter);
+        let by_address = counter.address.map(|address| SocketAddrV4::new(address, itself.port()));
+        let ways = [("itself", place, Some(itself)), ("machine", Place::Machine, by_address)];
+        for (from, place, to) in ways {
+            let Some(to) = to else { continue };
+            let answer = shown(step, from, to, "/count", probe::page(place, to, "/count", self.within));
+            let count = Count {
+                step: step.to_owned(),
+                from: from.to_owned(),
+                address: *to.ip(),
+                port: to.port(),
+                count: answer.number().filter(|_| answer.is_bare_number()),
+                error: (!answer.is_bare_number()).then(|| answer.told()),
+            };
+            self.record("count", &count)?;
+        }
+        Ok(())
+    }
+
+    fn ask_at_once(&self) -> io::Result<()> {
+        let ask = || {
+            let requests = (0..EACH).map(|_| self.get("at-once", "lan"));
+            requests.collect::<Vec<_>>()
+        };
+        let pages: Vec<Shown> = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
+            clients.into_iter().filter_map(|client| client.join().ok()).flatten().collect()
+        });
+        pages.iter().try_for_each(|page| self.record("page", page))
+    }
+
+    /// Opens the way from the real host, which records itself what it sees, and waits until its visit is counted.
+    fn let_the_host_look(&self, counter: &Container) -> io::Result<()> {
+        let (place, to) = Self::inside(counter);
+        let count = || shown("", "", to, "/count", probe::page(place, to, "/count", self.within)).number();
+        let before = count();
+        self.world.forward_from_host(FROM_HOST, self.page_address())?;
+        self.record(HOST_MAY_LOOK, &self.page_address())?;
+        let deadline = Instant::now() + self.stage.tool.limit(10.0, 1.0);
+        while before.is_some() && count() == before && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
+    /// The counter-service, as its own container reaches it.
+    fn inside(counter: &Container) -> (Place, SocketAddrV4) {
+        (Place::Process(counter.pid), SocketAddrV4::new(Ipv4Addr::LOCALHOST, counter_port(counter)))
+    }
+
+    /// Asks each port of the machine that might lead to the counter-service for the count, from the LAN.
+    fn try_ports(&self, counter: &Container) -> io::Result<()> {
+        let mut ports: BTreeSet<u16> = sockets::listening(std::process::id() as i32);
+        // Ports that the rules of the firewall name.
+        let rules = self.firewall.rules();
+        let numbers = rules.iter().flat_map(|rule| rule.split(|char: char| !char.is_ascii_digit()));
+        ports.extend(numbers.filter_map(|number| number.parse::<u16>().ok()).filter(|port| *port > 20));
+        let likely = [COUNTER_PORT, counter_port(counter), PAGE_PORT];
+        let others = ports.into_iter().filter(|port| !likely.contains(port));
+        let ports: BTreeSet<u16> = likely.into_iter().chain(others).take(PORTS_CAP).collect();
+        let ask = |port: u16| {
+            let to = SocketAddrV4::new(self.plan.world.machine, port);
+            let page = self.world.http_get_from_lan(to, "/count", self.within);
+            Port { port, page: shown("ports", "lan", to, "/count", page) }
+        };
+        let answers: Vec<Port> = std::thread::scope(|scope| {
+            let ask = &ask;
+            let asked: Vec<_> = ports.into_iter().map(|port| scope.spawn(move || ask(port))).collect();
+            asked.into_iter().filter_map(|answer| answer.join().ok()).collect()
+        });
+        answers.iter().try_for_each(|answer| self.record("port", answer))
+    }
+
+    /// Ends a script that is still there, as a person does, and stops its containers.
+    fn stop_all(&mut self, script: Seat) -> io::Result<()> {
+        if self.stage.desk.end(script).is_none() {
+            self.stage.desk.interrupt(script);
+            self.stage.desk.until(self.stage.tool.limit(10.0, 2.0), |desk| desk.end(script).is_some())?;
+        }
+        self.stage.desk.finish("script", script, Duration::ZERO)?;
+        let limit = self.stage.tool.limit(15.0, 3.0);
+        let listed = self.stage.call("ps", &["ps"], limit)?;
+        for name in self.names(&listed.screen) {
+            self.stage.call("stop", &["stop", &name], limit)?;
+        }
+        Ok(())
+    }
+
+    /// The containers that `ps` lists: first words of lines for which there is a folder.
+    fn names(&self, screen: &str) -> Vec<String> {
+        let first = |line: String| line.split_whitespace().next().map(str::to_owned);
+        let is_there = |name: &String| state::find(&self.site.submission, name, |_| true).is_some();
+        transcript::lines(screen).into_iter().filter_map(first).filter(is_there).collect()
+    }
+
+    /// Starts containers of our own that take the first subnets.
+    fn occupy(&mut self) -> io::Result<()> {
+        let Plan { image, others, naps, .. } = self.plan;
+        let file = format!("{image}.conductorfile");
+        self.stage.tool.write(&file, "FROM debian:bookworm\n")?;
+        let limit = self.stage.tool.limit(240.0, 30.0);
+        self.stage.call("build-other", &["build", image, &file], limit)?;
+        for (name, nap) in others.iter().zip(naps) {
+            if self.stage.start("other", &["run", image, name], &["sleep", nap])?.is_some() {
+                let limit = self.stage.tool.limit(20.0, 3.0);
+                self.stage.call("addnetwork-other", &["addnetwork", name], limit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the page once and records it.
+    fn ask(&self, step: &str, from: &str) -> io::Result<Shown> {
+        let page = self.get(step, from);
+        self.record("page", &page)?;
+        Ok(page)
+    }
+
+    fn get(&self, step: &str, from: &str) -> Shown {
+        let to = self.page_address();
+        let page = match from {
+            "lan" => self.world.http_get_from_lan(to, "/", self.within),
+            _ => probe::page(Place::Machine, to, "/", self.within),
+        };
+        shown(step, from, to, "/", page)
+    }
+
+    fn page_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.plan.world.machine, PAGE_PORT)
+    }
+
+    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        self.stage.recorder.record(kind, data)
+    }
+}
+
+/// The port on which the counter-service can be reached, as far as can be told.
+fn counter_port(counter: &Container) -> u16 {
+    let ports = &counter.listening;
+    if ports.contains(&COUNTER_PORT) { COUNTER_PORT } else { ports.first().copied().unwrap_or(COUNTER_PORT) }
+}
+
+/// An answer in the form of evidence.
+pub fn shown(step: &str, from: &str, to: SocketAddrV4, path: &str, page: io::Result<Page>) -> Shown {
+    let (step, from, url) = (step.to_owned(), from.to_owned(), format!("http://{to}{path}"));
+    match page {
+        Ok(Page { status, body }) => {
+            let body = body.chars().take(PAGE_CAP).collect();
+            Shown { step, from, url, status: Some(status), body, error: None }
+        }
+        Err(error) => Shown { step, from, url, error: Some(error.to_string()), ..Shown::default() },
+    }
+}

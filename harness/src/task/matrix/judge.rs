@@ -1,0 +1,406 @@
+//! What the orchestrator made, and who could reach it.
+
+use super::contents::Contents;
+use super::drive::IN_A_ROW;
+use super::sight::{Container, roles};
+use super::wait::{Settled, Why};
+use super::{Containers, Count, Images, Landed, PAGE_PORT, Port, Shown};
+use crate::evidence::Bundle;
+use crate::task::CheckSpec;
+use crate::task::conductor::sight::Machine;
+use crate::task::conductor::story::{Seen, Story, quote};
+use crate::task::finding::Question;
+use crate::verdict::{Finding, Status};
+
+const HIDDEN: &str = "Only the external-service is accessible from the outside world (other hosts on the network), \
+                      whereas the counter-service should only be accessible from the host.";
+
+pub const CHECKS: [CheckSpec; 7] = [
+    CheckSpec {
+        id: "4/images-built",
+        title: "both images",
+        requirement: "Build the images for the containers using the appropriate Conductorfiles. [cs-image: apt \
+                      install -y build-essential, make; es-image: apt install -y python3 python3-flask \
+                      python3-requests]",
+        hint: "Build each image by hand with your Conductorfile and look into a container of it: is everything there?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/containers-running",
+        title: "both containers run",
+        requirement: "Run two containers, say cs-cont and es-cont which should run in the background.",
+        hint: "Which process is the first of each container, when does it end, and does your script wait for it?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/reachable-from-lan",
+        title: "the page from another machine",
+        requirement: "On any system which can ping the host system open/curl the url: http://<host-ip>:3000 to verify \
+                      output of the service",
+        hint: "Is app.py running, on which address does it listen, and to which port of which container does port \
+               3000 of the machine lead?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/counts",
+        title: "the page counts",
+        requirement: "Within the host system open/curl the url: http://<host-ip>:3000 to verify output of the service.",
+        hint: "app.py asks the counter-service at the URL that it is given for each visit: can es-cont reach it there?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/counter-hidden-from-lan",
+        title: "the counter is hidden from other machines",
+        requirement: HIDDEN,
+        hint: "Which ports of the machine lead to cs-cont?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/counter-reachable-from-host",
+        title: "the counter from the machine",
+        requirement: HIDDEN,
+        hint: "From the machine, curl the address of cs-cont at port 8080; then look for the program in cs-cont's ps.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/address-discovered",
+        title: "the counter's address is looked up",
+        requirement: "Get IP address of cs-cont. You should use script to get the IP address – can use ip interface \
+                      configuration within the host to get IP address of cs-cont or can exec any command within \
+                      cs-cont to get it's IP address",
+        hint: "Run your script while other containers have a network already: does everything still fit together?",
+        informational: false,
+    },
+];
+
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let story = match Story::open(bundle, "4-matrix", &CHECKS) {
+        Ok(story) => story,
+        Err(errors) => return errors,
+    };
+    let room = Room::of(story);
+    let images = images_built(&room);
+    let running = containers_running(&room, &images);
+    let reachable = reachable(&room, &running);
+    let counter = counter_reachable(&room, &running);
+    let counts = counts(&room, &reachable, &counter);
+    let hidden = counter_hidden(&room, &counter);
+    let discovered = address_discovered(&room, &counts);
+    vec![images, running, reachable, counts, hidden, counter, discovered]
+}
+
+struct Room<'a> {
+    story: Story<'a>,
+    machine: Machine,
+    /// The first run of the script.
+    settled: Option<Seen<Settled>>,
+    seen: Option<Seen<Containers>>,
+    /// The containers of the counter-service and of the external-service.
+    counter: Option<Container>,
+    page: Option<Container>,
+}
+
+impl<'a> Room<'a> {
+    fn of(story: Story<'a>) -> Self {
+        let seen = story.at::<Containers>("containers", "first");
+        let containers = seen.as_ref().map(|seen| seen.value.containers.as_slice()).unwrap_or_default();
+        let (counter, page) = roles(containers);
+        let (counter, page) = (counter.cloned(), page.cloned());
+        let machine = story.first("machine").unwrap_or_default();
+        Self { machine, settled: story.at("settled", "first"), seen, counter, page, story }
+    }
+
+    /// Fails, or says that it could not come to that where what it needs is not there.
+    fn lost(&self, question: Question, needs: &[&Finding], actual: impl Into<String>) -> Finding {
+        match needs.iter().find(|needed| needed.status != Status::Pass) {
+            Some(needed) => self.story.missing(question, format!("it needs {}", needed.check)),
+            None => question.fail(actual),
+        }
+    }
+
+    /// What became of the script, as the end of a sentence.
+    fn script(&self) -> String {
+        self.settled.as_ref().map_or_else(String::new, |seen| told(&seen.value))
+    }
+}
+
+/// How a run of the script went, in words.
+fn told(settled: &Settled) -> String {
+    use crate::guest::trace::End;
+    let how = match (settled.end, settled.why) {
+        (Some(End::Status(status)), _) => format!("the script ended with status {status}"),
+        (Some(End::Signal(signal)), _) => format!("the script was killed by signal {signal}"),
+        (None, Why::Late) => format!("after {:.0} s the script had not come to an end", settled.seconds),
+        (None, _) => "the script stayed in the foreground".to_owned(),
+    };
+    format!("; {how}{}", quote(&settled.screen))
+}
+
+fn images_built(room: &Room) -> Finding {
+    let question = Question::new(
+        "4/images-built",
+        "an image with the counter-service, made, and one with the external-service and what it is written with",
+    );
+    let Some(images) = room.story.at::<Images>("images", "first") else {
+        return room.story.missing(question, "it did not come to that");
+    };
+    let mut question = question.proof(&images.place);
+    // A container shows its image too, wherever the tool keeps it.
+    let mut holders: Vec<(String, Contents)> =
+        images.value.images.iter().map(|image| (image.dir.clone(), image.contents)).collect();
+    if let Some(seen) = &room.seen {
+        question = question.proof(&seen.place);
+        let running = seen.value.containers.iter();
+        holders.extend(running.map(|container| (format!("process {}", container.pid), container.contents)));
+    }
+    let complete = |lacks: fn(Contents) -> Vec<&'static str>| {
+        holders.iter().filter(move |(_, contents)| lacks(*contents).is_empty())
+    };
+    let apart = complete(Contents::lacks_of_counter)
+        .any(|(counter, _)| complete(Contents::lacks_of_page).any(|(page, _)| page != counter));
+    if apart {
+        return question.pass("both are there, and complete");
+    }
+    let best = |lacks: fn(Contents) -> Vec<&'static str>, begun: fn(Contents) -> bool| {
+        let begun = holders.iter().filter(|(_, contents)| begun(*contents));
+        begun.map(|(_, contents)| lacks(*contents)).min_by_key(Vec::len)
+    };
+    let faults = [
+        ("counter-service", best(Contents::lacks_of_counter, Contents::has_counter)),
+        ("external-service", best(Contents::lacks_of_page, |contents| contents.page)),
+    ];
+    let faults: Vec<String> = faults
+        .into_iter()
+        .filter_map(|(service, lacks)| match lacks {
+            None => Some(format!("no image holds the folder {service}")),
+            Some(lacks) if lacks.is_empty() => None,
+            Some(lacks) => Some(format!("the image of the {service} lacks {}", lacks.join(", "))),
+        })
+        .collect();
+    let faults =
+        if faults.is_empty() { "both services are in one image".to_owned() } else { faults.join("; ") };
+    question.fail(format!("{faults}{}", room.script()))
+}
+
+fn containers_running(room: &Room, images: &Finding) -> Finding {
+    let question = Question::new(
+        "4/containers-running",
+        "a container with the counter-service and one with the external-service, for as long as they are needed",
+    );
+    let Some(seen) = &room.seen else {
+        return room.story.missing(question, "it did not come to that");
+    };
+    let mut question = question.proof(&seen.place);
+    let later = room.story.at::<Containers>("containers", "first-end");
+    if let Some(later) = &later {
+        question = question.proof(&later.place);
+    }
+    let goes_on = |container: &Container| {
+        later.as_ref().is_some_and(|later| {
+            later.value.containers.iter().any(|now| now.root.is(&container.root) && now.pid == container.pid)
+        })
+    };
+    let fault = |container: &Option<Container>| match container {
+        None => Some("is in no container that runs"),
+        Some(container) if !container.is_apart(&room.machine) => {
+            Some("runs in the machine's own PID or network namespace")
+        }
+        Some(container) if !goes_on(container) => Some("was in a container that ended meanwhile"),
+        Some(_) => None,
+    };
+    let faults: Vec<String> = [("counter-service", &room.counter), ("external-service", &room.page)]
+        .into_iter()
+        .filter_map(|(service, container)| Some(format!("the {service} {}", fault(container)?)))
+        .collect();
+    if faults.is_empty() {
+        return question.pass("both run");
+    }
+    room.lost(question, &[images], format!("{}{}", faults.join("; "), room.script()))
+}
+
+fn reachable(room: &Room, running: &Finding) -> Finding {
+    let question = Question::new(
+        "4/reachable-from-lan",
+        format!("port {PAGE_PORT} of the machine leads from another machine to the external-service"),
+    );
+    let pages = room.story.all::<Shown>("page");
+    let first = pages.iter().find(|page| page.value.from == "lan" && page.value.step == "in-a-row");
+    let (Some(landed), Some(first)) = (room.story.at::<Landed>("landed", "first"), first) else {
+        return room.story.missing(question, "it did not come to that");
+    };
+    let question = question.proof(&landed.place).proof(&first.place);
+    let ends_in = |container: &Option<Container>| {
+        container.as_ref().is_some_and(|own| landed.value.roots.iter().any(|root| root.is(&own.root)))
+    };
+    if ends_in(&room.page) && first.value.status.is_some() {
+        return question.pass(format!("it answers {}", first.value.told()));
+    }
+    if ends_in(&room.counter) {
+        return question.fail(format!(
+            "it leads to the container of the counter-service, which answers {}",
+            first.value.told()
+        ));
+    }
+    let lacks = room.page.as_ref().map(|page| page.contents.lacks_of_page()).unwrap_or_default();
+    if !lacks.is_empty() {
+        return room
+            .story
+            .missing(question, format!("it needs {} in its image: see 4/images-built", lacks.join(", ")));
+    }
+    let what = if landed.value.error.is_none() && !ends_in(&room.page) {
+        format!("something else than a container of the external-service answers {}", first.value.told())
+    } else {
+        format!("GET {}: {}", first.value.url, first.value.told())
+    };
+    let listens = room.page.as_ref().map_or("", |page| {
+        if page.listening.is_empty() { "; nothing listens on its container's network" } else { "" }
+    });
+    room.lost(question, &[running], format!("{what}{listens}{}", room.script()))
+}
+
+fn counter_reachable(room: &Room, running: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counter-reachable-from-host",
+        "the counter-service answers the machine at the address of its container",
+    );
+    let counts = room.story.all::<Count>("count");
+    let mut from_machine =
+        counts.iter().filter(|count| count.value.step == "before" && count.value.from == "machine");
+    let Some(counter) = &room.counter else {
+        return room.lost(question, &[running], "no container holds the counter-service");
+    };
+    if !counter.contents.counter_program {
+        return room.story.missing(question, "it was not made: see 4/images-built");
+    }
+    let Some(count) = from_machine.next() else {
+        let what = if counter.listening.is_empty() {
+            "nothing listens in its container"
+        } else {
+            "its container has no address"
+        };
+        return room.lost(question, &[running], format!("{what}{}", room.script()));
+    };
+    let question = question.proof(&count.place);
+    let Count { address, port, count, error, .. } = &count.value;
+    match (count, error) {
+        (Some(count), _) => question.pass(format!("http://{address}:{port}/count answers {count}")),
+        (None, error) => {
+            let why = error.as_deref().unwrap_or("no answer");
+            let listens =
+                if counter.listening.is_empty() { "; nothing listens in its container" } else { "" };
+            room.lost(question, &[running], format!("http://{address}:{port}/count: {why}{listens}"))
+        }
+    }
+}
+
+fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counts",
+        "each visit, from wherever, is counted once by the counter-service and shows the count",
+    );
+    let pages = room.story.all::<Shown>("page");
+    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step != "again").collect();
+    let all = room.story.all::<Count>("count");
+    let counter_says = |step: &str| {
+        all.iter().find(|count| count.value.step == step && count.value.from == "itself")?.value.count
+    };
+    let question = pages.iter().take(2).fold(question, |question, page| question.proof(&page.place));
+    let (Some(before), Some(after)) = (counter_says("before"), counter_says("after")) else {
+        return room.lost(question, &[reachable, counter], "the counter-service does not say its count");
+    };
+    // The host's own look is ours to bring about: where it got through it must be counted like the others.
+    let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
+    let mut numbers = Vec::new();
+    for page in counted {
+        let Shown { from, url, .. } = &page.value;
+        match page.value.number() {
+            Some(number) => numbers.push(number),
+            None => {
+                let actual = format!("{url} from {}: {}", whence(from), page.value.told());
+                return room.lost(question.proof(&page.place), &[reachable, counter], actual);
+            }
+        }
+    }
+    if numbers.len() < IN_A_ROW {
+        return room.lost(question, &[reachable, counter], "the page was not reached often enough");
+    }
+    let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
+    numbers.sort_unstable();
+    let visits = numbers.len() as u64;
+    let is_each_once = numbers.iter().copied().eq(before + 1..=before + visits);
+    if is_in_order && is_each_once && after == before + visits {
+        return question.pass(format!("{visits} visits, counted from {before} to {after}"));
+    }
+    let (first, last) = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
+    room.lost(
+        question,
+        &[reachable, counter],
+        format!(
+            "{visits} visits showed counts from {first} to {last}, while the counter-service's own went from {before} \
+             to {after}"
+        ),
+    )
+}
+
+fn whence(from: &str) -> &str {
+    match from {
+        "lan" => "another machine",
+        "machine" => "the machine itself",
+        other => other,
+    }
+}
+
+fn counter_hidden(room: &Room, counter: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counter-hidden-from-lan",
+        "no port of the machine leads from another machine to the counter-service",
+    );
+    let ports = room.story.all::<Port>("port");
+    if let Some(open) = ports.iter().find(|port| port.value.page.is_bare_number()) {
+        return question.proof(&open.place).fail(format!(
+            "port {} of the machine leads there: it answers {}",
+            open.value.port,
+            open.value.page.told()
+        ));
+    }
+    let question = ports.iter().take(2).fold(question, |question, port| question.proof(&port.place));
+    if ports.is_empty() || counter.status != Status::Pass {
+        return room.story.missing(question, "there is none to be hidden: see 4/counter-reachable-from-host");
+    }
+    question.pass(format!("none of {} ports does", ports.len()))
+}
+
+fn address_discovered(room: &Room, counts: &Finding) -> Finding {
+    let question = Question::new(
+        "4/address-discovered",
+        "run again while other containers have the first networks, the page counts as before",
+    );
+    if counts.status != Status::Pass {
+        return room.story.missing(question, "it needs 4/counts");
+    }
+    let Some(settled) = room.story.at::<Settled>("settled", "again") else {
+        return room.story.missing(question, "it did not come to that");
+    };
+    let pages = room.story.all::<Shown>("page");
+    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step == "again").collect();
+    let question = pages
+        .iter()
+        .take(2)
+        .fold(question.proof(&settled.place), |question, page| question.proof(&page.place));
+    let numbers: Vec<u64> = pages.iter().filter_map(|page| page.value.number()).collect();
+    let rises = numbers.len() >= 2 && numbers.windows(2).all(|two| two[1] == two[0] + 1);
+    if rises && numbers.len() == pages.len() {
+        let addresses = [room.story.at::<Containers>("containers", "again"), room.seen.clone()];
+        let addresses: Vec<String> = addresses
+            .iter()
+            .flatten()
+            .filter_map(|seen| Some(roles(&seen.value.containers).0?.address?.to_string()))
+            .collect();
+        return question.pass(match addresses.as_slice() {
+            [again, first] => format!("the counter was at {first} before and at {again} now"),
+            _ => "it counts".to_owned(),
+        });
+    }
+    let last = pages.last().map_or_else(|| settled.value.page.told(), |page| page.value.told());
+    question.fail(format!("the page answers {last}{}", told(&settled.value)))
+}

@@ -1,0 +1,172 @@
+//! Knowing when an orchestrator is done, for it may return, stay in the foreground, or wait for a key.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Shown;
+use crate::guest::processes;
+use crate::guest::trace::End;
+use crate::task::conductor::desk::{Desk, Seat};
+use crate::task::conductor::sight::Machine;
+
+/// Time between two looks at the page and at what works.
+const PAUSE: Duration = Duration::from_secs(2);
+/// When nothing that the script started has worked or written for this long, nothing more will come.
+const STILL: Duration = Duration::from_secs(60);
+/// Scripts sleep between their steps; after this long without a sign the one before was the last.
+const LONGEST_SLEEP: Duration = Duration::from_secs(8);
+/// Time between two looks at what works.
+const SAMPLE: Duration = Duration::from_secs(1);
+/// Clock ticks of processor time in between that services take which wait for requests.
+const IDLE_TICKS: u64 = 3;
+/// The parent of the kernel's own threads, which come and go.
+const KTHREADD: i32 = 2;
+
+/// Why the waiting came to an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The page shows a count.
+    Counts,
+    /// There is a page, without a count.
+    Answers,
+    /// The script has ended, and there is no page.
+    Ended,
+    /// Nothing works any more, and there is no page.
+    Still,
+    /// The time is over.
+    #[default]
+    Late,
+}
+
+/// How a run of the script went; the record `settled`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Settled {
+    /// What the scenario calls this run.
+    pub step: String,
+    /// Why it was not waited for any longer.
+    pub why: Why,
+    /// How long that took.
+    pub seconds: f64,
+    /// How the script ended, if it has.
+    pub end: Option<End>,
+    /// What its terminal showed, cut.
+    pub screen: String,
+    /// What came last when the page was asked for.
+    pub page: Shown,
+}
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For the whole.
+    pub all: Duration,
+    /// For services to come up once the script has ended, or for a count once there is a page.
+    pub more: Duration,
+}
+
+/// Waits until the page counts, or until it is clear that it will not.
+pub fn settle(
+    step: &str,
+    desk: &mut Desk,
+    script: Seat,
+    machine: &Machine,
+    limits: Limits,
+    mut ask: impl FnMut() -> Shown,
+) -> io::Result<Settled> {
+    let began = Instant::now();
+    let mut page;
+    let mut answered: Option<Instant> = None;
+    let mut ended: Option<Instant> = None;
+    let mut signs = Signs::default();
+    let why = loop {
+        desk.until(PAUSE, |_| false)?;
+        page = ask();
+        let now = Instant::now();
+        if page.number().is_some() {
+            break Why::Counts;
+        }
+        if page.status.is_some() {
+            answered.get_or_insert(now);
+        }
+        if desk.end(script).is_some() {
+            ended.get_or_insert(now);
+        }
+        let long_ago = |since: Option<Instant>| since.is_some_and(|since| now - since >= limits.more);
+        if long_ago(answered) {
+            break Why::Answers;
+        }
+        if long_ago(ended) && answered.is_none() {
+            break Why::Ended;
+        }
+        if signs.still_for(desk.screen(script), machine) >= STILL {
+            break if answered.is_some() { Why::Answers } else { Why::Still };
+        }
+        if now - began >= limits.all {
+            break Why::Late;
+        }
+    };
+    // It may have a last step, such as looking at the page itself.
+    let mut signs = Signs::default();
+    desk.until(limits.more, |desk| {
+        desk.end(script).is_some() || signs.still_for(desk.screen(script), machine) >= LONGEST_SLEEP
+    })?;
+    Ok(Settled {
+        step: step.to_owned(),
+        why,
+        seconds: began.elapsed().as_secs_f64(),
+        end: desk.end(script),
+        screen: desk.screen(script).to_owned(),
+        page,
+    })
+}
+
+/// Signs of work of everything that a script started.
+#[derive(Debug, Default)]
+struct Signs {
+    last: Option<(Work, usize)>,
+    looked: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Signs {
+    /// For how long there has been none.
+    fn still_for(&mut self, screen: &str, machine: &Machine) -> Duration {
+        let now = Instant::now();
+        if self.looked.is_none_or(|looked| now - looked >= SAMPLE) {
+            let (work, shown) = (Work::now(machine), screen.len());
+            let is_still = self.last.is_some_and(|(last, before)| last.goes_on_as(work) && before == shown);
+            if !is_still {
+                self.since = Some(now);
+            }
+            self.last = Some((work, shown));
+            self.looked = Some(now);
+        }
+        self.since.map_or(Duration::ZERO, |since| now - since)
+    }
+}
+
+/// What all processes did that were not there from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Work {
+    processes: usize,
+    ticks: u64,
+}
+
+impl Work {
+    fn now(machine: &Machine) -> Self {
+        let arrived = processes::parents().into_iter().filter(|(pid, parent)| {
+            let start = processes::start_time(*pid);
+            *parent != KTHREADD && start.is_some_and(|start| !machine.processes.contains(&(*pid, start)))
+        });
+        let ticks: Vec<u64> = arrived.filter_map(|(pid, _)| processes::ticks(pid)).collect();
+        Self { processes: ticks.len(), ticks: ticks.iter().sum() }
+    }
+
+    /// Whether nothing was done between two looks but what a service does that waits.
+    fn goes_on_as(self, later: Self) -> bool {
+        self.processes == later.processes && later.ticks.abs_diff(self.ticks) <= IDLE_TICKS
+    }
+}
