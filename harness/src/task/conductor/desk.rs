@@ -23,9 +23,9 @@ use crate::task::transcript;
 const PAUSE: Duration = Duration::from_millis(20);
 /// A prompt is one when nothing has come after it for this long.
 const QUIET: Duration = Duration::from_millis(150);
-/// What one program may write.
-const OUTPUT_CAP: u64 = 512 << 10;
-/// How much of a screen is kept for [`Command::screen`].
+/// What one program may write: what `apt` says of two images, several times over.
+const OUTPUT_CAP: u64 = 4 << 20;
+/// How much of a screen's end is kept for [`Command::screen`].
 const SCREEN_CAP: usize = 64 << 10;
 
 /// A piece of what a terminal showed; the record `output`.
@@ -59,7 +59,7 @@ pub struct Command {
     pub stopped: Option<Stopped>,
     /// Seconds from its start to its end.
     pub seconds: f64,
-    /// What its terminal showed, cut.
+    /// The end of what its terminal showed.
     pub screen: String,
 }
 
@@ -163,7 +163,7 @@ impl<'a, 'r> Desk<'a, 'r> {
             end: session.end.map(|(end, _)| end),
             stopped,
             seconds: until.duration_since(session.started).as_secs_f64(),
-            screen: session.screen.clone(),
+            screen: end_of(&session.screen).to_owned(),
         };
         self.recorder.record("command", &command)?;
         Ok(command)
@@ -192,7 +192,12 @@ impl<'a, 'r> Desk<'a, 'r> {
         self.sessions[seat.0].end.map(|(end, _)| end)
     }
 
-    /// What a terminal has shown so far, cut.
+    /// The end of what a terminal has shown so far.
+    pub fn screen_end(&self, seat: Seat) -> &str {
+        end_of(&self.sessions[seat.0].screen)
+    }
+
+    /// What a terminal has shown so far.
     pub fn screen(&self, seat: Seat) -> &str {
         &self.sessions[seat.0].screen
     }
@@ -273,7 +278,7 @@ impl<'a, 'r> Desk<'a, 'r> {
                 match session.terminal.read(Duration::ZERO)? {
                     Heard::Text(text) => {
                         session.heard = Instant::now();
-                        keep(&mut session.screen, &text);
+                        session.screen.push_str(&text);
                         self.recorder.record("output", &Output { terminal: number, text })?;
                     }
                     Heard::Nothing => break,
@@ -303,9 +308,9 @@ impl Drop for Desk<'_, '_> {
     }
 }
 
-/// Appends up to the cap.
-fn keep(screen: &mut String, text: &str) {
-    let room = SCREEN_CAP.saturating_sub(screen.len());
-    let cut = (0..=room.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    screen.push_str(&text[..cut]);
+/// The last part of a text, of at most [`SCREEN_CAP`] bytes.
+fn end_of(screen: &str) -> &str {
+    let start = screen.len().saturating_sub(SCREEN_CAP);
+    let start = (start..=screen.len()).find(|at| screen.is_char_boundary(*at)).unwrap_or(screen.len());
+    &screen[start..]
 }

@@ -116,7 +116,7 @@ impl Stage<'_, '_> {
             return Ok(Some(Running { seat, sight }));
         }
         let ended = self.desk.end(seat).is_some();
-        let screen = self.desk.screen(seat).to_owned();
+        let screen = self.desk.screen_end(seat).to_owned();
         self.recorder.record("absent", &Absent { step: step.to_owned(), argv, ended, screen })?;
         self.desk.kill(seat)?;
         Ok(None)

@@ -54,8 +54,10 @@ const AGAIN: usize = 3;
 const PORTS_CAP: usize = 40;
 /// How much of a page is kept, in characters.
 const PAGE_CAP: usize = 400;
-/// What a request may take at most.
-const LONGEST: Duration = Duration::from_secs(12);
+/// What an attempt to connect may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
+const LONGEST: Duration = Duration::from_secs(8);
+/// Seconds after which app.py says by itself that the counter-service does not answer.
+const APP_PATIENCE: f64 = 15.0;
 /// The record that tells the host to look at the page.
 pub const HOST_MAY_LOOK: &str = "host-may-look";
 
@@ -92,6 +94,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         world: &world,
         firewall: &firewall,
         within: tool.limit(2.0, 0.5).min(LONGEST),
+        page_within: tool.limit(APP_PATIENCE + 2.0, 0.5),
     };
     let played = scene.play(&beside);
     drop(scene);
@@ -105,8 +108,9 @@ struct Scene<'a, 'r> {
     plan: &'a Plan,
     world: &'a World,
     firewall: &'a Firewall,
-    /// How long a request may take.
+    /// How long it may take to get through, and to get the page.
     within: Duration,
+    page_within: Duration,
 }
 
 impl<'a> Scene<'a, '_> {
@@ -142,7 +146,7 @@ impl<'a> Scene<'a, '_> {
         let seat = self.stage.desk.start(&script)?;
         let limits =
             Limits { all: self.stage.tool.limit(240.0, 40.0), more: self.stage.tool.limit(10.0, 1.0) };
-        let (world, to, within) = (self.world, self.page_address(), self.within);
+        let (world, to, within) = (self.world, self.page_address(), self.page_within);
         let ask = || shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
         let settled = settle(step, &mut self.stage.desk, seat, self.stage.machine, limits, ask)?;
         self.record("settled", &settled)?;
@@ -323,8 +327,8 @@ impl<'a> Scene<'a, '_> {
     fn get(&self, step: &str, from: &str) -> Shown {
         let to = self.page_address();
         let page = match from {
-            "lan" => self.world.http_get_from_lan(to, "/", self.within),
-            _ => probe::page(Place::Machine, to, "/", self.within),
+            "lan" => self.world.http_get_from_lan(to, "/", self.page_within),
+            _ => probe::page(Place::Machine, to, "/", self.page_within),
         };
         shown(step, from, to, "/", page)
     }

@@ -298,6 +298,9 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
         "4/counts",
         "each visit, from wherever, is counted once by the counter-service and shows the count",
     );
+    if reachable.status != Status::Pass {
+        return room.story.missing(question, "it needs 4/reachable-from-lan");
+    }
     let pages = room.story.all::<Shown>("page");
     let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step != "again").collect();
     let all = room.story.all::<Count>("count");
@@ -306,7 +309,7 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
     };
     let question = pages.iter().take(2).fold(question, |question, page| question.proof(&page.place));
     let (Some(before), Some(after)) = (counter_says("before"), counter_says("after")) else {
-        return room.lost(question, &[reachable, counter], "the counter-service does not say its count");
+        return room.lost(question, &[counter], "the counter-service does not say its count");
     };
     // The host's own look is ours to bring about: where it got through it must be counted like the others.
     let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
@@ -317,12 +320,12 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
             Some(number) => numbers.push(number),
             None => {
                 let actual = format!("{url} from {}: {}", whence(from), page.value.told());
-                return room.lost(question.proof(&page.place), &[reachable, counter], actual);
+                return room.lost(question.proof(&page.place), &[counter], actual);
             }
         }
     }
     if numbers.len() < IN_A_ROW {
-        return room.lost(question, &[reachable, counter], "the page was not reached often enough");
+        return room.lost(question, &[counter], "the page was not reached often enough");
     }
     let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
     numbers.sort_unstable();
@@ -334,7 +337,7 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
     let (first, last) = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
     room.lost(
         question,
-        &[reachable, counter],
+        &[counter],
         format!(
             "{visits} visits showed counts from {first} to {last}, while the counter-service's own went from {before} \
              to {after}"

@@ -52,7 +52,7 @@ pub struct Settled {
     pub seconds: f64,
     /// How the script ended, if it has.
     pub end: Option<End>,
-    /// What its terminal showed, cut.
+    /// The end of what its terminal showed.
     pub screen: String,
     /// What came last when the page was asked for.
     pub page: Shown,
@@ -118,7 +118,7 @@ pub fn settle(
         why,
         seconds: began.elapsed().as_secs_f64(),
         end: desk.end(script),
-        screen: desk.screen(script).to_owned(),
+        screen: desk.screen_end(script).to_owned(),
         page,
     })
 }
