@@ -35,6 +35,9 @@ pub struct Expect {
     /// The checks that must be skipped.
     #[serde(default)]
     pub skip: Vec<String>,
+    /// The checks that must pass with a broken command replaced; all others that are lost must not.
+    #[serde(default)]
+    pub follow_through: Vec<String>,
     /// Subtasks of which no check may pass and none may be an error.
     #[serde(default)]
     pub zero: Vec<String>,
@@ -231,12 +234,21 @@ pub fn differences(expect: &Expect, report: &Report) -> Vec<String> {
                     check.id, check.status, check.actual
                 ));
             }
+            let followed = expect.follow_through.contains(&check.id);
+            match &check.follow_through {
+                None if followed => lines.push(format!("{}: expected follow-through, got none", check.id)),
+                Some(own) if !followed => {
+                    lines.push(format!("{}: follow-through {}: {}", check.id, own.condition(), own.actual));
+                }
+                _ => {}
+            }
         }
     }
     let judged: Vec<_> =
         report.subtasks.iter().flat_map(|subtask| &subtask.checks).map(|check| &check.id).collect();
     let of_report = |id: &&String| report.subtasks.iter().any(|s| id.starts_with(&format!("{}/", s.id)));
-    for id in expect.fail.iter().chain(&expect.skip).filter(of_report).filter(|id| !judged.contains(id)) {
+    let named = expect.fail.iter().chain(&expect.skip).chain(&expect.follow_through);
+    for id in named.filter(of_report).filter(|id| !judged.contains(id)) {
         lines.push(format!("{id}: expected, but there is no such check"));
     }
     lines

@@ -19,11 +19,12 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
 use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::follow_through::{self, Graft};
 use crate::host_look::HostLook;
 use crate::packages::base::{Extent, Order};
 use crate::packages::{self, Supply};
 use crate::progress::Event;
-use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage};
+use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
 use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{self, Scenario, Subtask};
@@ -104,9 +105,10 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle::write_manifest(request.report, &bundle)?;
         let payload = stage(submission, request.workdir)?;
         let supply = supply(&scenarios, request, on)?;
-        on(Event::Scenarios(scenarios.len()));
-        let place = Place { template: &template, payload: &payload, supply: supply.as_ref() };
-        run_all(&place, &scenarios, request, &mut bundle, on)?;
+        let place = Place { template: &template, supply: supply.as_ref() };
+        let runs = scenarios.iter().map(|scenario| Run::of(scenario, payload.clone())).collect();
+        run_all(&place, runs, request, &mut bundle, on)?;
+        follow_through(&place, request, &mut bundle, on)?;
         for missing in supply.iter().flat_map(|supply| supply.stats().missing) {
             on(Event::Note(format!("a package was not to be had: {missing}")));
         }
@@ -125,8 +127,42 @@ fn scenarios_of(subtasks: &[&Subtask]) -> Vec<&'static Scenario> {
 /// Where scenarios are driven.
 struct Place<'a> {
     template: &'a vm::Template,
-    payload: &'a Path,
     supply: Option<&'a Supply>,
+}
+
+/// One scenario to be driven.
+struct Run {
+    scenario: &'static Scenario,
+    /// The name of its recording.
+    name: String,
+    /// The disk with the submission.
+    payload: PathBuf,
+}
+
+impl Run {
+    fn of(scenario: &'static Scenario, payload: PathBuf) -> Self {
+        Self { scenario, name: scenario.id.to_owned(), payload }
+    }
+}
+
+/// Drives again, with a graft, what a broken basic command kept from being seen.
+fn follow_through(
+    place: &Place,
+    request: &Request,
+    bundle: &mut Bundle,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), Error> {
+    loop {
+        let wanted = follow_through::wanted(bundle);
+        let Some((_, first)) = wanted.first() else { return Ok(()) };
+        on(Event::Note(format!("follow-through: once more with the reference's {}", first.name())));
+        let run = |(scenario, graft): &(&'static Scenario, Graft)| {
+            let payload = stage_grafted(*graft, request.workdir)?;
+            Ok(Run { name: graft.recording(scenario.id), ..Run::of(scenario, payload) })
+        };
+        let runs: Result<Vec<Run>, stage::Error> = wanted.iter().map(run).collect();
+        run_all(place, runs?, request, bundle, on)?;
+    }
 }
 
 /// Packages and base trees, where a scenario's plan has a `world` (a [`crate::guest::world::WorldPlan`]).
@@ -162,26 +198,27 @@ fn plan(scenario: &Scenario, request: &Request) -> Value {
 /// Hands the scenarios to the workers and takes in what they bring, in whatever order.
 fn run_all(
     place: &Place,
-    scenarios: &[&'static Scenario],
+    runs: Vec<Run>,
     request: &Request,
     bundle: &mut Bundle,
     on: &mut dyn FnMut(Event),
 ) -> Result<(), Error> {
     enum News {
-        Began(&'static str),
-        Ended(&'static str, Recording),
+        Began(String),
+        Ended(Recording),
     }
+    on(Event::Scenarios(runs.len()));
     let next = AtomicUsize::new(0);
     let (tell, news) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..request.jobs.clamp(1, scenarios.len().max(1)) {
-            let (tell, next) = (tell.clone(), &next);
+        for _ in 0..request.jobs.clamp(1, runs.len().max(1)) {
+            let (tell, next, runs) = (tell.clone(), &next, &runs);
             scope.spawn(move || {
-                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let _ = tell.send(News::Began(scenario.id));
-                    let recording = record(place, scenario, request);
+                while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let _ = tell.send(News::Began(run.name.clone()));
+                    let recording = record(place, run, request);
                     // Where nobody listens any more, the report could not be written: nothing is left to do.
-                    if tell.send(News::Ended(scenario.id, recording)).is_err() {
+                    if tell.send(News::Ended(recording)).is_err() {
                         return;
                     }
                 }
@@ -191,11 +228,12 @@ fn run_all(
         for news in news {
             match news {
                 News::Began(scenario) => on(Event::Began(scenario)),
-                News::Ended(scenario, recording) => {
+                News::Ended(recording) => {
                     let remark = recording.cut().map(|cut| cut.sentence);
-                    on(Event::Ended { scenario, seconds: recording.seconds, remark });
+                    let scenario = recording.scenario.clone();
+                    on(Event::Ended { scenario: scenario.clone(), seconds: recording.seconds, remark });
                     bundle::write_recording(request.report, &recording)?;
-                    bundle.recordings.insert(scenario.to_owned(), recording);
+                    bundle.recordings.insert(scenario, recording);
                     bundle::write_manifest(request.report, bundle)?;
                 }
             }
@@ -205,16 +243,16 @@ fn run_all(
 }
 
 /// Drives one scenario; a second time where the first failed by our doing.
-fn record(place: &Place, scenario: &Scenario, request: &Request) -> Recording {
-    let plan = plan(scenario, request);
-    let first = record_once(place, scenario, &plan);
+fn record(place: &Place, run: &Run, request: &Request) -> Recording {
+    let plan = plan(run.scenario, request);
+    let first = record_once(place, run, &plan);
     match first.ending {
-        Ending::Infrastructure { .. } => record_once(place, scenario, &plan),
+        Ending::Infrastructure { .. } => record_once(place, run, &plan),
         Ending::Finished | Ending::Lost { .. } => first,
     }
 }
 
-fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
+fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
     let began = Instant::now();
     let slowdown = place.template.calibration().factor();
     let word = format!("{:032x}", rand::random::<u128>());
@@ -222,7 +260,7 @@ fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
     let errand = serde_json::to_vec(&Errand { plan: plan.clone(), slowdown, word });
     let supply = place.supply.filter(|_| plan.get("world").is_some());
     let disks = vm::Disks {
-        payload: Some(place.payload.to_owned()),
+        payload: Some(run.payload.clone()),
         store: supply.and_then(Supply::store).map(Path::to_owned),
     };
     let from_host = HostLook::of(plan);
@@ -232,9 +270,9 @@ fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
     let outcome = match (errand, place.template.restore(&disks, &network)) {
         (Ok(stdin), Ok(mut guest)) => {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
-            let mut command = vm::Command::new([&program.to_string_lossy(), "drive", scenario.id]);
+            let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);
             command.stdin = stdin;
-            command.deadline = scenario.budget.mul_f64(slowdown);
+            command.deadline = run.scenario.budget.mul_f64(slowdown);
             command.max_output = MAX_OUTPUT;
             let mut take = |line: &[u8]| {
                 inbox.take(line);
@@ -256,13 +294,7 @@ fn record_once(place: &Place, scenario: &Scenario, plan: &Value) -> Recording {
         Ok(outcome) => ending(&outcome, spoilt, !records.is_empty()),
         Err(what) => Ending::Infrastructure { what, console: vec![] },
     };
-    Recording {
-        scenario: scenario.id.to_owned(),
-        plan: plan.clone(),
-        ending,
-        seconds: tenths(began),
-        records,
-    }
+    Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds: tenths(began), records }
 }
 
 /// Whose fault an end is. `begun` says that the submission had its turn; before that nothing is its fault.

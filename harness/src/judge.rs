@@ -2,29 +2,85 @@
 //! points. Pure: the same bundle and rubric make the same report.
 
 use crate::evidence::{Bundle, Cut};
+use crate::follow_through::{self, GRAFTS, Graft};
 use crate::rubric::Rubric;
 use crate::task::{self, CheckSpec};
-use crate::verdict::{Check, Finding, Report, Status, Subtask};
+use crate::verdict::{Check, Finding, FollowThrough, Report, Status, Subtask};
 
 /// Judges the subtasks that a bundle holds.
 pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
     let asked = |subtask: &&&task::Subtask| bundle.subtasks.iter().any(|id| id == subtask.id);
-    let subtasks: Vec<_> =
-        task::subtasks().iter().filter(asked).map(|subtask| judge_subtask(subtask, bundle, rubric)).collect();
+    let grafted: Vec<(Graft, Bundle)> =
+        GRAFTS.iter().filter_map(|graft| Some((*graft, follow_through::grafted(bundle, *graft)?))).collect();
+    let subtasks: Vec<_> = task::subtasks()
+        .iter()
+        .filter(asked)
+        .map(|subtask| judge_subtask(subtask, bundle, &grafted, rubric))
+        .collect();
     Report {
         schema: "harness-report/1".to_owned(),
         submission: bundle.submission.clone(),
         environment: bundle.environment.clone(),
         score: rounded(subtasks.iter().map(|subtask| subtask.score).sum()),
+        follow_through: rounded(subtasks.iter().map(|subtask| subtask.follow_through).sum()),
         max: rounded(subtasks.iter().map(|subtask| subtask.max).sum()),
         subtasks,
     }
 }
 
-fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Subtask {
+fn judge_subtask(
+    subtask: &task::Subtask,
+    bundle: &Bundle,
+    grafted: &[(Graft, Bundle)],
+    rubric: &Rubric,
+) -> Subtask {
+    let mut checks = judge_checks(subtask, bundle, rubric);
+    for (graft, bundle) in grafted {
+        let earning = |check: &&mut Check| {
+            let lost = matches!(check.status, Status::Fail | Status::Skip) && check.follow_through.is_none();
+            lost && graft.earns(&check.id)
+        };
+        let mut earning: Vec<&mut Check> = checks.iter_mut().filter(earning).collect();
+        if earning.is_empty() {
+            continue;
+        }
+        let again = judge_checks(subtask, bundle, rubric);
+        for check in &mut earning {
+            let passed = again.iter().find(|other| other.id == check.id && other.status == Status::Pass);
+            check.follow_through = passed.map(|passed| FollowThrough {
+                replaced: graft.name().to_owned(),
+                score: rounded(check.max * rubric.follow_through()),
+                actual: passed.actual.clone(),
+                evidence: passed.evidence.clone(),
+            });
+        }
+    }
+    let seconds: f64 = subtask
+        .scenarios
+        .iter()
+        .filter_map(|scenario| bundle.recordings.get(*scenario))
+        .map(|recording| recording.seconds)
+        .sum();
+    let of_checks = checks.iter().map(|check| check.score).sum::<f64>();
+    let follow_through =
+        checks.iter().filter_map(|check| check.follow_through.as_ref()).map(|own| own.score).sum::<f64>();
+    Subtask {
+        id: subtask.id.to_owned(),
+        title: subtask.title.to_owned(),
+        status: subtask_status(&checks),
+        score: rounded(of_checks + follow_through),
+        follow_through: rounded(follow_through),
+        max: rounded(checks.iter().map(|check| check.max).sum()),
+        seconds: (seconds * 10.0).round() / 10.0,
+        checks,
+    }
+}
+
+/// One verdict for every check of a subtask.
+fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Vec<Check> {
     let mut findings = (subtask.judge)(bundle);
     let cut = cut_short(subtask, bundle);
-    let checks: Vec<_> = subtask
+    subtask
         .checks
         .iter()
         .map(|spec| {
@@ -36,22 +92,7 @@ fn judge_subtask(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> S
             };
             check(spec, finding, cut.as_ref(), rubric)
         })
-        .collect();
-    let seconds: f64 = subtask
-        .scenarios
-        .iter()
-        .filter_map(|scenario| bundle.recordings.get(*scenario))
-        .map(|recording| recording.seconds)
-        .sum();
-    Subtask {
-        id: subtask.id.to_owned(),
-        title: subtask.title.to_owned(),
-        status: subtask_status(&checks),
-        score: rounded(checks.iter().map(|check| check.score).sum()),
-        max: rounded(checks.iter().map(|check| check.max).sum()),
-        seconds: (seconds * 10.0).round() / 10.0,
-        checks,
-    }
+        .collect()
 }
 
 /// How the first of the subtask's scenarios that did not come to its end was cut short, ours before theirs.
@@ -84,6 +125,7 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
         actual,
         hint: spec.hint.to_owned(),
         evidence: finding.evidence,
+        follow_through: None,
     }
 }
 

@@ -16,11 +16,11 @@ pub enum Event {
     /// So many scenarios are to be run.
     Scenarios(usize),
     /// A scenario began in its own machine.
-    Began(&'static str),
+    Began(String),
     /// It ended.
     Ended {
         /// Which.
-        scenario: &'static str,
+        scenario: String,
         /// After how many seconds.
         seconds: f64,
         /// How, where it was not the usual way.
@@ -36,7 +36,7 @@ pub struct Progress {
 enum Mode {
     Quiet,
     Plain { step: String, tenth: u64 },
-    Bar { bar: ProgressBar, running: Vec<&'static str> },
+    Bar { bar: ProgressBar, running: Vec<String> },
 }
 
 impl Progress {
@@ -92,7 +92,7 @@ fn plain(step: &mut String, tenth: &mut u64, event: Event) {
     }
 }
 
-fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<&'static str>, event: Event) {
+fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<String>, event: Event) {
     match event {
         Event::Vm(vm::Event::Step(phrase)) => replace(bar, None, "{spinner} {msg} {elapsed:.dim}", phrase),
         Event::Vm(vm::Event::Progress { done, total, unit }) => {

@@ -10,6 +10,9 @@ use toml::Spanned;
 /// The rubric in force where no other is given; it names every check there is.
 pub const DEFAULT: &str = include_str!("rubric.toml");
 
+/// The one entry that is no check's.
+const FOLLOW_THROUGH: &str = "follow-through/share";
+
 /// Points per check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rubric {
@@ -45,7 +48,7 @@ pub enum Error {
         /// The name.
         check: String,
     },
-    /// Points that are not a number of at least 0.
+    /// Points that are not a number of at least 0, or a share of more than 1.
     #[error("{}:{line}: {check} cannot have {points} points", path.display())]
     BadPoints {
         /// The file.
@@ -77,6 +80,11 @@ impl Rubric {
     pub fn points(&self, check: &str) -> f64 {
         self.points.get(check).copied().unwrap_or(0.0)
     }
+
+    /// The share of a check's points that it gives when it passes with a broken command replaced.
+    pub fn follow_through(&self) -> f64 {
+        self.points(FOLLOW_THROUGH)
+    }
 }
 
 impl Default for Rubric {
@@ -106,7 +114,7 @@ fn parse(path: &Path, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec
                 });
             }
             let (line, points) = (line(points.span().start), points.into_inner());
-            if !points.is_finite() || points < 0.0 {
+            if !points.is_finite() || points < 0.0 || check == FOLLOW_THROUGH && points > 1.0 {
                 return Err(Error::BadPoints { path: path.to_owned(), line, check, points });
             }
             all.push((check, points));
@@ -128,7 +136,9 @@ mod tests {
 
     #[test]
     fn the_default_rubric_sums_to_100() {
-        let sum: f64 = Rubric::default().points.values().sum();
+        let rubric = Rubric::default();
+        let points = rubric.points.iter().filter(|(check, _)| *check != FOLLOW_THROUGH);
+        let sum: f64 = points.map(|(_, points)| points).sum();
         assert!((sum - 100.0).abs() < 1e-9, "{sum}");
     }
 
@@ -157,6 +167,13 @@ mod tests {
             matches!(&error, Error::UnknownCheck { line: 5, check, .. } if check == "1/transcirpt"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn follow_through_gives_a_share_of_the_points() {
+        assert!((Rubric::default().follow_through() - 0.5).abs() < 1e-9);
+        assert!(load("[follow-through]\nshare = 0\n").unwrap().follow_through().abs() < 1e-9);
+        assert!(matches!(load("[follow-through]\nshare = 2\n"), Err(Error::BadPoints { line: 2, .. })));
     }
 
     #[test]

@@ -10,7 +10,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::follow_through::{self, Graft};
 use crate::submission::Submission;
 use crate::{course, siblings};
 
@@ -39,9 +41,12 @@ pub enum Error {
     Vm(#[from] vm::Error),
 }
 
+/// What is on the disk, in `workdir`.
+const PAYLOAD: &str = "payload";
+
 /// Makes the disk in `workdir`. The submission's folder is moved into it.
 pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> {
-    let payload = workdir.join("payload");
+    let payload = workdir.join(PAYLOAD);
     fs::create_dir_all(&payload).map_err(failed(&payload))?;
     let root = payload.join("submission");
     fs::rename(&submission.root, &root).map_err(failed(&submission.root))?;
@@ -51,6 +56,28 @@ pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> 
     let guest_half = payload.join(GUEST_HALF);
     fs::copy(siblings::find(GUEST_HALF)?, &guest_half).map_err(failed(&guest_half))?;
     let disk = workdir.join("payload.img");
+    vm::disk_from_dir(&payload, &disk)?;
+    Ok(disk)
+}
+
+/// Makes another disk beside the first one, with commands of the conductor replaced.
+pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
+    let name = format!("{PAYLOAD}-{}", graft.name());
+    let disk = workdir.join(&name).with_extension("img");
+    if disk.exists() {
+        return Ok(disk);
+    }
+    let payload = workdir.join(&name);
+    let copied = Command::new("cp").arg("-a").arg(workdir.join(PAYLOAD)).arg(&payload).output();
+    match copied {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(failed(&payload)(io::Error::other(said)));
+        }
+        Err(source) => return Err(failed(&payload)(source)),
+    }
+    follow_through::apply(graft, &payload.join("submission")).map_err(failed(&payload))?;
     vm::disk_from_dir(&payload, &disk)?;
     Ok(disk)
 }

@@ -68,8 +68,11 @@ pub struct Report {
     pub submission: SubmissionInfo,
     /// On what it was graded.
     pub environment: Environment,
-    /// Points given.
+    /// Points given, those for follow-through included.
     pub score: f64,
+    /// Those of them that are for follow-through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub follow_through: f64,
     /// Points there were to get in this run.
     pub max: f64,
     /// The graded subtasks, in the assignment's order.
@@ -106,6 +109,11 @@ pub struct Environment {
     pub calibration: f64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(points: &f64) -> bool {
+    *points == 0.0
+}
+
 /// One subtask with its checks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Subtask {
@@ -115,8 +123,11 @@ pub struct Subtask {
     pub title: String,
     /// `partial` where some checks passed.
     pub status: Status,
-    /// Points given.
+    /// Points given, those for follow-through included.
     pub score: f64,
+    /// Those of them that are for follow-through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub follow_through: f64,
     /// Points there were to get.
     pub max: f64,
     /// Wall-clock seconds of its scenarios.
@@ -148,6 +159,29 @@ pub struct Check {
     pub hint: String,
     /// Files in the report directory that show it.
     pub evidence: Vec<String>,
+    /// Where it did not pass: how it passed once a broken command was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_through: Option<FollowThrough>,
+}
+
+/// A check that passed when it was tried again with a basic command of the conductor replaced by the reference's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FollowThrough {
+    /// What was replaced: `build`, `run`, `build-and-run` or `conductor`.
+    pub replaced: String,
+    /// Points given for it, beside the check's own score: a share of the check's maximum.
+    pub score: f64,
+    /// What was seen.
+    pub actual: String,
+    /// What shows it.
+    pub evidence: Vec<String>,
+}
+
+impl FollowThrough {
+    /// On what condition it passed, as part of a sentence.
+    pub fn condition(&self) -> String {
+        format!("with {} replaced by the reference's", self.replaced.replace('-', " "))
+    }
 }
 
 impl Check {

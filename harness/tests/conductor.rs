@@ -16,7 +16,8 @@ use harness::{course, stage};
 use rand::SeedableRng;
 use serde_json::Value;
 
-/// The tree that `debootstrap` is to make; it gets hard links to its files. Without it these tests have no base.
+/// The tree that `debootstrap` is to make, not below /tmp; it gets hard links to its files. Without it these tests
+/// have no base.
 const BASE: &str = "HARNESS_TEST_BASE";
 /// Inside a machine: the scenario, the submission and the file for its records.
 const SCENARIO: &str = "HARNESS_TEST_SCENARIO";
@@ -25,10 +26,14 @@ const RECORDS: &str = "HARNESS_TEST_RECORDS";
 /// The socket of a package cache, as in the world of a virtual machine; without it there are no packages.
 const PACKAGES: &str = "HARNESS_TEST_PACKAGES";
 
-/// A cable, a /run, /etc and /sys of its own, and a `debootstrap` that is quick.
+/// What is not to be seen by other machines, which have their /tmp for themselves.
+const HOMES: &str = "/var/tmp";
+
+/// A cable, a /run, /tmp, /etc and /sys of its own, a `debootstrap` that is quick, and a `sudo`.
 const SET_UP: &str = r#"
     set -e
     mount -t tmpfs tmpfs /run
+    mount -t tmpfs tmpfs /tmp
     mkdir /run/etc /run/work /run/sbin
     mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
     umount /etc/resolv.conf 2> /dev/null || true
@@ -41,7 +46,8 @@ for word; do
 done
 mkdir -p "\$target" && cp -al "$HARNESS_TEST_BASE/." "\$target"
 END
-    chmod 755 /usr/local/sbin/debootstrap
+    printf '#!/bin/sh\nexec "$@"\n' > /usr/local/sbin/sudo
+    chmod 755 /usr/local/sbin/*
     ip link set lo up
     ip link add lan0 type veth peer name world0
 "#;
@@ -73,7 +79,7 @@ fn plan(scenario: &Scenario) -> Value {
 }
 
 fn record(submission: &Path, scenario: &Scenario) -> Recording {
-    let home = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir_in(HOMES).unwrap();
     let packages = (scenario.id == "4-matrix").then(|| packages(home.path()));
     let (copy, records) = (home.path().join("submission"), home.path().join("records.jsonl"));
     let copied = Command::new("cp").arg("-a").arg(submission).arg(&copy).status().unwrap();
@@ -143,7 +149,7 @@ fn check(case: &Case) {
         subtask.id.starts_with(['3', '4']) && case.expect.subtasks.iter().any(|id| id == subtask.id)
     };
     let subtasks: Vec<&Subtask> = task::subtasks().into_iter().filter(is_driven).collect();
-    let home = tempfile::tempdir().unwrap();
+    let home = tempfile::tempdir_in(HOMES).unwrap();
     let submission = corpus::assemble(&corpus_folder(), case, home.path()).unwrap();
     let course = home.path().join("course");
     course::unpack(&course).unwrap();

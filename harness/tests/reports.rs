@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use harness::report::{json, junit, markdown, terminal};
-use harness::verdict::{Check, Environment, Report, Status, SubmissionInfo, Subtask};
+use harness::verdict::{Check, Environment, FollowThrough, Report, Status, SubmissionInfo, Subtask};
 
 fn check(id: &str, status: Status, max: f64, actual: &str) -> Check {
     Check {
@@ -23,15 +23,29 @@ fn check(id: &str, status: Status, max: f64, actual: &str) -> Check {
                is that here?"
                 .to_owned(),
         evidence: vec!["evidence/2/records.jsonl#17".to_owned()],
+        follow_through: None,
     }
 }
 
+/// A check that passes once `run` is replaced, for half of its points.
+fn followed_through(check: Check) -> Check {
+    let follow_through = FollowThrough {
+        replaced: "run".to_owned(),
+        score: check.max / 2.0,
+        actual: "all five are the container's".to_owned(),
+        evidence: vec!["evidence/3-run+run/records.jsonl#23".to_owned()],
+    };
+    Check { follow_through: Some(follow_through), ..check }
+}
+
 fn subtask(id: &str, status: Status, checks: Vec<Check>) -> Subtask {
+    let follow_through = checks.iter().filter_map(|check| Some(check.follow_through.as_ref()?.score)).sum();
     Subtask {
         id: id.to_owned(),
         title: "PID and UTS isolation".to_owned(),
         status,
-        score: checks.iter().map(|check| check.score).sum(),
+        score: checks.iter().map(|check| check.score).sum::<f64>() + follow_through,
+        follow_through,
         max: checks.iter().map(|check| check.max).sum(),
         seconds: 5.2,
         checks,
@@ -73,6 +87,14 @@ fn report() -> Report {
             )],
         ),
         subtask(
+            "3b",
+            Status::Fail,
+            vec![
+                followed_through(check("3b/namespaces", Status::Skip, 3.0, "no container: `run` ended")),
+                check("3b/root", Status::Skip, 1.0, "no container: `run` ended"),
+            ],
+        ),
+        subtask(
             "layout",
             Status::Pass,
             vec![check("layout/unmarked-portions", Status::Fail, 0.0, "-int a;\n+int b;")],
@@ -95,6 +117,7 @@ fn report() -> Report {
             calibration: 3.4,
         },
         score: subtasks.iter().map(|subtask| subtask.score).sum(),
+        follow_through: subtasks.iter().map(|subtask| subtask.follow_through).sum(),
         max: subtasks.iter().map(|subtask| subtask.max).sum(),
         subtasks,
     }

@@ -52,6 +52,7 @@ mod tests {
             actual: actual.into(),
             hint: "look there".into(),
             evidence: vec![],
+            follow_through: None,
         }
     }
 
@@ -61,6 +62,7 @@ mod tests {
             title: String::new(),
             status: Status::Fail,
             score: 0.0,
+            follow_through: 0.0,
             max: 0.0,
             seconds: 0.0,
             checks,
@@ -74,6 +76,7 @@ mod tests {
             },
             environment: crate::verdict::Environment::default(),
             score: 0.0,
+            follow_through: 0.0,
             max: 0.0,
             subtasks: vec![subtask],
         }

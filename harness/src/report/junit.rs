@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::text::visible;
+use super::text::{points, visible};
 use crate::verdict::{Check, Report, Status, Subtask};
 
 /// The report as one XML document.
@@ -55,7 +55,7 @@ fn case(xml: &mut String, subtask: &Subtask, check: &Check) {
         Status::Error => ("error", " type=\"error\""),
         Status::Fail | Status::Skip | Status::Partial => ("skipped", ""),
     };
-    let body = format!(
+    let mut body = format!(
         "{}\nasked: {}\nexpected: {}\nseen: {}\nhint: {}\nproof: {}",
         check.title,
         check.requirement,
@@ -64,6 +64,9 @@ fn case(xml: &mut String, subtask: &Subtask, check: &Check) {
         check.hint,
         check.evidence.join(", ")
     );
+    if let Some(own) = &check.follow_through {
+        let _ = write!(body, "\nfollow-through: +{} {}: {}", points(own.score), own.condition(), own.actual);
+    }
     let _ = writeln!(xml, "    {open}>");
     let _ = writeln!(
         xml,

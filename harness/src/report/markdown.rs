@@ -21,7 +21,10 @@ pub fn render(report: &Report) -> String {
     );
     md.push_str("| | subtask | points | | s |\n|---|---|---:|---|---:|\n");
     for subtask in &report.subtasks {
-        let lost: Vec<_> = lost(&subtask.checks).map(|check| format!("`{}`", check.name())).collect();
+        let mut lost: Vec<_> = lost(&subtask.checks).map(|check| format!("`{}`", check.name())).collect();
+        if subtask.follow_through > 0.0 {
+            lost.push(format!("(follow-through {})", points(subtask.follow_through)));
+        }
         let _ = writeln!(
             md,
             "| {} | **{}** {} | {} / {} | {} | {:.1} |",
@@ -68,6 +71,16 @@ fn detail(md: &mut String, check: &Check) {
         if !text.is_empty() {
             let _ = writeln!(md, "{word}:\n\n{}", block(text));
         }
+    }
+    if let Some(own) = &check.follow_through {
+        let _ = writeln!(
+            md,
+            "follow-through: +{} {}: {} ({})\n",
+            points(own.score),
+            own.condition(),
+            inline(&own.actual),
+            inline(&own.evidence.join(", "))
+        );
     }
     if !check.hint.is_empty() {
         let _ = writeln!(md, "hint: {}\n", inline(&check.hint));

@@ -25,10 +25,13 @@ pub fn render(report: &Report, verbose: bool) -> String {
         let style = style(subtask.status);
         let lost: Vec<_> =
             subtask.checks.iter().filter(|check| check.needs_explaining()).map(Check::name).collect();
-        let remark = match lost.as_slice() {
+        let mut remark = match lost.as_slice() {
             names if names.len() > 3 => format!("{} and {} more", names[..2].join(" "), names.len() - 2),
             names => names.join(" "),
         };
+        if subtask.follow_through > 0.0 {
+            let _ = write!(remark, " (follow-through {})", points(subtask.follow_through));
+        }
         let seconds = match subtask.seconds {
             0.0 => String::new(),
             seconds => format!(" {QUIET}{:>8}{QUIET:#}", format!("{seconds:.1} s")),
@@ -53,6 +56,9 @@ pub fn render(report: &Report, verbose: bool) -> String {
         }
     }
     let _ = write!(out, "\n  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
+    if report.follow_through > 0.0 {
+        let _ = write!(out, "      {} of them by follow-through", points(report.follow_through));
+    }
     let errors = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     match errors.filter(|check| check.status == Status::Error).count() {
         0 => {}
@@ -104,6 +110,10 @@ fn detail(out: &mut String, check: &Check) {
         if check.status == Status::Fail || word == "seen" {
             paragraph(out, word, text);
         }
+    }
+    if let Some(own) = &check.follow_through {
+        let text = format!("+{} {}: {}", points(own.score), own.condition(), own.actual);
+        paragraph(out, "but", &text);
     }
 }
 

@@ -14,15 +14,14 @@ use serde_json::{Value, json};
 
 use super::contents::images;
 use super::sight::{Container, containers, roles};
-use super::wait::{Limits, settle};
+use super::wait::{Limits, Script, settle};
 use super::{COUNTER_PORT, Containers, Count, Images, Landed, PAGE_PORT, Port, Shown};
 use crate::guest::firewall::Firewall;
 use crate::guest::probe::{self, Place};
 use crate::guest::recorder::Recorder;
 use crate::guest::sockets;
-use crate::guest::terminal::Program;
 use crate::guest::world::{FROM_HOST, Page, World, WorldPlan};
-use crate::task::conductor::desk::{Desk, Seat};
+use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::Stage;
 use crate::task::conductor::sight::Machine;
 use crate::task::conductor::state;
@@ -141,16 +140,17 @@ impl<'a> Scene<'a, '_> {
     }
 
     /// Runs the script until its page counts, or it is clear that it will not.
-    fn orchestrate(&mut self, step: &str) -> io::Result<Seat> {
-        let script = Program::new(&self.site.submission.join("task4"), ["./service-orchestrator.sh"]);
-        let seat = self.stage.desk.start(&script)?;
+    fn orchestrate(&mut self, step: &str) -> io::Result<Script> {
+        let dir = self.site.submission.join("task4");
+        let patience = self.stage.tool.limit(5.0, 1.0);
+        let script = Script::call(&mut self.stage.desk, &dir, "./service-orchestrator.sh", patience)?;
         let limits =
             Limits { all: self.stage.tool.limit(240.0, 40.0), more: self.stage.tool.limit(10.0, 1.0) };
         let (world, to, within) = (self.world, self.page_address(), self.page_within);
         let ask = || shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
-        let settled = settle(step, &mut self.stage.desk, seat, self.stage.machine, limits, ask)?;
+        let settled = settle(step, &mut self.stage.desk, script, self.stage.machine, limits, ask)?;
         self.record("settled", &settled)?;
-        Ok(seat)
+        Ok(script)
     }
 
     fn look(&self, step: &str, known: &[Container]) -> io::Result<Vec<Container>> {
@@ -280,12 +280,8 @@ impl<'a> Scene<'a, '_> {
     }
 
     /// Ends a script that is still there, as a person does, and stops its containers.
-    fn stop_all(&mut self, script: Seat) -> io::Result<()> {
-        if self.stage.desk.end(script).is_none() {
-            self.stage.desk.interrupt(script);
-            self.stage.desk.until(self.stage.tool.limit(10.0, 2.0), |desk| desk.end(script).is_some())?;
-        }
-        self.stage.desk.finish("script", script, Duration::ZERO)?;
+    fn stop_all(&mut self, script: Script) -> io::Result<()> {
+        script.end(&mut self.stage.desk, self.stage.tool.limit(10.0, 2.0))?;
         let limit = self.stage.tool.limit(15.0, 3.0);
         let listed = self.stage.call("ps", &["ps"], limit)?;
         for name in self.names(&listed.screen) {

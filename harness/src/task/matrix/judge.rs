@@ -126,10 +126,8 @@ impl<'a> Room<'a> {
 
 /// How a run of the script went, in words.
 fn told(settled: &Settled) -> String {
-    use crate::guest::trace::End;
-    let how = match (settled.end, settled.why) {
-        (Some(End::Status(status)), _) => format!("the script ended with status {status}"),
-        (Some(End::Signal(signal)), _) => format!("the script was killed by signal {signal}"),
+    let how = match (settled.status, settled.why) {
+        (Some(status), _) => format!("the script ended with status {status}"),
         (None, Why::Late) => format!("after {:.0} s the script had not come to an end", settled.seconds),
         (None, _) => "the script stayed in the foreground".to_owned(),
     };

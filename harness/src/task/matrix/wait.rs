@@ -1,13 +1,14 @@
 //! Knowing when an orchestrator is done, for it may return, stay in the foreground, or wait for a key.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::Shown;
 use crate::guest::processes;
-use crate::guest::trace::End;
+use crate::guest::terminal::Program;
 use crate::task::conductor::desk::{Desk, Seat};
 use crate::task::conductor::sight::Machine;
 
@@ -21,8 +22,54 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(8);
 const SAMPLE: Duration = Duration::from_secs(1);
 /// Clock ticks of processor time in between that services take which wait for requests.
 const IDLE_TICKS: u64 = 3;
+/// Between these the prompt shows the last command's status.
+const PROMPT_START: &str = "[status ";
+const PROMPT_END: &str = "]# ";
 /// The parent of the kernel's own threads, which come and go.
 const KTHREADD: i32 = 2;
+
+/// The script, called at the prompt of a shell that stays: what it leaves in the background is not hung up on when it
+/// ends, as it would be if the terminal's first process ended with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    shell: Seat,
+}
+
+impl Script {
+    /// Starts a shell and types the script's name.
+    ///
+    /// # Errors
+    /// When the channel is gone, or no process or terminal can be had.
+    pub fn call(desk: &mut Desk, dir: &Path, name: &str, patience: Duration) -> io::Result<Self> {
+        let prompt = format!("PS1={PROMPT_START}$?{PROMPT_END}");
+        let shell = Program::new(dir, ["/usr/bin/env", prompt.as_str(), "/bin/bash", "--norc", "-i"]);
+        let shell = desk.start(&shell)?;
+        desk.until(patience, |desk| desk.at_prompt(shell))?;
+        desk.type_last_line(shell, name);
+        desk.until(patience, |desk| desk.foreground(shell) != Some(desk.pid(shell)))?;
+        Ok(Self { shell })
+    }
+
+    /// The script's exit status, once the shell has its terminal back.
+    pub fn status(self, desk: &Desk) -> Option<i32> {
+        let is_over =
+            desk.end(self.shell).is_some() || desk.foreground(self.shell) == Some(desk.pid(self.shell));
+        let last = desk.screen(self.shell).rsplit(PROMPT_START).next().filter(|_| is_over)?;
+        Some(last.split(PROMPT_END).next().and_then(|status| status.parse().ok()).unwrap_or(-1))
+    }
+
+    /// Ends it as a person does who is done with it: by Ctrl-C, and then by closing the terminal.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn end(self, desk: &mut Desk, patience: Duration) -> io::Result<()> {
+        if self.status(desk).is_none() {
+            desk.interrupt(self.shell);
+            desk.until(patience, |desk| self.status(desk).is_some())?;
+        }
+        desk.finish("script", self.shell, Duration::ZERO).map(drop)
+    }
+}
 
 /// Why the waiting came to an end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +97,8 @@ pub struct Settled {
     pub why: Why,
     /// How long that took.
     pub seconds: f64,
-    /// How the script ended, if it has.
-    pub end: Option<End>,
+    /// The status with which the script ended, if it has.
+    pub status: Option<i32>,
     /// The end of what its terminal showed.
     pub screen: String,
     /// What came last when the page was asked for.
@@ -71,7 +118,7 @@ pub struct Limits {
 pub fn settle(
     step: &str,
     desk: &mut Desk,
-    script: Seat,
+    script: Script,
     machine: &Machine,
     limits: Limits,
     mut ask: impl FnMut() -> Shown,
@@ -91,7 +138,7 @@ pub fn settle(
         if page.status.is_some() {
             answered.get_or_insert(now);
         }
-        if desk.end(script).is_some() {
+        if script.status(desk).is_some() {
             ended.get_or_insert(now);
         }
         let long_ago = |since: Option<Instant>| since.is_some_and(|since| now - since >= limits.more);
@@ -101,7 +148,7 @@ pub fn settle(
         if long_ago(ended) && answered.is_none() {
             break Why::Ended;
         }
-        if signs.still_for(desk.screen(script), machine) >= STILL {
+        if signs.still_for(desk.screen(script.shell), machine) >= STILL {
             break if answered.is_some() { Why::Answers } else { Why::Still };
         }
         if now - began >= limits.all {
@@ -111,14 +158,14 @@ pub fn settle(
     // It may have a last step, such as looking at the page itself.
     let mut signs = Signs::default();
     desk.until(limits.more, |desk| {
-        desk.end(script).is_some() || signs.still_for(desk.screen(script), machine) >= LONGEST_SLEEP
+        script.status(desk).is_some() || signs.still_for(desk.screen(script.shell), machine) >= LONGEST_SLEEP
     })?;
     Ok(Settled {
         step: step.to_owned(),
         why,
         seconds: began.elapsed().as_secs_f64(),
-        end: desk.end(script),
-        screen: desk.screen_end(script).to_owned(),
+        status: script.status(desk),
+        screen: desk.screen_end(script.shell).to_owned(),
         page,
     })
 }
