@@ -34,6 +34,7 @@ impl HostLook {
     pub fn look(&self) -> Shown {
         let url = format!("http://{}/", self.listen);
         let get = async {
+            vm::use_ring();
             let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
             let answer = client.get(&url).send().await?;
             Ok::<_, reqwest::Error>(Page { status: answer.status().as_u16(), body: answer.text().await? })

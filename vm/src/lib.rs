@@ -40,6 +40,7 @@ mod shell;
 mod spawn;
 mod suite;
 mod template;
+mod tls;
 mod tool;
 
 pub use accel::{Accelerator, Kind, Requested};
@@ -53,3 +54,4 @@ pub use guest::{Command, Disks, Guest, GuestForward, HostForward, Network};
 pub use outcome::{Console, Outcome};
 pub use suite::{Source, Suite};
 pub use template::{Request, RestoreBy, Template, prepare};
+pub use tls::use_ring;

@@ -105,6 +105,7 @@ impl PackageCache {
     /// # Errors
     /// When the directory cannot be made.
     pub fn open(root: &Path, mirrors: Mirrors, offline: bool) -> io::Result<Self> {
+        vm::use_ring();
         let client = Client::builder()
             .user_agent(concat!("harness/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(20))

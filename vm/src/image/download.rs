@@ -27,6 +27,7 @@ pub(crate) fn fetch(url: &str, digest: &str, file: &Path, on: &mut dyn FnMut(Eve
     if file.exists() && digest_of(file, digest).is_ok_and(|found| found == digest) {
         return Ok(());
     }
+    crate::tls::use_ring();
     let client = Client::builder()
         .connect_timeout(PATIENCE / 2)
         .timeout(PATIENCE)
