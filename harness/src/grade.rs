@@ -3,6 +3,7 @@
 //! Each recording is on disk as soon as its scenario ended, so a run that is killed keeps what it had. Only
 //! failures of ours are tried again, once; a submission's time-out never is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -198,7 +199,7 @@ fn plan(scenario: &Scenario, request: &Request) -> Value {
 /// Hands the scenarios to the workers and takes in what they bring, in whatever order.
 fn run_all(
     place: &Place,
-    runs: Vec<Run>,
+    mut runs: Vec<Run>,
     request: &Request,
     bundle: &mut Bundle,
     on: &mut dyn FnMut(Event),
@@ -208,6 +209,10 @@ fn run_all(
         Ended(Recording),
     }
     on(Event::Scenarios(runs.len()));
+    if request.jobs > 1 {
+        // What takes longest begins first: it ends last anyway.
+        runs.sort_by_key(|run| Reverse(run.scenario.budget.scaled));
+    }
     let next = AtomicUsize::new(0);
     let (tell, news) = mpsc::channel();
     thread::scope(|scope| {
@@ -272,7 +277,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
             let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);
             command.stdin = stdin;
-            command.deadline = run.scenario.budget.mul_f64(slowdown);
+            command.deadline = run.scenario.budget.on(slowdown);
             command.max_output = MAX_OUTPUT;
             let mut take = |line: &[u8]| {
                 inbox.take(line);

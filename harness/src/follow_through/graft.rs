@@ -4,6 +4,7 @@
 //! Only what is replaced goes into the machine, never the rest of the reference, but for task 4, which asks for no
 //! conductor.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -47,16 +48,18 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
         Graft::Run => &[("run", RUN)],
         Graft::BuildAndRun | Graft::Conductor => &[("build", BUILD), ("run", RUN)],
     };
+    let mut cases = String::new();
+    for (command, script) in commands {
+        let name = format!("{command}-replaced.sh");
+        replace(&folder.join(&name), script)?;
+        let _ = writeln!(cases, "    {command}) exec \"$here/{name}\" \"${{@:2}}\" ;;");
+    }
     let mut wrapper = String::from(
         "#!/bin/bash\n# Follow-through: these commands are replaced, all others are the submission's own.\n",
     );
     wrapper += "here=$(dirname \"$(readlink -f \"$0\")\")\ncase ${1-} in\n";
-    for (command, script) in commands {
-        let name = format!("{command}-replaced.sh");
-        replace(&folder.join(&name), script)?;
-        wrapper += &format!("    {command}) exec \"$here/{name}\" \"${{@:2}}\" ;;\n");
-    }
-    wrapper += &format!("    *) exec \"$here/{OWN}\" \"$@\" ;;\nesac\n");
+    wrapper += &cases;
+    let _ = writeln!(wrapper, "    *) exec \"$here/{OWN}\" \"$@\" ;;\nesac");
     replace(&tool, &wrapper)
 }
 

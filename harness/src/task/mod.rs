@@ -59,12 +59,28 @@ pub struct Subtask {
 pub struct Scenario {
     /// Unique; names its folder in the evidence bundle.
     pub id: &'static str,
-    /// How long it may take on the reference machine before the host gives up on the guest.
-    pub budget: Duration,
+    /// How long it may take before the host gives up on the guest.
+    pub budget: Budget,
     /// Draws this run's random names, seeds and contents; runs on the host.
     pub plan: fn(&mut StdRng) -> Value,
     /// Does it and records what happens; runs in the guest as root.
     pub drive: fn(&Site, &Value, &Recorder) -> io::Result<()>,
+}
+
+/// A time limit that holds on slow machines, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Seconds for what takes as long everywhere, such as sleeping.
+    pub fixed: u32,
+    /// Seconds of the reference machine's work.
+    pub scaled: u32,
+}
+
+impl Budget {
+    /// The limit on a machine that is `slowdown` times slower than the reference machine.
+    pub fn on(self, slowdown: f64) -> Duration {
+        Duration::from_secs_f64(f64::from(self.fixed) + f64::from(self.scaled) * slowdown)
+    }
 }
 
 /// Where things are in the guest.

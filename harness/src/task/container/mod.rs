@@ -12,11 +12,9 @@ mod provisioning;
 mod script;
 mod story;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Scenario, Subtask};
+use super::{Budget, Scenario, Subtask};
 use crate::evidence::Recording;
 use crate::guest::cgroups::Group;
 use crate::guest::processes::{Directory, Namespaces, Process};
@@ -48,7 +46,7 @@ pub static SUBTASKS: [Subtask; 3] = [
 
 /// Runs `simple_container.sh` once.
 pub static SCENARIO: Scenario =
-    Scenario { id: "2", budget: Duration::from_secs(50), plan: drive::plan, drive: drive::drive };
+    Scenario { id: "2", budget: Budget { fixed: 60, scaled: 15 }, plan: drive::plan, drive: drive::drive };
 
 /// The machine before the script ran; the record `machine`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

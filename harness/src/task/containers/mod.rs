@@ -12,11 +12,9 @@ mod run;
 pub use drive::left;
 pub use run::remains;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{Scenario, Subtask, network};
+use super::{Budget, Scenario, Subtask, network};
 use crate::guest::processes::Process;
 use crate::task::conductor::state::Size;
 
@@ -40,8 +38,12 @@ pub static SUBTASKS: [Subtask; 3] = [
 ];
 
 /// Builds, runs, enters and stops containers.
-pub static SCENARIO: Scenario =
-    Scenario { id: "3-run", budget: Duration::from_secs(420), plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-run",
+    budget: Budget { fixed: 300, scaled: 30 },
+    plan: drive::plan,
+    drive: drive::drive,
+};
 
 /// `ps`, typed at a shell's prompt; the record `typed`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

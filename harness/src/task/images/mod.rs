@@ -10,11 +10,10 @@ mod instruction;
 mod tree;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scenario, Subtask};
+use super::{Budget, Scenario, Subtask};
 use crate::guest::processes::Directory;
 
 /// Subtasks 3e and 3f.
@@ -30,8 +29,12 @@ pub static SUBTASKS: [Subtask; 2] = [
 ];
 
 /// Builds images and looks into containers of them.
-pub static SCENARIO: Scenario =
-    Scenario { id: "3-build", budget: Duration::from_secs(420), plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-build",
+    budget: Budget { fixed: 300, scaled: 30 },
+    plan: drive::plan,
+    drive: drive::drive,
+};
 
 /// A file as a container, a layer or the machine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

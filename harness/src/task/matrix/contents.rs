@@ -15,6 +15,7 @@ const ENTRIES_CAP: usize = 300_000;
 const ELF: &[u8] = b"\x7fELF";
 
 /// What was found in a root file system, or in the layers of one.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// `counter-service.c`.

@@ -217,7 +217,7 @@ impl<'a> Scene<'a, '_> {
                 from: from.to_owned(),
                 address: *to.ip(),
                 port: to.port(),
-                count: answer.number().filter(|_| answer.is_bare_number()),
+                answer: answer.number().filter(|_| answer.is_bare_number()),
                 error: (!answer.is_bare_number()).then(|| answer.told()),
             };
             self.record("count", &count)?;

@@ -279,8 +279,8 @@ fn counter_reachable(room: &Room, running: &Finding) -> Finding {
         return room.lost(question, &[running], format!("{what}{}", room.script()));
     };
     let question = question.proof(&count.place);
-    let Count { address, port, count, error, .. } = &count.value;
-    match (count, error) {
+    let Count { address, port, answer, error, .. } = &count.value;
+    match (answer, error) {
         (Some(count), _) => question.pass(format!("http://{address}:{port}/count answers {count}")),
         (None, error) => {
             let why = error.as_deref().unwrap_or("no answer");
@@ -291,7 +291,7 @@ fn counter_reachable(room: &Room, running: &Finding) -> Finding {
     }
 }
 
-fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
+fn counts(room: &Room, reachable: &Finding, service: &Finding) -> Finding {
     let question = Question::new(
         "4/counts",
         "each visit, from wherever, is counted once by the counter-service and shows the count",
@@ -303,27 +303,25 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
     let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step != "again").collect();
     let all = room.story.all::<Count>("count");
     let counter_says = |step: &str| {
-        all.iter().find(|count| count.value.step == step && count.value.from == "itself")?.value.count
+        all.iter().find(|count| count.value.step == step && count.value.from == "itself")?.value.answer
     };
     let question = pages.iter().take(2).fold(question, |question, page| question.proof(&page.place));
     let (Some(before), Some(after)) = (counter_says("before"), counter_says("after")) else {
-        return room.lost(question, &[counter], "the counter-service does not say its count");
+        return room.lost(question, &[service], "the counter-service does not say its count");
     };
     // The host's own look is ours to bring about: where it got through it must be counted like the others.
     let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
     let mut numbers = Vec::new();
     for page in counted {
         let Shown { from, url, .. } = &page.value;
-        match page.value.number() {
-            Some(number) => numbers.push(number),
-            None => {
-                let actual = format!("{url} from {}: {}", whence(from), page.value.told());
-                return room.lost(question.proof(&page.place), &[counter], actual);
-            }
-        }
+        let Some(number) = page.value.number() else {
+            let actual = format!("{url} from {}: {}", whence(from), page.value.told());
+            return room.lost(question.proof(&page.place), &[service], actual);
+        };
+        numbers.push(number);
     }
     if numbers.len() < IN_A_ROW {
-        return room.lost(question, &[counter], "the page was not reached often enough");
+        return room.lost(question, &[service], "the page was not reached often enough");
     }
     let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
     numbers.sort_unstable();
@@ -335,7 +333,7 @@ fn counts(room: &Room, reachable: &Finding, counter: &Finding) -> Finding {
     let (first, last) = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
     room.lost(
         question,
-        &[counter],
+        &[service],
         format!(
             "{visits} visits showed counts from {first} to {last}, while the counter-service's own went from {before} \
              to {after}"

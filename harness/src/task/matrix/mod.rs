@@ -14,13 +14,12 @@ mod wait;
 pub use drive::{HOST_MAY_LOOK, shown};
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use self::contents::Image;
 use self::sight::Container;
-use super::{Scenario, Subtask};
+use super::{Budget, Scenario, Subtask};
 use crate::guest::processes::Directory;
 
 /// Task 4.
@@ -33,8 +32,12 @@ pub static SUBTASK: Subtask = Subtask {
 };
 
 /// Runs the orchestrator, asks its service from everywhere, and runs it again beside other containers.
-pub static SCENARIO: Scenario =
-    Scenario { id: "4-matrix", budget: Duration::from_secs(900), plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "4-matrix",
+    budget: Budget { fixed: 420, scaled: 60 },
+    plan: drive::plan,
+    drive: drive::drive,
+};
 
 /// The port of the machine that leads to the external-service, and the counter-service's own.
 const PAGE_PORT: u16 = 3000;
@@ -113,7 +116,7 @@ struct Count {
     from: String,
     address: Ipv4Addr,
     port: u16,
-    count: Option<u64>,
+    answer: Option<u64>,
     /// What came instead.
     error: Option<String>,
 }

@@ -9,11 +9,9 @@ mod judge;
 
 pub use judge::redacted_transcript;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::{CheckSpec, Scenario, Subtask};
+use super::{Budget, CheckSpec, Scenario, Subtask};
 use crate::guest::processes::{Namespaces, Process};
 use crate::guest::session::Outcome;
 use crate::guest::trace::{Call, End};
@@ -29,7 +27,7 @@ pub static SUBTASK: Subtask = Subtask {
 
 /// Compiles and runs `namespace_prog.c`.
 pub static SCENARIO: Scenario =
-    Scenario { id: "1", budget: Duration::from_secs(30), plan: drive::plan, drive: drive::drive };
+    Scenario { id: "1", budget: Budget { fixed: 30, scaled: 8 }, plan: drive::plan, drive: drive::drive };
 
 const CHILD1: &str = "Create a new child process in a new UTS and PID namespace";
 const CHILD2: &str =

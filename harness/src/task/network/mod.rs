@@ -10,11 +10,10 @@ mod judge;
 pub use judge::{STOP_SCENARIO, left_of_exposed};
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scenario, Subtask};
+use super::{Budget, Scenario, Subtask};
 use crate::guest::links::Network;
 use crate::guest::probe::Answer;
 
@@ -28,8 +27,12 @@ pub static SUBTASK: Subtask = Subtask {
 };
 
 /// Connects containers, tries who reaches whom, and stops one of them.
-pub static SCENARIO: Scenario =
-    Scenario { id: "3-network", budget: Duration::from_secs(420), plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-network",
+    budget: Budget { fixed: 300, scaled: 40 },
+    plan: drive::plan,
+    drive: drive::drive,
+};
 
 /// Interfaces, addresses and routes; the record `networks`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
