@@ -12,8 +12,6 @@ ONLY       ?=
 REPORT     ?=
 JOBS       ?=
 FLAGS      ?=
-# Cargo's own progress while there is something to build, and silence when there is not.
-QUIETLY    := 2> >(grep -v '^ *Finished' >&2)
 
 .PHONY: help grade check test test-all bench lint vm doctor build reference clean
 
@@ -50,7 +48,7 @@ doctor: build ## can this machine grade, how fast, and what to fix
 build: reference ## the programs, optimised
 
 reference:
-	@$(CARGO) build --release -p harness -p vm -p conductor $(QUIETLY)
+	@$(CARGO) build --release -p harness -p vm -p conductor
 	@ci/reference $(TARGET)/release target/reference
 
 setup-%:

@@ -205,6 +205,9 @@ pub struct Corpus {
     /// Only cases whose name begins so, such as mutants/task2; may be repeated
     #[arg(long = "case", value_name = "NAME")]
     pub cases: Vec<String>,
+    /// Each case so many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
+    pub repeat: u8,
     /// Cases at a time
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: u8,

@@ -211,11 +211,25 @@ fn lay_over(from: &Path, to: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What of a report is not as expected, a line each. Informational checks are not looked at.
-pub fn differences(expect: &Expect, report: &Report) -> Vec<String> {
+/// How a graded case came out beside what is expected of it.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Checks that were judged. Informational ones are not looked at.
+    pub checks: usize,
+    /// Those that must pass.
+    pub expected: usize,
+    /// Those that passed.
+    pub passed: usize,
+    /// What is not as expected, a line each.
+    pub differences: Vec<String>,
+}
+
+/// Compares a report with what is expected.
+pub fn compare(expect: &Expect, report: &Report) -> Comparison {
     let informational = |id: &str| {
         task::subtasks().iter().flat_map(|s| s.checks).any(|spec| spec.id == id && spec.informational)
     };
+    let (mut checks, mut must_pass, mut passed) = (0, 0, 0);
     let mut lines = vec![];
     for subtask in &report.subtasks {
         for check in subtask.checks.iter().filter(|check| !informational(&check.id)) {
@@ -226,8 +240,11 @@ pub fn differences(expect: &Expect, report: &Report) -> Vec<String> {
             } else if expect.skip.contains(&check.id) {
                 (check.status == Status::Skip, "skip")
             } else {
+                must_pass += 1;
                 (check.status == Status::Pass, "pass")
             };
+            checks += 1;
+            passed += usize::from(check.status == Status::Pass);
             if !fits {
                 lines.push(format!(
                     "{}: expected {expected}, got {}: {}",
@@ -251,7 +268,7 @@ pub fn differences(expect: &Expect, report: &Report) -> Vec<String> {
     for id in named.filter(of_report).filter(|id| !judged.contains(id)) {
         lines.push(format!("{id}: expected, but there is no such check"));
     }
-    lines
+    Comparison { checks, expected: must_pass, passed, differences: lines }
 }
 
 #[cfg(test)]

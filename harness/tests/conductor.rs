@@ -172,7 +172,7 @@ fn differences(case: &Case) -> Vec<String> {
             println!("    +{} {}: {}", own.score, own.condition(), own.actual);
         }
     }
-    corpus::differences(&case.expect, &report)
+    corpus::compare(&case.expect, &report).differences
 }
 
 /// Whether these tests can run here.

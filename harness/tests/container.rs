@@ -203,7 +203,8 @@ fn the_corpus_gets_the_verdicts_it_expects() {
         let place = tempfile::tempdir().unwrap();
         let root = corpus::assemble(&folder, &case, place.path()).unwrap();
         let bundle = record_submission(&root, &case.expect.subtasks);
-        let differences = corpus::differences(&case.expect, &judge::judge(&bundle, &Rubric::default()));
+        let differences =
+            corpus::compare(&case.expect, &judge::judge(&bundle, &Rubric::default())).differences;
         wrong.extend(differences.into_iter().map(|line| format!("{}: {line}", case.name)));
     }
     assert_eq!(wrong, Vec::<String>::new());

@@ -4,6 +4,7 @@
 //! complete, so what has its place is complete. A maker that dies loses its lock; what it left in `build/` goes
 //! when the next one comes. Whoever uses something holds a shared lock on its name.
 
+use std::cmp::Reverse;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -143,6 +144,21 @@ impl Cache {
         remove_all(&path).map_err(Error::io("remove", path))
     }
 
+    /// Removes the templates of an image but the `kept` newest and those in use.
+    pub(crate) fn prune_templates(&self, image: &str, kept: usize) -> Result<(), Error> {
+        let made = |id: &String| fs::metadata(self.template(id)).and_then(|found| found.modified()).ok();
+        let mut templates = names(&self.template(""))?;
+        templates.retain(|id| id.strip_prefix(image).is_some_and(|rest| rest.starts_with('.')));
+        templates.sort_by_key(|id| Reverse(made(id)));
+        for id in templates.iter().skip(kept) {
+            if let Some(_lock) = self.try_lock(id)? {
+                let path = self.template(id);
+                remove_all(&path).map_err(Error::io("remove", path))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn image(&self, id: &str) -> PathBuf {
         self.root.join("images").join(id)
     }
@@ -274,6 +290,8 @@ pub(crate) fn size_on_disk(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[test]
@@ -291,6 +309,21 @@ mod tests {
         cache.build("mine").unwrap();
         assert!(kept.join("half").exists() && !left.exists());
         drop(alive);
+    }
+
+    #[test]
+    fn old_templates_go_when_nobody_uses_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        for (age, id) in ["one.d", "one.c", "one.b", "one.a", "one-more.a"].iter().enumerate() {
+            fs::create_dir_all(cache.template(id)).unwrap();
+            let made = SystemTime::now() - Duration::from_secs(60 * age as u64);
+            File::open(cache.template(id)).unwrap().set_modified(made).unwrap();
+        }
+        let using = cache.lock_shared("one.a").unwrap();
+        cache.prune_templates("one", 2).unwrap();
+        assert_eq!(names(&cache.template("")).unwrap(), ["one-more.a", "one.a", "one.c", "one.d"]);
+        drop(using);
     }
 
     #[test]

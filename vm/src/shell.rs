@@ -2,15 +2,19 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::{Command, Error, Guest, Outcome};
 
-/// A login shell that has the serial port as its terminal.
-const SHELL: &str = "stty -F /dev/ttyS0 sane rows $ROWS cols $COLS
-    exec setsid --ctty --wait bash --login <>/dev/ttyS0 >&0 2>&0";
+/// A login shell that has the serial port as its terminal. The line it says first tells that what is typed from
+/// now on is not lost: a port that nobody has open throws it away.
+const SHELL: &str = "exec 3<>/dev/ttyS0
+    stty sane rows $ROWS cols $COLS <&3
+    echo ready
+    exec setsid --ctty --wait bash --login <&3 >&3 2>&3 3<&-";
 
 /// Long enough for anyone.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
@@ -47,7 +51,11 @@ pub(crate) fn attach(mut guest: Guest) -> Result<Outcome, Error> {
         guest.running().keyboard.try_clone().map_err(Error::io("use", "the guest's console"))?;
     guest.running().console.echo_to(io::stdout());
     let _raw = Raw::enter();
+    let (ready, when_ready) = channel();
     std::thread::spawn(move || {
+        if when_ready.recv().is_err() {
+            return;
+        }
         let mut buffer = [0; 1024];
         while let Ok(count @ 1..) = io::stdin().read(&mut buffer) {
             if keyboard.write_all(&buffer[..count]).is_err() {
@@ -61,7 +69,9 @@ pub(crate) fn attach(mut guest: Guest) -> Result<Outcome, Error> {
     let script = format!("ROWS={rows} COLS={columns}; {SHELL}");
     let mut command = Command::new(["/bin/sh", "-c", &script]);
     command.deadline = A_DAY;
-    Ok(guest.run(&command, &mut |_| {}))
+    Ok(guest.run(&command, &mut |_| {
+        let _ = ready.send(());
+    }))
 }
 
 /// The caller's terminal's rows and columns.

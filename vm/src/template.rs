@@ -29,6 +29,9 @@ const BOOT: Duration = Duration::from_secs(900);
 /// How long a restored guest may take to answer.
 const RESTORE: Duration = Duration::from_secs(60);
 
+/// How many templates of one image stay in the cache: each accelerator, QEMU and guest half needs its own.
+const TEMPLATES_KEPT: usize = 4;
+
 /// What kind of guest is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -95,6 +98,10 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
             .map_err(|unusable| Error::Accelerator(format!("KVM was asked for, but {unusable}")))?;
     }
     let installed = qemu::Installed::find()?;
+    // Better missed now than after minutes of work.
+    for needed in [tool::QEMU_IMG, tool::MKFS] {
+        needed.path()?;
+    }
     let mut chosen: Option<Accelerator> = None;
     let mut choose = |base: &Base, on: &mut dyn FnMut(Event)| match &chosen {
         Some(accelerator) => Ok(accelerator.clone()),
@@ -129,6 +136,7 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
             let plan = Plan { image: &image, kind: accelerator.kind, installed: &installed, request };
             let manifest = plan.carry_out(&built, on)?;
             Cache::publish(&built, &dir, &manifest)?;
+            cache.prune_templates(&image.id, TEMPLATES_KEPT)?;
         }
     }
 }

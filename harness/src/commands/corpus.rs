@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use harness::corpus::{self, Case};
+use harness::corpus::{self, Case, Comparison};
 use harness::grade::{self, Request};
 use harness::rubric::Rubric;
 use harness::submission::{self, Limits};
@@ -32,22 +32,18 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     }
     vm::prepare(&cache, &machine(&arguments.machine), &mut |_| {}).map_err(Failure::infrastructure)?;
 
+    let turns = cases.len() * usize::from(arguments.repeat);
     let next = AtomicUsize::new(0);
     let wrong = AtomicUsize::new(0);
+    anstream::println!("{:<11}  {:<52} {:>8} {:>8} {:>9}", "", "case", "expected", "got", "seconds");
     thread::scope(|scope| {
         for _ in 0..arguments.jobs {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let began = Instant::now();
-                    let place = workdir.path().join(case.name.replace('/', "-"));
-                    let differences = grade_case(arguments, &cache, case, &place);
-                    let seconds = began.elapsed().as_secs_f64();
-                    let verdict = if differences.is_empty() { "as expected" } else { "DIFFERENT" };
-                    anstream::println!("{verdict:<11}  {:<52} {seconds:>6.1} s", case.name);
-                    for line in &differences {
-                        anstream::println!("             {line}");
-                    }
-                    if !differences.is_empty() {
+                loop {
+                    let turn = next.fetch_add(1, Ordering::Relaxed);
+                    let (true, Some(case)) = (turn < turns, cases.get(turn % cases.len())) else { break };
+                    let place = workdir.path().join(format!("{turn}-{}", case.name.replace('/', "-")));
+                    if !grade_and_tell(arguments, &cache, case, &place) {
                         wrong.fetch_add(1, Ordering::Relaxed);
                     }
                     // What a case unpacked is of no use to the next one; failing to remove it harms nobody.
@@ -57,13 +53,30 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
         }
     });
     let wrong = wrong.into_inner();
-    anstream::println!("{} of {} as expected", cases.len() - wrong, cases.len());
+    anstream::println!("{} of {} as expected", turns - wrong, turns);
     Ok(if wrong == 0 { Status::Good } else { Status::Lacking })
 }
 
-/// What came out otherwise than expected; a failure of ours is one line of it.
-fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> Vec<String> {
-    let attempt = || -> Result<Vec<String>, String> {
+/// Grades a case and prints its line of the table: whether it came out as expected.
+fn grade_and_tell(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> bool {
+    let began = Instant::now();
+    let compared = grade_case(arguments, cache, case, place);
+    let seconds = began.elapsed().as_secs_f64();
+    let as_expected = compared.differences.is_empty();
+    let verdict = if as_expected { "as expected" } else { "DIFFERENT" };
+    let Comparison { checks, expected, passed, .. } = compared;
+    let of_all = |count: usize| format!("{count}/{checks}");
+    let (expected, passed) = (of_all(expected), of_all(passed));
+    anstream::println!("{verdict:<11}  {:<52} {expected:>8} {passed:>8} {seconds:>9.1}", case.name);
+    for line in &compared.differences {
+        anstream::println!("             {line}");
+    }
+    as_expected
+}
+
+/// How it came out; a failure of ours is one difference.
+fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> Comparison {
+    let attempt = || -> Result<Comparison, String> {
         let subtasks = case.expect.graded();
         let root = corpus::assemble(&arguments.folder, case, &place.join("made"))
             .map_err(|error| error.to_string())?;
@@ -89,7 +102,7 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
         let bundle = grade::grade(&submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
         let report = judge::judge(&bundle, &Rubric::default());
         report::write(&directory, &report).map_err(|error| error.to_string())?;
-        Ok(corpus::differences(&case.expect, &report))
+        Ok(corpus::compare(&case.expect, &report))
     };
-    attempt().unwrap_or_else(|error| vec![error])
+    attempt().unwrap_or_else(|error| Comparison { differences: vec![error], ..Comparison::default() })
 }

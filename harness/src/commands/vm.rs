@@ -83,7 +83,10 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
             submission::open(source, &into, &Limits::default(), None).map_err(Failure::unreadable)?;
         disks.payload = Some(stage(&submission, workdir.path()).map_err(Failure::infrastructure)?);
     }
-    template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)?;
+    match template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)? {
+        vm::Outcome::Exited { .. } => {}
+        ended => anstream::eprintln!("{ended}"),
+    }
     Ok(Status::Good)
 }
 

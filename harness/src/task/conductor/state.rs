@@ -94,7 +94,8 @@ pub fn root_trees(submission: &Path) -> Vec<Directory> {
 
 /// All folders of the submission and of the usual places for state.
 fn everywhere(submission: &Path) -> impl Iterator<Item = PathBuf> + use<'_> {
-    std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new)).flat_map(folders)
+    let elsewhere = ELSEWHERE.iter().map(Path::new).flat_map(folders);
+    folders(submission).chain(elsewhere.filter(move |dir| !dir.starts_with(submission)))
 }
 
 /// The text of an image's `layers` file.

@@ -1,0 +1,36 @@
+//! `harness vm shell` on a real terminal.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use rexpect::session::spawn_command;
+
+/// Enough for a busy machine, in milliseconds: a hang, not a slow machine.
+const PATIENCE: u64 = 120_000;
+
+#[test]
+fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
+    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
+    if !harness().args(["vm", "build"]).status().unwrap().success() {
+        eprintln!("skipped: no machine can be made here");
+        return;
+    }
+    let mut shell = harness();
+    shell.args(["vm", "shell"]);
+    let mut terminal = spawn_command(shell, Some(PATIENCE)).unwrap();
+    terminal.exp_string("cs695").unwrap();
+    terminal.send_line("stty size; tty; hostname | rev").unwrap();
+    terminal.exp_string("24 80").unwrap();
+    terminal.exp_string("/dev/ttyS0").unwrap();
+    terminal.exp_string("596sc").unwrap();
+    // Ctrl-C ends what runs in the machine, not the harness.
+    terminal.send_line("sleep 1000").unwrap();
+    terminal.exp_string("sleep 1000").unwrap();
+    terminal.send_control('c').unwrap();
+    terminal.send_line("echo $((6 * 7))$?").unwrap();
+    terminal.exp_string("42130").unwrap();
+    terminal.send_line("exit").unwrap();
+    terminal.exp_eof().unwrap();
+    let status = format!("{:?}", terminal.process().wait().unwrap());
+    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+}
