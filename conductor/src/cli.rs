@@ -106,6 +106,14 @@ pub struct Run {
     /// Name of the new container
     #[arg(value_name = "CONTAINER")]
     pub container: ContainerName,
+    /// Make the command the child of a small process 1 that waits for orphans
+    ///
+    /// Processes whose parents have ended become children of process 1, and stay zombies where that does not wait for
+    /// them. Without this option the command itself is process 1: a shell waits for every child, and for sleep, tail,
+    /// cat and pause the kernel does; many a server does not. With it, signals reach the command, which has pid 2, and
+    /// the container ends with it and with its status.
+    #[arg(long)]
+    pub init: bool,
     /// Command and arguments of the container's first process
     #[arg(trailing_var_arg = true, value_name = "COMMAND", default_value = "/bin/bash")]
     pub command: Vec<OsString>,

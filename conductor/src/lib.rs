@@ -26,6 +26,7 @@ pub mod net;
 pub mod overlay;
 pub mod port_mapping;
 pub mod process;
+pub mod reaper;
 pub mod rootfs;
 pub mod run_instruction;
 pub mod sandbox;

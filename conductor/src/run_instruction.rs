@@ -15,6 +15,7 @@ use crate::layer::Draft;
 use crate::merged::{self, Entry};
 use crate::namespaces;
 use crate::overlay;
+use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::store::{self, at};
 
@@ -56,7 +57,7 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
         env,
         cwd: "/".into(),
         streams: Streams::NoInput,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
     let sandbox = Sandbox {

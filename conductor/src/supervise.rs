@@ -105,7 +105,7 @@ impl Signals {
 }
 
 /// Whether a signal that should end the command would not: the kernel keeps from the first process of a
-/// PID namespace every signal it has no handler for (`pid_namespaces(7)`).
+/// PID namespace every signal that it neither handles nor blocks, as to read it from a signalfd (`pid_namespaces(7)`).
 fn needs_force(child: &Child, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap_or_default();
     let field = |name: &str| {
@@ -114,7 +114,7 @@ fn needs_force(child: &Child, signal: i32) -> bool {
     };
     let first = field("NSpid:").is_some_and(|pids| pids.split_ascii_whitespace().next_back() == Some("1"));
     let mask = |name| field(name).and_then(|bits| u64::from_str_radix(&bits, 16).ok()).unwrap_or(0);
-    first && (mask("SigCgt:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
+    first && (mask("SigCgt:") | mask("SigBlk:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
 }
 
 fn wait_for(ready: &mut [PollFd<'_>]) -> io::Result<()> {

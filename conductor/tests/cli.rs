@@ -38,6 +38,7 @@ fn completions_and_man_page_know_every_command() {
     for command in COMMANDS {
         page = page.stdout(contains(format!(".SH \"{}\"", command.to_uppercase())));
     }
+    page.stdout(contains("\\-\\-init\\fR").and(contains("stay zombies")));
 }
 
 #[test]

@@ -144,21 +144,25 @@ fn a_container_has_a_terminal_with_job_control() {
     let Some(place) = place() else { return };
     place.keep_running("bg", &["sleep", "infinity"]);
     let mut terminal = Terminal::open(&place);
-    for start in ["conductor -q run img eg", "conductor -q exec bg"] {
+    for (start, name) in [
+        ("conductor -q run img eg", "eg"),
+        ("conductor -q run --init img eg2", "eg2"),
+        ("conductor -q exec bg", "bg"),
+    ] {
         terminal.line("stty rows 33 cols 77", HOST_PROMPT);
         terminal.line(start, PROMPT);
         assert_eq!(terminal.line("tty", PROMPT), "/dev/pts/0\n");
         assert_eq!(terminal.line("stty size < /dev/tty", PROMPT), "33 77\n");
         terminal.session.send_line("sleep 4243").unwrap();
         terminal.session.exp_string("sleep 4243\r\n").unwrap();
-        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        wait_for_foreground(&place, name);
         terminal.session.send_control('z').unwrap();
         terminal.session.exp_string("Stopped").unwrap();
         terminal.session.exp_string(PROMPT).unwrap();
         assert!(terminal.line("jobs", PROMPT).contains("sleep 4243"));
         terminal.session.send_line("fg").unwrap();
         terminal.session.exp_string("sleep 4243\r\n").unwrap();
-        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        wait_for_foreground(&place, name);
         terminal.session.send_control('c').unwrap();
         terminal.session.exp_string(PROMPT).unwrap();
         assert_eq!(terminal.line("echo $?", PROMPT), "130\n");

@@ -15,6 +15,7 @@ use conductor::cgroup::{self, Cgroup};
 use conductor::launch::{self, Streams};
 use conductor::namespaces::{self, Fork};
 use conductor::process::{Child, shell_status};
+use conductor::reaper::Reaper;
 use nix::sched::CloneFlags;
 
 /// Runs a program in a root directory, in namespaces, and in a cgroup, one step after the other
@@ -106,7 +107,7 @@ fn start<const N: usize>(
         env: launch::environment(streams),
         cwd: "/".into(),
         streams,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let command = command.prepare()?;
     let (report, reporter) = launch::channel()?;
