@@ -47,6 +47,9 @@ pub enum Command {
     /// Run a command in a running container, /bin/bash by default
     Exec(Exec),
     /// Give a container a network: with the host, the Internet (-i), ports of the host (-e)
+    ///
+    /// A firewall that starts later, or starts again, cuts containers off; this command, for whichever container, opens it
+    /// for all of them. It also makes a network anew that is no longer whole.
     Addnetwork(Addnetwork),
     /// Let two containers reach each other
     Peer(Peer),
