@@ -94,6 +94,7 @@ pub fn ensure(
     debootstrap(reference, suite, mirror, half_made.path())?;
     let metadata = Metadata::new(format!("FROM {reference}"), None, layer::size(half_made.path())?);
     metadata.write(&Metadata::path(&layer.tree))?;
+    half_made.sync()?;
     half_made.finish(&layer.tree)?;
     Ok(Layer { cached: false, ..layer })
 }

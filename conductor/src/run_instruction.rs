@@ -42,7 +42,7 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
     let (work, root) = (draft.scratch("work")?, draft.scratch("merged")?);
     let diff = draft.diff();
     let mount = || {
-        // Without syncing: a draft that a crash interrupts is thrown away.
+        // Without syncing: a draft that a crash interrupts is thrown away, and one that is committed is synced then.
         let flags = overlay::Flags { volatile: true };
         overlay::mount(lowers, &diff, &work, &root, flags)
             .map(overlay::Mount::leave)

@@ -211,6 +211,13 @@ impl HalfMade {
         &self.path
     }
 
+    /// Waits until all that was written to its file system is on the disk, by one syncfs(2). Without it a crash of the
+    /// machine may leave the name, and behind it files without contents: for what is used again after a restart.
+    pub fn sync(&self) -> Result<(), Error> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        at(rustix::fs::syncfs(lock), "sync the file system of", &self.path)
+    }
+
     /// Gives it its name. Returns the lock on it, and whether it is ours: `None` where a complete one of that
     /// name was there already, which is kept.
     pub fn finish(mut self, name: &Path) -> Result<Option<Lock>, Error> {
