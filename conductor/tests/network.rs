@@ -458,7 +458,7 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_made() {
     for (ports, message) in [
         (["-e", "80-3000"].as_slice(), "port 3000 of the host leads to a container already"),
         (&["-e", "80-3001"], "port 3001 of the host is in use by a program"),
-        (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host leads to a container already"),
+        (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host is to lead to two ports"),
         (&["-e", "0-3005"], "ports from 1 to 65535"),
     ] {
         let args = ["addnetwork", "two"].into_iter().chain(ports.iter().copied());
@@ -485,6 +485,29 @@ fn an_interface_that_is_not_there_is_named_in_the_error() {
     network.host(&format!("ip route add default via {OTHER}"));
     assert_eq!(network.state(), before);
     add("wan0").success();
+}
+
+#[test]
+fn an_interface_of_somebody_else_is_not_touched() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &[], 7);
+    // A container of the same name in another folder.
+    let elsewhere = |args: &[&'static str]| {
+        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
+        network.place.conductor(args).env("CONTAINERDIR", "elsewhere").assert()
+    };
+    let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["run", "--containerdir", "elsewhere", "img", "eg", "sleep", "infinity"]);
+    let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(|| network.place.path().join("elsewhere/eg/process.json").exists());
+    let before = network.state();
+    elsewhere(&["addnetwork", "eg"])
+        .code(1)
+        .stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
+    elsewhere(&["stop", "eg"]).success();
+    run.wait().unwrap();
+    assert_eq!(network.state(), before);
+    assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from eg\n");
 }
 
 #[test]

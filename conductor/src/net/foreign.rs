@@ -110,9 +110,7 @@ pub fn open_legacy(links: &[String]) -> Result<(), Error> {
         if ours > 0 {
             close_legacy(link)?;
         }
-        for side in ["-i", "-o"] {
-            rules += &format!("-I FORWARD {side} {link} {tag} -j ACCEPT\n");
-        }
+        rules.extend(["-i", "-o"].map(|side| format!("-I FORWARD {side} {link} {tag} -j ACCEPT\n")));
     }
     if rules.is_empty() {
         return Ok(());

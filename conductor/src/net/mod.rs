@@ -12,14 +12,12 @@
 //! then the pair is made; then one transaction admits it to the packet filter. On the way back the rules go first, the
 //! pair goes with the container's last process, and the record goes with the folder.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::libc;
-use serde::{Deserialize, Serialize};
 
 use crate::container::{self, Container};
 use crate::names::ContainerName;
@@ -34,15 +32,14 @@ mod host;
 pub mod links;
 pub mod netlink;
 pub mod nftables;
+mod record;
 mod subnet;
 
-use firewall::Member;
 use host::Host;
 use links::{LOOPBACK, Network};
 use netlink::{Batch, Netlink};
 use nftables::Transaction;
-
-const RECORD_FILE: &str = "network.json";
+pub use record::Record;
 
 /// Why a network could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +64,20 @@ pub enum Error {
     /// The port leads to a container already.
     #[error("port {0} of the host leads to a container already")]
     PortExposed(u16),
+    /// The port is asked for twice.
+    #[error("port {0} of the host is to lead to two ports: a port leads to one")]
+    PortTwice(u16),
+    /// An interface that is not this container's has the name that its own would have.
+    #[error(
+        "the host has an interface {interface} already, of somebody else: delete that (ip link delete {interface}), or give \
+         container '{container}' another name"
+    )]
+    InterfaceTaken {
+        /// The name.
+        interface: String,
+        /// The container.
+        container: ContainerName,
+    },
     /// A program listens on the port.
     #[error("port {0} of the host is in use by a program")]
     PortInUse(u16),
@@ -94,53 +105,6 @@ pub enum Error {
 
 fn at<T>(action: &'static str, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error::File { action, source })
-}
-
-/// What a container's network is; kept in its folder.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// Host's end of the veth pair.
-    pub outside: String,
-    /// Container's end.
-    pub inside: String,
-    /// Address of the host's end.
-    pub gateway: Ipv4Addr,
-    /// Address of the container's end.
-    pub address: Ipv4Addr,
-    /// Prefix length of their network.
-    pub prefix: u8,
-    /// Interface that leads to the Internet, with `-i`.
-    pub internet: Option<String>,
-    /// Exposed ports, as given: INNER-OUTER.
-    pub ports: Vec<String>,
-    /// Whether it was made to the end.
-    ready: bool,
-}
-
-impl Record {
-    fn member(&self) -> Member<'_> {
-        Member { link: &self.outside, address: self.address }
-    }
-
-    fn network(&self) -> Network {
-        Network { address: self.gateway, prefix: self.prefix }
-    }
-
-    fn save(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(RECORD_FILE);
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Ok(store::at(fs::write(&path, json), "write", &path)?)
-    }
-
-    fn forget(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(RECORD_FILE);
-        Ok(store::at(fs::remove_file(&path), "delete", &path)?)
-    }
-
-    /// The record of the container in `folder`. One that is cut off was being written before anything was made.
-    pub fn load(folder: &Path) -> Option<Self> {
-        fs::read(folder.join(RECORD_FILE)).ok().and_then(|json| serde_json::from_slice(&json).ok())
-    }
 }
 
 /// What `addnetwork` is asked for besides the pair.
@@ -171,7 +135,7 @@ pub fn connect(
         disconnect(container)?;
         let mut host = Host::lock()?;
         links::delete(&mut host.links, &record.outside)?;
-        record.forget(container.folder())?;
+        Record::forget(container.folder())?;
     }
     let mut host = Host::lock()?;
     let mut record = plan(settings, container, &mut host, wishes)?;
@@ -183,7 +147,7 @@ pub fn connect(
         let _ = links::delete(&mut host.links, &record.outside);
         drop(host);
         if disconnect(container).is_ok() {
-            let _ = record.forget(container.folder());
+            let _ = Record::forget(container.folder());
         }
         return Err(error);
     }
@@ -198,12 +162,19 @@ fn plan(
     host: &mut Host,
     wishes: Wishes<'_>,
 ) -> Result<Record, Error> {
+    // Another CONTAINERDIR may have a container of the same name.
+    let outside = container.name().outside();
+    if links::index_of(&mut host.links, &outside)?.is_some() {
+        return Err(Error::InterfaceTaken { interface: outside, container: container.name().clone() });
+    }
     let chains = nftables::chains(&mut host.filter)?;
     let state = firewall::look(&mut host.filter, &chains)?;
     let exposed = if wishes.ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
     for (at, port) in wishes.ports.iter().enumerate() {
-        let twice = wishes.ports[..at].iter().any(|other| other.outer == port.outer);
-        if twice || exposed.contains(&port.outer) {
+        if wishes.ports[..at].iter().any(|other| other.outer == port.outer) {
+            return Err(Error::PortTwice(port.outer));
+        }
+        if exposed.contains(&port.outer) {
             return Err(Error::PortExposed(port.outer));
         }
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.outer)) {
@@ -233,7 +204,7 @@ fn plan(
         (None, true) => Some(links::default_interface(&mut host.links, &known)?),
     };
     Ok(Record {
-        outside: container.name().outside(),
+        outside,
         inside: container.name().inside(),
         gateway: pair.outside,
         address: pair.inside,
