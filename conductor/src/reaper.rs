@@ -15,7 +15,7 @@ use std::process::ExitStatus;
 use nix::libc;
 use nix::sched::CloneFlags;
 use nix::sys::prctl;
-use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 
@@ -58,8 +58,6 @@ fn never_waits(argv: &[OsString]) -> bool {
 ///
 /// Call it from a process with one thread. The child has every signal blocked.
 pub fn begin_init() -> io::Result<()> {
-    // SAFETY: no handler of ours is replaced.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     // Before there is a child, so that no signal comes in between; process 1 only gets those that it blocks or handles.
     SigSet::all().thread_block()?;
     // SAFETY: the process has one thread, as asked for above.

@@ -61,14 +61,15 @@ impl Signals {
         let (input, output) = (io::stdin(), io::stdout());
         let mut typing = true;
         loop {
-            let typed = if typing { PollFlags::POLLIN } else { PollFlags::empty() };
             let mut ready = [
                 PollFd::new(terminal.as_fd(), PollFlags::POLLIN),
                 PollFd::new(child.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
-                PollFd::new(input.as_fd(), typed),
+                PollFd::new(input.as_fd(), PollFlags::POLLIN),
             ];
-            wait_for(&mut ready)?;
+            // A terminal that is gone is always ready.
+            let watched = if typing { 4 } else { 3 };
+            wait_for(&mut ready[..watched])?;
             // What the command wrote last comes before its end; what others in the container still write does
             // not hold us up.
             if is_ready(&ready[0]) {
@@ -81,7 +82,7 @@ impl Signals {
             if is_ready(&ready[2]) {
                 self.pass_on(child, || raw.copy_size(terminal.as_fd()))?;
             }
-            if typing && is_ready(&ready[3]) {
+            if is_ready(&ready[3]) {
                 typing = tty::pass_on(input.as_fd(), terminal.as_fd())?;
             }
         }

@@ -233,6 +233,30 @@ fn one_overlay_is_mounted_while_a_container_runs_and_none_after() {
 }
 
 #[test]
+fn a_caller_that_ignores_its_children_hears_of_the_commands_end() {
+    let Some(place) = place() else { return };
+    let ignoring = |args: &[&str]| {
+        let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
+        let ignore = || {
+            // SAFETY: as below.
+            unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigIgn) }?;
+            Ok(())
+        };
+        // SAFETY: one system call between fork and exec.
+        unsafe { command.args(args).pre_exec(ignore) };
+        assert_cmd::Command::from_std(command).assert()
+    };
+    // And so does the command of its own children.
+    let script = "grep SigIgn /proc/self/status; exit 3";
+    // Number 17, the lowest bit of the fifth digit.
+    let heeded = is_match(r"^SigIgn:\t[0-9a-f]{11}[02468ace][0-9a-f]{4}\n$").unwrap();
+    ignoring(&["-q", "run", "img", "eg", "sh", "-c", script]).code(3).stdout(heeded);
+    ignoring(&["-q", "run", "--init", "img", "eg2", "sh", "-c", "exit 3"]).code(3);
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN true\n");
+    ignoring(&["build", "img2"]).success();
+}
+
+#[test]
 fn signals_reach_the_command_or_end_it() {
     let Some(place) = place() else { return };
     let handler = "trap 'echo caught; exit 3' TERM; echo ready > /ready; while :; do sleep 0.05; done";

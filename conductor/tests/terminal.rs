@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::os::unix::process::CommandExt;
+use std::time::Duration;
+
 use rexpect::session::{PtySession, spawn_command};
 use support::Playground;
 
@@ -193,6 +196,34 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
     assert!(stty.unwrap().success());
     support::wait_for(|| place.exec("eg", ["sh", "-c", "stty size < /dev/pts/0"]) == "50 123\n");
     terminal.line("exit", HOST_PROMPT);
+}
+
+#[test]
+fn a_terminal_that_is_gone_is_not_waited_for() {
+    let Some(place) = place() else { return };
+    let (master, slave) = conductor::tty::open_pair().unwrap();
+    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["-q", "run", "img", "eg", "sh", "-c", "trap '' HUP; echo > /ready; exec sleep infinity"]);
+    run.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+    let take_terminal = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(std::io::stdin())?;
+        Ok(())
+    };
+    // SAFETY: two system calls between fork and exec.
+    unsafe { run.pre_exec(take_terminal) };
+    let mut child = run.spawn().unwrap();
+    drop(run);
+    support::wait_for(|| place.path().join(".containers/eg/upper/ready").exists());
+    drop(master);
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..20 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        assert!(stat.contains(") S "), "it sleeps: {stat}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(child.wait().unwrap().code(), Some(137));
 }
 
 #[test]
