@@ -115,7 +115,7 @@ impl Command {
             c_string(&word)
         };
         Ok(Prepared {
-            program: program.to_string_lossy().into_owned(),
+            program: if program.is_empty() { "''".into() } else { program.to_string_lossy().into_owned() },
             candidates: self
                 .candidates(program)
                 .map(|path| c_string(path.as_os_str()))

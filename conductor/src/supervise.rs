@@ -13,6 +13,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::process::Child;
 use crate::tty::{self, Raw};
 
+/// Signals, terminals or the end of the command could not be waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot watch over the command")]
+pub struct Error(#[from] io::Error);
+
 /// The signals that are passed on to the command. Blocked from the moment this value is made, so that none is
 /// lost between the start of the command and [`Signals::watch`].
 #[derive(Debug)]
@@ -25,20 +30,21 @@ const PASSED_ON: [Signal; 6] =
 
 impl Signals {
     /// Begins to hold signals back.
-    pub fn hold() -> io::Result<Self> {
+    pub fn hold() -> Result<Self, Error> {
         let mut set: SigSet = PASSED_ON.into_iter().collect();
         set.add(Signal::SIGWINCH);
-        set.thread_block()?;
-        Ok(Self { arriving: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
+        set.thread_block().map_err(io::Error::from)?;
+        let arriving = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Self { arriving: arriving.map_err(io::Error::from)? })
     }
 
     /// Waits for the end of `child`; meanwhile passes on signals, and connects its `terminal` with ours.
-    pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> io::Result<ExitStatus> {
+    pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> Result<ExitStatus, Error> {
         match terminal {
             Some(terminal) => self.relay(&child, &terminal)?,
             None => self.wait(&child)?,
         }
-        child.wait()
+        Ok(child.wait()?)
     }
 
     fn wait(&self, child: &Child) -> io::Result<()> {

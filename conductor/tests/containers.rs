@@ -152,7 +152,8 @@ fn nothing_open_in_the_caller_is_open_in_the_container() {
 #[test]
 fn what_cannot_be_run_leaves_nothing_behind() {
     let Some(place) = place() else { return };
-    let cases: [(&[&str], i32, &str); 4] = [
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["run", "img", "eg", ""], 127, "cannot execute '': No such file"),
         (&["run", "nosuch", "eg"], 125, "no image 'nosuch'"),
         (&["run", "img", "eg", "nosuch"], 127, "cannot execute nosuch: No such file"),
         (&["run", "img", "eg", "/etc/motd"], 126, "cannot execute /etc/motd: Permission denied"),
