@@ -64,32 +64,45 @@ impl Signals {
     fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<()> {
         let raw = Raw::enter()?;
         raw.copy_size(terminal.as_fd());
+        tty::never_wait(terminal)?;
         let (input, output) = (io::stdin(), io::stdout());
         let mut typing = true;
+        // What was typed and the container's terminal has no room for: a command may read on only after somebody has
+        // read what it writes.
+        let mut typed = Vec::new();
+        let mut printed = Vec::new();
         loop {
+            let room = if typed.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
             let mut ready = [
-                PollFd::new(terminal.as_fd(), PollFlags::POLLIN),
+                PollFd::new(terminal.as_fd(), PollFlags::POLLIN | room),
                 PollFd::new(child.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
                 PollFd::new(input.as_fd(), PollFlags::POLLIN),
             ];
             // A terminal that is gone is always ready.
-            let watched = if typing { 4 } else { 3 };
+            let watched = if typing && typed.is_empty() { 4 } else { 3 };
             wait_for(&mut ready[..watched])?;
+            let at_terminal = ready[0].revents().unwrap_or(PollFlags::empty());
             // What the command wrote last comes before its end; what others in the container still write does
             // not hold us up.
-            if is_ready(&ready[0]) {
-                if !tty::pass_on(terminal.as_fd(), output.as_fd())? {
+            if !at_terminal.difference(PollFlags::POLLOUT).is_empty() {
+                if !tty::read(terminal, &mut printed)? {
                     return self.wait(child);
+                }
+                while !printed.is_empty() {
+                    tty::write(&output, &mut printed)?;
                 }
             } else if is_ready(&ready[1]) {
                 return Ok(());
+            }
+            if at_terminal.contains(PollFlags::POLLOUT) {
+                tty::write(terminal, &mut typed)?;
             }
             if is_ready(&ready[2]) {
                 self.pass_on(child, || raw.copy_size(terminal.as_fd()))?;
             }
             if is_ready(&ready[3]) {
-                typing = tty::pass_on(input.as_fd(), terminal.as_fd())?;
+                typing = tty::read(&input, &mut typed)?;
             }
         }
     }
