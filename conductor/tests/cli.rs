@@ -41,6 +41,7 @@ fn completions_and_man_page_know_every_command() {
     for command in COMMANDS {
         page = page.stdout(contains(format!(".SH \"{}\"", command.to_uppercase())));
     }
+    page = page.stdout(contains("Usage: conductor addnetwork [OPTIONS] <CONTAINER>\n"));
     page.stdout(
         contains("\\-\\-init\\fR")
             .and(contains("stay zombies").and(contains("A firewall that starts later"))),

@@ -19,7 +19,7 @@ pub fn run() -> Outcome {
         writeln!(page, ".SH \"{}\"", sub.get_name().to_uppercase())?;
         let about = sub.get_long_about().or(sub.get_about());
         writeln!(page, "{}", about.map(ToString::to_string).unwrap_or_default())?;
-        writeln!(page, ".PP")?;
+        writeln!(page, ".PP\n{}\n.PP", sub.clone().render_usage())?;
         man.render_options_section(&mut page)?;
     }
     io::stdout().write_all(&page)?;
