@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache_key::CacheKey;
 use crate::copy;
+use crate::delete;
 use crate::store::{self, HalfMade, Store, at};
 
 /// Folder of the layers in the cache.
@@ -130,7 +131,7 @@ impl Draft {
     /// Commits the layer. Where another process was quicker to make the same, that one is kept.
     pub fn commit(self, store: &Store, metadata: &Metadata) -> Result<Layer, store::Error> {
         for scratch in &self.scratch {
-            store::delete_tree(scratch)?;
+            delete::tree(scratch)?;
         }
         metadata.write(&self.folder.path().join(METADATA))?;
         self.folder.sync()?;

@@ -15,6 +15,7 @@ pub mod commands;
 pub mod conductorfile;
 pub mod container;
 pub mod copy;
+pub mod delete;
 pub mod images;
 pub mod launch;
 pub mod layer;
