@@ -15,6 +15,7 @@ use crate::cache_key::CacheKey;
 use crate::launch::{self, Command, Streams};
 use crate::layer::{self, Layer, Metadata};
 use crate::namespaces;
+use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::{self, HalfMade, Lock, Share, Store};
@@ -93,6 +94,7 @@ pub fn ensure(
     debootstrap(reference, suite, mirror, half_made.path())?;
     let metadata = Metadata::new(format!("FROM {reference}"), None, layer::size(half_made.path())?);
     metadata.write(&Metadata::path(&layer.tree))?;
+    half_made.sync()?;
     half_made.finish(&layer.tree)?;
     Ok(Layer { cached: false, ..layer })
 }
@@ -108,7 +110,7 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
         env: env::vars_os().collect(),
         cwd: "/".into(),
         streams: Streams::NoInput,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
     let status = on_the_host(&command, target);

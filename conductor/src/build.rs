@@ -114,7 +114,7 @@ pub fn build(
 
     store::make_folder(&store.cache)?;
     let _in_use = Lock::wait(&store.cache, Share::Shared)?;
-    for folder in [base::FOLDER, layer::FOLDER] {
+    for folder in ["", base::FOLDER, layer::FOLDER] {
         store::sweep(&store.cache.join(folder))?;
     }
     let mut builder = Builder {

@@ -47,6 +47,9 @@ pub enum Command {
     /// Run a command in a running container, /bin/bash by default
     Exec(Exec),
     /// Give a container a network: with the host, the Internet (-i), ports of the host (-e)
+    ///
+    /// A firewall that starts later, or starts again, cuts containers off; this command, for whichever container, opens it
+    /// for all of them. It also makes a network anew that is no longer whole.
     Addnetwork(Addnetwork),
     /// Let two containers reach each other
     Peer(Peer),
@@ -106,6 +109,14 @@ pub struct Run {
     /// Name of the new container
     #[arg(value_name = "CONTAINER")]
     pub container: ContainerName,
+    /// Make the command the child of a small process 1 that waits for orphans
+    ///
+    /// Processes whose parents have ended become children of process 1, and stay zombies where that does not wait for
+    /// them. Without this option the command itself is process 1: a shell waits for every child, and for sleep, tail,
+    /// cat and pause the kernel does; many a server does not. With it, signals reach the command, which has pid 2, and
+    /// the container ends with it and with its status.
+    #[arg(long)]
+    pub init: bool,
     /// Command and arguments of the container's first process
     #[arg(trailing_var_arg = true, value_name = "COMMAND", default_value = "/bin/bash")]
     pub command: Vec<OsString>,

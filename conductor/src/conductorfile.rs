@@ -113,6 +113,9 @@ impl Conductorfile {
                 let what = "the line is continued, and nothing follows";
                 return Err(fail(Problem::new(statement.end(), what)));
             }
+            if let Some(at) = statement.text.find('\0') {
+                return Err(fail(Problem::new(at, "there is a NUL byte, which no instruction can have")));
+            }
             let (keyword, arguments) = statement.split();
             match keyword.to_ascii_uppercase().as_str() {
                 "FROM" if from.is_some() => {
@@ -351,6 +354,7 @@ mod tests {
             ("FROM ubuntu:jammy\nRUN x \\\n  \\\\", 3, 4, "nothing follows"),
             ("FROM ubuntu:jammy\nWORKDIR /x\n", 2, 1, "'WORKDIR' is not an instruction"),
             ("FROM ubuntu:jammy\nCOPY --from=x a b\n", 2, 6, "COPY has no option '--from=x'"),
+            ("FROM ubuntu:jammy\nRUN a\0b\n", 2, 6, "NUL byte"),
             ("FROM ubuntu:jammy\nCOPY a ''\n", 2, 8, "must not be empty"),
             ("FROM ubuntu:jammy\nCOPY a \"b\n", 2, 8, "this \" is never closed"),
         ] {

@@ -115,6 +115,7 @@ pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), s
     let image = HalfMade::begin(&store.images)?;
     let path = image.path().join(LAYERS_FILE);
     at(fs::write(&path, text), "write", &path)?;
+    image.sync()?;
     image.replace(&folder)
 }
 

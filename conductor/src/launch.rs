@@ -22,6 +22,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::execve;
 
+use crate::reaper::{self, Reaper};
 use crate::rootfs::Failure;
 use crate::tty;
 
@@ -38,14 +39,6 @@ pub fn environment(streams: Streams) -> Vec<(OsString, OsString)> {
         env.extend(std::env::var_os("TERM").map(|kind| ("TERM".into(), kind)));
     }
     env
-}
-
-/// Whether a command is one of those that people keep a container running with and that never wait for a
-/// child, because they have none. Process 1 inherits every orphan of the container; under such a one they would
-/// stay zombies for ever.
-pub fn never_waits(argv: &[OsString]) -> bool {
-    let name = argv.first().map(Path::new).and_then(Path::file_name);
-    name.is_some_and(|name| ["sleep", "tail", "cat", "pause"].iter().any(|program| name == *program))
 }
 
 /// What a command's standard streams are.
@@ -70,9 +63,8 @@ pub struct Command {
     pub cwd: PathBuf,
     /// Standard streams.
     pub streams: Streams,
-    /// Ignore SIGCHLD, which makes the kernel reap the command's children. Only for [`never_waits`]: a
-    /// program that has children of its own would not learn how they ended.
-    pub never_waits: bool,
+    /// Who waits for orphans.
+    pub reaper: Reaper,
 }
 
 /// Why a command did not start.
@@ -108,7 +100,7 @@ pub struct Prepared {
     env: Vec<CString>,
     cwd: CString,
     streams: Streams,
-    never_waits: bool,
+    reaper: Reaper,
 }
 
 impl Command {
@@ -123,7 +115,7 @@ impl Command {
             c_string(&word)
         };
         Ok(Prepared {
-            program: program.to_string_lossy().into_owned(),
+            program: if program.is_empty() { "''".into() } else { program.to_string_lossy().into_owned() },
             candidates: self
                 .candidates(program)
                 .map(|path| c_string(path.as_os_str()))
@@ -132,7 +124,7 @@ impl Command {
             env: self.env.iter().map(variable).collect::<Result<_, _>>()?,
             cwd: c_string(self.cwd.as_os_str())?,
             streams: self.streams,
-            never_waits: self.never_waits,
+            reaper: self.reaper,
         })
     }
 
@@ -226,7 +218,9 @@ impl Reporter {
     /// Does `setup`, waits for [`Report::go`] and becomes the command. Never returns: whatever fails is reported,
     /// and the process ends.
     pub fn launch(self, command: &Prepared, setup: impl FnOnce(&Self) -> Result<(), Failure>) -> ! {
-        let (kind, step, error) = match setup(&self).and_then(|()| self.surroundings(command)) {
+        let ready =
+            setup(&self).and_then(|()| part_from_init(command)).and_then(|()| self.surroundings(command));
+        let (kind, step, error) = match ready {
             Ok(()) if !self.may_go() => exit_now(),
             Ok(()) => {
                 let errno = execute(command);
@@ -265,7 +259,7 @@ impl Reporter {
                 heed_keys().map_err(|error| step("reset signals", error))?;
             }
         }
-        reset_signals(command.never_waits).map_err(|error| step("reset signals", error))?;
+        reset_signals(command.reaper).map_err(|error| step("reset signals", error))?;
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         // What we inherited ourselves and was not meant for the container (compare CVE-2024-21626).
         // SAFETY: only marks descriptors to be closed at execve.
@@ -285,6 +279,14 @@ impl Reporter {
     }
 }
 
+/// Goes on in a child, and leaves an init behind, where the command is to have one.
+fn part_from_init(command: &Prepared) -> Result<(), Failure> {
+    match command.reaper {
+        Reaper::Init => reaper::begin_init().map_err(|error| ("make an init process".to_owned(), error)),
+        Reaper::ProcessOne | Reaper::Kernel => Ok(()),
+    }
+}
+
 /// Default handlers for what keys and the end of a terminal send: whoever started us may have had us ignore them
 /// (nohup(1), a script's background job), but this terminal is the command's own.
 fn heed_keys() -> Result<(), Errno> {
@@ -296,10 +298,10 @@ fn heed_keys() -> Result<(), Errno> {
 }
 
 /// Default handlers for what the Rust runtime ignores (SIGPIPE), and no signal blocked.
-fn reset_signals(never_waits: bool) -> Result<(), Errno> {
+fn reset_signals(reaper: Reaper) -> Result<(), Errno> {
     // SAFETY: no handler of ours is replaced.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
-    if never_waits {
+    if reaper == Reaper::Kernel {
         // SAFETY: as above.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     }

@@ -1,8 +1,7 @@
 //! Layers in the cache: `layers/<key>/diff` is what one instruction changed, `layers/<key>/metadata` says which.
 //!
-//! A layer is made half-made and renamed to its key when it is whole, so whatever bears a key can be used. Layers are
-//! never changed afterwards; only `rmcache` deletes them. They are not synced to disk: after a power failure
-//! right behind a build, `rmcache` and build again.
+//! A layer is made half-made, and renamed to its key when it is whole and on the disk, so whatever bears a key can be
+//! used, after a crash of the machine too. Layers are never changed afterwards; only `rmcache` deletes them.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache_key::CacheKey;
 use crate::copy;
+use crate::delete;
 use crate::store::{self, HalfMade, Store, at};
 
 /// Folder of the layers in the cache.
@@ -131,9 +131,10 @@ impl Draft {
     /// Commits the layer. Where another process was quicker to make the same, that one is kept.
     pub fn commit(self, store: &Store, metadata: &Metadata) -> Result<Layer, store::Error> {
         for scratch in &self.scratch {
-            store::delete_tree(scratch)?;
+            delete::tree(scratch)?;
         }
         metadata.write(&self.folder.path().join(METADATA))?;
+        self.folder.sync()?;
         let tree = tree(store, &self.key);
         self.folder.finish(tree.parent().unwrap_or(&tree))?;
         Ok(Layer { key: self.key, tree, cached: false })

@@ -11,13 +11,7 @@ fn main() -> ExitCode {
     match commands::dispatch(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprint!("conductor: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            commands::complain(&*error);
             ExitCode::from(cli.command.failure_status())
         }
     }

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::libc;
 use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::unistd::Pid;
 
 use crate::process::Child;
@@ -60,6 +61,9 @@ pub unsafe fn fork_into_cgroup(namespaces: CloneFlags, cgroup: BorrowedFd<'_>) -
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 unsafe fn clone3(namespaces: u64, cgroup: Option<RawFd>) -> io::Result<Fork> {
+    // Whoever started us may ignore SIGCHLD, and so would we: the kernel would not keep for us how a child ended.
+    // SAFETY: no handler of ours is replaced.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which zero means "not used".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };

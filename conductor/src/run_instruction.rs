@@ -15,6 +15,7 @@ use crate::layer::Draft;
 use crate::merged::{self, Entry};
 use crate::namespaces;
 use crate::overlay;
+use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::store::{self, at};
 
@@ -41,7 +42,7 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
     let (work, root) = (draft.scratch("work")?, draft.scratch("merged")?);
     let diff = draft.diff();
     let mount = || {
-        // Without syncing: a draft that a crash interrupts is thrown away.
+        // Without syncing: a draft that a crash interrupts is thrown away, and one that is committed is synced then.
         let flags = overlay::Flags { volatile: true };
         overlay::mount(lowers, &diff, &work, &root, flags)
             .map(overlay::Mount::leave)
@@ -56,7 +57,7 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
         env,
         cwd: "/".into(),
         streams: Streams::NoInput,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
     let sandbox = Sandbox {

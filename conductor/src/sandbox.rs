@@ -1,9 +1,9 @@
 //! A command in namespaces and a root of its own: what `run` starts containers with and `RUN` its
 //! instructions.
 //!
-//! The command itself is process 1 of the sandbox. When it ends, however it ends, the kernel kills every process
-//! left in its PID namespace, and the mounts vanish with the last of them (`pid_namespaces(7)`): nothing needs
-//! cleaning up, even if we are killed.
+//! The command itself is process 1 of the sandbox, or the child of one that ends with it ([`crate::reaper`]). When that
+//! ends, however it ends, the kernel kills every process left in its PID namespace, and the mounts vanish with the
+//! last of them (`pid_namespaces(7)`): nothing needs cleaning up, even if we are killed.
 
 use std::io;
 use std::os::fd::OwnedFd;

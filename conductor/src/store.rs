@@ -8,16 +8,16 @@
 //!
 //! Lock order, to be kept by whoever takes more than one: cache, images, containers, then one container.
 
-use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::delete;
 use crate::names::{ContainerName, ImageName};
 use crate::settings::Settings;
 
@@ -211,6 +211,13 @@ impl HalfMade {
         &self.path
     }
 
+    /// Waits until all that was written to its file system is on the disk, by one syncfs(2). Without it a crash of the
+    /// machine may leave the name, and behind it files without contents: for what is used again after a restart.
+    pub fn sync(&self) -> Result<(), Error> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        at(rustix::fs::syncfs(lock), "sync the file system of", &self.path)
+    }
+
     /// Gives it its name. Returns the lock on it, and whether it is ours: `None` where a complete one of that
     /// name was there already, which is kept.
     pub fn finish(mut self, name: &Path) -> Result<Option<Lock>, Error> {
@@ -241,7 +248,7 @@ impl Drop for HalfMade {
     fn drop(&mut self) {
         if self.lock.is_some() {
             // What cannot be removed now is left to the next sweep.
-            let _ = delete_tree(&self.path);
+            let _ = delete::tree(&self.path);
         }
     }
 }
@@ -258,7 +265,7 @@ pub fn sweep(folder: &Path) -> Result<(), Error> {
             continue;
         }
         match Lock::attempt(&entry.path(), Share::Exclusive) {
-            Ok(Some(_lock)) => delete_tree(&entry.path())?,
+            Ok(Some(_lock)) => delete::tree(&entry.path())?,
             Ok(None) => {}
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error),
@@ -272,51 +279,7 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let grave = HalfMade::begin(folder)?;
     at(fs::rename(path, grave.path().join("removed")), "remove", path)?;
-    delete_tree(grave.path())
-}
-
-/// Deletes a tree, which may be gone already. A mount in it is an error, and what is mounted stays whole.
-pub(crate) fn delete_tree(path: &Path) -> Result<(), Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(()),
-        directory => at(delete_children(&at(directory, "open", path)?), "delete what is in", path)?,
-    }
-    match rustix::fs::rmdir(path) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(error) => Err(Error::new("delete", path, error)),
-    }
-}
-
-fn delete_children(directory: &OwnedFd) -> Result<(), Errno> {
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name: &CStr = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        let mut is_directory = entry.file_type() == FileType::Directory;
-        if !is_directory {
-            match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(Errno::ISDIR) => is_directory = true,
-                Err(error) => return Err(error),
-            }
-        }
-        if is_directory {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            // EXDEV says that something is mounted there: its files are not ours to delete.
-            match rustix::fs::openat2(directory, name, flags, Mode::empty(), ResolveFlags::NO_XDEV) {
-                Err(Errno::NOENT) => continue,
-                child => delete_children(&child?)?,
-            }
-            match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
+    delete::tree(grave.path())
 }
 
 #[cfg(test)]

@@ -13,6 +13,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::process::Child;
 use crate::tty::{self, Raw};
 
+/// Signals, terminals or the end of the command could not be waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot watch over the command")]
+pub struct Error(#[from] io::Error);
+
 /// The signals that are passed on to the command. Blocked from the moment this value is made, so that none is
 /// lost between the start of the command and [`Signals::watch`].
 #[derive(Debug)]
@@ -25,20 +30,21 @@ const PASSED_ON: [Signal; 6] =
 
 impl Signals {
     /// Begins to hold signals back.
-    pub fn hold() -> io::Result<Self> {
+    pub fn hold() -> Result<Self, Error> {
         let mut set: SigSet = PASSED_ON.into_iter().collect();
         set.add(Signal::SIGWINCH);
-        set.thread_block()?;
-        Ok(Self { arriving: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)? })
+        set.thread_block().map_err(io::Error::from)?;
+        let arriving = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Self { arriving: arriving.map_err(io::Error::from)? })
     }
 
     /// Waits for the end of `child`; meanwhile passes on signals, and connects its `terminal` with ours.
-    pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> io::Result<ExitStatus> {
+    pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> Result<ExitStatus, Error> {
         match terminal {
             Some(terminal) => self.relay(&child, &terminal)?,
             None => self.wait(&child)?,
         }
-        child.wait()
+        Ok(child.wait()?)
     }
 
     fn wait(&self, child: &Child) -> io::Result<()> {
@@ -58,31 +64,45 @@ impl Signals {
     fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<()> {
         let raw = Raw::enter()?;
         raw.copy_size(terminal.as_fd());
+        tty::never_wait(terminal)?;
         let (input, output) = (io::stdin(), io::stdout());
         let mut typing = true;
+        // What was typed and the container's terminal has no room for: a command may read on only after somebody has
+        // read what it writes.
+        let mut typed = Vec::new();
+        let mut printed = Vec::new();
         loop {
-            let typed = if typing { PollFlags::POLLIN } else { PollFlags::empty() };
+            let room = if typed.is_empty() { PollFlags::empty() } else { PollFlags::POLLOUT };
             let mut ready = [
-                PollFd::new(terminal.as_fd(), PollFlags::POLLIN),
+                PollFd::new(terminal.as_fd(), PollFlags::POLLIN | room),
                 PollFd::new(child.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
-                PollFd::new(input.as_fd(), typed),
+                PollFd::new(input.as_fd(), PollFlags::POLLIN),
             ];
-            wait_for(&mut ready)?;
+            // A terminal that is gone is always ready.
+            let watched = if typing && typed.is_empty() { 4 } else { 3 };
+            wait_for(&mut ready[..watched])?;
+            let at_terminal = ready[0].revents().unwrap_or(PollFlags::empty());
             // What the command wrote last comes before its end; what others in the container still write does
             // not hold us up.
-            if is_ready(&ready[0]) {
-                if !tty::pass_on(terminal.as_fd(), output.as_fd())? {
+            if !at_terminal.difference(PollFlags::POLLOUT).is_empty() {
+                if !tty::read(terminal, &mut printed)? {
                     return self.wait(child);
+                }
+                while !printed.is_empty() {
+                    tty::write(&output, &mut printed)?;
                 }
             } else if is_ready(&ready[1]) {
                 return Ok(());
             }
+            if at_terminal.contains(PollFlags::POLLOUT) {
+                tty::write(terminal, &mut typed)?;
+            }
             if is_ready(&ready[2]) {
                 self.pass_on(child, || raw.copy_size(terminal.as_fd()))?;
             }
-            if typing && is_ready(&ready[3]) {
-                typing = tty::pass_on(input.as_fd(), terminal.as_fd())?;
+            if is_ready(&ready[3]) {
+                typing = tty::read(&input, &mut typed)?;
             }
         }
     }
@@ -105,7 +125,7 @@ impl Signals {
 }
 
 /// Whether a signal that should end the command would not: the kernel keeps from the first process of a
-/// PID namespace every signal it has no handler for (`pid_namespaces(7)`).
+/// PID namespace every signal that it neither handles nor blocks, as to read it from a signalfd (`pid_namespaces(7)`).
 fn needs_force(child: &Child, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap_or_default();
     let field = |name: &str| {
@@ -114,7 +134,7 @@ fn needs_force(child: &Child, signal: i32) -> bool {
     };
     let first = field("NSpid:").is_some_and(|pids| pids.split_ascii_whitespace().next_back() == Some("1"));
     let mask = |name| field(name).and_then(|bits| u64::from_str_radix(&bits, 16).ok()).unwrap_or(0);
-    first && (mask("SigCgt:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
+    first && (mask("SigCgt:") | mask("SigBlk:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
 }
 
 fn wait_for(ready: &mut [PollFd<'_>]) -> io::Result<()> {

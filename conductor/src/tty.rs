@@ -4,7 +4,6 @@
 //! and job control works: the session, its controlling terminal and its process groups are all the container's.
 //! See pty(7).
 
-use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -83,16 +82,33 @@ impl Drop for Raw {
     }
 }
 
-/// Passes on what there is to read, up to 8 KiB. False at the end of the stream.
-pub fn pass_on(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<bool> {
+/// Has reads and writes of `terminal` return where they would wait.
+pub fn never_wait(terminal: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(terminal)?;
+    Ok(rustix::fs::fcntl_setfl(terminal, flags | OFlags::NONBLOCK)?)
+}
+
+/// Reads what there is, up to 8 KiB, into `bytes`. False at the end of the stream.
+pub fn read(from: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<bool> {
     let mut buffer = [0; 8192];
-    let length = match rustix::io::read(from, &mut buffer) {
-        // The master of a terminal that nobody has open any more.
-        Ok(0) | Err(rustix::io::Errno::IO) => return Ok(false),
-        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => return Ok(true),
-        length => length?,
-    };
-    let mut to = File::from(to.try_clone_to_owned()?);
-    io::Write::write_all(&mut to, &buffer[..length])?;
-    Ok(true)
+    match rustix::io::read(from, &mut buffer) {
+        // The second: the master of a terminal that nobody has open any more.
+        Ok(0) | Err(rustix::io::Errno::IO) => Ok(false),
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(true),
+        length => {
+            bytes.extend_from_slice(&buffer[..length?]);
+            Ok(true)
+        }
+    }
+}
+
+/// Writes what there is room for, and takes it out of `bytes`.
+pub fn write(to: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<()> {
+    match rustix::io::write(to, bytes) {
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(()),
+        length => {
+            bytes.drain(..length?);
+            Ok(())
+        }
+    }
 }

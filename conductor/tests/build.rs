@@ -396,6 +396,17 @@ fn two_builds_of_the_same_at_once_make_the_same_layers() {
 }
 
 #[test]
+fn what_a_killed_build_rmi_or_rmcache_left_goes_with_the_next_build() {
+    let Some(place) = Playground::new() else { return };
+    for folder in [".cache", ".cache/base", ".cache/layers", ".images"] {
+        place.write(&format!("{folder}/.half-made-x/removed/file"), "");
+    }
+    assert_eq!(place.half_made().len(), 4);
+    place.build("RUN true\n").success();
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+}
+
+#[test]
 #[ignore = "slow: kills a build at 100 random moments"]
 fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up() {
     let Some(place) = Playground::new() else { return };

@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
 use predicates::prelude::*;
 use predicates::str::contains;
 use support::Playground;
@@ -38,6 +41,11 @@ fn completions_and_man_page_know_every_command() {
     for command in COMMANDS {
         page = page.stdout(contains(format!(".SH \"{}\"", command.to_uppercase())));
     }
+    page = page.stdout(contains("Usage: conductor addnetwork [OPTIONS] <CONTAINER>\n"));
+    page.stdout(
+        contains("\\-\\-init\\fR")
+            .and(contains("stay zombies").and(contains("A firewall that starts later"))),
+    );
 }
 
 #[test]
@@ -105,6 +113,45 @@ fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
         .stderr(contains("setup.sh, CACHEDIR: line 2: '$(mktemp -d)' would need a shell"))
         .stdout(contains("CS695").not());
     place.conductor(["images", "--cachedir", "c"]).assert().success();
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_is_none_to_tell() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for args in [["completions", "bash"].as_slice(), &["man"], &["ps"]] {
+        let command = |stdout: Stdio| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_conductor"));
+            command.arg("-q").args(args).stdout(stdout).output().unwrap()
+        };
+        let output = command(full().into());
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            said,
+            "conductor: cannot write to standard output: No space left on device (os error 28)\n"
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(writer.into());
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), [].as_slice()), "{args:?}");
+    }
+    let mut nowhere = std::process::Command::new(env!("CARGO_BIN_EXE_conductor"));
+    let status =
+        nowhere.args(["ps", "--setup", "/nosuch"]).stdout(Stdio::null()).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn who_is_not_root_is_told_that_it_takes_root() {
+    let Some(place) = Playground::new() else { return };
+    place.build("").success();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = place.command("setpriv");
+    command.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_conductor"), "run", "img", "eg"]);
+    assert_cmd::Command::from_std(command)
+        .assert()
+        .code(125)
+        .stderr(contains(".images/img/layers: Permission denied (os error 13): conductor needs root\n"));
 }
 
 #[test]

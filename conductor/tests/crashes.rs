@@ -106,6 +106,43 @@ fn a_hundred_kills_of_each_command_leave_nothing() {
     kill_at(100);
 }
 
+/// A power failure is played by a copy of the disk as it is, with what is only in memory left out.
+#[test]
+fn what_has_its_name_after_a_power_failure_is_whole() {
+    let Some(place) = Playground::new() else { return };
+    let host = |script: &str| {
+        let output = place.command("/bin/sh").args(["-ec", script]).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    };
+    let disk = "truncate -s 64M disk; PATH=$PATH:/sbin:/usr/sbin mkfs.ext4 -q disk; mkdir mnt; mount -o loop disk mnt";
+    if host(disk).is_none() {
+        eprintln!("skipped: no ext4 on a loop device here");
+        return;
+    }
+    assert!(host("mkdir mnt/cache; cp -a .cache/base mnt/cache; sync -f mnt").is_some());
+    let text = "precious\n".repeat(1000);
+    place.write("file", &text);
+    let build = |steps: &str| {
+        place.write("Conductorfile", &format!("FROM debian:bookworm\n{steps}"));
+        place.conductor(["build", "img", "--cachedir", "mnt/cache", "--imagedir", "mnt/images"]).assert()
+    };
+    // Somebody else's fsync(2) has the journal written, and with it the names of all that was made before.
+    let fail = || {
+        let script = "echo x > mnt/other; sync mnt/other; cp disk crashed; umount mnt; mv crashed disk; mount -o loop disk mnt";
+        assert!(host(script).is_some());
+    };
+
+    build("COPY file /copied\nRUN cat /copied > /run\nRUN exit 1\n").failure();
+    fail();
+    assert_eq!(host("cat mnt/cache/layers/*/diff/copied").unwrap(), text);
+    assert_eq!(host("cat mnt/cache/layers/*/diff/run").unwrap(), text);
+    assert_eq!(host("cat mnt/cache/layers/*/metadata | grep -c instruction").unwrap(), "2\n");
+
+    build("COPY file /copied\n").success();
+    fail();
+    assert_eq!(host("tr : '\\n' < mnt/images/img/layers | wc -l").unwrap(), "2\n");
+}
+
 /// So many containers by so many processes at once: started, connected, made peers, and stopped.
 fn many_at_once(containers: usize, workers: usize) {
     let Some(place) = place() else { return };

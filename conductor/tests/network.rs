@@ -314,6 +314,76 @@ fn the_host_is_as_before_when_the_last_container_goes() {
 }
 
 #[test]
+fn a_firewall_that_comes_later_is_opened_by_the_next_command_that_touches_a_network() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("one", &["-i", "-e", "80-3000"], 80);
+    network.add("two", &[], 7);
+    let heard = || network.heard_by_other(HOST, 3000);
+    assert_eq!(heard(), "hello from one\n");
+    // Docker, or a table of nft's.
+    let firewall = "iptables -P FORWARD DROP; iptables -A FORWARD -i docker0 -j ACCEPT; nft add table inet later; \
+                    nft add chain inet later forward '{ type filter hook forward priority 10; policy drop; }'; \
+                    nft add rule inet later forward tcp dport 22 accept comment \\\"theirs\\\"";
+    network.host(firewall);
+    let theirs = || network.host("iptables -S FORWARD; nft list table inet later");
+    let with = |part: &'static str| move |line: &&str| line.contains(part);
+    assert_eq!(heard(), "");
+    network.place.keep_running("three", &["sleep", "infinity"]);
+    network.place.conductor(["addnetwork", "three"]).assert().success();
+    assert_eq!(heard(), "hello from one\n");
+    let rules = theirs();
+    assert_eq!(rules.lines().filter(with("one-outside")).count(), 4, "{rules}");
+
+    // It begins anew: what it has not made is gone. Half of it is as good as nothing.
+    network.host("iptables -F FORWARD; iptables -A FORWARD -i docker0 -j ACCEPT");
+    assert_eq!(heard(), "");
+    network.place.conductor(["peer", "two", "three"]).assert().success();
+    assert_eq!(heard(), "hello from one\n");
+    network.host("iptables -D FORWARD 5; iptables -D FORWARD 5");
+    // Also by one that is refused because there is nothing else to do.
+    network
+        .place
+        .conductor(["addnetwork", "one", "-i"])
+        .assert()
+        .code(1)
+        .stderr(contains("has a network already"));
+    assert_eq!(heard(), "hello from one\n");
+    let rules = theirs();
+    for link in ["one-outside", "two-outside", "three-outside"] {
+        assert_eq!(rules.lines().filter(with(link)).count(), 4, "{link}: {rules}");
+    }
+    for name in ["one", "two", "three"] {
+        network.place.conductor(["stop", name]).assert().success();
+    }
+    let rules = theirs();
+    assert!(rules.starts_with("-P FORWARD DROP\n-A FORWARD -i docker0 -j ACCEPT\n"), "{rules}");
+    assert!(
+        rules.contains("tcp dport 22 accept comment \"theirs\"") && !rules.contains("outside"),
+        "{rules}"
+    );
+}
+
+#[test]
+fn a_network_whose_rules_or_link_were_deleted_is_made_anew() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &["-i"], 7);
+    network.add("other", &[], 7);
+    let _server = Server::on_other(&network, 4001);
+    for harm in ["nft flush ruleset", "ip link del eg-outside"] {
+        network.host(harm);
+        let refused = network.place.conductor(["peer", "eg", "other"]).assert().code(1);
+        refused.stderr(contains("container 'eg' has no network: `addnetwork eg` makes one"));
+        network
+            .place
+            .conductor(["addnetwork", "eg", "-i"])
+            .assert()
+            .success()
+            .stdout(contains("192.168.1.2"));
+        assert_eq!(network.heard_in("eg", OTHER, 4001), "hello from beyond\n");
+    }
+}
+
+#[test]
 fn what_the_host_forwarded_before_it_forwards_after() {
     let Some(network) = Network::new("ACCEPT") else { return };
     network.host("echo 1 > /proc/sys/net/ipv4/ip_forward");
@@ -334,6 +404,12 @@ fn the_old_iptables_is_opened_where_the_host_uses_it() {
     let before = network.host("iptables-legacy -S");
     network.add("eg", &["-i", "-e", "80-3000"], 80);
     assert_eq!(network.heard_by_other(HOST, 3000), "hello from eg\n");
+    // And again where it closed since.
+    network.host("iptables-legacy -F FORWARD; iptables-legacy -A FORWARD -i docker0 -j ACCEPT");
+    network.place.conductor(["addnetwork", "eg"]).assert().code(1);
+    assert_eq!(network.heard_by_other(HOST, 3000), "hello from eg\n");
+    network.place.conductor(["addnetwork", "eg"]).assert().code(1);
+    assert_eq!(network.host("iptables-legacy -S").matches("eg-outside\"").count(), 2);
     network.place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(network.host("iptables-legacy -S"), before);
 }
@@ -382,7 +458,7 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_made() {
     for (ports, message) in [
         (["-e", "80-3000"].as_slice(), "port 3000 of the host leads to a container already"),
         (&["-e", "80-3001"], "port 3001 of the host is in use by a program"),
-        (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host leads to a container already"),
+        (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host is to lead to two ports"),
         (&["-e", "0-3005"], "ports from 1 to 65535"),
     ] {
         let args = ["addnetwork", "two"].into_iter().chain(ports.iter().copied());
@@ -409,6 +485,29 @@ fn an_interface_that_is_not_there_is_named_in_the_error() {
     network.host(&format!("ip route add default via {OTHER}"));
     assert_eq!(network.state(), before);
     add("wan0").success();
+}
+
+#[test]
+fn an_interface_of_somebody_else_is_not_touched() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &[], 7);
+    // A container of the same name in another folder.
+    let elsewhere = |args: &[&'static str]| {
+        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
+        network.place.conductor(args).env("CONTAINERDIR", "elsewhere").assert()
+    };
+    let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["run", "--containerdir", "elsewhere", "img", "eg", "sleep", "infinity"]);
+    let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(|| network.place.path().join("elsewhere/eg/process.json").exists());
+    let before = network.state();
+    elsewhere(&["addnetwork", "eg"])
+        .code(1)
+        .stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
+    elsewhere(&["stop", "eg"]).success();
+    run.wait().unwrap();
+    assert_eq!(network.state(), before);
+    assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from eg\n");
 }
 
 #[test]

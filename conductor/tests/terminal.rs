@@ -4,6 +4,13 @@
 
 mod support;
 
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, poll};
 use rexpect::session::{PtySession, spawn_command};
 use support::Playground;
 
@@ -144,21 +151,25 @@ fn a_container_has_a_terminal_with_job_control() {
     let Some(place) = place() else { return };
     place.keep_running("bg", &["sleep", "infinity"]);
     let mut terminal = Terminal::open(&place);
-    for start in ["conductor -q run img eg", "conductor -q exec bg"] {
+    for (start, name) in [
+        ("conductor -q run img eg", "eg"),
+        ("conductor -q run --init img eg2", "eg2"),
+        ("conductor -q exec bg", "bg"),
+    ] {
         terminal.line("stty rows 33 cols 77", HOST_PROMPT);
         terminal.line(start, PROMPT);
         assert_eq!(terminal.line("tty", PROMPT), "/dev/pts/0\n");
         assert_eq!(terminal.line("stty size < /dev/tty", PROMPT), "33 77\n");
         terminal.session.send_line("sleep 4243").unwrap();
         terminal.session.exp_string("sleep 4243\r\n").unwrap();
-        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        wait_for_foreground(&place, name);
         terminal.session.send_control('z').unwrap();
         terminal.session.exp_string("Stopped").unwrap();
         terminal.session.exp_string(PROMPT).unwrap();
         assert!(terminal.line("jobs", PROMPT).contains("sleep 4243"));
         terminal.session.send_line("fg").unwrap();
         terminal.session.exp_string("sleep 4243\r\n").unwrap();
-        wait_for_foreground(&place, if start.contains("run") { "eg" } else { "bg" });
+        wait_for_foreground(&place, name);
         terminal.session.send_control('c').unwrap();
         terminal.session.exp_string(PROMPT).unwrap();
         assert_eq!(terminal.line("echo $?", PROMPT), "130\n");
@@ -189,6 +200,64 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
     assert!(stty.unwrap().success());
     support::wait_for(|| place.exec("eg", ["sh", "-c", "stty size < /dev/pts/0"]) == "50 123\n");
     terminal.line("exit", HOST_PROMPT);
+}
+
+/// Starts `conductor run` on a terminal of its own; the other side of that.
+fn run_on_a_terminal(place: &Playground, name: &str, script: &str) -> (Child, OwnedFd) {
+    let (master, slave) = conductor::tty::open_pair().unwrap();
+    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
+    run.args(["-q", "run", "img", name, "sh", "-c", script]);
+    run.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+    let take_terminal = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(std::io::stdin())?;
+        Ok(())
+    };
+    // SAFETY: two system calls between fork and exec.
+    unsafe { run.pre_exec(take_terminal) };
+    let child = run.spawn().unwrap();
+    support::wait_for(|| place.path().join(format!(".containers/{name}/upper/ready")).exists());
+    (child, master)
+}
+
+#[test]
+fn a_terminal_that_is_gone_is_not_waited_for() {
+    let Some(place) = place() else { return };
+    let script = "trap '' HUP; echo > /ready; exec sleep infinity";
+    let (mut run, terminal) = run_on_a_terminal(&place, "eg", script);
+    drop(terminal);
+    std::thread::sleep(Duration::from_millis(200));
+    for _ in 0..20 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", run.id())).unwrap();
+        assert!(stat.contains(") S "), "it sleeps: {stat}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn much_can_be_pasted_into_a_command_that_answers_while_it_reads() {
+    let Some(place) = place() else { return };
+    let (mut run, terminal) = run_on_a_terminal(&place, "eg", "echo > /ready; exec cat");
+    let text = "a line of what is pasted\n".repeat(20_000) + "the end\n\u{4}";
+    let mut keys = std::fs::File::from(terminal.try_clone().unwrap());
+    let typing = std::thread::spawn(move || keys.write_all(text.as_bytes()));
+    let mut screen = Vec::new();
+    loop {
+        let mut buffer = [0; 8192];
+        let mut ready = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+        let some = poll(&mut ready, 30_000_u16).unwrap();
+        assert_eq!(some, 1, "it hangs after {} bytes", screen.len());
+        match rustix::io::read(&terminal, &mut buffer) {
+            Ok(length) if length > 0 => screen.extend_from_slice(&buffer[..length]),
+            _ => break,
+        }
+    }
+    // Once as it was typed, and once by cat.
+    assert_eq!(String::from_utf8(screen).unwrap().matches("the end\r\n").count(), 2);
+    typing.join().unwrap().unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
 }
 
 #[test]

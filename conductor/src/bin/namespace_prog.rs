@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> io::Result<()> {
-    println!("{RULE}");
+    writeln!(io::stdout(), "{RULE}")?;
     show("Parent")?;
 
     // Child 1 tells by the first pipe that it has printed, and ends when the second one closes: its namespaces must

@@ -5,7 +5,7 @@
 //! and services run on. `conductor stop es-cont` and `conductor stop cs-cont` end them.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
@@ -75,8 +75,8 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     conductor.background(&["exec", "es-cont", "--", "python3", &app, &url])?;
 
     let host = own_address()?;
-    println!("{}", first_answer(SocketAddr::from((host, PORT)))?.trim_end());
-    println!("The service runs at http://{host}:{PORT}");
+    writeln!(io::stdout(), "{}", first_answer(SocketAddr::from((host, PORT)))?.trim_end())?;
+    writeln!(io::stdout(), "The service runs at http://{host}:{PORT}")?;
     Ok(())
 }
 

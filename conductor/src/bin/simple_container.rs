@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,6 +15,7 @@ use conductor::cgroup::{self, Cgroup};
 use conductor::launch::{self, Streams};
 use conductor::namespaces::{self, Fork};
 use conductor::process::{Child, shell_status};
+use conductor::reaper::Reaper;
 use nix::sched::CloneFlags;
 
 /// Runs a program in a root directory, in namespaces, and in a cgroup, one step after the other
@@ -57,18 +58,18 @@ fn run(arguments: &Arguments) -> Outcome<u8> {
         Ok(())
     };
 
-    println!("Output Subtask 2a");
+    writeln!(io::stdout(), "Output Subtask 2a")?;
     finish(container("subtask1", CloneFlags::empty(), None)?)?;
-    println!("__________________________________________");
+    writeln!(io::stdout(), "__________________________________________")?;
 
-    println!("Output Subtask 2b");
+    writeln!(io::stdout(), "Output Subtask 2b")?;
     finish(container("subtask2", isolated, None)?)?;
-    println!("Hostname in the host: {}", nix::unistd::gethostname()?.to_string_lossy());
-    println!("__________________________________________");
+    writeln!(io::stdout(), "Hostname in the host: {}", nix::unistd::gethostname()?.to_string_lossy())?;
+    writeln!(io::stdout(), "__________________________________________")?;
 
     let half_a_core = Cgroup::create(&format!("simple_container-{}", std::process::id()))?;
     half_a_core.limit_cpu(cgroup::PERIOD / 2)?;
-    println!("Output Subtask 2c");
+    writeln!(io::stdout(), "Output Subtask 2c")?;
     finish(container("subtask3", isolated, Some(&half_a_core))?)?;
     half_a_core.remove()?;
     Ok(status)
@@ -106,7 +107,7 @@ fn start<const N: usize>(
         env: launch::environment(streams),
         cwd: "/".into(),
         streams,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let command = command.prepare()?;
     let (report, reporter) = launch::channel()?;

@@ -1,6 +1,6 @@
 //! `conductor completions`: a completion script, made from the definition in [`crate::cli`].
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::CommandFactory;
 
@@ -9,6 +9,9 @@ use crate::commands::Outcome;
 
 /// Prints the script for one shell.
 pub fn run(args: &Completions) -> Outcome {
-    clap_complete::generate(args.shell, &mut Cli::command(), "conductor", &mut io::stdout());
+    // Into memory first: clap_complete panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "conductor", &mut script);
+    io::stdout().write_all(&script)?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ use crate::commands::Outcome;
 use crate::container::Container;
 use crate::launch::{self, Command, Streams};
 use crate::process;
+use crate::reaper::Reaper;
 use crate::settings::Settings;
 use crate::store::{Share, Store};
 use crate::supervise::Signals;
@@ -26,7 +27,7 @@ pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {
         env: launch::environment(streams),
         cwd: "/".into(),
         streams,
-        never_waits: false,
+        reaper: Reaper::ProcessOne,
     };
     let signals = Signals::hold()?;
     match sandbox::join(&first, &command) {

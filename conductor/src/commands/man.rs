@@ -17,8 +17,9 @@ pub fn run() -> Outcome {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let man = Man::new(sub.clone());
         writeln!(page, ".SH \"{}\"", sub.get_name().to_uppercase())?;
-        writeln!(page, "{}", sub.get_about().map(ToString::to_string).unwrap_or_default())?;
-        writeln!(page, ".PP")?;
+        let about = sub.get_long_about().or(sub.get_about());
+        writeln!(page, "{}", about.map(ToString::to_string).unwrap_or_default())?;
+        writeln!(page, ".PP\n{}\n.PP", sub.clone().render_usage())?;
         man.render_options_section(&mut page)?;
     }
     io::stdout().write_all(&page)?;

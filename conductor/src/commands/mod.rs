@@ -23,8 +23,42 @@ pub mod stop;
 /// The status to exit with, or what went wrong.
 pub type Outcome = Result<u8, Box<dyn Error>>;
 
+/// Our output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+struct Unsaid(#[source] io::Error);
+
 /// Does what was asked.
 pub fn dispatch(cli: &Cli) -> Outcome {
+    // All other errors say what was tried.
+    perform(cli).map_err(|error| match error.downcast::<io::Error>() {
+        Ok(error) => Unsaid(*error).into(),
+        Err(error) => error,
+    })
+}
+
+/// Says on standard error what went wrong, and why.
+pub fn complain(error: &(dyn Error + 'static)) {
+    // Who closes a pipe has read enough, and need not be told.
+    if error.downcast_ref().is_some_and(|Unsaid(error)| error.kind() == io::ErrorKind::BrokenPipe) {
+        return;
+    }
+    let mut text = format!("conductor: {error}");
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        text = format!("{text}: {cause}");
+        last = cause;
+    }
+    let denied =
+        last.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
+    if denied && !nix::unistd::geteuid().is_root() {
+        text += ": conductor needs root";
+    }
+    // If this cannot be written either, there is the status.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn perform(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Completions(args) => return completions::run(args),
         Command::Man => return man::run(),
@@ -51,8 +85,8 @@ pub fn dispatch(cli: &Cli) -> Outcome {
 
 /// A command that could not be started in a container: what shells exit with, and the reason.
 fn not_started(error: Box<dyn Error>) -> Outcome {
-    if let Some(launch::Error::Execute { program, source }) = error.downcast_ref() {
-        eprintln!("conductor: cannot execute {program}: {source}");
+    if let Some(launch::Error::Execute { source, .. }) = error.downcast_ref() {
+        complain(&*error);
         return Ok(if source.kind() == io::ErrorKind::NotFound { 127 } else { 126 });
     }
     Err(error)

@@ -8,6 +8,7 @@ use crate::launch::{self, Command, Streams};
 use crate::namespaces;
 use crate::overlay::{self, Flags};
 use crate::process;
+use crate::reaper::Reaper;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::{Lock, Share, Store, sweep};
@@ -38,7 +39,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
         env: launch::environment(streams),
         cwd: "/".into(),
         streams,
-        never_waits: launch::never_waits(&args.command),
+        reaper: Reaper::choose(args.init, &args.command),
     };
     let sandbox = Sandbox {
         namespaces: namespaces::CONTAINER,

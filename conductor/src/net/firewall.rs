@@ -106,6 +106,14 @@ impl State {
         self.exists && self.sources.iter().all(|other| *other == member.source())
     }
 
+    /// The links of all containers that the table knows.
+    pub fn links(&self) -> impl Iterator<Item = String> {
+        let name = |key: &Bytes| {
+            key.get(..16).map(|name| name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+        };
+        self.sources.iter().filter_map(move |key| String::from_utf8(name(key)?).ok())
+    }
+
     /// The addresses of all containers that the table knows, of other `CONTAINERDIR`s too.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.sources.iter().filter_map(|key| Some(Ipv4Addr::from(*key.get(16..)?.first_chunk::<4>()?)))

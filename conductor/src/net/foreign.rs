@@ -3,7 +3,8 @@
 //! An accept in our own table does not outvote another table: a packet has to be accepted by every base chain at
 //! a hook. Hosts with Docker, ufw or the course's own tool drop what they do not know in `iptables`'s FORWARD chain. So,
 //! as Docker does, we put two rules for each container at the head of such chains, and nothing else of
-//! theirs is touched. What our own table forbids stays forbidden: it looks at the same packets.
+//! theirs is touched. What our own table forbids stays forbidden: it looks at the same packets. Nobody tells us when
+//! such a chain appears or is made anew: every command that changes the packet filter looks for all containers.
 //!
 //! The rules carry a comment, by which exactly they are found and removed again. They are written as `iptables`
 //! writes them, so that `iptables -S` shows them as its own.
@@ -21,21 +22,38 @@ fn comment(link: &str) -> String {
     format!("conductor {link}")
 }
 
-/// Adds to a transaction: packets from and to `link` pass the forward chains of others that may drop them.
+/// How many rules a link has in a chain: one for each direction.
+const RULES: usize = 2;
+
+/// Adds to a transaction: packets from and to `links` pass the forward chains of others that may drop them. Where they
+/// do already, nothing changes.
 pub fn open(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     chains: &[Chain],
-    link: &str,
+    links: &[String],
 ) -> Result<(), Error> {
     for chain in chains.iter().filter(|chain| filters_forwarded(chain)) {
+        let rules = nftables::rules(netlink, chain)?;
         // An empty chain that accepts everything needs nothing.
-        if chain.drops || !nftables::rules(netlink, chain)?.is_empty() {
+        if !chain.drops && rules.is_empty() {
+            continue;
+        }
+        for link in links {
+            let comment = comment(link);
+            let ours: Vec<u64> =
+                rules.iter().filter(|(_, found)| *found == comment).map(|(handle, _)| *handle).collect();
+            if ours.len() == RULES {
+                continue;
+            }
+            for handle in ours {
+                transaction.delete_rule(chain, handle);
+            }
             for side in [Meta::OutName, Meta::InName] {
                 let mut name = link.as_bytes().to_vec();
                 name.push(0);
                 let rule = Rule::default().meta(side, Register::One).compare(true, &name).counter();
-                transaction.insert_rule(chain, &rule.verdict(Verdict::Accept), &comment(link));
+                transaction.insert_rule(chain, &rule.verdict(Verdict::Accept), &comment);
             }
         }
     }
@@ -75,15 +93,29 @@ fn has_legacy_filter() -> bool {
 }
 
 /// As [`open`], for the old packet filter where the host uses it.
-pub fn open_legacy(link: &str) -> Result<(), Error> {
-    if !has_legacy_filter() {
+pub fn open_legacy(links: &[String]) -> Result<(), Error> {
+    if links.is_empty() || !has_legacy_filter() {
         return Ok(());
     }
-    close_legacy(link)?;
-    let restore = format!(
-        "*filter\n-I FORWARD -i {link} {tag} -j ACCEPT\n-I FORWARD -o {link} {tag} -j ACCEPT\nCOMMIT\n",
-        tag = tag(link)
-    );
+    let list = legacy("iptables-legacy").args(["--wait", "-S", "FORWARD"]).output();
+    let list = list.map_err(|error| Error::new("start iptables-legacy", error))?;
+    let list = String::from_utf8_lossy(&list.stdout);
+    let mut rules = String::new();
+    for link in links {
+        let tag = tag(link);
+        let ours = list.lines().filter(|line| line.contains(&tag)).count();
+        if ours == RULES {
+            continue;
+        }
+        if ours > 0 {
+            close_legacy(link)?;
+        }
+        rules.extend(["-i", "-o"].map(|side| format!("-I FORWARD {side} {link} {tag} -j ACCEPT\n")));
+    }
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let restore = format!("*filter\n{rules}COMMIT\n");
     let mut child = legacy("iptables-legacy-restore")
         .args(["--noflush", "--wait"])
         .stdin(Stdio::piped())

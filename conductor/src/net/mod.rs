@@ -12,15 +12,12 @@
 //! then the pair is made; then one transaction admits it to the packet filter. On the way back the rules go first, the
 //! pair goes with the container's last process, and the record goes with the folder.
 
-use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::libc;
-use rustix::fs::FlockOperation;
-use serde::{Deserialize, Serialize};
 
 use crate::container::{self, Container};
 use crate::names::ContainerName;
@@ -31,18 +28,18 @@ use crate::store::{self, Store};
 mod dns;
 mod firewall;
 mod foreign;
+mod host;
 pub mod links;
 pub mod netlink;
 pub mod nftables;
+mod record;
 mod subnet;
 
-use firewall::Member;
+use host::Host;
 use links::{LOOPBACK, Network};
-use netlink::{Batch, Inside, Netlink};
+use netlink::{Batch, Netlink};
 use nftables::Transaction;
-
-const RECORD_FILE: &str = "network.json";
-const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+pub use record::Record;
 
 /// Why a network could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +64,20 @@ pub enum Error {
     /// The port leads to a container already.
     #[error("port {0} of the host leads to a container already")]
     PortExposed(u16),
+    /// The port is asked for twice.
+    #[error("port {0} of the host is to lead to two ports: a port leads to one")]
+    PortTwice(u16),
+    /// An interface that is not this container's has the name that its own would have.
+    #[error(
+        "the host has an interface {interface} already, of somebody else: delete that (ip link delete {interface}), or give \
+         container '{container}' another name"
+    )]
+    InterfaceTaken {
+        /// The name.
+        interface: String,
+        /// The container.
+        container: ContainerName,
+    },
     /// A program listens on the port.
     #[error("port {0} of the host is in use by a program")]
     PortInUse(u16),
@@ -96,48 +107,6 @@ fn at<T>(action: &'static str, result: io::Result<T>) -> Result<T, Error> {
     result.map_err(|source| Error::File { action, source })
 }
 
-/// What a container's network is; kept in its folder.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    /// Host's end of the veth pair.
-    pub outside: String,
-    /// Container's end.
-    pub inside: String,
-    /// Address of the host's end.
-    pub gateway: Ipv4Addr,
-    /// Address of the container's end.
-    pub address: Ipv4Addr,
-    /// Prefix length of their network.
-    pub prefix: u8,
-    /// Interface that leads to the Internet, with `-i`.
-    pub internet: Option<String>,
-    /// Exposed ports, as given: INNER-OUTER.
-    pub ports: Vec<String>,
-    /// Whether it was made to the end.
-    ready: bool,
-}
-
-impl Record {
-    fn member(&self) -> Member<'_> {
-        Member { link: &self.outside, address: self.address }
-    }
-
-    fn network(&self) -> Network {
-        Network { address: self.gateway, prefix: self.prefix }
-    }
-
-    fn save(&self, folder: &Path) -> Result<(), Error> {
-        let path = folder.join(RECORD_FILE);
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        Ok(store::at(fs::write(&path, json), "write", &path)?)
-    }
-
-    /// The record of the container in `folder`. One that is cut off was being written before anything was made.
-    pub fn load(folder: &Path) -> Option<Self> {
-        fs::read(folder.join(RECORD_FILE)).ok().and_then(|json| serde_json::from_slice(&json).ok())
-    }
-}
-
 /// What `addnetwork` is asked for besides the pair.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes<'a> {
@@ -145,35 +114,6 @@ pub struct Wishes<'a> {
     pub internet: bool,
     /// Ports to expose.
     pub ports: &'a [PortMapping],
-}
-
-/// The host's network, locked: who changes links or rules holds this. The lock is on the network namespace itself, so
-/// it is shared by all who share the namespace, whatever their folders, and vanishes with its holder.
-struct Host {
-    namespace: File,
-    links: Netlink,
-    filter: Netlink,
-}
-
-impl Host {
-    fn lock() -> Result<Self, Error> {
-        let namespace = at("open our network namespace", File::open("/proc/self/ns/net"))?;
-        loop {
-            match rustix::fs::flock(&namespace, FlockOperation::LockExclusive) {
-                Err(rustix::io::Errno::INTR) => {}
-                locked => break at("lock our network namespace", locked.map_err(Into::into))?,
-            }
-        }
-        Ok(Self {
-            namespace,
-            links: Netlink::open(libc::NETLINK_ROUTE)?,
-            filter: Netlink::open(libc::NETLINK_NETFILTER)?,
-        })
-    }
-
-    fn enter(&self, pidfd: &OwnedFd) -> Result<Inside, Error> {
-        Ok(netlink::open_inside(pidfd, &self.namespace)?)
-    }
 }
 
 /// Gives a container its network; `announce` hears of it as soon as the addresses are known.
@@ -185,13 +125,17 @@ pub fn connect(
 ) -> Result<(), Error> {
     let first = container.running()?;
     if let Some(record) = Record::load(container.folder()) {
-        if record.ready {
+        let mut host = Host::lock()?;
+        if record.ready && host.has(&record)? {
+            host.change_filter(false, None, |_| {})?;
             return Err(Error::Connected(container.name().clone(), record.address));
         }
-        // Somebody was killed on the way.
+        drop(host);
+        // Somebody was killed on the way, or took away what was made.
         disconnect(container)?;
         let mut host = Host::lock()?;
         links::delete(&mut host.links, &record.outside)?;
+        Record::forget(container.folder())?;
     }
     let mut host = Host::lock()?;
     let mut record = plan(settings, container, &mut host, wishes)?;
@@ -203,7 +147,7 @@ pub fn connect(
         let _ = links::delete(&mut host.links, &record.outside);
         drop(host);
         if disconnect(container).is_ok() {
-            let _ = fs::remove_file(container.folder().join(RECORD_FILE));
+            let _ = Record::forget(container.folder());
         }
         return Err(error);
     }
@@ -218,12 +162,19 @@ fn plan(
     host: &mut Host,
     wishes: Wishes<'_>,
 ) -> Result<Record, Error> {
+    // Another CONTAINERDIR may have a container of the same name.
+    let outside = container.name().outside();
+    if links::index_of(&mut host.links, &outside)?.is_some() {
+        return Err(Error::InterfaceTaken { interface: outside, container: container.name().clone() });
+    }
     let chains = nftables::chains(&mut host.filter)?;
     let state = firewall::look(&mut host.filter, &chains)?;
     let exposed = if wishes.ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
     for (at, port) in wishes.ports.iter().enumerate() {
-        let twice = wishes.ports[..at].iter().any(|other| other.outer == port.outer);
-        if twice || exposed.contains(&port.outer) {
+        if wishes.ports[..at].iter().any(|other| other.outer == port.outer) {
+            return Err(Error::PortTwice(port.outer));
+        }
+        if exposed.contains(&port.outer) {
             return Err(Error::PortExposed(port.outer));
         }
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.outer)) {
@@ -253,7 +204,7 @@ fn plan(
         (None, true) => Some(links::default_interface(&mut host.links, &known)?),
     };
     Ok(Record {
-        outside: container.name().outside(),
+        outside,
         inside: container.name().inside(),
         gateway: pair.outside,
         address: pair.inside,
@@ -295,45 +246,14 @@ fn make(
     inside.netlink.change(theirs)?;
 
     let forwards = record.internet.is_some() || !ports.is_empty();
-    change_filter(host, forwards, |transaction| {
+    host.change_filter(forwards, Some(&record.outside), |transaction| {
         firewall::admit(transaction, record.member(), record.internet.as_deref(), ports);
-        Some(&record.outside)
     })?;
-    foreign::open_legacy(&record.outside)?;
     if record.internet.is_some() {
         let root = format!("/proc/{}/root", container.first_pid()?);
         at("write /etc/resolv.conf in the container", dns::write(Path::new(&root), &dns::resolv_conf()))?;
     }
     Ok(())
-}
-
-/// Makes a transaction in the packet filter, with our table in place. Where it `forwards`, the host does so from then
-/// on, and it is noted if it did not before. Where the change gives a link, others' chains are opened for it.
-fn change_filter<'a>(
-    host: &mut Host,
-    forwards: bool,
-    change: impl FnOnce(&mut Transaction) -> Option<&'a String>,
-) -> Result<(), Error> {
-    let chains = nftables::chains(&mut host.filter)?;
-    let state = firewall::look(&mut host.filter, &chains)?;
-    let turn_on = forwards && !at("read ip_forward", is_forwarding())?;
-    let mut transaction = Transaction::default();
-    state.ensure_table(&mut transaction);
-    if turn_on {
-        state.note_forwarding_was_off(&mut transaction);
-    }
-    if let Some(link) = change(&mut transaction) {
-        foreign::open(&mut host.filter, &mut transaction, &chains, link)?;
-    }
-    transaction.commit(&mut host.filter)?;
-    if turn_on {
-        at("turn on ip_forward", fs::write(IP_FORWARD, "1"))?;
-    }
-    Ok(())
-}
-
-fn is_forwarding() -> io::Result<bool> {
-    Ok(fs::read(IP_FORWARD)?.first() != Some(&b'0'))
 }
 
 /// Takes a container's rules away, and with the last one everything the host was changed in. The pair itself
@@ -345,7 +265,7 @@ pub fn disconnect(container: &Container) -> Result<(), Error> {
     let chains = nftables::chains(&mut host.filter)?;
     let state = firewall::look(&mut host.filter, &chains)?;
     if state.forwarding_was_off() && state.is_last(record.member()) {
-        at("turn off ip_forward", fs::write(IP_FORWARD, "0"))?;
+        host::stop_forwarding()?;
     }
     let mut transaction = Transaction::default();
     firewall::dismiss(&mut host.filter, &mut transaction, &state, record.member())?;
@@ -364,13 +284,15 @@ pub fn wait_until_gone(container: &Container) -> Result<(), Error> {
 
 /// Lets two containers with networks reach each other, and nobody else.
 pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
-    let ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
+    let mut host = Host::lock()?;
+    let mut ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
         let first = container.running()?;
-        let record = Record::load(container.folder()).filter(|record| record.ready);
-        Ok((first, record.ok_or_else(|| Error::NotConnected(container.name().clone()))?))
+        match Record::load(container.folder()) {
+            Some(record) if record.ready && host.has(&record)? => Ok((first, record)),
+            _ => Err(Error::NotConnected(container.name().clone())),
+        }
     };
     let (one, other) = (ready(one)?, ready(other)?);
-    let mut host = Host::lock()?;
     for ((first, record), (_, peer)) in [(&one, &other), (&other, &one)] {
         // Who has a default route needs no other.
         if record.internet.is_none() {
@@ -382,9 +304,8 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
             inside.netlink.change(batch)?;
         }
     }
-    change_filter(&mut host, true, |transaction| {
+    host.change_filter(true, None, |transaction| {
         firewall::introduce(transaction, &one.1.outside, &other.1.outside);
-        None
     })
 }
 

@@ -176,7 +176,7 @@ impl Playground {
 
     /// Names of everything half-made that lies about.
     pub fn half_made(&self) -> Vec<PathBuf> {
-        let folders = [".images", ".containers", ".cache/base", ".cache/layers"];
+        let folders = [".images", ".containers", ".cache", ".cache/base", ".cache/layers"];
         let entries =
             folders.iter().filter_map(|folder| fs::read_dir(self.path().join(folder)).ok()).flatten();
         let paths = entries.map(|entry| entry.unwrap().path());
