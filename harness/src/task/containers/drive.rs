@@ -59,7 +59,9 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
     let mut stage = Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine };
-    Scene { stage: &mut stage, submission: &site.submission, plan: &plan, base: None }.play()
+    let submission = site.submission.as_path();
+    let trees = state::root_trees(submission);
+    Scene { stage: &mut stage, submission, plan: &plan, base: None, trees }.play()
 }
 
 struct Scene<'s, 'a, 'r> {
@@ -68,6 +70,8 @@ struct Scene<'s, 'a, 'r> {
     plan: &'s Plan,
     /// The folders that the first image names.
     base: Option<Vec<Directory>>,
+    /// Root trees that were there before.
+    trees: Vec<Directory>,
 }
 
 impl Scene<'_, '_, '_> {
@@ -194,7 +198,9 @@ impl Scene<'_, '_, '_> {
     /// What the submission takes up beside the first image's layers.
     fn disk(&self, step: &str) -> io::Result<()> {
         let beside = state::size(self.submission, self.base.as_deref().unwrap_or_default());
-        self.record("disk", &Disk { step: step.to_owned(), beside })
+        let is_new = |tree: &Directory| !self.trees.iter().any(|old| old.is(tree));
+        let trees = state::root_trees(self.submission).into_iter().filter(is_new).collect();
+        self.record("disk", &Disk { step: step.to_owned(), beside, trees })
     }
 
     fn list(&mut self, step: &str) -> io::Result<()> {

@@ -164,19 +164,27 @@ fn no_copy(room: &Room) -> Finding {
     let mut question = question.proof(&image.place);
     let whole = image.value.base.bytes.max(SMALL_BASE);
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    if image.value.size.bytes > whole / COPY_SHARE {
-        return question.fail(format!("the image's folder takes up {}", megabytes(image.value.size.bytes)));
-    }
-    let mut before = None;
-    for (step, what) in [("build", ""), ("build-second", "a second image"), ("worker", "a container")] {
-        let Some(disk) = room.story.at::<Disk>("disk", step) else { break };
-        question = question.proof(disk.place);
-        let now = disk.value.beside.bytes;
-        let grown = now.saturating_sub(before.unwrap_or(now));
-        if grown > whole / COPY_SHARE {
-            return question.fail(format!("{what} takes up {} more", megabytes(grown)));
+    for image in room.image.iter().chain(&room.second) {
+        if image.value.size.bytes > whole / COPY_SHARE {
+            let size = megabytes(image.value.size.bytes);
+            return question.proof(&image.place).fail(format!("an image's folder takes up {size}"));
         }
-        before = Some(now);
+    }
+    let disk = |step| room.story.at::<Disk>("disk", step);
+    if let Some(built) = disk("build") {
+        question = question.proof(built.place);
+        if built.value.trees.len() > 1 {
+            let trees = paths(&built.value.trees);
+            return question.fail(format!("one image, and its root tree is there more than once: {trees}"));
+        }
+    }
+    // A second base for the second image is a matter of base-shared.
+    if let (Some(before), Some(running)) = (disk("build-second"), disk("worker")) {
+        question = question.proof(before.place).proof(running.place);
+        let grown = running.value.beside.bytes.saturating_sub(before.value.beside.bytes);
+        if grown > whole / COPY_SHARE {
+            return question.fail(format!("a container takes up {} more", megabytes(grown)));
+        }
     }
     if room.worker.is_none() {
         return room.no_container(question);

@@ -15,7 +15,7 @@ pub use run::remains;
 use serde::{Deserialize, Serialize};
 
 use super::{Budget, Scenario, Subtask, network};
-use crate::guest::processes::Process;
+use crate::guest::processes::{Directory, Process};
 use crate::task::conductor::state::Size;
 
 /// Subtasks 3a, 3b and 3d.
@@ -78,6 +78,9 @@ struct Disk {
     step: String,
     /// Without the folders that the first image's `layers` names.
     beside: Size,
+    /// Root trees that the submission made.
+    #[serde(default)]
+    trees: Vec<Directory>,
 }
 
 /// What was written into one container and where it showed; the record `written`.
