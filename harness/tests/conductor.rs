@@ -32,13 +32,16 @@ const PACKAGES: &str = "HARNESS_TEST_PACKAGES";
 /// What is not to be seen by other machines, which have their /tmp for themselves.
 const HOMES: &str = "/var/tmp";
 
-/// A cable, a /run, /tmp, /etc and /sys of its own, a `debootstrap` that is quick, and a `sudo`.
+/// A cable, a /run, /tmp, /etc, /usr/share and /sys of its own, a `debootstrap` that is quick, and a `sudo`.
 const SET_UP: &str = r#"
     set -e
     mount -t tmpfs tmpfs /run
     mount -t tmpfs tmpfs /tmp
-    mkdir /run/etc /run/work /run/sbin
-    mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work /etc
+    mkdir /run/sbin
+    for folder in /etc /usr/share; do
+        mkdir -p /run/upper$folder /run/work$folder
+        mount -t overlay overlay -o "lowerdir=$folder,upperdir=/run/upper$folder,workdir=/run/work$folder" $folder
+    done
     umount /etc/resolv.conf 2> /dev/null || true
     mount -t sysfs sysfs /sys
     mount --bind /run/sbin /usr/local/sbin
@@ -100,6 +103,12 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
         .status()
         .unwrap();
     assert!(machine.success());
+    // What a RUN wrote that ran on the machine: the next one has the same names, and no /var/tmp of its own either.
+    for name in
+        ["file", "other"].into_iter().filter_map(|key| plan(scenario)[key].as_str().map(str::to_owned))
+    {
+        let _ = std::fs::remove_file(Path::new(HOMES).join(name));
+    }
     let lines = std::fs::read_to_string(records).unwrap();
     Recording {
         scenario: scenario.id.to_owned(),
