@@ -92,6 +92,8 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
     assert!(copied.success());
     let machine = Command::new("unshare")
         .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"])
+        // The first process, which waits for all that is left to it, as the first one of a machine does.
+        .args(["sh", "-c", "\"$@\"; exit $?", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "inside_a_machine", "--nocapture", "--ignored"])
         .envs([
