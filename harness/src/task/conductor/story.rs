@@ -98,8 +98,15 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Why there is no image: how its `build` ended.
-    pub fn why_unbuilt(&self, step: &str) -> Option<String> {
+    /// Why there is no image with nothing but FROM: how its `build` ended. Where a container runs there is one, whatever
+    /// `build` said: the status of a script is easily that of its last test.
+    pub fn why_unbuilt(&self) -> Option<String> {
+        let ran = self.recording.records.iter().any(|record| record.kind == "container");
+        if ran { None } else { self.why_failed("build") }
+    }
+
+    /// How a `build` that did not say that all is well ended.
+    pub fn why_failed(&self, step: &str) -> Option<String> {
         let build = self.at::<Command>("command", step)?.value;
         (!build.succeeded()).then(|| format!("{}{}", build.ending(), quote(&build.screen)))
     }

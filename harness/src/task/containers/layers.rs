@@ -95,7 +95,7 @@ struct Room<'a> {
 
 impl Room<'_> {
     fn no_container(&self, question: Question) -> Finding {
-        let why = self.story.why_unbuilt("build").unwrap_or_else(|| self.story.why_absent("worker"));
+        let why = self.story.why_unbuilt().unwrap_or_else(|| self.story.why_absent("worker"));
         self.story.missing(question, format!("no container: {why}"))
     }
 }
@@ -121,7 +121,7 @@ fn covers(named: &Directory, dir: &Directory) -> bool {
 fn layers_file(room: &Room) -> Finding {
     let question =
         Question::new("3d/layers-file", "a file `layers` that names the folders below a container");
-    if let Some(why) = room.story.why_unbuilt("build") {
+    if let Some(why) = room.story.why_unbuilt() {
         return question.fail(format!("no image: {why}"));
     }
     let Some(image) = &room.image else { return room.story.missing(question, "no image was built") };
@@ -158,7 +158,7 @@ fn layers_file(room: &Room) -> Finding {
 fn no_copy(room: &Room) -> Finding {
     let question = Question::new("3d/no-copy", "image and container take up little beside the base");
     let Some(image) = &room.image else { return room.story.missing(question, "no image was built") };
-    if let Some(why) = room.story.why_unbuilt("build") {
+    if let Some(why) = room.story.why_unbuilt() {
         return question.skip(format!("no image: {why}"));
     }
     let mut question = question.proof(&image.place);

@@ -169,7 +169,7 @@ impl Room<'_> {
     }
 
     fn missing(&self, question: Question) -> Finding {
-        let why = self.story.why_unbuilt("build").map_or_else(
+        let why = self.story.why_unbuilt().map_or_else(
             || format!("no container: {}", self.story.why_absent("worker")),
             |why| format!("no image: {why}"),
         );
@@ -356,7 +356,7 @@ fn default_shell(room: &Room) -> Finding {
     let question = Question::new("3a/default-shell", "bash at its prompt, on the terminal");
     match &room.shell {
         Some(seen) => judge_shell(question, seen),
-        None if room.story.why_unbuilt("build").is_some() => room.missing(question),
+        None if room.story.why_unbuilt().is_some() => room.missing(question),
         None => question.fail(room.story.why_absent("shell")),
     }
 }
@@ -376,7 +376,7 @@ fn command(room: &Room) -> Finding {
         Question::new("3a/command-and-args", format!("`sleep {}` runs in the container", room.plan.naps[0]));
     match &room.worker {
         Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
-        None if room.story.why_unbuilt("build").is_some() => room.missing(question),
+        None if room.story.why_unbuilt().is_some() => room.missing(question),
         None => question.fail(room.story.why_absent("worker")),
     }
 }

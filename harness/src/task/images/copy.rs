@@ -1,7 +1,7 @@
 //! Subtask 3e: what COPY puts where.
 
 use super::drive::Plan;
-use super::{Base, Contents, Found, Layers};
+use super::{Base, Contents, Found, Layers, why_not_made};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::overlay::Overlays;
@@ -73,10 +73,10 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 /// What a container of the image has; a finding where there is none. Where the build failed, the first check of the
 /// subtask fails and the others are skipped.
 fn contents(story: Story, question: Question, is_first: bool) -> Result<(Question, Contents), Finding> {
-    if let Some(why) = story.why_unbuilt("build") {
+    if let Some(why) = story.why_unbuilt() {
         return Err(question.skip(format!("no image with nothing but FROM: {why}")));
     }
-    if let Some(why) = story.why_unbuilt("copied") {
+    if let Some(why) = why_not_made(story, "copied") {
         return Err(if is_first { question.fail(why) } else { question.skip(why) });
     }
     match story.at::<Contents>("found", "copied") {
@@ -133,7 +133,7 @@ fn directory(story: Story, plan: &Plan) -> Finding {
 
 /// Judges whether each of `paths`, which different instructions brought, is in a layer of its own above the base.
 pub fn own_layer(story: Story, question: Question, step: &str, paths: &[String]) -> Finding {
-    if let Some(why) = story.why_unbuilt("build").or_else(|| story.why_unbuilt(step)) {
+    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, step)) {
         return question.skip(format!("no image: {why}"));
     }
     let Some(layers) = story.at::<Layers>("layers", step) else {
@@ -170,7 +170,7 @@ pub fn own_layer(story: Story, question: Question, step: &str, paths: &[String])
 
 /// Judges whether the base is as it was.
 pub fn base_untouched(story: Story, question: Question, step: &str) -> Finding {
-    if let Some(why) = story.why_unbuilt("build").or_else(|| story.why_unbuilt(step)) {
+    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, step)) {
         return question.skip(format!("no image: {why}"));
     }
     let Some(base) = story.at::<Base>("base", step) else {
@@ -191,7 +191,7 @@ pub fn base_untouched(story: Story, question: Question, step: &str) -> Finding {
 /// Judges whether the builds left an overlay mounted.
 pub fn unmounted(story: Story, question: Question, steps: &[&str]) -> Finding {
     let first = steps.first().copied().unwrap_or_default();
-    if let Some(why) = story.why_unbuilt("build").or_else(|| story.why_unbuilt(first)) {
+    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, first)) {
         return question.skip(format!("no image: {why}"));
     }
     let mut question = question;

@@ -2,7 +2,7 @@
 
 use super::copy::{base_untouched, own_layer, unmounted};
 use super::drive::{DELETED, Plan};
-use super::{Contents, Layers};
+use super::{Contents, Layers, why_not_made};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::desk::Command;
@@ -110,10 +110,10 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 fn runs_in_image(story: Story, plan: &Plan) -> Finding {
     let [first, _] = plan.ran_files();
     let question = Question::new("3f/runs-in-image", format!("{first} in the image, and not on the machine"));
-    if let Some(why) = story.why_unbuilt("build") {
+    if let Some(why) = story.why_unbuilt() {
         return question.skip(format!("no image with nothing but FROM: {why}"));
     }
-    if let Some(why) = story.why_unbuilt("ran") {
+    if let Some(why) = why_not_made(story, "ran") {
         return question.fail(why);
     }
     let on_machine = story.at::<Contents>("found", "machine-after");
@@ -167,7 +167,7 @@ fn deletions(story: Story, question: Question) -> Finding {
 
 fn failure(story: Story) -> Finding {
     let question = Question::new("3f/failure-fails-build", "a status other than 0");
-    if let Some(why) = story.why_unbuilt("build").or_else(|| story.why_unbuilt("ran")) {
+    if let Some(why) = story.why_failed("build").or_else(|| story.why_failed("ran")) {
         return question.skip(format!("no build succeeds: {why}"));
     }
     match story.at::<Command>("command", "failing") {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budget, Scenario, Subtask};
 use crate::guest::processes::Directory;
+use crate::task::conductor::story::Story;
 
 /// Subtasks 3e and 3f.
 pub static SUBTASKS: [Subtask; 2] = [
@@ -35,6 +36,17 @@ pub static SCENARIO: Scenario = Scenario {
     plan: drive::plan,
     drive: drive::drive,
 };
+
+/// Why there is no image that COPY or RUN made: how its `build` ended. Where a container has what the instructions were
+/// to make there is one, whatever `build` said.
+fn why_not_made(story: Story, step: &str) -> Option<String> {
+    let made = story.plan::<drive::Plan>().map(|plan| [plan.copied_files(), plan.ran_files()].concat());
+    let made = made.unwrap_or_default();
+    let in_container = story.at::<Contents>("found", step);
+    let is_made =
+        in_container.is_some_and(|seen| made.iter().any(|path| seen.value.found.contains_key(path)));
+    if is_made { None } else { story.why_failed(step) }
+}
 
 /// A file as a container, a layer or the machine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -133,7 +133,7 @@ struct Room<'a> {
 impl Room<'_> {
     /// Why a container of this role has no network that could be tried.
     fn why_not(&self, role: &str) -> Option<String> {
-        if let Some(why) = self.story.why_unbuilt("build") {
+        if let Some(why) = self.story.why_unbuilt() {
             return Some(format!("no image: {why}"));
         }
         if self.story.at::<Sight>("container", role).is_none() {
