@@ -295,6 +295,21 @@ mod tests {
         }
     }
 
+    /// A check that no mutant fails alone could be dropped, and no test would see it.
+    #[test]
+    fn every_check_of_tasks_3_and_4_is_the_only_one_that_some_mutant_fails() {
+        let mutants = cases(&corpus()).unwrap();
+        let is_caught = |id: &str| {
+            mutants
+                .iter()
+                .any(|case| case.name.starts_with("mutants/") && case.expect.fail == [id.to_owned()])
+        };
+        let conductors = task::subtasks().into_iter().filter(|subtask| subtask.id.starts_with(['3', '4']));
+        for spec in conductors.flat_map(|subtask| subtask.checks).filter(|spec| !spec.informational) {
+            assert!(is_caught(spec.id), "no mutant fails {} alone", spec.id);
+        }
+    }
+
     #[test]
     fn an_edit_that_does_not_fit_is_an_error() {
         let edit = Edit {
