@@ -33,14 +33,15 @@ fn vm_is_out_of_reach() -> bool {
     Command::new("qemu-system-x86_64").arg("--version").output().is_err()
 }
 
-/// A good submission, one that does nothing, and of each kind of bad one the quickest: what `make test` runs.
+/// Good submissions of each kind, one that does nothing, and of each kind of bad one the quickest: what `make test`
+/// runs.
 #[test]
 fn a_handful_of_the_corpus_is_judged_as_expected() {
     grade(&[
-        "reference-bash",
         "starter",
         "variants/task1-pidfd-by-number",
         "variants/task2-cp-parents-cgexec",
+        "variants/task3-chains-one-file",
         "mutants/task1-fake-transcript",
         "mutants/task2-no-fork",
         "mutants/task2-quota-of-one-core",
