@@ -390,6 +390,8 @@ fn stop_cleans_up_after_a_conductor_that_was_killed() {
 fn stop_never_kills_another_process_that_has_the_pid_now() {
     let Some(place) = place() else { return };
     place.conductor(["run", "img", "eg", "true"]).assert().success();
+    // A process is told apart by its pid and when it began, in clock ticks: the stranger begins in a later one.
+    std::thread::sleep(std::time::Duration::from_millis(50));
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
     let path = place.path().join(".containers/eg/process.json");
     let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
