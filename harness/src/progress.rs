@@ -99,10 +99,11 @@ fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<String>, event: Event) {
             if total.is_some() && bar.length() != total {
                 let template = match unit {
                     vm::Unit::Bytes => "{spinner} {msg} [{bar:30}] {bytes}/{total_bytes} {eta:.dim}",
-                    vm::Unit::Items => "{spinner} {msg} [{bar:30}] {pos}/{len} {eta:.dim}",
+                    vm::Unit::Items => "{spinner} {msg} [{bar:30}] {pos}/{len} {elapsed:.dim}",
                 };
-                let phrase = bar.message();
+                let (phrase, elapsed) = (bar.message(), bar.elapsed());
                 replace(bar, total, template, phrase);
+                bar.set_elapsed(elapsed);
             }
             bar.set_position(done);
         }

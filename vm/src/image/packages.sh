@@ -5,10 +5,11 @@ case $SUITE in
 jammy) kernel=linux-image-virtual ;;
 *) kernel=linux-image-cloud-amd64 ;;
 esac
-# What only lies about: the machine needs neither manuals nor a RAM disk for hardware that it never has.
+# What only lies about: the machine needs neither manuals nor a RAM disk for hardware that it never has. A tree that
+# is not finished is thrown away, so nothing of it need be on the disk any earlier.
 set -- --variant=important --components=main --include="$INCLUDE,$kernel,initramfs-tools,systemd-sysv,udev" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt=force-unsafe-io \
     --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
     --essential-hook='echo MODULES=list >"$1/etc/initramfs-tools/conf.d/vm"' \
     --essential-hook='printf "%s\n" virtio_pci virtio_blk ext4 >"$1/etc/initramfs-tools/modules"'
