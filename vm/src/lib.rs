@@ -21,6 +21,7 @@
 pub mod agent;
 
 mod accel;
+mod arguments;
 mod cache;
 mod calibration;
 mod channel;

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::accel::Kind;
+use crate::arguments::{Arguments, escaped};
 use crate::console::Record;
 use crate::qmp::Qmp;
 use crate::{Error, Network, tool};
@@ -296,77 +297,6 @@ fn uplink(network: &Network, relay: &Path) -> String {
 /// A path as one word of a shell's.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
-}
-
-/// QEMU's option lists separate by commas; a comma in a value is doubled.
-fn escaped(path: &Path) -> String {
-    path.display().to_string().replace(',', ",,")
-}
-
-#[derive(Default)]
-struct Arguments {
-    words: Vec<String>,
-    keep: Vec<OwnedFd>,
-    sets: usize,
-}
-
-impl Arguments {
-    fn word(&mut self, word: impl Into<String>) -> &mut Self {
-        self.words.push(word.into());
-        self
-    }
-
-    fn pair(&mut self, option: &str, value: impl Into<String>) -> &mut Self {
-        self.word(option).word(value)
-    }
-
-    fn disk(&mut self, slot: &str, disk: &Disk) {
-        let json = match disk {
-            Disk::Layer(path) => serde_json::json!({
-                "driver": "qcow2", "node-name": slot, "discard": "unmap",
-                "file": file(path, false, true),
-            }),
-            Disk::Raw(path) => serde_json::json!({
-                "driver": "raw", "node-name": slot, "discard": "unmap",
-                "file": file(path, false, true),
-            }),
-            Disk::Over { top, base } => serde_json::json!({
-                "driver": "qcow2", "node-name": slot, "discard": "unmap",
-                "file": { "driver": "file", "filename": self.set(top), "cache": { "no-flush": true } },
-                "backing": {
-                    "driver": "qcow2", "node-name": format!("{slot}-base"), "read-only": true,
-                    "file": file(base, true, false),
-                },
-            }),
-            Disk::ReadOnly(open) => serde_json::json!({
-                "driver": "raw", "node-name": slot, "read-only": true,
-                "file": { "driver": "file", "filename": self.set(open), "read-only": true },
-            }),
-            Disk::Seed(dir) => serde_json::json!({
-                "driver": "vvfat", "node-name": slot, "read-only": true, "label": "CIDATA",
-                "dir": dir.display().to_string(),
-            }),
-        };
-        self.pair("-blockdev", json.to_string());
-    }
-
-    /// A name under which QEMU can open a file that may have no name any more.
-    fn set(&mut self, file: &File) -> String {
-        self.sets += 1;
-        let set = self.sets;
-        if let Ok(copy) = file.try_clone() {
-            self.pair("-add-fd", format!("fd={},set={set}", copy.as_raw_fd()));
-            self.keep.push(copy.into());
-        }
-        format!("/dev/fdset/{set}")
-    }
-}
-
-fn file(path: &Path, read_only: bool, no_flush: bool) -> Value {
-    serde_json::json!({
-        "driver": "file", "filename": path.display().to_string(), "read-only": read_only,
-        "cache": { "no-flush": no_flush },
-    })
 }
 
 fn listen(mut agent: UnixStream, to: Sender<Happening>) {

@@ -1,7 +1,8 @@
 //! Subtask 3b: does `exec` get a command into a running container?
 
 use super::Survival;
-use super::run::{describe, judge_ps, judge_shell};
+use super::run::describe;
+use super::shell::{judge_ps, judge_shell};
 use crate::evidence::Bundle;
 use crate::guest::processes::Namespaces;
 use crate::task::CheckSpec;

@@ -7,10 +7,12 @@
 mod drive;
 mod exec;
 mod layers;
+mod lifetime;
 mod run;
+mod shell;
 
 pub use drive::left;
-pub use run::remains;
+pub use lifetime::remains;
 
 use serde::{Deserialize, Serialize};
 

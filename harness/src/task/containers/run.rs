@@ -1,15 +1,14 @@
 //! Subtask 3a: is what `run` starts a container?
 
-use super::{Left, Refused, Survival, Typed};
+use super::Left;
+use super::lifetime::{listed, stop, twice};
+use super::shell::{judge_ps, judge_shell};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
-use crate::task::conductor::desk::Command;
 use crate::task::conductor::sight::{Machine, Sight};
-use crate::task::conductor::story::{Seen, Story, quote};
+use crate::task::conductor::story::{Seen, Story};
 use crate::task::containers::drive::Plan;
 use crate::task::finding::Question;
-use crate::task::network;
-use crate::task::transcript;
 use crate::verdict::Finding;
 
 pub const CHECKS: [CheckSpec; 11] = [
@@ -133,18 +132,18 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     ]
 }
 
-struct Room<'a> {
-    story: Story<'a>,
+pub struct Room<'a> {
+    pub story: Story<'a>,
     machine: Machine,
-    plan: Plan,
+    pub plan: Plan,
     /// The container with a command.
-    worker: Option<Seen<Sight>>,
+    pub worker: Option<Seen<Sight>>,
     /// The container with the default shell.
-    shell: Option<Seen<Sight>>,
+    pub shell: Option<Seen<Sight>>,
 }
 
 impl Room<'_> {
-    fn containers(&self) -> impl Iterator<Item = &Seen<Sight>> {
+    pub fn containers(&self) -> impl Iterator<Item = &Seen<Sight>> {
         self.worker.iter().chain(&self.shell)
     }
 
@@ -164,11 +163,11 @@ impl Room<'_> {
     }
 
     /// What a `stop` left.
-    fn left(&self, step: &str) -> Option<Seen<Left>> {
+    pub fn left(&self, step: &str) -> Option<Seen<Left>> {
         self.story.at("left", step)
     }
 
-    fn missing(&self, question: Question) -> Finding {
+    pub fn missing(&self, question: Question) -> Finding {
         let why = self.story.why_unbuilt().map_or_else(
             || format!("no container: {}", self.story.why_absent("worker")),
             |why| format!("no image: {why}"),
@@ -315,43 +314,6 @@ fn ps(room: &Room) -> Finding {
     judge_ps(room.story, question, "ps-in-shell", &shell.value, &room.machine)
 }
 
-/// Judges what `ps` listed at a shell's prompt, together with what is in that shell's /proc.
-pub fn judge_ps(story: Story, question: Question, step: &str, shell: &Sight, machine: &Machine) -> Finding {
-    let Some(typed) = story.at::<Typed>("typed", step) else {
-        return story.missing(question, "no shell came to its prompt");
-    };
-    let question = question.proof(&typed.place);
-    let Some(shown) = &typed.value.shown else {
-        return question.fail("`ps` was typed, and the prompt did not come back");
-    };
-    let listed: Vec<(i32, String)> =
-        transcript::lines(shown).iter().filter_map(|line| process_line(line)).collect();
-    let foreign: Vec<&str> = listed
-        .iter()
-        .filter(|(pid, name)| !typed.value.running.contains(pid) && name != "ps")
-        .map(|(_, name)| name.as_str())
-        .collect();
-    if listed.is_empty() {
-        question.fail(format!("ps lists no process at all{}", quote(shown)))
-    } else if shell.main.namespaces.pid == machine.namespaces.pid {
-        question.fail("ps lists the machine's processes: the container has no PID namespace of its own")
-    } else if !foreign.is_empty() {
-        question.fail(format!("ps lists processes that are not the container's: {}", foreign.join(", ")))
-    } else if !listed.iter().any(|(pid, _)| *pid == shell.main.own_pid()) {
-        question.fail("ps does not list the shell at which it was typed")
-    } else if shell.proc.first != shell.main.namespaces.pid {
-        question.fail("ps lists the right processes, but /proc tells of another PID namespace")
-    } else {
-        question.pass(format!("{} processes, all of them the container's", listed.len()))
-    }
-}
-
-/// A line of `ps -o pid= -o comm=`.
-fn process_line(line: &str) -> Option<(i32, String)> {
-    let (pid, name) = line.trim().split_once(' ')?;
-    Some((pid.parse().ok()?, name.trim().to_owned()))
-}
-
 fn default_shell(room: &Room) -> Finding {
     let question = Question::new("3a/default-shell", "bash at its prompt, on the terminal");
     match &room.shell {
@@ -359,16 +321,6 @@ fn default_shell(room: &Room) -> Finding {
         None if room.story.why_unbuilt().is_some() => room.missing(question),
         None => question.fail(room.story.why_absent("shell")),
     }
-}
-
-/// Judges which program waits at the prompt.
-pub fn judge_shell(question: Question, seen: &Seen<Sight>) -> Finding {
-    let exe = &seen.value.main.exe;
-    let question = question.proof(&seen.place);
-    question.answer(
-        exe.ends_with("/bash"),
-        format!("{exe} waits at the prompt, started as {}", describe(&seen.value)),
-    )
 }
 
 fn command(room: &Room) -> Finding {
@@ -389,117 +341,4 @@ fn mode(room: &Room) -> Finding {
     room.all(question, "mode 755", |sight| {
         (sight.root_mode & 0o777 != 0o755).then(|| format!("mode {:o}", sight.root_mode))
     })
-}
-
-fn listed(room: &Room) -> Finding {
-    let name = &room.plan.worker;
-    let question =
-        Question::new("3a/listed-by-ps", "a container is in the list from run to stop, and only then");
-    if room.worker.is_none() {
-        return room.missing(question);
-    }
-    let lists = |step, name: &str| {
-        let seen = room.story.at::<Command>("command", step)?;
-        Some(
-            transcript::lines(&seen.value.screen)
-                .iter()
-                .any(|line| line.split_whitespace().any(|word| word == name)),
-        )
-    };
-    if room.shell.is_some() && lists("ps-exited", &room.plan.shell) == Some(false) {
-        return question.fail("not listed any more when its first process has ended, before stop");
-    }
-    match (lists("ps-before", name), lists("ps-running", name), lists("ps-after", name)) {
-        (Some(false), Some(true), Some(false)) => question.pass("listed from run to stop, and only then"),
-        (Some(true), ..) => question.fail("listed before it was run"),
-        (_, Some(false), _) => question.fail("not listed while it runs"),
-        // A folder that stop leaves is listed still: that is a matter of stop-cleans-up.
-        (.., Some(true)) if room.left("stop-worker").is_some_and(|left| left.value.state.is_some()) => {
-            question.pass("listed from run on")
-        }
-        (.., Some(true)) => question.fail("still listed after stop"),
-        _ => room.story.missing(question, "ps was not reached"),
-    }
-}
-
-fn twice(room: &Room) -> Finding {
-    let mut question =
-        Question::new("3a/cannot-run-twice", "a second run under the same name starts nothing");
-    let attempts = [("again-while-running", &room.worker), ("again-after-exit", &room.shell)];
-    let attempts: Vec<Seen<Refused>> = attempts
-        .iter()
-        .filter(|(_, first)| first.is_some())
-        .filter_map(|(step, _)| room.story.at("refused", step))
-        .collect();
-    if attempts.is_empty() {
-        return room.missing(question);
-    }
-    for attempt in attempts {
-        question = question.proof(&attempt.place);
-        if attempt.value.started {
-            let when = attempt.value.step.replace('-', " ");
-            return question.fail(format!("its command was started a second time ({when})"));
-        }
-    }
-    question.pass("refused while it ran and after it had ended")
-}
-
-fn stop(room: &Room, bundle: &Bundle) -> Finding {
-    let question = Question::new(
-        "3a/stop-cleans-up",
-        "no process, mount, interface, rule or state of a stopped container is left, and its neighbour works on",
-    );
-    if room.containers().next().is_none() {
-        return room.missing(question);
-    }
-    let steps = [
-        ("stop-shell", &room.shell, "again-after-exit"),
-        ("stop-worker", &room.worker, "again-while-running"),
-    ];
-    let mut question = question;
-    // Two containers under one name are a matter of cannot-run-twice: what stop makes of them is not judged.
-    let is_single =
-        |again: &str| room.story.at::<Refused>("refused", again).is_none_or(|seen| !seen.value.started);
-    let steps = steps.iter().filter(|(_, container, again)| container.is_some() && is_single(again));
-    for step in steps.map(|(step, ..)| *step) {
-        let Some(left) = room.left(step) else {
-            return room.story.missing(question, "stop was not reached");
-        };
-        question = question.proof(&left.place);
-        let left = remains(&left.value);
-        if !left.is_empty() {
-            return question.fail(left.join("; "));
-        }
-    }
-    if let Some(neighbour) = room.story.at::<Survival>("survival", "worker-after-stop")
-        && !neighbour.value.alive
-    {
-        return question.proof(neighbour.place).fail("another container ended with the one that was stopped");
-    }
-    // A bundle of which the networks were not asked for has no such container.
-    if let Some((left, places)) = network::left_of_exposed(bundle) {
-        question = places.into_iter().fold(question, Question::proof);
-        if !left.is_empty() {
-            return question.fail(format!("of a container with network, port and peer: {}", left.join("; ")));
-        }
-    }
-    question.pass("nothing is left")
-}
-
-/// What is left of a container, in words.
-pub fn remains(left: &Left) -> Vec<String> {
-    let mut words = Vec::new();
-    if !left.processes.is_empty() {
-        let names = left.processes.iter().map(|process| format!("`{}`", process.cmdline.join(" ")));
-        words.push(format!("still running: {}", names.collect::<Vec<_>>().join(", ")));
-    } else if left.foreground {
-        words.push("the `run` that started it still runs".to_owned());
-    }
-    if !left.mounts.is_empty() {
-        words.push(format!("still mounted: {}", left.mounts.join(", ")));
-    }
-    if let Some(state) = &left.state {
-        words.push(format!("still there: {state}"));
-    }
-    words
 }

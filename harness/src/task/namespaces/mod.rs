@@ -6,6 +6,7 @@
 
 mod drive;
 mod judge;
+mod story;
 
 pub use judge::redacted_transcript;
 

@@ -1,21 +1,19 @@
-//! Who reached whom, and what was left.
+//! Subtask 3c: how are containers connected, and who reached whom?
 
 use std::net::Ipv4Addr;
 
-use super::drive::{Plan, outside_links};
-use super::{NetworkLeft, Networks, Reach};
+use super::drive::Plan;
+use super::marks::outside_links;
+use super::peers::{isolated, peer};
+use super::{Networks, Reach, STOP_SCENARIO};
 use crate::evidence::Bundle;
 use crate::guest::links::{Address, Link, Network};
 use crate::task::CheckSpec;
 use crate::task::conductor::desk::Command;
 use crate::task::conductor::sight::Sight;
 use crate::task::conductor::story::{Seen, Story, quote};
-use crate::task::containers::{Left, remains};
 use crate::task::finding::Question;
-use crate::verdict::Finding;
-
-/// The scenario in which a container with network, port and peer is stopped.
-pub const STOP_SCENARIO: &str = "3-network";
+use crate::verdict::{Finding, Status};
 
 const DEFAULT: &str = "It should be noted that only communication between eg-outside and eg-inside is possible. That \
                        implies that an application running inside a container eg will not be able to access the \
@@ -104,7 +102,7 @@ pub const CHECKS: [CheckSpec; 10] = [
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let story = match Story::open(bundle, "3-network", &CHECKS) {
+    let story = match Story::open(bundle, STOP_SCENARIO, &CHECKS) {
         Ok(story) => story,
         Err(errors) => return errors,
     };
@@ -123,8 +121,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     ]
 }
 
-struct Room<'a> {
-    story: Story<'a>,
+pub struct Room<'a> {
+    pub story: Story<'a>,
     /// With all containers connected.
     networks: Option<Seen<Networks>>,
     reaches: Vec<Seen<Reach>>,
@@ -132,7 +130,7 @@ struct Room<'a> {
 
 impl Room<'_> {
     /// Why a container of this role has no network that could be tried.
-    fn why_not(&self, role: &str) -> Option<String> {
+    pub fn why_not(&self, role: &str) -> Option<String> {
         if let Some(why) = self.story.why_unbuilt() {
             return Some(format!("no image: {why}"));
         }
@@ -165,7 +163,14 @@ impl Room<'_> {
     }
 
     /// Every way of `ways` must have been tried and must have led through, or not.
-    fn ways(&self, question: Question, step: &str, ways: &[(&str, &str)], open: bool, well: &str) -> Finding {
+    pub fn ways(
+        &self,
+        question: Question,
+        step: &str,
+        ways: &[(&str, &str)],
+        open: bool,
+        well: &str,
+    ) -> Finding {
         let mut question = question;
         for (from, to) in ways {
             let tried = self.tried(step, from, to);
@@ -320,7 +325,7 @@ fn no_internet(room: &Room) -> Finding {
     }
     let way = [("plain", "internet")];
     let closed = room.ways(question.clone(), "connected", &way, false, "it reaches nothing there");
-    if closed.status != crate::verdict::Status::Pass {
+    if closed.status != Status::Pass {
         return closed;
     }
     room.ways(
@@ -365,85 +370,4 @@ fn not_exposed(room: &Room) -> Finding {
     }
     let ways = [("lan", "other-port"), ("machine", "other-port")];
     room.ways(question, "connected", &ways, false, "nobody answers there")
-}
-
-/// All ways between containers of which none is a peer of the other.
-const APART: [(&str, &str); 8] = [
-    ("plain", "web"),
-    ("plain", "store"),
-    ("quiet", "web"),
-    ("quiet", "store"),
-    ("web", "plain"),
-    ("web", "quiet"),
-    ("store", "plain"),
-    ("store", "quiet"),
-];
-/// All ways between those that become peers: two with Internet, and two without.
-const PEERS: [(&str, &str); 4] = [("web", "store"), ("store", "web"), ("plain", "quiet"), ("quiet", "plain")];
-
-/// Those of `ways` whose two ends are connected, or why there is none.
-fn connected(
-    room: &Room,
-    ways: &[(&'static str, &'static str)],
-) -> Result<Vec<(&'static str, &'static str)>, String> {
-    let why_not = |(from, to): &(&str, &str)| room.why_not(from).or_else(|| room.why_not(to));
-    let usable: Vec<_> = ways.iter().filter(|way| why_not(way).is_none()).copied().collect();
-    if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
-}
-
-fn isolated(room: &Room) -> Finding {
-    let question = Question::new("3c/isolated-by-default", "no container reaches another one");
-    match connected(room, &[&PEERS[..], &APART].concat()) {
-        Ok(ways) => room.ways(question, "connected", &ways, false, "none gets through to another"),
-        Err(why) => room.story.missing(question, why),
-    }
-}
-
-fn peer(room: &Room) -> Finding {
-    let question = Question::new("3c/peer", "peers reach each other, and a third container reaches neither");
-    let ways = match connected(room, &PEERS) {
-        Ok(ways) => ways,
-        Err(why) => return room.story.missing(question, why),
-    };
-    let both = room.ways(question.clone(), "peer", &ways, true, "both ways");
-    let Ok(third) = connected(room, &APART) else { return both };
-    if both.status == crate::verdict::Status::Pass {
-        room.ways(question, "peer", &third, false, "both ways, and the others stay out")
-    } else {
-        both
-    }
-}
-
-/// What `stop` left of the container with network, port and peer: one phrase each, and where it was seen. `None` where
-/// there was no such container.
-pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
-    let story = Story::of(bundle.recordings.get(STOP_SCENARIO)?);
-    let left = story.at::<Left>("left", "stop-web")?;
-    let mut words = remains(&left.value);
-    let mut places = vec![left.place];
-    if let Some(network) = story.at::<NetworkLeft>("network-left", "stop-web") {
-        let NetworkLeft { links, rules, .. } = &network.value;
-        if !links.is_empty() {
-            words.push(format!("interfaces: {}", links.join(", ")));
-        }
-        if !rules.is_empty() {
-            words.push(format!("rules: {}", rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ")));
-        }
-        places.push(network.place);
-    }
-    let reaches: Vec<Seen<Reach>> = story.all("reach");
-    let worked = |step: &str, from: &str, to: &str| {
-        reaches.iter().any(|seen| {
-            let reach = &seen.value;
-            (reach.step.as_str(), reach.from.as_str(), reach.to.as_str()) == (step, from, to)
-                && reach.reached()
-        })
-    };
-    for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain"), ("plain", "quiet")]
-    {
-        if worked("peer", from, to) && !worked("after-stop", from, to) {
-            words.push(format!("its neighbour suffers: {from} reaches {to} no more"));
-        }
-    }
-    Some((words, places))
 }

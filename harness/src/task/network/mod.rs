@@ -6,8 +6,11 @@
 
 mod drive;
 mod judge;
+mod left;
+mod marks;
+mod peers;
 
-pub use judge::{STOP_SCENARIO, left_of_exposed};
+pub use left::left_of_exposed;
 
 use std::collections::BTreeMap;
 
@@ -17,18 +20,21 @@ use super::{Budget, Scenario, Subtask};
 use crate::guest::links::Network;
 use crate::guest::probe::Answer;
 
+/// The one scenario, in which a container with network, port and peer is stopped.
+pub const STOP_SCENARIO: &str = "3-network";
+
 /// Subtask 3c.
 pub static SUBTASK: Subtask = Subtask {
     id: "3c",
     title: "networking",
     checks: &judge::CHECKS,
-    scenarios: &["3-network"],
+    scenarios: &[STOP_SCENARIO],
     judge: judge::judge,
 };
 
 /// Connects containers, tries who reaches whom, and stops one of them.
 pub static SCENARIO: Scenario = Scenario {
-    id: "3-network",
+    id: STOP_SCENARIO,
     budget: Budget { fixed: 300, scaled: 40 },
     plan: drive::plan,
     drive: drive::drive,

@@ -1,0 +1,40 @@
+//! What `stop` left of the container with network, port and peer: a part of `3a/stop-cleans-up`.
+
+use super::{NetworkLeft, Reach, STOP_SCENARIO};
+use crate::evidence::Bundle;
+use crate::task::conductor::story::{Seen, Story};
+use crate::task::containers::{Left, remains};
+
+/// What `stop` left of the container with network, port and peer: one phrase each, and where it was seen. `None` where
+/// there was no such container.
+pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
+    let story = Story::of(bundle.recordings.get(STOP_SCENARIO)?);
+    let left = story.at::<Left>("left", "stop-web")?;
+    let mut words = remains(&left.value);
+    let mut places = vec![left.place];
+    if let Some(network) = story.at::<NetworkLeft>("network-left", "stop-web") {
+        let NetworkLeft { links, rules, .. } = &network.value;
+        if !links.is_empty() {
+            words.push(format!("interfaces: {}", links.join(", ")));
+        }
+        if !rules.is_empty() {
+            words.push(format!("rules: {}", rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ")));
+        }
+        places.push(network.place);
+    }
+    let reaches: Vec<Seen<Reach>> = story.all("reach");
+    let worked = |step: &str, from: &str, to: &str| {
+        reaches.iter().any(|seen| {
+            let reach = &seen.value;
+            (reach.step.as_str(), reach.from.as_str(), reach.to.as_str()) == (step, from, to)
+                && reach.reached()
+        })
+    };
+    for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain"), ("plain", "quiet")]
+    {
+        if worked("peer", from, to) && !worked("after-stop", from, to) {
+            words.push(format!("its neighbour suffers: {from} reaches {to} no more"));
+        }
+    }
+    Some((words, places))
+}

@@ -1,0 +1,53 @@
+//! Subtask 3c, containers among themselves: apart by default, together as peers.
+
+use super::judge::Room;
+use crate::task::finding::Question;
+use crate::verdict::{Finding, Status};
+
+/// All ways between containers of which none is a peer of the other.
+const APART: [(&str, &str); 8] = [
+    ("plain", "web"),
+    ("plain", "store"),
+    ("quiet", "web"),
+    ("quiet", "store"),
+    ("web", "plain"),
+    ("web", "quiet"),
+    ("store", "plain"),
+    ("store", "quiet"),
+];
+
+/// All ways between those that become peers: two with Internet, and two without.
+const PEERS: [(&str, &str); 4] = [("web", "store"), ("store", "web"), ("plain", "quiet"), ("quiet", "plain")];
+
+/// Those of `ways` whose two ends are connected, or why there is none.
+fn connected(
+    room: &Room,
+    ways: &[(&'static str, &'static str)],
+) -> Result<Vec<(&'static str, &'static str)>, String> {
+    let why_not = |(from, to): &(&str, &str)| room.why_not(from).or_else(|| room.why_not(to));
+    let usable: Vec<_> = ways.iter().filter(|way| why_not(way).is_none()).copied().collect();
+    if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
+}
+
+pub fn isolated(room: &Room) -> Finding {
+    let question = Question::new("3c/isolated-by-default", "no container reaches another one");
+    match connected(room, &[&PEERS[..], &APART].concat()) {
+        Ok(ways) => room.ways(question, "connected", &ways, false, "none gets through to another"),
+        Err(why) => room.story.missing(question, why),
+    }
+}
+
+pub fn peer(room: &Room) -> Finding {
+    let question = Question::new("3c/peer", "peers reach each other, and a third container reaches neither");
+    let ways = match connected(room, &PEERS) {
+        Ok(ways) => ways,
+        Err(why) => return room.story.missing(question, why),
+    };
+    let both = room.ways(question.clone(), "peer", &ways, true, "both ways");
+    let Ok(third) = connected(room, &APART) else { return both };
+    if both.status == Status::Pass {
+        room.ways(question, "peer", &third, false, "both ways, and the others stay out")
+    } else {
+        both
+    }
+}
