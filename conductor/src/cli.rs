@@ -29,7 +29,6 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[command(defer = true)]
 pub enum Command {
     /// Build an image from a Conductorfile (FROM, COPY, RUN)
     Build(Build),
