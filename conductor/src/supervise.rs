@@ -62,8 +62,14 @@ impl Signals {
     }
 
     fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<()> {
-        let raw = Raw::enter()?;
-        raw.copy_size(terminal.as_fd());
+        // Without our terminal the container's works on, and shows what is written to it to nobody.
+        let ours = Raw::enter()?;
+        let copy_size = || {
+            if let Some(ours) = &ours {
+                ours.copy_size(terminal.as_fd());
+            }
+        };
+        copy_size();
         tty::never_wait(terminal)?;
         let (input, output) = (io::stdin(), io::stdout());
         let mut typing = true;
@@ -99,7 +105,7 @@ impl Signals {
                 tty::write(terminal, &mut typed)?;
             }
             if is_ready(&ready[2]) {
-                self.pass_on(child, || raw.copy_size(terminal.as_fd()))?;
+                self.pass_on(child, copy_size)?;
             }
             if is_ready(&ready[3]) {
                 typing = tty::read(&input, &mut typed)?;

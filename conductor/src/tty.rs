@@ -56,14 +56,20 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Puts the terminal at standard input in raw mode: every key goes to the container.
-    pub fn enter() -> io::Result<Self> {
+    /// Puts the terminal at standard input in raw mode: every key goes to the container. `None` where the terminal is
+    /// gone by now.
+    pub fn enter() -> io::Result<Option<Self>> {
         let terminal = io::stdin().as_fd().try_clone_to_owned()?;
-        let before = tcgetattr(&terminal)?;
+        let before = match tcgetattr(&terminal) {
+            Err(rustix::io::Errno::IO) => return Ok(None),
+            before => before?,
+        };
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(&terminal, OptionalActions::Now, &raw)?;
-        Ok(Self { terminal, before })
+        match tcsetattr(&terminal, OptionalActions::Now, &raw) {
+            Err(rustix::io::Errno::IO) => Ok(None),
+            set => set.map(|()| Some(Self { terminal, before })).map_err(io::Error::from),
+        }
     }
 
     /// Gives the container's terminal the size of ours.
@@ -102,10 +108,14 @@ pub fn read(from: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// Writes what there is room for, and takes it out of `bytes`.
+/// Writes what there is room for, and takes it out of `bytes`; all of it where a terminal is gone that would show it.
 pub fn write(to: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<()> {
     match rustix::io::write(to, bytes) {
         Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(()),
+        Err(rustix::io::Errno::IO) => {
+            bytes.clear();
+            Ok(())
+        }
         length => {
             bytes.drain(..length?);
             Ok(())

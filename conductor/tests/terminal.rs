@@ -237,6 +237,20 @@ fn a_terminal_that_is_gone_is_not_waited_for() {
 }
 
 #[test]
+fn what_is_written_to_a_terminal_that_is_gone_ends_nothing() {
+    let Some(place) = place() else { return };
+    let script =
+        "trap '' HUP; echo > /ready; sleep 0.3; echo seen by nobody; echo > /written; exec sleep infinity";
+    let (mut run, terminal) = run_on_a_terminal(&place, "eg", script);
+    drop(terminal);
+    support::wait_for(|| place.path().join(".containers/eg/upper/written").exists());
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(run.try_wait().unwrap(), None, "the container runs, and conductor with it");
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+#[test]
 fn much_can_be_pasted_into_a_command_that_answers_while_it_reads() {
     let Some(place) = place() else { return };
     let (mut run, terminal) = run_on_a_terminal(&place, "eg", "echo > /ready; exec cat");
