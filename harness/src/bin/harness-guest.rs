@@ -2,8 +2,9 @@
 //! output. `harness-guest drive SCENARIO` reads its errand from standard input; nobody types this.
 //! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
 //! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`
-//! it is that program.
+//! or `sleep` it is that program.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::net::SocketAddrV4;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 use harness::guest::debootstrap::{self, STORE};
 use harness::guest::recorder::Recorder;
+use harness::guest::sleep;
 use harness::guest::world::{FROM_HOST, World};
 use harness::packages::base::Extent;
 use harness::stage::MOUNTED_AT;
@@ -23,8 +25,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
-    if Path::new(&name).file_name().is_some_and(|name| name == debootstrap::NAME) {
-        return debootstrap::main(&arguments);
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some(debootstrap::NAME) => return debootstrap::main(&arguments),
+        Some(sleep::NAME) => return sleep::main(&arguments),
+        _ => {}
     }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["drive", scenario] => drive(scenario),

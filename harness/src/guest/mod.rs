@@ -10,6 +10,7 @@ pub mod probe;
 pub mod processes;
 pub mod recorder;
 pub mod session;
+pub mod sleep;
 pub mod sockets;
 pub mod speed;
 pub mod terminal;

@@ -19,6 +19,7 @@ use super::{COUNTER_PORT, Containers, Count, Images, Landed, PAGE_PORT, Port, Sh
 use crate::guest::firewall::Firewall;
 use crate::guest::probe::{self, Place};
 use crate::guest::recorder::Recorder;
+use crate::guest::sleep;
 use crate::guest::sockets;
 use crate::guest::world::{FROM_HOST, Page, World, WorldPlan};
 use crate::task::conductor::desk::Desk;
@@ -86,6 +87,11 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     }
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
+    let longer = sleep::stretch(site.slowdown);
+    if longer > 1.0 {
+        sleep::install(longer)?;
+        recorder.record("sleep-takes", &longer)?;
+    }
     let mut scene = Scene {
         stage: Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine },
         site,
