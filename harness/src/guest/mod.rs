@@ -2,6 +2,7 @@
 
 pub mod cgroups;
 pub mod debootstrap;
+pub mod exhaustion;
 pub mod firewall;
 pub mod hostname;
 pub mod links;

@@ -12,15 +12,17 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::guest::exhaustion::{self, Exhausted};
 use crate::guest::processes;
 use crate::guest::recorder::Recorder;
-use crate::guest::session::Stopped;
 use crate::guest::terminal::{Heard, Program, Terminal};
 use crate::guest::trace::End;
 use crate::task::transcript;
 
 /// Time between two looks at everything.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Time between two looks at what the machine has left.
+const GLANCE: Duration = Duration::from_secs(1);
 /// A prompt is one when nothing has come after it for this long.
 const QUIET: Duration = Duration::from_millis(150);
 /// What one program may write: what `apt` says of two images, several times over.
@@ -44,6 +46,19 @@ pub struct Start {
     pub terminal: usize,
     /// What is run there.
     pub argv: Vec<String>,
+}
+
+/// Why a program was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stopped {
+    /// Its time was over.
+    Time,
+    /// It wrote too much.
+    Output,
+    /// It, or another before it, left the machine without something.
+    #[serde(untagged)]
+    Exhausted(Exhausted),
 }
 
 /// A program that was run to its end; the record `command`.
@@ -74,7 +89,13 @@ impl Command {
         let name = self.argv.join(" ");
         match (self.stopped, self.end) {
             (Some(Stopped::Time), _) => format!("`{name}` did not end within {:.0} s", self.seconds),
-            (Some(_), _) => format!("`{name}` was stopped for its output"),
+            (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
+            (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {
+                format!("`{name}` was stopped: the machine was full of processes")
+            }
+            (Some(Stopped::Exhausted(Exhausted::Disk)), _) => {
+                format!("`{name}` was stopped: the machine's disk was full")
+            }
             (None, Some(End::Status(status))) => format!("`{name}` ended with status {status}"),
             (None, Some(End::Signal(signal))) => format!("`{name}` was killed by signal {signal}"),
             (None, None) => format!("`{name}` did not end"),
@@ -100,12 +121,17 @@ struct Session {
 pub struct Desk<'a, 'r> {
     recorder: &'a Recorder<'r>,
     sessions: Vec<Session>,
+    /// What the machine had no more of at some time. From then on nobody is waited for: what used it up once would do
+    /// so at every step.
+    exhausted: Option<Exhausted>,
+    /// When that was last looked at.
+    looked: Instant,
 }
 
 impl<'a, 'r> Desk<'a, 'r> {
     /// A desk without a terminal yet.
     pub fn new(recorder: &'a Recorder<'r>) -> Self {
-        Self { recorder, sessions: Vec::new() }
+        Self { recorder, sessions: Vec::new(), exhausted: None, looked: Instant::now() }
     }
 
     /// Starts a program on a terminal of its own.
@@ -148,7 +174,7 @@ impl<'a, 'r> Desk<'a, 'r> {
         let stopped = match (self.end(seat), ended) {
             (Some(_), _) => None,
             (None, true) => Some(Stopped::Output),
-            (None, false) => Some(Stopped::Time),
+            (None, false) => Some(self.exhausted.map_or(Stopped::Time, Stopped::Exhausted)),
         };
         if stopped.is_some() {
             self.kill(seat)?;
@@ -169,7 +195,8 @@ impl<'a, 'r> Desk<'a, 'r> {
         Ok(command)
     }
 
-    /// Attends to all terminals until `done`, or until the time is over; says whether it is done.
+    /// Attends to all terminals until `done`, or until the time is over or the machine is exhausted; says whether it is
+    /// done.
     ///
     /// # Errors
     /// When the channel is gone.
@@ -180,7 +207,7 @@ impl<'a, 'r> Desk<'a, 'r> {
             if done(self) {
                 return Ok(true);
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || self.is_exhausted() {
                 return Ok(false);
             }
             std::thread::sleep(PAUSE);
@@ -264,6 +291,14 @@ impl<'a, 'r> Desk<'a, 'r> {
             self.until(Duration::from_secs(3), |desk| desk.end(seat).is_some())?;
         }
         Ok(())
+    }
+
+    fn is_exhausted(&mut self) -> bool {
+        if self.exhausted.is_none() && self.looked.elapsed() >= GLANCE {
+            self.looked = Instant::now();
+            self.exhausted = exhaustion::look();
+        }
+        self.exhausted.is_some()
     }
 
     fn floods(&self, seat: Seat) -> bool {
