@@ -21,9 +21,9 @@ pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
         schema: "harness-report/1".to_owned(),
         submission: bundle.submission.clone(),
         environment: bundle.environment.clone(),
-        score: rounded(subtasks.iter().map(|subtask| subtask.score).sum()),
-        follow_through: rounded(subtasks.iter().map(|subtask| subtask.follow_through).sum()),
-        max: rounded(subtasks.iter().map(|subtask| subtask.max).sum()),
+        score: rounded(sum(subtasks.iter().map(|subtask| subtask.score))),
+        follow_through: rounded(sum(subtasks.iter().map(|subtask| subtask.follow_through))),
+        max: rounded(sum(subtasks.iter().map(|subtask| subtask.max))),
         subtasks,
     }
 }
@@ -55,22 +55,18 @@ fn judge_subtask(
             });
         }
     }
-    let seconds: f64 = subtask
-        .scenarios
-        .iter()
-        .filter_map(|scenario| bundle.recordings.get(*scenario))
-        .map(|recording| recording.seconds)
-        .sum();
-    let of_checks = checks.iter().map(|check| check.score).sum::<f64>();
+    let recordings = subtask.scenarios.iter().filter_map(|scenario| bundle.recordings.get(*scenario));
+    let seconds = sum(recordings.map(|recording| recording.seconds));
+    let of_checks = sum(checks.iter().map(|check| check.score));
     let follow_through =
-        checks.iter().filter_map(|check| check.follow_through.as_ref()).map(|own| own.score).sum::<f64>();
+        sum(checks.iter().filter_map(|check| check.follow_through.as_ref()).map(|own| own.score));
     Subtask {
         id: subtask.id.to_owned(),
         title: subtask.title.to_owned(),
         status: subtask_status(&checks),
         score: rounded(of_checks + follow_through),
         follow_through: rounded(follow_through),
-        max: rounded(checks.iter().map(|check| check.max).sum()),
+        max: rounded(sum(checks.iter().map(|check| check.max))),
         seconds: (seconds * 10.0).round() / 10.0,
         checks,
     }
@@ -150,6 +146,11 @@ fn subtask_status(checks: &[Check]) -> Status {
     }
 }
 
+/// `Iterator::sum` of no numbers is -0.0, which a report would show.
+fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
+    numbers.fold(0.0, |sum, number| sum + number)
+}
+
 /// Points as people write them: sums of halves and tenths do not show what binary fractions make of them.
 fn rounded(points: f64) -> f64 {
     (points * 1000.0).round() / 1000.0
@@ -203,6 +204,11 @@ mod tests {
         let failed = judged(Status::Fail, Some(Status::Fail));
         assert_eq!(failed.status, Status::Fail);
         assert_eq!(failed.actual, "seen (the machine went away)");
+    }
+
+    #[test]
+    fn nothing_adds_up_to_a_zero_without_a_sign() {
+        assert!(sum(std::iter::empty()).is_sign_positive());
     }
 
     #[test]
