@@ -312,9 +312,10 @@ fn ending(outcome: &vm::Outcome, spoilt: Option<String>, begun: bool) -> Ending 
             None => return Ending::Finished,
             Some(why) => (true, why),
         },
-        vm::Outcome::Exited { code, stderr } if *code == i32::from(EXHAUSTED) => {
-            (true, format!("the machine ran out of something ({})", said(stderr)))
-        }
+        vm::Outcome::Exited { code, stderr } if *code == i32::from(EXHAUSTED) => (
+            true,
+            format!("it ran out of something ({})", said(stderr).trim_start_matches("harness-guest: ")),
+        ),
         vm::Outcome::Exited { code, .. } if *code > 128 && *code != ABORTED => {
             (true, format!("the guest half was ended by signal {}", code - 128))
         }

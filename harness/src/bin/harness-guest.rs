@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use harness::guest::debootstrap::{self, STORE};
+use harness::guest::exhaustion;
 use harness::guest::recorder::Recorder;
 use harness::guest::sleep;
 use harness::guest::world::{FROM_HOST, World};
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("harness-guest: {error}");
-            ExitCode::from(if ran_out(&error) { EXHAUSTED } else { 1 })
+            ExitCode::from(if exhaustion::is_cause_of(&error) { EXHAUSTED } else { 1 })
         }
     }
 }
@@ -95,12 +96,4 @@ fn writable_copy(payload: &Path) -> io::Result<PathBuf> {
         )));
     }
     Ok(copy)
-}
-
-/// Whether the machine had no more of something that programs can use up: disk, memory, processes, files.
-fn ran_out(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let exhausted =
-        [Errno::ENOSPC, Errno::EDQUOT, Errno::ENOMEM, Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
-    error.raw_os_error().is_some_and(|code| exhausted.contains(&Errno::from_raw(code)))
 }

@@ -7,7 +7,7 @@
 
 mod graft;
 
-use crate::evidence::{Bundle, Recording};
+use crate::evidence::{Bundle, Ending, Recording};
 use crate::task::conductor::desk::Command;
 use crate::task::conductor::story::Story;
 use crate::task::{Scenario, Subtask, matrix, scenarios};
@@ -97,9 +97,10 @@ fn graft_for(bundle: &Bundle, scenario: &str) -> Option<Graft> {
     }
 }
 
-/// The basic command that failed, if one did: no image came of `build`, or no container of `run`.
+/// The basic command that failed, if one did: no image came of `build`, or no container of `run`. Of a machine that was
+/// lost it shows only whether `build` had failed before.
 fn fault(recording: &Recording) -> Option<Graft> {
-    if recording.cut().is_some() {
+    if matches!(recording.ending, Ending::Infrastructure { .. }) {
         return None;
     }
     let story = Story::of(recording);
@@ -153,7 +154,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::evidence::{Ending, Record};
+    use crate::evidence::Record;
     use crate::verdict::{Environment, SubmissionInfo};
 
     fn recording(scenario: &str, build: i32, kinds: &[&str]) -> Recording {
@@ -215,6 +216,19 @@ mod tests {
         assert_eq!(names(&bundle(vec![first.clone(), second.clone()])), ["3-run+build-and-run"]);
         let third = recording("3-run+build-and-run", 0, &["container"]);
         assert_eq!(names(&bundle(vec![first, second, third])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_machine_that_a_build_used_up_is_tried_with_another_build() {
+        let lost = |build| Recording {
+            ending: Ending::Lost { what: String::new(), console: vec![] },
+            ..recording("3-run", build, &[])
+        };
+        assert_eq!(names(&bundle(vec![lost(1)])), ["3-run+build"]);
+        assert_eq!(names(&bundle(vec![lost(0)])), Vec::<String>::new());
+        let ending = Ending::Infrastructure { what: String::new(), console: vec![] };
+        let ours = Recording { ending, ..recording("3-run", 1, &[]) };
+        assert_eq!(names(&bundle(vec![ours])), Vec::<String>::new());
     }
 
     #[test]

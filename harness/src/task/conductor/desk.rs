@@ -56,7 +56,7 @@ pub enum Stopped {
     Time,
     /// It wrote too much.
     Output,
-    /// It, or another before it, left the machine without something.
+    /// The machine had no more of something.
     #[serde(untagged)]
     Exhausted(Exhausted),
 }
@@ -121,17 +121,21 @@ struct Session {
 pub struct Desk<'a, 'r> {
     recorder: &'a Recorder<'r>,
     sessions: Vec<Session>,
-    /// What the machine had no more of at some time. From then on nobody is waited for: what used it up once would do
-    /// so at every step.
-    exhausted: Option<Exhausted>,
-    /// When that was last looked at.
+    /// When it was last looked at what the machine has left.
     looked: Instant,
+}
+
+/// What became of waiting for something.
+enum Waited {
+    Done,
+    TimedOut,
+    Exhausted(Exhausted),
 }
 
 impl<'a, 'r> Desk<'a, 'r> {
     /// A desk without a terminal yet.
     pub fn new(recorder: &'a Recorder<'r>) -> Self {
-        Self { recorder, sessions: Vec::new(), exhausted: None, looked: Instant::now() }
+        Self { recorder, sessions: Vec::new(), looked: Instant::now() }
     }
 
     /// Starts a program on a terminal of its own.
@@ -168,13 +172,14 @@ impl<'a, 'r> Desk<'a, 'r> {
     /// Waits for a program's end, or kills it at the limit, and records what became of it.
     ///
     /// # Errors
-    /// When the channel is gone.
+    /// When the channel is gone, or the machine [exhausted](Exhausted).
     pub fn finish(&mut self, step: &str, seat: Seat, limit: Duration) -> io::Result<Command> {
-        let ended = self.until(limit, |desk| desk.end(seat).is_some() || desk.floods(seat))?;
-        let stopped = match (self.end(seat), ended) {
+        let waited = self.wait(limit, |desk| desk.end(seat).is_some() || desk.floods(seat))?;
+        let stopped = match (self.end(seat), &waited) {
             (Some(_), _) => None,
-            (None, true) => Some(Stopped::Output),
-            (None, false) => Some(self.exhausted.map_or(Stopped::Time, Stopped::Exhausted)),
+            (None, Waited::Done) => Some(Stopped::Output),
+            (None, Waited::TimedOut) => Some(Stopped::Time),
+            (None, Waited::Exhausted(what)) => Some(Stopped::Exhausted(*what)),
         };
         if stopped.is_some() {
             self.kill(seat)?;
@@ -192,23 +197,39 @@ impl<'a, 'r> Desk<'a, 'r> {
             screen: end_of(&session.screen).to_owned(),
         };
         self.recorder.record("command", &command)?;
-        Ok(command)
+        match waited {
+            Waited::Exhausted(what) => Err(what.into()),
+            Waited::Done | Waited::TimedOut => Ok(command),
+        }
     }
 
-    /// Attends to all terminals until `done`, or until the time is over or the machine is exhausted; says whether it is
-    /// done.
+    /// Attends to all terminals until `done`, or until the time is over; says whether it is done.
     ///
     /// # Errors
-    /// When the channel is gone.
-    pub fn until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<bool> {
+    /// When the channel is gone, or the machine [exhausted](Exhausted).
+    pub fn until(&mut self, limit: Duration, done: impl FnMut(&Self) -> bool) -> io::Result<bool> {
+        match self.wait(limit, done)? {
+            Waited::Done => Ok(true),
+            Waited::TimedOut => Ok(false),
+            Waited::Exhausted(what) => Err(what.into()),
+        }
+    }
+
+    fn wait(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<Waited> {
         let deadline = Instant::now() + limit;
         loop {
             self.look(Duration::ZERO)?;
             if done(self) {
-                return Ok(true);
+                return Ok(Waited::Done);
             }
-            if Instant::now() >= deadline || self.is_exhausted() {
-                return Ok(false);
+            if Instant::now() >= deadline {
+                return Ok(Waited::TimedOut);
+            }
+            if self.looked.elapsed() >= GLANCE {
+                self.looked = Instant::now();
+                if let Some(what) = exhaustion::look() {
+                    return Ok(Waited::Exhausted(what));
+                }
             }
             std::thread::sleep(PAUSE);
         }
@@ -252,7 +273,7 @@ impl<'a, 'r> Desk<'a, 'r> {
     /// does not come back in time.
     ///
     /// # Errors
-    /// When the channel is gone.
+    /// When the channel is gone, or the machine [exhausted](Exhausted).
     pub fn type_line(&mut self, seat: Seat, line: &str, limit: Duration) -> io::Result<Option<String>> {
         let before = self.sessions[seat.0].screen.len();
         if self.sessions[seat.0].terminal.type_in(&format!("{line}\n")).is_err() {
@@ -288,17 +309,9 @@ impl<'a, 'r> Desk<'a, 'r> {
             for pid in processes::descendants(&[root]).into_iter().chain([root]) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
-            self.until(Duration::from_secs(3), |desk| desk.end(seat).is_some())?;
+            self.wait(Duration::from_secs(3), |desk| desk.end(seat).is_some())?;
         }
         Ok(())
-    }
-
-    fn is_exhausted(&mut self) -> bool {
-        if self.exhausted.is_none() && self.looked.elapsed() >= GLANCE {
-            self.looked = Instant::now();
-            self.exhausted = exhaustion::look();
-        }
-        self.exhausted.is_some()
     }
 
     fn floods(&self, seat: Seat) -> bool {
