@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// More processes than any solution needs: a tool that installs packages has some dozens.
 const PROCESSES: usize = 1000;
-/// Of a disk's blocks and of its inodes, one in so many is kept free.
-const KEPT_FREE: u64 = 100;
+/// More bytes on the disk than any solution needs: one that copies the whole tree for each image and container takes
+/// some 3 GiB in all of task 4.
+const BYTES: u64 = 8 << 30;
+/// More files than any solution needs: a tree in which a compiler is installed has 20,000.
+const FILES: u64 = 500_000;
 
-/// What there is no more of. As an error it ends the scenario: nothing that a program does on such a machine says
+/// What was used up. As an error it ends the scenario: nothing that a program does on such a machine says
 /// anything about it, and what used the machine up once would do so at every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
@@ -17,8 +20,8 @@ pub enum Exhausted {
     /// Processes.
     #[error("there were more than {PROCESSES} processes")]
     Processes,
-    /// Room on the disk, or inodes.
-    #[error("its disk was full")]
+    /// Room on the disk, or its inodes.
+    #[error("more than {} GiB or {FILES} files were written", BYTES >> 30)]
     Disk,
 }
 
@@ -38,17 +41,42 @@ pub fn is_cause_of(error: &io::Error) -> bool {
         || error.get_ref().and_then(|inner| inner.downcast_ref::<Exhausted>()).is_some()
 }
 
-/// What the machine has as good as none of any more; `None` where it has enough of everything.
-pub fn look() -> Option<Exhausted> {
-    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    if entries.filter(|entry| is_process(&entry.file_name())).count() > PROCESSES {
-        return Some(Exhausted::Processes);
+/// What the machine had when the watch began.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    room: Option<Room>,
+}
+
+/// What is left on the disk.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    bytes: u64,
+    files: u64,
+}
+
+impl Watch {
+    /// Looks at the machine as it is now.
+    pub fn begin() -> Self {
+        Self { room: room() }
     }
+
+    /// What has been used up since; `None` where there is enough of everything.
+    pub fn used_up(&self) -> Option<Exhausted> {
+        let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        if entries.filter(|entry| is_process(&entry.file_name())).count() > PROCESSES {
+            return Some(Exhausted::Processes);
+        }
+        let (before, now) = (self.room?, room()?);
+        let is_used_up =
+            before.bytes.saturating_sub(now.bytes) > BYTES || before.files.saturating_sub(now.files) > FILES;
+        is_used_up.then_some(Exhausted::Disk)
+    }
+}
+
+fn room() -> Option<Room> {
     let disk = nix::sys::statvfs::statvfs("/").ok()?;
-    let is_full = |free: u64, all: u64| free < all / KEPT_FREE;
-    (is_full(disk.blocks_available(), disk.blocks()) || is_full(disk.files_available(), disk.files()))
-        .then_some(Exhausted::Disk)
+    Some(Room { bytes: disk.blocks_available() * disk.fragment_size(), files: disk.files_available() })
 }
 
 #[cfg(test)]
@@ -60,6 +88,16 @@ mod tests {
         assert!(is_cause_of(&Exhausted::Disk.into()));
         assert!(is_cause_of(&io::Error::from_raw_os_error(nix::libc::ENOSPC)));
         assert!(!is_cause_of(&io::Error::from_raw_os_error(nix::libc::ENOENT)));
-        assert!(!is_cause_of(&io::Error::other("its disk was full")));
+        assert!(!is_cause_of(&io::Error::other("a disk was full")));
+    }
+
+    #[test]
+    fn what_the_disk_has_lost_since_counts_and_not_what_it_has() {
+        let now = room().unwrap();
+        let before =
+            |bytes, files| Watch { room: Some(Room { bytes: now.bytes + bytes, files: now.files + files }) };
+        assert_eq!(before(0, 0).used_up(), None);
+        assert_eq!(before(2 * BYTES, 0).used_up(), Some(Exhausted::Disk));
+        assert_eq!(before(0, 2 * FILES).used_up(), Some(Exhausted::Disk));
     }
 }

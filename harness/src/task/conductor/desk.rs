@@ -12,7 +12,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::guest::exhaustion::{self, Exhausted};
+use crate::guest::exhaustion::{Exhausted, Watch};
 use crate::guest::processes;
 use crate::guest::recorder::Recorder;
 use crate::guest::terminal::{Heard, Program, Terminal};
@@ -91,10 +91,10 @@ impl Command {
             (Some(Stopped::Time), _) => format!("`{name}` did not end within {:.0} s", self.seconds),
             (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
             (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {
-                format!("`{name}` was stopped: the machine was full of processes")
+                format!("`{name}` was stopped: it, or another, was filling the machine with processes")
             }
             (Some(Stopped::Exhausted(Exhausted::Disk)), _) => {
-                format!("`{name}` was stopped: the machine's disk was full")
+                format!("`{name}` was stopped: it, or another, was filling the machine's disk")
             }
             (None, Some(End::Status(status))) => format!("`{name}` ended with status {status}"),
             (None, Some(End::Signal(signal))) => format!("`{name}` was killed by signal {signal}"),
@@ -121,6 +121,7 @@ struct Session {
 pub struct Desk<'a, 'r> {
     recorder: &'a Recorder<'r>,
     sessions: Vec<Session>,
+    watch: Watch,
     /// When it was last looked at what the machine has left.
     looked: Instant,
 }
@@ -135,7 +136,7 @@ enum Waited {
 impl<'a, 'r> Desk<'a, 'r> {
     /// A desk without a terminal yet.
     pub fn new(recorder: &'a Recorder<'r>) -> Self {
-        Self { recorder, sessions: Vec::new(), looked: Instant::now() }
+        Self { recorder, sessions: Vec::new(), watch: Watch::begin(), looked: Instant::now() }
     }
 
     /// Starts a program on a terminal of its own.
@@ -227,7 +228,7 @@ impl<'a, 'r> Desk<'a, 'r> {
             }
             if self.looked.elapsed() >= GLANCE {
                 self.looked = Instant::now();
-                if let Some(what) = exhaustion::look() {
+                if let Some(what) = self.watch.used_up() {
                     return Ok(Waited::Exhausted(what));
                 }
             }
