@@ -33,8 +33,8 @@ pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
 /// The processors every guest has.
 const CPUS: u32 = 2;
 
-/// `qemu64` is the smallest model there is (`svm` would only make the guest load its own KVM): every host's KVM can offer it, and under TCG it boots and forks 1.3 to
-/// 1.8 times faster than `max` (docs/vm.md).
+/// `qemu64` is the smallest model there is, which every host's KVM can offer; under TCG it boots and runs faster than
+/// `max` (docs/performance.md). `svm` would only make the guest load its own KVM.
 const CPU: &str = "qemu64,-svm";
 
 /// Always on the guest's kernel command line.
