@@ -30,7 +30,7 @@ use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{self, Scenario, Subtask};
 use crate::verdict::Environment;
-use crate::wire::{EXHAUSTED, Errand, Inbox};
+use crate::wire::{Errand, Inbox, SPOILT};
 
 /// How many bytes of records a scenario may make.
 const MAX_OUTPUT: u64 = 64 << 20;
@@ -312,9 +312,12 @@ fn ending(outcome: &vm::Outcome, spoilt: Option<String>, begun: bool) -> Ending 
             None => return Ending::Finished,
             Some(why) => (true, why),
         },
-        vm::Outcome::Exited { code, stderr } if *code == i32::from(EXHAUSTED) => (
+        vm::Outcome::Exited { code, stderr } if *code == i32::from(SPOILT) => (
             true,
-            format!("it ran out of something ({})", said(stderr).trim_start_matches("harness-guest: ")),
+            format!(
+                "what is left of it is not enough ({})",
+                said(stderr).trim_start_matches("harness-guest: ")
+            ),
         ),
         vm::Outcome::Exited { code, .. } if *code > 128 && *code != ABORTED => {
             (true, format!("the guest half was ended by signal {}", code - 128))

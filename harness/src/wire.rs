@@ -26,8 +26,8 @@ pub struct Errand {
     pub word: String,
 }
 
-/// The exit status of a guest half whose machine ran out of something: the submission's doing.
-pub const EXHAUSTED: u8 = 75;
+/// The exit status of a guest half whose machine had no more of something it needs: the submission's doing.
+pub const SPOILT: u8 = 75;
 
 /// Numbers and marks the lines that are written through it. Expects whole lines, as a recorder writes them.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use harness::guest::world::{FROM_HOST, World};
 use harness::packages::base::Extent;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
-use harness::wire::{EXHAUSTED, Errand, Marked};
+use harness::wire::{Errand, Marked, SPOILT};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -39,8 +39,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("harness-guest: {error}");
-            ExitCode::from(if exhaustion::is_cause_of(&error) { EXHAUSTED } else { 1 })
+            let missing = exhaustion::missing();
+            eprint!("harness-guest: {error}");
+            eprintln!("{}", missing.map(|path| format!("; {path} is gone")).unwrap_or_default());
+            let is_spoilt = exhaustion::is_cause_of(&error) || missing.is_some();
+            ExitCode::from(if is_spoilt { SPOILT } else { 1 })
         }
     }
 }

@@ -1,5 +1,7 @@
-//! What a program can use up of the whole machine, so that one that does is stopped at once and not at its limit.
+//! What a program can take from the whole machine: one that uses it up is stopped at once and not at its limit, and
+//! where our own half fails for want of what was taken, the fault is not ours.
 
+use std::path::Path;
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,13 @@ pub fn is_cause_of(error: &io::Error) -> bool {
         [Errno::ENOSPC, Errno::EDQUOT, Errno::ENOMEM, Errno::EAGAIN, Errno::ENFILE, Errno::EMFILE];
     error.raw_os_error().is_some_and(|code| exhausted.contains(&Errno::from_raw(code)))
         || error.get_ref().and_then(|inner| inner.downcast_ref::<Exhausted>()).is_some()
+}
+
+/// What every machine has and this one has no more: removed, or mounted over.
+pub fn missing() -> Option<&'static str> {
+    ["/proc/self/stat", "/sys/kernel", "/dev/ptmx", "/dev/pts/ptmx", "/dev/null", "/etc/passwd"]
+        .into_iter()
+        .find(|path| !Path::new(path).exists())
 }
 
 /// What the machine had when the watch began.
@@ -89,6 +98,11 @@ mod tests {
         assert!(is_cause_of(&io::Error::from_raw_os_error(nix::libc::ENOSPC)));
         assert!(!is_cause_of(&io::Error::from_raw_os_error(nix::libc::ENOENT)));
         assert!(!is_cause_of(&io::Error::other("a disk was full")));
+    }
+
+    #[test]
+    fn a_machine_that_nobody_touched_is_whole() {
+        assert_eq!(missing(), None);
     }
 
     #[test]
