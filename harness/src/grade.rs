@@ -312,13 +312,9 @@ fn ending(outcome: &vm::Outcome, spoilt: Option<String>, begun: bool) -> Ending 
             None => return Ending::Finished,
             Some(why) => (true, why),
         },
-        vm::Outcome::Exited { code, stderr } if *code == i32::from(SPOILT) => (
-            true,
-            format!(
-                "what is left of it is not enough ({})",
-                said(stderr).trim_start_matches("harness-guest: ")
-            ),
-        ),
+        vm::Outcome::Exited { code, stderr } if *code == i32::from(SPOILT) => {
+            (true, said(stderr).trim_start_matches("harness-guest: ").to_owned())
+        }
         vm::Outcome::Exited { code, .. } if *code > 128 && *code != ABORTED => {
             (true, format!("the guest half was ended by signal {}", code - 128))
         }

@@ -40,8 +40,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let missing = exhaustion::missing();
-            eprint!("harness-guest: {error}");
-            eprintln!("{}", missing.map(|path| format!("; {path} is gone")).unwrap_or_default());
+            match missing {
+                Some(path) => eprintln!("harness-guest: {path} was removed or mounted over ({error})"),
+                None => eprintln!("harness-guest: {error}"),
+            }
             let is_spoilt = exhaustion::is_cause_of(&error) || missing.is_some();
             ExitCode::from(if is_spoilt { SPOILT } else { 1 })
         }
