@@ -8,7 +8,7 @@
 mod graft;
 
 use crate::evidence::{Bundle, Ending, Recording};
-use crate::task::conductor::desk::Command;
+use crate::task::conductor::desk::{Command, Stopped};
 use crate::task::conductor::story::Story;
 use crate::task::{Scenario, Subtask, matrix, scenarios};
 use crate::verdict::{Finding, Status};
@@ -98,13 +98,17 @@ fn graft_for(bundle: &Bundle, scenario: &str) -> Option<Graft> {
 }
 
 /// The basic command that failed, if one did: no image came of `build`, or no container of `run`. Of a machine that was
-/// lost it shows only whether `build` had failed before.
+/// lost it shows only whether it was `build` that used it up.
 fn fault(recording: &Recording) -> Option<Graft> {
-    if matches!(recording.ending, Ending::Infrastructure { .. }) {
-        return None;
-    }
     let story = Story::of(recording);
     let build = story.at::<Command>("command", "build")?.value;
+    match recording.ending {
+        Ending::Finished => {}
+        Ending::Lost { .. } if matches!(build.stopped, Some(Stopped::Exhausted(_))) => {
+            return Some(Graft::Build);
+        }
+        Ending::Lost { .. } | Ending::Infrastructure { .. } => return None,
+    }
     let ran = recording.records.iter().any(|record| record.kind == "container");
     let refused = recording.records.iter().any(|record| record.kind == "absent");
     match (build.succeeded(), ran) {
@@ -220,15 +224,16 @@ mod tests {
 
     #[test]
     fn a_machine_that_a_build_used_up_is_tried_with_another_build() {
-        let lost = |build| Recording {
-            ending: Ending::Lost { what: String::new(), console: vec![] },
-            ..recording("3-run", build, &[])
+        let lost = |stopped: Value| {
+            let ending = Ending::Lost { what: String::new(), console: vec![] };
+            let mut recording = Recording { ending, ..recording("3-run", 1, &[]) };
+            recording.records[0].data["stopped"] = stopped;
+            bundle(vec![recording])
         };
-        assert_eq!(names(&bundle(vec![lost(1)])), ["3-run+build"]);
-        assert_eq!(names(&bundle(vec![lost(0)])), Vec::<String>::new());
-        let ending = Ending::Infrastructure { what: String::new(), console: vec![] };
-        let ours = Recording { ending, ..recording("3-run", 1, &[]) };
-        assert_eq!(names(&bundle(vec![ours])), Vec::<String>::new());
+        assert_eq!(names(&lost(json!("disk"))), ["3-run+build"]);
+        // Where every command uses up all its time, once is enough.
+        assert_eq!(names(&lost(json!("time"))), Vec::<String>::new());
+        assert_eq!(names(&lost(Value::Null)), Vec::<String>::new());
     }
 
     #[test]
