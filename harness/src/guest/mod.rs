@@ -14,6 +14,7 @@ pub mod session;
 pub mod sleep;
 pub mod sockets;
 pub mod speed;
+pub mod stillness;
 pub mod terminal;
 pub mod trace;
 pub mod world;

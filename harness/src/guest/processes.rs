@@ -178,6 +178,11 @@ pub fn start_time(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
+/// What a process does, by its letter in proc(5): `S` sleeps, `D` waits for a disk; `None` when it is gone.
+pub fn state(pid: i32) -> Option<char> {
+    stat(pid)?.first()?.chars().next()
+}
+
 /// Processor time of a process and of its children that it has waited for, in clock ticks; `None` when it is gone.
 pub fn ticks(pid: i32) -> Option<u64> {
     let stat = stat(pid)?;

@@ -4,6 +4,7 @@
 //! Nothing is traced here: a container tool is a script of hundreds of processes, and what is judged is the state
 //! that it makes, not how it makes it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::guest::exhaustion::{Exhausted, Watch};
 use crate::guest::processes;
 use crate::guest::recorder::Recorder;
+use crate::guest::stillness::Stillness;
 use crate::guest::terminal::{Heard, Program, Terminal};
 use crate::guest::trace::End;
 use crate::task::transcript;
@@ -25,6 +27,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_secs(1);
 /// A prompt is one when nothing has come after it for this long.
 const QUIET: Duration = Duration::from_millis(150);
+/// When nothing has worked for this long, nothing more will come: a command of a container tool waits for seconds at
+/// most, but for packages.
+const STILL: Duration = Duration::from_secs(180);
+/// The same once a command was found that waits for ever.
+const STILL_AGAIN: Duration = Duration::from_secs(20);
 /// What one program may write: what `apt` says of two images, several times over.
 const OUTPUT_CAP: u64 = 4 << 20;
 /// How much of a screen's end is kept for [`Command::screen`].
@@ -54,6 +61,8 @@ pub struct Start {
 pub enum Stopped {
     /// Its time was over.
     Time,
+    /// Nothing worked any more.
+    Still,
     /// It wrote too much.
     Output,
     /// The machine had no more of something.
@@ -89,6 +98,12 @@ impl Command {
         let name = self.argv.join(" ");
         match (self.stopped, self.end) {
             (Some(Stopped::Time), _) => format!("`{name}` did not end within {:.0} s", self.seconds),
+            (Some(Stopped::Still), _) => {
+                format!(
+                    "`{name}` did not end: it was stopped after {:.0} s, when nothing worked any more",
+                    self.seconds
+                )
+            }
             (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
             (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {
                 format!("`{name}` was stopped: it, or another, was filling the machine with processes")
@@ -122,6 +137,10 @@ pub struct Desk<'a, 'r> {
     recorder: &'a Recorder<'r>,
     sessions: Vec<Session>,
     watch: Watch,
+    /// Processes that were there before, where the desk gives up on a tool that waits for ever.
+    before: Option<&'a BTreeSet<(i32, u64)>>,
+    /// Whether it has given up once.
+    gave_up: bool,
     /// When it was last looked at what the machine has left.
     looked: Instant,
 }
@@ -130,13 +149,29 @@ pub struct Desk<'a, 'r> {
 enum Waited {
     Done,
     TimedOut,
+    Still,
     Exhausted(Exhausted),
 }
 
 impl<'a, 'r> Desk<'a, 'r> {
     /// A desk without a terminal yet.
     pub fn new(recorder: &'a Recorder<'r>) -> Self {
-        Self { recorder, sessions: Vec::new(), watch: Watch::begin(), looked: Instant::now() }
+        Self {
+            recorder,
+            sessions: Vec::new(),
+            watch: Watch::begin(),
+            before: None,
+            gave_up: false,
+            looked: Instant::now(),
+        }
+    }
+
+    /// Waits for nothing any longer when no process has worked for some minutes but those that were there `before`, by
+    /// PID and start time.
+    #[must_use]
+    pub fn giving_up(mut self, before: &'a BTreeSet<(i32, u64)>) -> Self {
+        self.before = Some(before);
+        self
     }
 
     /// Starts a program on a terminal of its own.
@@ -180,6 +215,7 @@ impl<'a, 'r> Desk<'a, 'r> {
             (Some(_), _) => None,
             (None, Waited::Done) => Some(Stopped::Output),
             (None, Waited::TimedOut) => Some(Stopped::Time),
+            (None, Waited::Still) => Some(Stopped::Still),
             (None, Waited::Exhausted(what)) => Some(Stopped::Exhausted(*what)),
         };
         if stopped.is_some() {
@@ -200,7 +236,7 @@ impl<'a, 'r> Desk<'a, 'r> {
         self.recorder.record("command", &command)?;
         match waited {
             Waited::Exhausted(what) => Err(what.into()),
-            Waited::Done | Waited::TimedOut => Ok(command),
+            Waited::Done | Waited::TimedOut | Waited::Still => Ok(command),
         }
     }
 
@@ -211,13 +247,14 @@ impl<'a, 'r> Desk<'a, 'r> {
     pub fn until(&mut self, limit: Duration, done: impl FnMut(&Self) -> bool) -> io::Result<bool> {
         match self.wait(limit, done)? {
             Waited::Done => Ok(true),
-            Waited::TimedOut => Ok(false),
+            Waited::TimedOut | Waited::Still => Ok(false),
             Waited::Exhausted(what) => Err(what.into()),
         }
     }
 
     fn wait(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<Waited> {
         let deadline = Instant::now() + limit;
+        let mut stillness = self.before.map(Stillness::of_all_but);
         loop {
             self.look(Duration::ZERO)?;
             if done(self) {
@@ -230,6 +267,12 @@ impl<'a, 'r> Desk<'a, 'r> {
                 self.looked = Instant::now();
                 if let Some(what) = self.watch.used_up() {
                     return Ok(Waited::Exhausted(what));
+                }
+                let written = self.sessions.iter().map(|session| session.screen.len()).sum();
+                let patience = if self.gave_up { STILL_AGAIN } else { STILL };
+                if stillness.as_mut().is_some_and(|stillness| stillness.lasts(written) >= patience) {
+                    self.gave_up = true;
+                    return Ok(Waited::Still);
                 }
             }
             std::thread::sleep(PAUSE);

@@ -58,7 +58,12 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
-    let mut stage = Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine };
+    let mut stage = Stage {
+        recorder,
+        desk: Desk::new(recorder).giving_up(&machine.processes),
+        tool: &tool,
+        machine: &machine,
+    };
     let submission = site.submission.as_path();
     let trees = state::root_trees(submission);
     Scene { stage: &mut stage, submission, plan: &plan, base: None, trees }.play()

@@ -105,7 +105,12 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
-    let stage = Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine };
+    let stage = Stage {
+        recorder,
+        desk: Desk::new(recorder).giving_up(&machine.processes),
+        tool: &tool,
+        machine: &machine,
+    };
     Scene { stage, submission: &site.submission, plan: &plan, base: None }.play()
 }
 

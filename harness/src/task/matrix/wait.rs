@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Shown;
-use crate::guest::processes;
+use crate::guest::stillness::Stillness;
 use crate::guest::terminal::Program;
 use crate::task::conductor::desk::{Desk, Seat};
 use crate::task::conductor::sight::Machine;
@@ -18,15 +18,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 const STILL: Duration = Duration::from_secs(60);
 /// Scripts sleep between their steps; after this long without a sign the one before was the last.
 const LONGEST_SLEEP: Duration = Duration::from_secs(8);
-/// Time between two looks at what works.
-const SAMPLE: Duration = Duration::from_secs(1);
-/// Clock ticks of processor time in between that services take which wait for requests.
-const IDLE_TICKS: u64 = 3;
 /// Between these the prompt shows the last command's status.
 const PROMPT_START: &str = "[status ";
 const PROMPT_END: &str = "]# ";
-/// The parent of the kernel's own threads, which come and go.
-const KTHREADD: i32 = 2;
 
 /// The script, called at the prompt of a shell that stays: what it leaves in the background is not hung up on when it
 /// ends, as it would be if the terminal's first process ended with it.
@@ -127,7 +121,7 @@ pub fn settle(
     let mut page;
     let mut answered: Option<Instant> = None;
     let mut ended: Option<Instant> = None;
-    let mut signs = Signs::default();
+    let mut stillness = Stillness::of_all_but(&machine.processes);
     let why = loop {
         desk.until(PAUSE, |_| false)?;
         page = ask();
@@ -148,7 +142,7 @@ pub fn settle(
         if long_ago(ended) && answered.is_none() {
             break Why::Ended;
         }
-        if signs.still_for(desk.screen(script.shell), machine) >= STILL {
+        if stillness.lasts(desk.screen(script.shell).len()) >= STILL {
             break if answered.is_some() { Why::Answers } else { Why::Still };
         }
         if now - began >= limits.all {
@@ -156,9 +150,9 @@ pub fn settle(
         }
     };
     // It may have a last step, such as looking at the page itself.
-    let mut signs = Signs::default();
+    let mut stillness = Stillness::of_all_but(&machine.processes);
     desk.until(limits.more, |desk| {
-        script.status(desk).is_some() || signs.still_for(desk.screen(script.shell), machine) >= LONGEST_SLEEP
+        script.status(desk).is_some() || stillness.lasts(desk.screen(script.shell).len()) >= LONGEST_SLEEP
     })?;
     Ok(Settled {
         step: step.to_owned(),
@@ -168,52 +162,4 @@ pub fn settle(
         screen: desk.screen_end(script.shell).to_owned(),
         page,
     })
-}
-
-/// Signs of work of everything that a script started.
-#[derive(Debug, Default)]
-struct Signs {
-    last: Option<(Work, usize)>,
-    looked: Option<Instant>,
-    since: Option<Instant>,
-}
-
-impl Signs {
-    /// For how long there has been none.
-    fn still_for(&mut self, screen: &str, machine: &Machine) -> Duration {
-        let now = Instant::now();
-        if self.looked.is_none_or(|looked| now - looked >= SAMPLE) {
-            let (work, shown) = (Work::now(machine), screen.len());
-            let is_still = self.last.is_some_and(|(last, before)| last.goes_on_as(work) && before == shown);
-            if !is_still {
-                self.since = Some(now);
-            }
-            self.last = Some((work, shown));
-            self.looked = Some(now);
-        }
-        self.since.map_or(Duration::ZERO, |since| now - since)
-    }
-}
-
-/// What all processes did that were not there from the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Work {
-    processes: usize,
-    ticks: u64,
-}
-
-impl Work {
-    fn now(machine: &Machine) -> Self {
-        let arrived = processes::parents().into_iter().filter(|(pid, parent)| {
-            let start = processes::start_time(*pid);
-            *parent != KTHREADD && start.is_some_and(|start| !machine.processes.contains(&(*pid, start)))
-        });
-        let ticks: Vec<u64> = arrived.filter_map(|(pid, _)| processes::ticks(pid)).collect();
-        Self { processes: ticks.len(), ticks: ticks.iter().sum() }
-    }
-
-    /// Whether nothing was done between two looks but what a service does that waits.
-    fn goes_on_as(self, later: Self) -> bool {
-        self.processes == later.processes && later.ticks.abs_diff(self.ticks) <= IDLE_TICKS
-    }
 }

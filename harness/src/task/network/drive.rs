@@ -105,7 +105,12 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     recorder.record("machine", &machine)?;
     let mut scene = Scene {
         rules: firewall.rules(),
-        stage: Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine },
+        stage: Stage {
+            recorder,
+            desk: Desk::new(recorder).giving_up(&machine.processes),
+            tool: &tool,
+            machine: &machine,
+        },
         site,
         plan: &plan,
         world: &world,
