@@ -1,5 +1,6 @@
 //! What a process sees mounted where, from `/proc/PID/mountinfo` (proc(5)).
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,19 @@ pub struct Mount {
 pub fn of(pid: i32) -> Vec<Mount> {
     let text = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
+}
+
+/// Places of `before` at which there is less or more now: what was mounted there is gone, or something lies over it.
+/// What comes when somebody looks (autofs), and what services mount below /run, is left out.
+pub fn disturbed(before: &[Mount], now: &[Mount]) -> Vec<String> {
+    let at = |mounts: &[Mount], place: &str| mounts.iter().filter(|mount| mount.mount_point == place).count();
+    let by_itself = |place: &str| {
+        let is_automatic = |mount: &Mount| mount.mount_point == place && mount.fs_type == "autofs";
+        place.starts_with("/run/") || before.iter().any(is_automatic)
+    };
+    let places: BTreeSet<&str> = before.iter().map(|mount| mount.mount_point.as_str()).collect();
+    let changed = places.into_iter().filter(|place| at(before, place) != at(now, place) && !by_itself(place));
+    changed.map(str::to_owned).collect()
 }
 
 fn parse(line: &str) -> Option<Mount> {
@@ -75,6 +89,21 @@ mod tests {
         assert_eq!(mount.mount_point, "/with blank");
         assert_eq!(mount.fs_type, "ext3");
         assert_eq!(mount.options, "rw,noatime,rw,errors=continue");
+    }
+
+    #[test]
+    fn what_is_unmounted_or_covered_is_told_and_what_comes_elsewhere_is_not() {
+        let mounts = |places: &[&str]| -> Vec<Mount> {
+            let mount = |place: &&str| Mount { mount_point: (*place).to_owned(), ..Mount::default() };
+            places.iter().map(mount).collect()
+        };
+        let mut before =
+            mounts(&["/", "/dev", "/dev/pts", "/proc", "/proc/sys/fs/binfmt_misc", "/run/user/0"]);
+        before[4].fs_type = "autofs".to_owned();
+        let after =
+            mounts(&["/", "/dev", "/dev", "/proc", "/proc/sys/fs/binfmt_misc", "/proc/sys/fs/binfmt_misc"]);
+        assert_eq!(disturbed(&before, &after), ["/dev", "/dev/pts"]);
+        assert_eq!(disturbed(&before[..4], &mounts(&["/", "/dev", "/dev/pts", "/proc", "/mnt"])), [""; 0]);
     }
 
     #[test]

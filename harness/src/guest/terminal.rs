@@ -12,15 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::pty;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{ForkptyResult, Winsize, forkpty};
-use nix::unistd::{self, Pid};
-
-/// The window every program meets.
-pub const WINDOW: Winsize = Winsize { ws_row: 50, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+use nix::unistd::{self, ForkResult, Pid};
 
 /// Longest piece of output in one record, in bytes.
 const PIECE: usize = 16 * 1024;
@@ -97,12 +94,13 @@ impl Terminal {
             .map(|(name, value)| CString::new(format!("{name}={value}")))
             .collect::<Result<Vec<_>, _>>()?;
         let (gate_in, gate) = unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let (master, slave) = pty::pair()?;
         // SAFETY: between fork and exec the child only makes system calls on values prepared above.
-        match unsafe { forkpty(&WINDOW, None) }? {
-            ForkptyResult::Child => {
+        match unsafe { unistd::fork() }? {
+            ForkResult::Child => {
                 drop(gate);
                 let mut byte = [0];
-                let released = unistd::read(&gate_in, &mut byte) == Ok(1);
+                let released = pty::log_in(&slave).is_ok() && unistd::read(&gate_in, &mut byte) == Ok(1);
                 let there = root.is_none_or(|root| unistd::chroot(root.as_c_str()).is_ok())
                     && unistd::chdir(dir.as_c_str()).is_ok();
                 if released && there && be_ordinary().is_ok() {
@@ -115,18 +113,13 @@ impl Terminal {
                 // SAFETY: ends this process and nothing else.
                 unsafe { libc::_exit(127) }
             }
-            ForkptyResult::Parent { child, master } => {
-                let flags = OFlag::from_bits_retain(fcntl(master.as_fd(), FcntlArg::F_GETFL)?);
-                fcntl(master.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-                fcntl(master.as_fd(), FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
-                Ok(Self {
-                    master: File::from(master),
-                    pid: child.as_raw(),
-                    gate: Some(gate),
-                    partial: Vec::new(),
-                    received: 0,
-                })
-            }
+            ForkResult::Parent { child } => Ok(Self {
+                master: File::from(master),
+                pid: child.as_raw(),
+                gate: Some(gate),
+                partial: Vec::new(),
+                received: 0,
+            }),
         }
     }
 

@@ -253,13 +253,14 @@ pub fn left(
     stage.desk.until(stage.tool.limit(2.0, 1.0), |desk| {
         processes().is_empty() && running.is_none_or(|running| desk.end(running.seat).is_some())
     })?;
-    let own = mounts::of(nix::unistd::gettid().as_raw()).into_iter();
+    let own = mounts::of(nix::unistd::gettid().as_raw());
     Ok(Left {
         step: step.to_owned(),
         name: name.to_owned(),
         processes: processes(),
         foreground: running.is_some_and(|running| stage.desk.end(running.seat).is_none()),
-        mounts: own.map(|mount| mount.mount_point).filter(|place| place.contains(name)).collect(),
+        disturbed: mounts::disturbed(&machine.mounts, &own),
+        mounts: own.into_iter().map(|mount| mount.mount_point).filter(|place| place.contains(name)).collect(),
         state: folder.and_then(|folder| folder.still_there()),
     })
 }

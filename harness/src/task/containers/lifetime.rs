@@ -116,6 +116,9 @@ pub fn remains(left: &Left) -> Vec<String> {
     if !left.mounts.is_empty() {
         words.push(format!("still mounted: {}", left.mounts.join(", ")));
     }
+    if !left.disturbed.is_empty() {
+        words.push(format!("unmounted or mounted over on the machine itself: {}", left.disturbed.join(", ")));
+    }
     if let Some(state) = &left.state {
         words.push(format!("still there: {state}"));
     }

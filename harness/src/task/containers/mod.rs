@@ -110,6 +110,9 @@ pub struct Left {
     pub foreground: bool,
     /// Where something of its name is still mounted.
     pub mounts: Vec<String>,
+    /// Where the machine had something mounted that was taken away or covered since the scenario began.
+    #[serde(default)]
+    pub disturbed: Vec<String>,
     /// Its folder.
     pub state: Option<String>,
 }
