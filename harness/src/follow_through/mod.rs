@@ -8,7 +8,7 @@
 mod graft;
 
 use crate::evidence::{Bundle, Ending, Recording};
-use crate::task::conductor::desk::{Command, Stopped};
+use crate::task::conductor::command::{Command, Stopped};
 use crate::task::conductor::story::Story;
 use crate::task::{Scenario, Subtask, matrix, scenarios};
 use crate::verdict::{Finding, Status};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::desk::{Desk, Seat};
 use super::sight::{Machine, Sight};
 use super::tool::Tool;
@@ -49,7 +50,7 @@ impl Stage<'_, '_> {
     ///
     /// # Errors
     /// When the channel is gone.
-    pub fn call(&mut self, step: &str, words: &[&str], limit: Duration) -> io::Result<super::desk::Command> {
+    pub fn call(&mut self, step: &str, words: &[&str], limit: Duration) -> io::Result<Command> {
         self.desk.run(step, &self.tool.call(words), limit)
     }
 

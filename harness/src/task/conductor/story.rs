@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::desk::Command;
+use super::command::Command;
 use super::launch::Absent;
 use crate::evidence::{Bundle, Recording};
 use crate::task::CheckSpec;

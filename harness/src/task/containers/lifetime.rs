@@ -3,7 +3,7 @@
 use super::run::Room;
 use super::{Left, Refused, Survival};
 use crate::evidence::Bundle;
-use crate::task::conductor::desk::Command;
+use crate::task::conductor::command::Command;
 use crate::task::conductor::story::Seen;
 use crate::task::finding::Question;
 use crate::task::{network, transcript};

@@ -5,7 +5,7 @@ use super::drive::{DELETED, Plan};
 use super::{Contents, Layers, why_not_made};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
-use crate::task::conductor::desk::Command;
+use crate::task::conductor::command::Command;
 use crate::task::conductor::story::Story;
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};

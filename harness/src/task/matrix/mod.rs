@@ -6,6 +6,7 @@
 //! by the files in it, never by its name.
 
 mod contents;
+mod counter;
 mod drive;
 mod judge;
 mod sight;

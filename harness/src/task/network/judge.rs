@@ -9,7 +9,7 @@ use super::{Networks, Reach, STOP_SCENARIO};
 use crate::evidence::Bundle;
 use crate::guest::links::{Address, Link, Network};
 use crate::task::CheckSpec;
-use crate::task::conductor::desk::Command;
+use crate::task::conductor::command::Command;
 use crate::task::conductor::sight::Sight;
 use crate::task::conductor::story::{Seen, Story, quote};
 use crate::task::finding::Question;
