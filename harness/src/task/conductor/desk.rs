@@ -30,8 +30,11 @@ const QUIET: Duration = Duration::from_millis(150);
 /// When nothing has worked for this long, nothing more will come: a command of a container tool waits for seconds at
 /// most, but for packages.
 const STILL: Duration = Duration::from_secs(180);
-/// The same once a command was found that waits for ever.
+/// The same once something was waited for in vain.
 const STILL_AGAIN: Duration = Duration::from_secs(20);
+/// What of its time anything still gets then: a tool that hangs does so at most steps, and one that does not needs a small
+/// part of its time.
+const PATIENCE_AGAIN: u32 = 4;
 /// What one program may write: what `apt` says of two images, several times over.
 const OUTPUT_CAP: u64 = 4 << 20;
 /// How much of a screen's end is kept for [`Command::screen`].
@@ -56,7 +59,7 @@ pub struct Desk<'a, 'r> {
     recorder: &'a Recorder<'r>,
     sessions: Vec<Session>,
     watch: Watch,
-    /// Processes that were there before, where the desk gives up on a tool that waits for ever.
+    /// Processes that were there before, where the desk gives up on a tool that hangs.
     before: Option<&'a BTreeSet<(i32, u64)>>,
     /// Whether it has given up once.
     gave_up: bool,
@@ -86,7 +89,7 @@ impl<'a, 'r> Desk<'a, 'r> {
     }
 
     /// Waits for nothing any longer when no process has worked for some minutes but those that were there `before`, by
-    /// PID and start time.
+    /// PID and start time; and once something was waited for in vain, for nothing as long as at first.
     #[must_use]
     pub fn giving_up(mut self, before: &'a BTreeSet<(i32, u64)>) -> Self {
         self.before = Some(before);
@@ -172,6 +175,8 @@ impl<'a, 'r> Desk<'a, 'r> {
     }
 
     fn wait(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<Waited> {
+        let (limit, patience) =
+            if self.gave_up { (limit / PATIENCE_AGAIN, STILL_AGAIN) } else { (limit, STILL) };
         let deadline = Instant::now() + limit;
         let mut stillness = self.before.map(Stillness::of_all_but);
         loop {
@@ -180,6 +185,7 @@ impl<'a, 'r> Desk<'a, 'r> {
                 return Ok(Waited::Done);
             }
             if Instant::now() >= deadline {
+                self.gave_up |= self.before.is_some() && !limit.is_zero();
                 return Ok(Waited::TimedOut);
             }
             if self.looked.elapsed() >= GLANCE {
@@ -188,7 +194,6 @@ impl<'a, 'r> Desk<'a, 'r> {
                     return Ok(Waited::Exhausted(what));
                 }
                 let written = self.sessions.iter().map(|session| session.screen.len()).sum();
-                let patience = if self.gave_up { STILL_AGAIN } else { STILL };
                 if stillness.as_mut().is_some_and(|stillness| stillness.lasts(written) >= patience) {
                     self.gave_up = true;
                     return Ok(Waited::Still);
