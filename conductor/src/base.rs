@@ -27,7 +27,7 @@ pub const FOLDER: &str = "base";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// debootstrap could not be started.
-    #[error("debootstrap did not start: is it installed? (apt install debootstrap)")]
+    #[error("debootstrap did not start{}", remedy(.0))]
     Start(#[source] launch::Error),
     /// debootstrap failed; what it said is above.
     #[error(
@@ -50,6 +50,14 @@ pub enum Error {
     /// A state folder could not be used.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+fn remedy(error: &launch::Error) -> &'static str {
+    let is_missing = |source: &io::Error| source.kind() == io::ErrorKind::NotFound;
+    match error {
+        launch::Error::Execute { source, .. } if is_missing(source) => " (apt install debootstrap)",
+        _ => "",
+    }
 }
 
 /// The identity of the base system `reference`.

@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::base;
 use crate::cache_key::CacheKey;
-use crate::conductorfile::{self, Conductorfile, Step};
+use crate::conductorfile::{self, Conductorfile, Instruction, Step};
 use crate::copy;
 use crate::images;
 use crate::layer::{self, Draft, Layer, Metadata};
 use crate::names::ImageName;
+use crate::overlay;
 use crate::run_instruction;
 use crate::settings::Settings;
 use crate::source_tree::{self, Source};
 use crate::stat_index::StatIndex;
-use crate::store::{self, Lock, Share, Store};
+use crate::store::{self, Inode, Lock, Share, Store};
 
 /// Folder of the stat indexes in the cache.
 const INDEX_FOLDER: &str = "index";
@@ -63,9 +64,33 @@ pub enum Error {
     /// The Conductorfile makes no sense.
     #[error(transparent)]
     Conductorfile(#[from] conductorfile::Error),
-    /// An instruction failed.
+    /// More instructions than an image can have layers.
+    #[error(
+        "{file} makes {layers} layers, and an image has at most {}: join RUN commands with '&&', and name several \
+         sources in one COPY",
+        overlay::LAYERS_MAX
+    )]
+    TooMany {
+        /// The Conductorfile.
+        file: PathBuf,
+        /// Its instructions.
+        layers: usize,
+    },
+    /// There is no base system.
     #[error("{instruction}")]
+    Base {
+        /// The text of `FROM`.
+        instruction: String,
+        /// Why.
+        source: base::Error,
+    },
+    /// An instruction failed.
+    #[error("{file}:{line}: {instruction}")]
     Step {
+        /// The Conductorfile.
+        file: PathBuf,
+        /// The line where the instruction begins.
+        line: usize,
         /// Its text.
         instruction: String,
         /// Why.
@@ -79,9 +104,6 @@ pub enum Error {
 /// Why an instruction failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
-    /// The base system of `FROM`.
-    #[error(transparent)]
-    Base(#[from] base::Error),
     /// A source of `COPY`.
     #[error(transparent)]
     Source(#[from] source_tree::Error),
@@ -103,11 +125,15 @@ pub fn build(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Layer>, Error> {
-    let Request { image, conductorfile: path, .. } = request;
-    let read = |source| Error::Read { path: path.to_path_buf(), source };
-    let text = fs::read_to_string(path).map_err(read)?;
-    let file = Conductorfile::parse(path, &text, settings.suites.keys().map(String::as_str))?;
-    let path = fs::canonicalize(path).map_err(read)?;
+    let Request { image, conductorfile: named, .. } = request;
+    let read = |source| Error::Read { path: named.to_path_buf(), source };
+    let text = fs::read_to_string(named).map_err(read)?;
+    let file = Conductorfile::parse(named, &text, settings.suites.keys().map(String::as_str))?;
+    let layers = file.instructions.len() + 1;
+    if layers > overlay::LAYERS_MAX {
+        return Err(Error::TooMany { file: named.to_path_buf(), layers });
+    }
+    let path = fs::canonicalize(named).map_err(read)?;
     let context = request.context.or(path.parent()).unwrap_or(Path::new("/"));
     let context =
         fs::canonicalize(context).map_err(|source| Error::Read { path: context.to_owned(), source })?;
@@ -115,11 +141,13 @@ pub fn build(
     store::make_folder(&store.cache)?;
     let _in_use = Lock::wait(&store.cache, Share::Shared)?;
     for folder in ["", base::FOLDER, layer::FOLDER] {
-        store::sweep(&store.cache.join(folder))?;
+        store::sweep(&store.cache.join(folder));
     }
     let mut builder = Builder {
         settings,
         store,
+        named,
+        state: store.identities(),
         index: StatIndex::load(&store.cache.join(INDEX_FOLDER), &path, &context),
         context,
         mirror: request.mirror,
@@ -139,7 +167,11 @@ pub fn build(
 struct Builder<'a> {
     settings: &'a Settings,
     store: &'a Store,
+    /// The Conductorfile as it was named.
+    named: &'a Path,
     context: PathBuf,
+    /// State folders, which no `COPY` takes along.
+    state: Vec<Inode>,
     mirror: Option<&'a str>,
     index: StatIndex,
     /// Key of the top layer.
@@ -151,16 +183,17 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn all(&mut self, file: &Conductorfile) -> Result<(), Error> {
-        let of = file.steps.len() + 1;
+        let of = file.instructions.len() + 1;
         let instruction = format!("FROM {}", file.from);
         (self.progress)(Progress::Instruction { number: 1, of, text: &instruction });
         let base = base::ensure(self.settings, self.store, &file.from, self.mirror);
-        self.push(base.map_err(|source| Error::Step { instruction, source: source.into() })?);
-        for (number, step) in (2..).zip(&file.steps) {
+        self.push(base.map_err(|source| Error::Base { instruction, source })?);
+        for (number, Instruction { line, step }) in (2..).zip(&file.instructions) {
             let instruction = step.to_string();
             (self.progress)(Progress::Instruction { number, of, text: &instruction });
             let layer = self.layer(step, &instruction);
-            self.push(layer.map_err(|source| Error::Step { instruction, source })?);
+            let fail = |source| Error::Step { file: self.named.to_owned(), line: *line, instruction, source };
+            self.push(layer.map_err(fail)?);
         }
         Ok(())
     }
@@ -180,7 +213,7 @@ impl Builder<'_> {
             Step::Run { command } => CacheKey::of_run(&self.top, command),
             Step::Copy { sources: paths, .. } => {
                 for path in paths {
-                    let mut source = Source::find(&self.context, path)?;
+                    let mut source = Source::find(&self.context, path, &self.state)?;
                     self.index.fill(&mut source)?;
                     sources.push(source);
                 }

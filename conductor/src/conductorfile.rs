@@ -16,10 +16,19 @@ pub struct Conductorfile {
     /// The base system, one of those known when it was parsed.
     pub from: String,
     /// What follows `FROM`, in order.
-    pub steps: Vec<Step>,
+    pub instructions: Vec<Instruction>,
 }
 
 /// One instruction after `FROM`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instruction {
+    /// The line where it begins, from 1.
+    pub line: usize,
+    /// What it asks for.
+    pub step: Step,
+}
+
+/// What an instruction asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// `COPY`: bring files from the context into the image.
@@ -65,7 +74,7 @@ impl fmt::Display for Error {
 impl fmt::Display for Conductorfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "FROM {}", self.from)?;
-        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
+        self.instructions.iter().try_for_each(|instruction| writeln!(f, "{}", instruction.step))
     }
 }
 
@@ -96,7 +105,8 @@ impl Conductorfile {
         text: &str,
         bases: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, Error> {
-        let lines: Vec<&str> = text.lines().collect();
+        // Some editors begin a file with a byte order mark, which nobody sees.
+        let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
         let error = |(line, column): (usize, usize), problem: String| Error {
             file: file.to_owned(),
             line: line + 1,
@@ -106,7 +116,7 @@ impl Conductorfile {
         };
         let bases: Vec<&str> = bases.into_iter().collect();
         let mut from = None;
-        let mut steps = Vec::new();
+        let mut instructions = Vec::new();
         for statement in statements(&lines) {
             let fail = |problem: Problem| error(statement.position(problem.at), problem.what);
             if statement.unfinished {
@@ -116,6 +126,7 @@ impl Conductorfile {
             if let Some(at) = statement.text.find('\0') {
                 return Err(fail(Problem::new(at, "there is a NUL byte, which no instruction can have")));
             }
+            let line = statement.position(0).0 + 1;
             let (keyword, arguments) = statement.split();
             match keyword.to_ascii_uppercase().as_str() {
                 "FROM" if from.is_some() => {
@@ -125,10 +136,15 @@ impl Conductorfile {
                 "COPY" | "RUN" if from.is_none() => {
                     return Err(fail(Problem::new(0, "the first instruction must be FROM")));
                 }
-                "COPY" => steps.push(copy(&statement, arguments).map_err(fail)?),
+                "COPY" => {
+                    let step = copy(&statement, arguments).map_err(fail)?;
+                    instructions.push(Instruction { line, step });
+                }
                 "RUN" => match statement.text[arguments..].trim_end() {
                     "" => return Err(fail(Problem::new(statement.end(), "RUN needs a command"))),
-                    command => steps.push(Step::Run { command: command.into() }),
+                    command => {
+                        instructions.push(Instruction { line, step: Step::Run { command: command.into() } });
+                    }
                 },
                 _ => {
                     let what = format!("'{keyword}' is not an instruction: there are FROM, COPY and RUN");
@@ -138,7 +154,7 @@ impl Conductorfile {
         }
         let last = lines.len().saturating_sub(1);
         let from = from.ok_or_else(|| error((last, 0), "there is no FROM instruction".into()))?;
-        Ok(Self { from, steps })
+        Ok(Self { from, instructions })
     }
 }
 
@@ -283,6 +299,10 @@ mod tests {
         Conductorfile::parse(Path::new("dir/Conductorfile"), text, BASES)
     }
 
+    fn steps(file: Conductorfile) -> Vec<Step> {
+        file.instructions.into_iter().map(|instruction| instruction.step).collect()
+    }
+
     fn run(command: &str) -> Step {
         Step::Run { command: command.into() }
     }
@@ -303,7 +323,11 @@ mod tests {
         let parsed = parsed.unwrap();
         assert_eq!(parsed.from, "debian:bookworm");
         assert_eq!(
-            parsed.steps,
+            parsed.instructions.iter().map(|instruction| instruction.line).collect::<Vec<_>>(),
+            [4, 5]
+        );
+        assert_eq!(
+            steps(parsed),
             [
                 copy(&["counter-service", "/cs"]),
                 run("apt update &&     apt install -y build-essential &&     make -C /cs")
@@ -312,16 +336,16 @@ mod tests {
     }
 
     #[test]
-    fn windows_line_ends_lower_case_and_a_missing_last_newline_do_no_harm() {
-        let parsed = parse("from ubuntu:jammy \r\n  copy a b\r\nrun echo \\\r\n hi").unwrap();
+    fn a_byte_order_mark_windows_line_ends_lower_case_and_a_missing_last_newline_do_no_harm() {
+        let parsed = parse("\u{feff}from ubuntu:jammy \r\n  copy a b\r\nrun echo \\\r\n hi").unwrap();
         assert_eq!(parsed.from, "ubuntu:jammy");
-        assert_eq!(parsed.steps, [copy(&["a", "b"]), run("echo  hi")]);
+        assert_eq!(steps(parsed), [copy(&["a", "b"]), run("echo  hi")]);
     }
 
     #[test]
     fn copy_words_may_be_quoted() {
         let parsed = parse("FROM ubuntu:focal\nCOPY 'a b' \"c \\\" d\" e\\ f /dir/\n").unwrap();
-        assert_eq!(parsed.steps, [copy(&["a b", "c \" d", "e f", "/dir/"])]);
+        assert_eq!(steps(parsed), [copy(&["a b", "c \" d", "e f", "/dir/"])]);
     }
 
     #[test]
@@ -383,7 +407,9 @@ mod tests {
             from in prop::sample::select(BASES.to_vec()),
             steps in prop::collection::vec(step(), 0..6),
         ) {
-            let file = Conductorfile { from: from.into(), steps };
+            let instructions =
+                (2..).zip(steps).map(|(line, step)| Instruction { line, step }).collect();
+            let file = Conductorfile { from: from.into(), instructions };
             prop_assert_eq!(parse(&file.to_string()), Ok(file));
         }
 

@@ -207,10 +207,12 @@ fn recorded(folder: &Path) -> Result<Option<Identity>, store::Error> {
 
 /// Detaches what somebody mounted below `folder` in our mount namespace, innermost first.
 fn unmount_below(folder: &Path) -> Result<(), store::Error> {
+    // The table has paths without links.
+    let folder = store::at(fs::canonicalize(folder), "find", folder)?;
     let path = Path::new("/proc/self/mountinfo");
     let table = store::at(fs::read_to_string(path), "read", path)?;
     let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    let mut below: Vec<PathBuf> = targets.filter(|target| target.starts_with(folder)).collect();
+    let mut below: Vec<PathBuf> = targets.filter(|target| target.starts_with(&folder)).collect();
     below.sort();
     for target in below.iter().rev() {
         let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;

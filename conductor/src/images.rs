@@ -4,8 +4,10 @@
 //! system last**, just as overlayfs takes them in `lowerdir=`. All of them lie in the cache and are shared
 //! between images; an image has no tree of its own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -57,9 +59,13 @@ pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error>
 /// The layers that an image names, there or not.
 fn read_layers(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
     let path = store.image(name).join(LAYERS_FILE);
-    match fs::read_to_string(&path) {
+    match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(name.clone())),
-        text => Ok(at(text, "read", &path)?.trim_end().split(':').map(PathBuf::from).collect()),
+        line => {
+            let line = at(line, "read", &path)?;
+            let paths = line.trim_ascii_end().split(|byte| *byte == b':');
+            Ok(paths.map(|path| OsStr::from_bytes(path).into()).collect())
+        }
     }
 }
 
@@ -107,7 +113,7 @@ pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), s
     let text = trees.join(":") + "\n";
     store::make_folder(&store.images)?;
     let _lock = Lock::wait(&store.images, Share::Exclusive)?;
-    store::sweep(&store.images)?;
+    store::sweep(&store.images);
     let folder = store.image(name);
     if fs::read_to_string(folder.join(LAYERS_FILE)).is_ok_and(|there| there == text) {
         return Ok(());
@@ -127,7 +133,7 @@ pub fn remove(store: &Store, name: &ImageName) -> Result<(), Error> {
         return Err(Error::Missing(name.clone()));
     }
     let _lock = lock?;
-    store::sweep(&store.images)?;
+    store::sweep(&store.images);
     let user = store.containers()?.into_iter().find(|(_, image)| image.as_ref() == Some(name));
     match user {
         Some((container, _)) => Err(Error::InUse { image: name.clone(), container }),

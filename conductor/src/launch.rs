@@ -52,6 +52,19 @@ pub enum Streams {
     Terminal,
 }
 
+impl Streams {
+    /// What a command gets that a person or a script has us start.
+    pub fn of_ours() -> Self {
+        if tty::is_interactive() {
+            Self::Terminal
+        } else if tty::is_in_background() {
+            Self::NoInput
+        } else {
+            Self::Inherited
+        }
+    }
+}
+
 /// A command and the surroundings it starts in.
 #[derive(Debug, Clone)]
 pub struct Command {

@@ -4,10 +4,12 @@
 //! used, after a crash of the machine too. Layers are never changed afterwards; only `rmcache` deletes them.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::cache_key::CacheKey;
@@ -77,11 +79,28 @@ impl Metadata {
 
 /// Bytes in the files of a tree; a file with several names counts for each.
 pub(crate) fn size(tree: &Path) -> Result<u64, store::Error> {
+    let open = at(rustix::fs::openat(CWD, tree, OPEN_DIRECTORY, Mode::empty()), "list", tree)?;
+    at(size_below(&open), "measure", tree)
+}
+
+const OPEN_DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// From directory to directory: a `RUN` can make trees deeper than paths may be long.
+fn size_below(directory: &OwnedFd) -> Result<u64, Errno> {
     let mut total = 0;
-    for entry in at(fs::read_dir(tree), "list", tree)? {
-        let entry = at(entry, "list", tree)?;
-        let metadata = at(entry.metadata(), "look at", &entry.path())?;
-        total += if metadata.is_dir() { size(&entry.path())? } else { metadata.size() };
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        total += if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            size_below(&rustix::fs::openat(directory, name, OPEN_DIRECTORY, Mode::empty())?)?
+        } else {
+            stat.st_size as u64
+        };
     }
     Ok(total)
 }

@@ -14,6 +14,9 @@ use rustix::mount::{MountFlags, UnmountFlags};
 /// Mount options must fit one page, with their terminating NUL.
 const OPTIONS_MAX: usize = 4096;
 
+/// As many layers can be mounted wherever they lie: of so many [descriptors](by_descriptor) the names fit.
+pub const LAYERS_MAX: usize = 200;
+
 /// What a mount gives besides the merged tree.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags {
@@ -123,13 +126,16 @@ fn by_descriptor(
     flags: Flags,
 ) -> Result<(CString, Vec<File>), Error> {
     let open =
-        |path: &PathBuf| File::open(path).map_err(|source| Error::Layer { path: path.clone(), source });
-    let files = lowers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        |path: &Path| File::open(path).map_err(|source| Error::Layer { path: path.to_owned(), source });
+    let all = [upper, work].into_iter().chain(lowers.iter().map(PathBuf::as_path));
+    let files = all.map(open).collect::<Result<Vec<_>, _>>()?;
     let paths: Vec<PathBuf> =
         files.iter().map(|file| format!("/proc/self/fd/{}", file.as_raw_fd()).into()).collect();
-    let data = options(paths.iter().map(PathBuf::as_path), upper, work, flags)
-        .ok_or(Error::TooMany(lowers.len()))?;
-    Ok((data, files))
+    let data = match paths.as_slice() {
+        [upper, work, lowers @ ..] => options(lowers.iter().map(PathBuf::as_path), upper, work, flags),
+        _ => None,
+    };
+    Ok((data.ok_or(Error::TooMany(lowers.len()))?, files))
 }
 
 /// The option string, if it fits.

@@ -101,9 +101,10 @@ impl Resolver {
         Ok(Self { files: vec![(copy, RESOLV_CONF.into())], makes_file })
     }
 
-    /// Takes the file that was made to bind over out of the layer. The command cannot have changed it.
+    /// Takes the empty file that was made to bind over out of the layer. One that the command put in its place stays.
     fn leave_no_trace(&self, diff: &Path) -> Result<(), store::Error> {
         let path = diff.join(RESOLV_CONF.trim_start_matches('/'));
-        if self.makes_file { at(fs::remove_file(&path), "remove", &path) } else { Ok(()) }
+        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|data| data.is_file() && data.len() == 0);
+        if self.makes_file && is_ours() { at(fs::remove_file(&path), "remove", &path) } else { Ok(()) }
     }
 }

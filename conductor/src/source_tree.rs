@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::attributes;
 use crate::cache_key::FileDigest;
+use crate::store::Inode;
 
 /// One source of a `COPY`.
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Stamp {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing of that name.
-    #[error("'{source_path}' is not in the context {context}")]
+    #[error("'{source_path}' is not in the context {context}{}", no_wildcards(source_path))]
     Missing {
         /// As the Conductorfile has it.
         source_path: String,
@@ -117,6 +118,11 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+}
+
+/// What to say of a name in which somebody may have meant a pattern.
+fn no_wildcards(source_path: &str) -> &'static str {
+    if source_path.contains(['*', '?', '[']) { "; COPY takes names, no patterns" } else { "" }
 }
 
 impl Error {
@@ -159,8 +165,9 @@ impl Source {
     }
 
     /// Looks up `source_path` in `context` and reads what is there, without the contents of files. A leading `/`
-    /// means the context, unless the path is an absolute one into it.
-    pub fn find(context: &Path, source_path: &str) -> Result<Self, Error> {
+    /// means the context, unless the path is an absolute one into it. Directories below it that are among `left_out` are
+    /// passed over: the state folders, which lie beside the Conductorfile unless set otherwise.
+    pub fn find(context: &Path, source_path: &str, left_out: &[Inode]) -> Result<Self, Error> {
         let outside = || Error::Outside { source_path: source_path.into(), context: context.to_owned() };
         let given = Path::new(source_path);
         let inside = given.strip_prefix(context).unwrap_or(given);
@@ -185,7 +192,7 @@ impl Source {
         })?;
         let stat = rustix::fs::fstat(&open).map_err(|error| Error::read(&full, error))?;
         let node = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => directory(open.as_fd(), &stat, &full)?,
+            FileType::Directory => directory(open.as_fd(), &stat, &full, left_out)?,
             FileType::RegularFile => Node::file(&stat),
             _ => return Err(Error::Kind(full)),
         };
@@ -194,7 +201,7 @@ impl Source {
 }
 
 /// Reads the directory `open`, called `path` in errors, with all below it.
-fn directory(open: BorrowedFd<'_>, stat: &Stat, path: &Path) -> Result<Node, Error> {
+fn directory(open: BorrowedFd<'_>, stat: &Stat, path: &Path, left_out: &[Inode]) -> Result<Node, Error> {
     let fail = |error: Errno| Error::read(path, error);
     let mut children = Vec::new();
     for entry in Dir::read_from(open).map_err(fail)? {
@@ -204,27 +211,35 @@ fn directory(open: BorrowedFd<'_>, stat: &Stat, path: &Path) -> Result<Node, Err
             continue;
         }
         let name = OsStr::from_bytes(name.to_bytes());
-        children.push((name.to_owned(), child(open, entry.file_name(), &path.join(name))?));
+        let child = child(open, entry.file_name(), &path.join(name), left_out)?;
+        children.extend(child.map(|child| (name.to_owned(), child)));
     }
     children.sort_by(|(one, _), (two, _)| one.cmp(two));
     let attributes = attributes::encode(&attributes::of_file(open).map_err(fail)?);
     Ok(Node::of(stat, NodeKind::Directory { attributes, children }))
 }
 
-fn child(parent: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Node, Error> {
+/// An entry of a directory; `None` where it is to be left out.
+fn child(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    path: &Path,
+    left_out: &[Inode],
+) -> Result<Option<Node>, Error> {
     let fail = |error: Errno| Error::read(path, error);
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Node::file(&stat)),
+        FileType::RegularFile => Ok(Some(Node::file(&stat))),
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(parent, name, Vec::new()).map_err(fail)?;
             let target = OsStr::from_bytes(target.to_bytes()).to_owned();
-            Ok(Node::of(&stat, NodeKind::Link { target }))
+            Ok(Some(Node::of(&stat, NodeKind::Link { target })))
         }
+        FileType::Directory if left_out.contains(&(stat.st_dev, stat.st_ino)) => Ok(None),
         FileType::Directory => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let open = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(fail)?;
-            directory(open.as_fd(), &stat, path)
+            directory(open.as_fd(), &stat, path, left_out).map(Some)
         }
         _ => Err(Error::Kind(path.to_owned())),
     }

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     fn digest_of(index: &mut StatIndex, context: &Path) -> FileDigest {
-        let mut source = Source::find(context, "file").unwrap();
+        let mut source = Source::find(context, "file", &[]).unwrap();
         index.fill(&mut source).unwrap();
         let NodeKind::File { digest, .. } = source.node.kind else { panic!("not a file") };
         digest

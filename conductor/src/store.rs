@@ -11,7 +11,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
@@ -26,6 +26,9 @@ pub const HALF_MADE: &str = ".half-made-";
 
 /// File of a container that holds the name of the image it was made from, and a newline.
 pub const IMAGE_FILE: &str = "image";
+
+/// Device and inode, by which a folder is known whatever it is called.
+pub type Inode = (u64, u64);
 
 /// The three folders that hold all state.
 #[derive(Debug, Clone)]
@@ -75,6 +78,12 @@ impl Store {
             containers: settings.containers.clone(),
             cache: settings.cache.clone(),
         }
+    }
+
+    /// The state folders that are there.
+    pub fn identities(&self) -> Vec<Inode> {
+        let folders = [&self.images, &self.containers, &self.cache].into_iter();
+        folders.filter_map(|folder| fs::metadata(folder).ok()).map(|data| (data.dev(), data.ino())).collect()
     }
 
     /// The folder of an image, whether it exists or not.
@@ -253,25 +262,17 @@ impl Drop for HalfMade {
     }
 }
 
-/// Removes what a killed process left half-made in `folder`.
-pub fn sweep(folder: &Path) -> Result<(), Error> {
-    let read = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        read => at(read, "list", folder)?,
-    };
-    for entry in read {
-        let entry = at(entry, "list", folder)?;
+/// Removes what a killed process left half-made in `folder`. Tidying up keeps nobody from work: what cannot be removed
+/// now, as where somebody has mounted something in it, is left to the next sweep.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(HALF_MADE.as_bytes()) {
             continue;
         }
-        match Lock::attempt(&entry.path(), Share::Exclusive) {
-            Ok(Some(_lock)) => delete::tree(&entry.path())?,
-            Ok(None) => {}
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error),
+        if let Ok(Some(_lock)) = Lock::attempt(&entry.path(), Share::Exclusive) {
+            let _ = delete::tree(&entry.path());
         }
     }
-    Ok(())
 }
 
 /// Makes the directory `path` vanish at once, then deletes what was in it. Never goes into another mount.
@@ -319,7 +320,7 @@ mod tests {
         let living = HalfMade::begin(folder.path()).unwrap();
         fs::create_dir_all(folder.path().join(HALF_MADE.to_owned() + "dead/a")).unwrap();
         fs::create_dir(folder.path().join("whole")).unwrap();
-        sweep(folder.path()).unwrap();
+        sweep(folder.path());
         assert!(living.path().exists());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         assert_eq!(entries(folder.path()).unwrap(), ["whole"]);

@@ -48,6 +48,12 @@ pub fn is_interactive() -> bool {
         && tcgetpgrp(&input).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
+/// Whether we are a background job of the terminal at standard input: what is typed there is meant for others.
+pub fn is_in_background() -> bool {
+    let input = io::stdin();
+    input.is_terminal() && tcgetpgrp(&input).is_ok_and(|group| group != rustix::process::getpgrp())
+}
+
 /// Our terminal in raw mode; as it was again when dropped.
 #[derive(Debug)]
 pub struct Raw {

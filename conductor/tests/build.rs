@@ -146,6 +146,58 @@ fn what_a_run_deleted_stays_deleted_under_a_later_copy() {
 }
 
 #[test]
+fn a_copy_of_everything_leaves_out_the_state_that_lies_beside_it() {
+    let Some(place) = Playground::new() else { return };
+    place.write("app/file", "x");
+    place.build("RUN rm -r /var\nCOPY . /src\n").success();
+    let copied = place.layers("img")[2].join("src");
+    assert!(copied.join("app/file").exists() && copied.join("Conductorfile").exists());
+    for state in [".cache", ".images", ".containers"] {
+        assert!(!copied.join(state).exists(), "{state}");
+    }
+    // Nor does it make the layer another one.
+    place.conductor(["build", "img"]).assert().success().stdout(contains("Using cache").count(3));
+}
+
+#[test]
+fn a_failing_instruction_is_named_with_its_file_and_line() {
+    let Some(place) = Playground::new() else { return };
+    place.build("\n# why\nCOPY *.txt /\n").failure().stderr(
+        contains("Conductorfile:4: COPY *.txt /: '*.txt' is not in the context")
+            .and(contains("COPY takes names, no patterns")),
+    );
+}
+
+#[test]
+fn more_instructions_than_an_image_can_have_layers_are_refused_before_any_is_followed() {
+    let Some(place) = Playground::new() else { return };
+    place.write("file", "x");
+    place
+        .build(&"COPY file /\n".repeat(200))
+        .failure()
+        .stderr(contains("Conductorfile makes 201 layers, and an image has at most 200"))
+        .stdout(contains("Step").not());
+}
+
+#[test]
+fn a_run_may_make_a_tree_deeper_than_paths_are_long() {
+    let Some(place) = Playground::new() else { return };
+    let ten = format!("{}/", "d".repeat(200)).repeat(10);
+    place
+        .build(&format!("RUN mkdir -p /a/{ten} /b/{ten} /c/{ten} && mv /a /b/{ten} && mv /b /c/{ten}\n"))
+        .success();
+}
+
+#[test]
+fn a_run_may_take_away_the_name_servers_that_it_was_lent() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN umount /etc/resolv.conf && rm /etc/resolv.conf\n").success();
+    place.build("RUN umount /etc/resolv.conf && echo nameserver 1.2.3.4 > /etc/resolv.conf\n").success();
+    let own = place.layers("img")[1].join("etc/resolv.conf");
+    assert_eq!(fs::read_to_string(own).unwrap(), "nameserver 1.2.3.4\n");
+}
+
+#[test]
 fn sources_outside_of_the_context_are_refused() {
     let Some(place) = Playground::new() else { return };
     fs::create_dir(place.path().join("context")).unwrap();

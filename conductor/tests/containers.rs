@@ -419,6 +419,35 @@ fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
 }
 
 #[test]
+fn stop_unmounts_also_where_a_link_leads_to_the_containers() {
+    let Some(place) = place() else { return };
+    fs::create_dir(place.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
+    let conductor = |args: &[&str]| {
+        let mut command = place.conductor(args.iter().copied());
+        command.env("CONTAINERDIR", place.path().join("link"));
+        command
+    };
+    conductor(&["run", "img", "eg", "true"]).assert().success();
+    let target = place.path().join("link/eg/rootfs");
+    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(target).status();
+    assert!(mounted.unwrap().success());
+    conductor(&["stop", "eg"]).assert().success();
+    assert_eq!(place.mounts(), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_tidied_up_keeps_nobody_from_work() {
+    let Some(place) = place() else { return };
+    let left = place.path().join(".containers/.half-made-left");
+    fs::create_dir_all(&left).unwrap();
+    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(&left).status();
+    assert!(mounted.unwrap().success());
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    place.conductor(["stop", "eg"]).assert().success();
+}
+
+#[test]
 fn several_commands_at_once_are_told_apart() {
     let Some(place) = place() else { return };
     place.keep_running("eg", &["sleep", "infinity"]);

@@ -4,6 +4,7 @@
 
 mod support;
 
+use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
 use support::Playground;
 
@@ -15,12 +16,12 @@ const COUNTER: &str = "#!/bin/sh\nwhile :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\
 const PYTHON: &str = "#!/bin/sh\nwhile :; do until heard=$(wget -qO- \"$2\") && [ -n \"$heard\" ]; do sleep 0.05; \
                       done; printf 'HTTP/1.0 200 OK\\r\\n\\r\\n%s' \"$heard\" | nc -l -p 8080 > /dev/null; done\n";
 
-#[test]
-fn the_orchestrator_builds_runs_and_connects_both_services_even_twice() {
-    let Some(place) = Playground::new() else { return };
+/// A machine with both services, the second run by `python`.
+fn place(python: &str) -> Option<Playground> {
+    let place = Playground::new()?;
     place.write_program("counter-service/counter-service", COUNTER);
     place.write("external-service/app.py", "");
-    place.write_program("python3", PYTHON);
+    place.write_program("python3", python);
     place.write("csfile", "FROM debian:bookworm\nCOPY counter-service /opt/counter-service\n");
     let steps =
         "FROM debian:bookworm\nCOPY external-service /opt/external-service\nCOPY python3 /bin/python3\n";
@@ -28,11 +29,20 @@ fn the_orchestrator_builds_runs_and_connects_both_services_even_twice() {
     let host = "ip link add wan0 type veth peer name wan1; ip link set wan1 up; ip addr add 10.9.0.2/24 dev wan0; \
                 ip link set wan0 up; ip link set lo up; ip route add default via 10.9.0.1; iptables -P FORWARD DROP";
     assert!(place.command("/bin/sh").args(["-c", host]).status().unwrap().success());
+    Some(place)
+}
+
+fn orchestrate(place: &Playground) -> assert_cmd::assert::Assert {
+    let mut command = place.command(env!("CARGO_BIN_EXE_service_orchestrator"));
+    command.arg(".");
+    assert_cmd::Command::from_std(command).assert()
+}
+
+#[test]
+fn the_orchestrator_builds_runs_and_connects_both_services_even_twice() {
+    let Some(place) = place(PYTHON) else { return };
     for _ in 0..2 {
-        let mut command = place.command(env!("CARGO_BIN_EXE_service_orchestrator"));
-        command.arg(".");
-        assert_cmd::Command::from_std(command)
-            .assert()
+        orchestrate(&place)
             .success()
             .stdout(contains("counted on 8080\n"))
             .stdout(ends_with("The service runs at http://10.9.0.2:3000\n"));
@@ -40,4 +50,12 @@ fn the_orchestrator_builds_runs_and_connects_both_services_even_twice() {
     for name in ["es-cont", "cs-cont"] {
         place.conductor(["stop", name]).assert().success();
     }
+}
+
+#[test]
+fn a_service_that_ends_is_named_with_what_it_said() {
+    let Some(place) = place("#!/bin/sh\necho no module named flask >&2; exit 3\n") else { return };
+    orchestrate(&place).failure().stderr(
+        contains("exec es-cont").and(contains("exit status: 3")).and(contains("no module named flask")),
+    );
 }

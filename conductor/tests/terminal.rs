@@ -277,6 +277,22 @@ fn much_can_be_pasted_into_a_command_that_answers_while_it_reads() {
 }
 
 #[test]
+fn a_background_job_takes_nothing_of_what_is_typed() {
+    let Some(place) = place() else { return };
+    let mut terminal = Terminal::open(&place);
+    terminal
+        .line("set -m; conductor --quiet run img eg -- sh -c 'cat; echo the end' & wait $!", "the end\r\n");
+    terminal.session.exp_string(HOST_PROMPT).unwrap();
+    terminal.line(
+        "conductor --quiet run img other -- sh -c 'while read l; do echo got $l; done; sleep 60' &",
+        HOST_PROMPT,
+    );
+    for _ in 0..5 {
+        assert_eq!(terminal.line("echo host", HOST_PROMPT), "host\n");
+    }
+}
+
+#[test]
 fn without_a_terminal_there_are_plain_pipes() {
     let Some(place) = place() else { return };
     let script = "test -t 0 || echo no terminal; cat";

@@ -9,9 +9,12 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let parse = |text: &str| Conductorfile::parse(Path::new("Conductorfile"), text, ["debian:bookworm"]);
     match parse(text) {
-        Ok(file) => assert_eq!(parse(&file.to_string()), Ok(file)),
+        Ok(file) => {
+            let printed = file.to_string();
+            assert_eq!(parse(&printed).map(|again| again.to_string()), Ok(printed));
+        }
         Err(error) => {
-            let line = text.lines().nth(error.line - 1).unwrap_or_default();
+            let line = text.trim_start_matches('\u{feff}').lines().nth(error.line - 1).unwrap_or_default();
             assert_eq!(line, error.text);
             assert!(error.column <= line.chars().count() + 1);
             assert!(!error.to_string().is_empty());

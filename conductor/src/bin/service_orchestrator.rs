@@ -5,10 +5,11 @@
 //! and services run on. `conductor stop es-cont` and `conductor stop cs-cont` end them.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -59,8 +60,8 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     conductor.call(&["build", "es-image", "esfile"])?;
 
     for (image, container) in [("cs-image", "cs-cont"), ("es-image", "es-cont")] {
-        conductor.background(&["run", image, container, "--", "sleep", "infinity"])?;
-        conductor.wait_until_running(container)?;
+        let mut run = conductor.background(&["run", image, container, "--", "sleep", "infinity"])?;
+        conductor.wait_until_running(container, &mut run)?;
     }
     conductor.call(&["addnetwork", "es-cont", "-i", "-e", &format!("{INNER}-{PORT}")])?;
     conductor.call(&["addnetwork", "cs-cont", "-i"])?;
@@ -69,13 +70,14 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let container = conductor.container("cs-cont")?.ok_or("cs-cont is gone")?;
     let address = container["address"].as_str().ok_or("cs-cont has no address")?;
     let counter = format!("{}/counter-service/counter-service", arguments.services);
-    conductor.background(&["exec", "cs-cont", "--", &counter, &INNER.to_string(), "1"])?;
+    let counter = conductor.background(&["exec", "cs-cont", "--", &counter, &INNER.to_string(), "1"])?;
     let app = format!("{}/external-service/app.py", arguments.services);
     let url = format!("http://{address}:{INNER}/");
-    conductor.background(&["exec", "es-cont", "--", "python3", &app, &url])?;
+    let external = conductor.background(&["exec", "es-cont", "--", "python3", &app, &url])?;
 
     let host = own_address()?;
-    writeln!(io::stdout(), "{}", first_answer(SocketAddr::from((host, PORT)))?.trim_end())?;
+    let answer = first_answer(SocketAddr::from((host, PORT)), &mut [counter, external])?;
+    writeln!(io::stdout(), "{}", answer.trim_end())?;
     writeln!(io::stdout(), "The service runs at http://{host}:{PORT}")?;
     Ok(())
 }
@@ -105,9 +107,11 @@ impl Conductor {
     }
 
     /// Starts a command that goes on when we have ended.
-    fn background(&self, args: &[&str]) -> Outcome<()> {
-        self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        Ok(())
+    fn background(&self, args: &[&str]) -> Outcome<Background> {
+        let complaints = tempfile::tempfile()?;
+        let command = format!("conductor {}", args.join(" "));
+        let started = self.command(args).stdout(Stdio::null()).stderr(complaints.try_clone()?).spawn()?;
+        Ok(Background { command, started, complaints })
     }
 
     /// What `ps` says about a container.
@@ -117,15 +121,35 @@ impl Conductor {
         Ok(list.into_iter().find(|container| container["name"] == name))
     }
 
-    fn wait_until_running(&self, name: &str) -> Outcome<()> {
+    fn wait_until_running(&self, name: &str, run: &mut Background) -> Outcome<()> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
             match self.container(name)? {
                 Some(container) if container["status"] == "running" => return Ok(()),
                 _ => std::thread::sleep(Duration::from_millis(20)),
             }
+            run.must_go_on()?;
         }
         Err(format!("{name} does not run").into())
+    }
+}
+
+/// A command that goes on.
+struct Background {
+    command: String,
+    started: Child,
+    /// What it wrote to its standard error.
+    complaints: File,
+}
+
+impl Background {
+    /// An error, with what it said, if it has ended.
+    fn must_go_on(&mut self) -> Outcome<()> {
+        let Some(status) = self.started.try_wait()? else { return Ok(()) };
+        let mut said = String::new();
+        self.complaints.rewind()?;
+        self.complaints.read_to_string(&mut said)?;
+        Err(format!("{}: {status}\n{}", self.command, said.trim_end()).into())
     }
 }
 
@@ -140,8 +164,8 @@ fn own_address() -> Outcome<Ipv4Addr> {
     }
 }
 
-/// What the service answers, as soon as it does.
-fn first_answer(service: SocketAddr) -> Outcome<String> {
+/// What the service answers, as soon as it does, which it cannot when one of those that make it has ended.
+fn first_answer(service: SocketAddr, makers: &mut [Background]) -> Outcome<String> {
     let begin = Instant::now();
     loop {
         match get(service) {
@@ -150,6 +174,9 @@ fn first_answer(service: SocketAddr) -> Outcome<String> {
                 return Err(format!("the service does not answer at {service}: {error}").into());
             }
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+        for maker in &mut *makers {
+            maker.must_go_on()?;
         }
     }
 }

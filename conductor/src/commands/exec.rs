@@ -8,10 +8,10 @@ use crate::container::Container;
 use crate::launch::{self, Command, Streams};
 use crate::process;
 use crate::reaper::Reaper;
+use crate::sandbox;
 use crate::settings::Settings;
 use crate::store::{Share, Store};
 use crate::supervise::Signals;
-use crate::{sandbox, tty};
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {
@@ -21,7 +21,7 @@ pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {
     if !quiet {
         writeln!(io::stdout(), "Executing exec in {} container!", args.container)?;
     }
-    let streams = if tty::is_interactive() { Streams::Terminal } else { Streams::Inherited };
+    let streams = Streams::of_ours();
     let command = Command {
         argv: args.command.clone(),
         env: launch::environment(streams),

@@ -13,15 +13,17 @@ use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::{Lock, Share, Store, sweep};
 use crate::supervise::Signals;
-use crate::tty;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Run) -> Outcome {
     let store = Store::new(settings);
     // Keeps `rmi` and `rmcache` away until the container is there for them to see.
-    let images = Lock::wait(&store.images, Share::Shared).ok();
+    let images = match Lock::wait(&store.images, Share::Shared) {
+        Err(error) if error.is_not_found() => None,
+        lock => Some(lock?),
+    };
     let lowers = images::lowerdirs(&store, &args.image)?;
-    sweep(&store.containers)?;
+    sweep(&store.containers);
     let container = Container::create(&store, &args.container, &args.image)?;
     drop(images);
 
@@ -33,7 +35,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
             .map(overlay::Mount::leave)
             .map_err(overlay::Error::into_failure)
     };
-    let streams = if tty::is_interactive() { Streams::Terminal } else { Streams::Inherited };
+    let streams = Streams::of_ours();
     let command = Command {
         argv: args.command.clone(),
         env: launch::environment(streams),
@@ -62,7 +64,8 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
             Ok(process::shell_status(signals.watch(running.child, running.terminal)?))
         }
         Err(error) => {
-            container.delete()?;
+            // What cannot be deleted is there for `stop`; why it did not start matters more.
+            let _ = container.delete();
             super::not_started(error)
         }
     }

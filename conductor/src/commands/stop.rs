@@ -12,7 +12,7 @@ use crate::store::{Share, Store, sweep};
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Stop) -> Outcome {
     let store = Store::new(settings);
-    sweep(&store.containers)?;
+    sweep(&store.containers);
     let container = Container::open(&store, &args.container, Share::Exclusive)?;
     // Rules first: none of them may point at an address that is somebody else's by then.
     net::disconnect(&container)?;
