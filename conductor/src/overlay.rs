@@ -14,7 +14,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 /// Mount options must fit one page, with their terminating NUL.
 const OPTIONS_MAX: usize = 4096;
 
-/// As many layers can be mounted wherever they lie: of so many [descriptors](by_descriptor) the names fit.
+/// As many layers can be mounted wherever they lie: the names of so many descriptors fit.
 pub const LAYERS_MAX: usize = 200;
 
 /// What a mount gives besides the merged tree.
