@@ -151,6 +151,24 @@ pub fn pid_namespace(pid: i32) -> u64 {
     fs::metadata(format!("/proc/{pid}/ns/pid")).map_or(0, |meta| meta.ino())
 }
 
+/// Whether it is PID 1 of a PID namespace below the machine's.
+pub fn is_init_of_namespace(pid: i32) -> bool {
+    let pids = status_field(pid, "NSpid:").unwrap_or_default();
+    pids.split_ascii_whitespace().skip(1).last() == Some("1")
+}
+
+/// Whether it has a handler for a signal.
+pub fn handles(pid: i32, signal: i32) -> bool {
+    let mask = status_field(pid, "SigCgt:").and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 << (signal - 1) != 0)
+}
+
+/// A field of `/proc/PID/status` (proc(5)).
+fn status_field(pid: i32, name: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()))
+}
+
 /// Every process there is, with its parent.
 pub fn parents() -> BTreeMap<i32, i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };

@@ -15,6 +15,8 @@ use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::processes;
+
 /// Something a traced process did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -184,6 +186,10 @@ impl Tracer {
                 None
             }
             _ if signal == libc::SIGTRAP | 0x80 => self.syscall(pid),
+            _ if is_fault_of_init(pid, signal) => {
+                request(libc::PTRACE_DETACH, pid, signal);
+                self.ended(pid, End::Signal(signal))
+            }
             _ => {
                 self.go_on(pid, signal);
                 None
@@ -281,6 +287,17 @@ impl Drop for Tracer {
             }
         }
     }
+}
+
+/// Whether the kernel would end the first process of a PID namespace for a fault of its own, were it not traced: then it
+/// keeps the signal from it, and the fault comes again and again (`force_sig_info_to_task` in kernel/signal.c).
+fn is_fault_of_init(pid: i32, signal: i32) -> bool {
+    const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGSYS];
+    if !FAULTS.contains(&signal) {
+        return false;
+    }
+    let is_by_kernel = ptrace::getsiginfo(Pid::from_raw(pid)).is_ok_and(|info| info.si_code > 0);
+    is_by_kernel && processes::is_init_of_namespace(pid) && !processes::handles(pid, signal)
 }
 
 /// One ptrace request that needs no memory. A process that was killed meanwhile answers ESRCH: its end is reported

@@ -52,6 +52,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         hostname: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
         namespaces: Process::own().namespaces,
         root: Directory::at(Path::new("/")).unwrap_or_default(),
+        entries: names(Path::new("/")),
         subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
     };
     recorder.record("machine", &machine)?;
@@ -59,12 +60,9 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let seed = plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()).unwrap_or(1);
     let calls_per_second = speed::calls_per_second();
     let slowdown = speed::slowdown(site.slowdown, calls_per_second);
-    let supplied = Supplied {
-        seed,
-        loops: ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000),
-    };
+    let loops = ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000);
     let course = fs::read_to_string(site.course.join("task2/container_prog.c"))?;
-    supply(&dir, &course, supplied, &word("mark"))?;
+    let supplied = supply(&dir, &course, seed, loops, &word("mark"))?;
     recorder.record("supplied", &supplied)?;
 
     let watch = cgroups::Watch::start(&hierarchy)?;
@@ -83,24 +81,33 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
 }
 
 /// An empty `container_root`, a script that can be executed, and this run's `container_prog.c`.
-fn supply(dir: &Path, course: &str, supplied: Supplied, mark: &str) -> io::Result<()> {
+fn supply(dir: &Path, course: &str, seed: u32, loops: u64, mark: &str) -> io::Result<Supplied> {
     for name in ["container_root", "container_prog", "container_prog.c"] {
         let path = dir.join(name);
         let _ = fs::remove_file(&path);
         let _ = fs::remove_dir_all(&path);
     }
-    fs::create_dir(dir.join("container_root"))?;
+    let root = dir.join("container_root");
+    fs::create_dir(&root)?;
     let source = format!(
-        "#define SEED {}U\n#define LOOPS {}L\n\
-         __attribute__((used)) static const char mark_of_this_run[] = \"{mark}\";\n{course}",
-        supplied.seed, supplied.loops
+        "#define SEED {seed}U\n#define LOOPS {loops}L\n\
+         __attribute__((used)) static const char mark_of_this_run[] = \"{mark}\";\n{course}"
     );
     fs::write(dir.join("container_prog.c"), source)?;
     let script = dir.join("simple_container.sh");
     if script.is_file() {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     }
-    Ok(())
+    Ok(Supplied { seed, loops, container_root: Directory::at(&root).unwrap_or_default() })
+}
+
+/// The names in a directory, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).take(ENTRIES_CAP).collect();
+    names.sort();
+    names
 }
 
 /// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
@@ -194,10 +201,7 @@ impl<'a> Observer<'a> {
                 .collect();
         }
         self.members.insert(pid);
-        let names = fs::read_dir(format!("/proc/{pid}/root")).into_iter().flatten().flatten();
-        let mut entries: Vec<String> =
-            names.map(|entry| entry.file_name().to_string_lossy().into_owned()).take(ENTRIES_CAP).collect();
-        entries.sort();
+        let entries = names(Path::new(&format!("/proc/{pid}/root")));
         recorder.record("run", &Run { member, entries, fellows })?;
         self.sample(recorder)
     }

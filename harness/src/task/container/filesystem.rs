@@ -1,8 +1,11 @@
 //! 2a: `container_prog` runs with `container_root` as its root directory, and finds its libraries there.
 
-use super::script;
+use std::path::Path;
+
 use super::story::{Round, Story};
+use super::{Supplied, script};
 use crate::evidence::Bundle;
+use crate::guest::processes::Directory;
 use crate::guest::trace::End;
 use crate::task::CheckSpec;
 use crate::task::finding::Question;
@@ -55,9 +58,9 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     vec![root, libraries, transcript]
 }
 
-const ROOT: &str = "a root directory of its own";
+const ROOT: &str = "container_root as its root directory";
 
-/// Whether a run's root directory is another one than the machine's.
+/// Whether a run's root directory is `container_root`, with nothing of the machine's own in it.
 pub fn root_isolated(story: &Story, round: Option<&Round>, check: &'static str) -> Finding {
     let question = Question::new(check, ROOT);
     let Some(round) = round else {
@@ -66,34 +69,53 @@ pub fn root_isolated(story: &Story, round: Option<&Round>, check: &'static str) 
     let (root, machine) = (&round.process().root, &story.machine.root);
     let question = question.proof(story.proof(round.record));
     if root.is(machine) {
-        question.fail(format!(
+        return question.fail(format!(
             "container_prog (process {}) has the machine's own root directory (inode {} of device {})",
             round.process().pid,
             root.ino,
             root.dev
-        ))
-    } else {
-        question
-            .pass(format!("its root is {} (inode {}, the machine's {})", root.path, root.ino, machine.ino))
+        ));
     }
+    if !is_container_root(story, root) {
+        return question.fail(format!("its root is {}, not container_root", root.path));
+    }
+    let shown = |name| round.run.entries.contains(name);
+    if !story.machine.entries.is_empty() && story.machine.entries.iter().all(shown) {
+        return question.fail(format!(
+            "its root is {}, and all that lies in the machine's own root directory is in it",
+            root.path
+        ));
+    }
+    question.pass(format!("its root is {} (inode {}, the machine's {})", root.path, root.ino, machine.ino))
 }
 
-/// The first attempt to start `container_prog` in another root directory decides; where there was none, whether it
-/// starts in `container_root` as the script left it.
+/// By path, for something may be mounted there; or by itself, wherever it is mounted. In a mount namespace with another
+/// root (`pivot_root(2)`) there is no path to tell it by.
+fn is_container_root(story: &Story, root: &Directory) -> bool {
+    let Some(Supplied { container_root, .. }) = &story.supplied else { return true };
+    let named = Path::new(&root.path);
+    named.file_name().is_none() || named.ends_with("task2/container_root") || root.is(container_root)
+}
+
+/// The first attempt of 2a to start `container_prog` in another root directory decides, or of what follows; where there
+/// was none, whether it starts in `container_root` as the script left it.
 fn libraries(story: &Story) -> Finding {
     let question =
         Question::new("2a/libraries-from-script", "container_prog starts in a container_root that was empty");
-    let isolated =
-        story.rounds.iter().flatten().filter(|round| !round.process().root.is(&story.machine.root));
-    let first = isolated.min_by_key(|round| round.record);
-    let failed = story.entered.first();
-    if let Some((record, process)) = failed
+    let is_isolated = |round: &&Round| !round.process().root.is(&story.machine.root);
+    let in_2a = story.rounds[0].as_ref().filter(is_isolated);
+    let isolated = story.rounds.iter().flatten().filter(is_isolated);
+    let first = in_2a.or_else(|| isolated.min_by_key(|round| round.record));
+    // Other programs than container_prog may have run there before: where it ran in 2a, they were not in its place.
+    if let Some((record, process)) = story.entered.first()
+        && in_2a.is_none()
         && first.is_none_or(|round| *record < round.record)
     {
         return question.proof(story.proof(*record)).fail(format!(
-            "{} changed its root to {} and could not start container_prog there: the file, or the loader that it \
-             names, was not found",
-            process.exe, process.root.path
+            "{} changed its root to {} and ended there before container_prog had started{}",
+            process.exe,
+            process.root.path,
+            story.complaint(0)
         ));
     }
     if let Some(round) = first {

@@ -68,8 +68,11 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         None => CHECKS[..4]
             .iter()
             .map(|spec| {
-                Question::new(spec.id, "container_prog runs as subtask2")
-                    .skip(format!("container_prog was not run in 2b; {}", story.fate()))
+                Question::new(spec.id, "container_prog runs as subtask2").skip(format!(
+                    "container_prog was not run in 2b; {}{}",
+                    story.fate(),
+                    story.complaint(1)
+                ))
             })
             .collect(),
     };

@@ -54,15 +54,20 @@ struct Machine {
     hostname: String,
     namespaces: Namespaces,
     root: Directory,
+    /// The names in it.
+    #[serde(default)]
+    entries: Vec<String>,
     /// The controllers enabled in the root cgroup.
     subtree_control: String,
 }
 
-/// What was put into this run's `container_prog`; the record `supplied`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What was put into this run's `container_prog`, and where its root is to be; the record `supplied`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Supplied {
     seed: u32,
     loops: u64,
+    #[serde(default)]
+    container_root: Directory,
 }
 
 /// A process of a container, with its cgroup and that one's ancestors.

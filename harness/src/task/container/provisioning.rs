@@ -1,7 +1,7 @@
 //! 2c: every process of the container is under a cap of 50 % of one core, from its first instruction to its end.
 
-use super::isolation;
 use super::story::{Moment, Round, Story, When};
+use super::{filesystem, isolation, script};
 use crate::evidence::Bundle;
 use crate::guest::cgroups;
 use crate::task::CheckSpec;
@@ -16,8 +16,10 @@ const TOLERANCE: f64 = 0.005;
 const QUOTA: &str = "In this subtask, you are required to set the utilization limit to 50% of single core and not 50% \
                      utilization limit of all cores.";
 
+const SNAPSHOT: &str = include_str!("../../../../snapshots/task2c.snap");
+
 /// What is checked.
-pub static CHECKS: [CheckSpec; 5] = [
+pub static CHECKS: [CheckSpec; 7] = [
     CheckSpec {
         id: "2c/cpu-quota",
         title: "50 % of one core",
@@ -50,6 +52,22 @@ pub static CHECKS: [CheckSpec; 5] = [
         informational: false,
     },
     CheckSpec {
+        id: "2c/root-isolated",
+        title: "the same root directory as in 2a",
+        requirement: "Output Subtask 2c: Files/Directories in root directory: lib64, container_prog, ., .., lib",
+        hint: "2c adds to 2b, which adds to 2a: compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog \
+               while it runs.",
+        informational: false,
+    },
+    CheckSpec {
+        id: "2c/transcript",
+        title: "output as shown",
+        requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2, …, Computation Benchmark, Time Taken, \
+                      Value",
+        hint: "Lines with `-` are missing, lines with `+` came instead. Does container_prog run to its end?",
+        informational: false,
+    },
+    CheckSpec {
         id: "2c/cgroup-removed",
         title: "the cgroup is removed",
         requirement: "Read comments and fill in commands at marked portions in simple-container.sh script.",
@@ -65,20 +83,26 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         Err(findings) => return findings,
     };
     let Some(round) = &story.rounds[2] else {
-        let missing = format!("container_prog was not run in 2c; {}", story.fate());
+        let missing = format!("container_prog was not run in 2c; {}{}", story.fate(), story.complaint(2));
         let skip = |check| Question::new(check, "container_prog runs as subtask3").skip(&missing);
         return vec![
             skip("2c/cpu-quota"),
             skip("2c/processes-in-cgroup"),
             skip("2c/throttled"),
-            Question::new("2c/namespaces", "container_prog runs as subtask3").fail(&missing),
+            skip("2c/namespaces"),
+            skip("2c/root-isolated"),
+            script::judge(&story, 2, "2c/transcript", SNAPSHOT, false),
             removed(&story, None),
         ];
     };
     let quota = quota(&story, round);
     let members = members(&story, round);
     let throttled = throttled(&story, round, &quota, &members);
-    vec![quota, members, throttled, namespaces(&story, round), removed(&story, Some(round))]
+    let namespaces = namespaces(&story, round);
+    let root = filesystem::root_isolated(&story, Some(round), "2c/root-isolated");
+    let facts = [&namespaces, &root].iter().all(|finding| finding.status == Status::Pass);
+    let transcript = script::judge(&story, 2, "2c/transcript", SNAPSHOT, facts);
+    vec![quota, members, throttled, namespaces, root, transcript, removed(&story, Some(round))]
 }
 
 fn percent(cores: f64) -> String {
@@ -108,7 +132,7 @@ fn quota(story: &Story, round: &Round) -> Finding {
                 )
             },
         );
-        return question.proof(story.proof(round.record)).fail(seen);
+        return question.proof(story.proof(round.record)).fail(seen + &story.refused_write());
     };
     let limit = moment.limits.iter().find(|limit| limit.group == group);
     let file = limit.and_then(|limit| limit.cpu_max.clone()).unwrap_or_default();

@@ -20,7 +20,11 @@ pub fn judge(story: &Story, subtask: usize, check: &'static str, snapshot: &str,
         .proof(format!("evidence/{}/terminal.cast", story.recording.scenario));
     let seen = redacted(story, subtask);
     if seen.is_empty() {
-        return question.fail(format!("no output of container_prog; {}", story.fate()));
+        return question.fail(format!(
+            "no output of container_prog; {}{}",
+            story.fate(),
+            story.complaint(subtask)
+        ));
     }
     let difference = transcript::difference(&wanted, &seen);
     if !difference.is_empty() {
@@ -37,8 +41,13 @@ pub fn redacted(story: &Story, subtask: usize) -> Vec<String> {
     let lines = story.lines(subtask);
     let round = story.rounds[subtask].as_ref();
     let is_header = |line: &String| line.starts_with("Process PID:");
-    let start =
-        if round.is_some() { lines.iter().position(is_header) } else { lines.iter().rposition(is_header) };
+    let first = lines.iter().position(is_header);
+    // Without a run of its own, its lines begin with those of the one before.
+    let has_earlier = || story.rounds[..subtask].iter().any(Option::is_some);
+    let start = match round {
+        Some(_) => first,
+        None => lines.iter().rposition(is_header).filter(|last| !has_earlier() || Some(*last) != first),
+    };
     let Some(start) = start else { return Vec::new() };
     let lines = &lines[start..];
     let last = if subtask == 0 {
@@ -57,7 +66,7 @@ pub fn redacted(story: &Story, subtask: usize) -> Vec<String> {
 
 fn expected_value(story: &Story) -> Option<String> {
     let seed = story.recording.plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok())?;
-    let loops = story.supplied?.loops.min(1_000_000_000);
+    let loops = story.supplied.as_ref()?.loops.min(1_000_000_000);
     Some(format!("{VALUE}{}", benchmark::sum(seed, loops)))
 }
 

@@ -13,6 +13,9 @@ use crate::task::finding::Question;
 use crate::task::{CheckSpec, finding, transcript};
 use crate::verdict::Finding;
 
+/// Most characters of a line of the terminal in a sentence.
+const LINE_CAP: usize = 200;
+
 /// All that is known of one scenario.
 pub struct Story<'a> {
     pub recording: &'a Recording,
@@ -202,6 +205,41 @@ impl<'a> Story<'a> {
         transcript::lines(&transcript::text(&records[from.min(to)..to]))
     }
 
+    /// A line of the terminal that says that a group's file did not take a value, as the end of a sentence.
+    pub fn refused_write(&self) -> String {
+        let refuses = |line: &String| line.contains("cpu.max") || line.contains("write error");
+        let lines = transcript::lines(&transcript::text(&self.recording.records));
+        lines
+            .into_iter()
+            .find(refuses)
+            .map_or_else(String::new, |line| format!("; the terminal said: {line}"))
+    }
+
+    /// What may say why a subtask's part of the script did not do what it should, as the end of a sentence: the last
+    /// line of the terminal that complains, or the very last.
+    pub fn complaint(&self, subtask: usize) -> String {
+        const WORDS: [&str; 9] = [
+            "error",
+            "denied",
+            "not found",
+            "no such",
+            "invalid",
+            "cannot",
+            "failed",
+            "usage",
+            "not permitted",
+        ];
+        let lines = self.lines(subtask);
+        let complains = |line: &&String| {
+            let line = line.to_lowercase();
+            WORDS.iter().any(|word| line.contains(word))
+        };
+        let said = lines.iter().rev().find(complains).or(lines.last());
+        said.map_or_else(String::new, |line| {
+            format!("; the terminal said: {}", line.chars().take(LINE_CAP).collect::<String>())
+        })
+    }
+
     /// Why the script did not come to where it should have, as part of a sentence.
     pub fn fate(&self) -> String {
         if let Ending::Lost { what, .. } = &self.recording.ending {
@@ -225,8 +263,11 @@ impl<'a> Story<'a> {
                     format!("the script was stopped after {} bytes of output", outcome.output)
                 }
                 (Some(Stopped::Processes), _) => "the script was stopped for its many processes".to_owned(),
-                (None, Some(End::Status(127))) => {
-                    "simple_container.sh is missing, or its interpreter is".to_owned()
+                // Where it did not start, nothing was written.
+                (None, Some(End::Status(127))) if outcome.output == 0 => {
+                    "simple_container.sh is missing, or the interpreter that its first line names is (Windows line \
+                     ends, a \\r, belong to that name)"
+                        .to_owned()
                 }
                 (None, Some(End::Status(status))) => format!("the script ended with status {status}"),
                 (None, Some(End::Signal(signal))) => format!("the script was killed by signal {signal}"),

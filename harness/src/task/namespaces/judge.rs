@@ -108,8 +108,9 @@ fn child1_uts(story: &Story) -> Finding {
     question.answer(
         name == NAME,
         format!(
-            "child 1 (process {}) in the new UTS namespace {namespace}, which is called {name:?}",
-            child1.pid()
+            "child 1 (process {}) in the new UTS namespace {namespace}, which is called {name:?}{}",
+            child1.pid(),
+            if name == NAME { String::new() } else { story.crash() }
         ),
     )
 }
@@ -122,7 +123,9 @@ fn child2_pid(story: &Story) -> Finding {
     let Some(wanted) = story.child1().and_then(|child1| story.own_pid_namespace(child1)) else {
         return question.skip("child 1 has no PID namespace of its own that could be joined");
     };
-    let Some(child2) = story.child2() else { return question.fail("no second process was created") };
+    let Some(child2) = story.child2() else {
+        return question.fail(format!("no second process was created{}", story.crash()));
+    };
     let question = question.proof(story.proof(child2.first().record));
     let process = &child2.first().process;
     if story.is_made_by_child1(child2) {
@@ -141,10 +144,11 @@ fn child2_pid(story: &Story) -> Finding {
     question.answer(
         process.namespaces.pid == wanted,
         format!(
-            "child 2 (process {}) is PID {} in {whose} PID namespace {}",
+            "child 2 (process {}) is PID {} in {whose} PID namespace {}{}",
             process.pid,
             process.own_pid(),
-            process.namespaces.pid
+            process.namespaces.pid,
+            story.crash()
         ),
     )
 }
@@ -157,7 +161,9 @@ fn child2_uts(story: &Story) -> Finding {
     let Some(wanted) = story.child1().and_then(|child1| story.own_uts(child1)) else {
         return question.skip("child 1 has no UTS namespace of its own that could be joined");
     };
-    let Some(child2) = story.child2() else { return question.fail("no second process was created") };
+    let Some(child2) = story.child2() else {
+        return question.fail(format!("no second process was created{}", story.crash()));
+    };
     if story.is_made_by_child1(child2) {
         return question.proof(story.proof(child2.first().record)).fail(format!(
             "process {} was created by child 1 itself: it inherits the namespace and joins nothing",

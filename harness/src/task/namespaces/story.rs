@@ -1,9 +1,12 @@
 //! What the tracer saw of task 1, told by process: who is child 1, who is child 2, and where did each live?
 
-use super::{Born, Called, Exiting, Machine};
+use nix::sys::signal::Signal;
+
+use super::{Born, Called, Ended, Exiting, Machine};
 use crate::evidence::{Ending, Recording};
 use crate::guest::processes::Process;
 use crate::guest::session::{Hostname, Outcome};
+use crate::guest::trace::End;
 use crate::task::finding::place;
 
 /// A process at one moment.
@@ -46,6 +49,8 @@ pub struct Story<'a> {
     /// Calls that renamed the machine, as sentences with their records.
     pub renamed: Vec<(usize, String)>,
     pub outcome: Option<Outcome>,
+    /// Processes that a signal ended.
+    killed: Vec<(i32, i32)>,
     child1: Option<usize>,
     child2: Option<usize>,
 }
@@ -59,6 +64,7 @@ impl<'a> Story<'a> {
             children: Vec::new(),
             renamed: Vec::new(),
             outcome: recording.first("outcome"),
+            killed: Vec::new(),
             child1: None,
             child2: None,
         };
@@ -78,6 +84,11 @@ impl<'a> Story<'a> {
                 "exiting" => {
                     if let Ok(Exiting { process, hostname }) = serde_json::from_value(data()) {
                         story.saw(State { record: index, process, hostname });
+                    }
+                }
+                "ended" => {
+                    if let Ok(Ended { pid, end: End::Signal(signal) }) = serde_json::from_value(data()) {
+                        story.killed.push((pid, signal));
                     }
                 }
                 "hostname" => {
@@ -124,6 +135,16 @@ impl<'a> Story<'a> {
             Some(life) => life.states.push(state),
             None => self.parent.push(state),
         }
+    }
+
+    /// That child 1 crashed, if it did, as the end of a sentence.
+    pub fn crash(&self) -> String {
+        const FAULTS: [Signal; 4] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE];
+        let child1 = self.child1().map(Life::pid);
+        let ended_by =
+            |signal: Signal| self.killed.iter().any(|(pid, by)| Some(*pid) == child1 && *by == signal as i32);
+        let fault = FAULTS.into_iter().find(|signal| ended_by(*signal));
+        fault.map_or_else(String::new, |signal| format!("; child 1 crashed ({signal})"))
     }
 
     /// Child 1 is the first process that is PID 1 of a new PID namespace; without one, the first that lives in a
