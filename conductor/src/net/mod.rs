@@ -15,7 +15,6 @@
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use nix::libc;
 
@@ -250,8 +249,9 @@ fn make(
         firewall::admit(transaction, record.member(), record.internet.as_deref(), ports);
     })?;
     if record.internet.is_some() {
-        let root = format!("/proc/{}/root", container.first_pid()?);
-        at("write /etc/resolv.conf in the container", dns::write(Path::new(&root), &dns::resolv_conf()))?;
+        let root = at("open the container's root directory", dns::root_of(first, container.first_pid()?))?;
+        let root = root.ok_or_else(|| container::Error::Exited(container.name().clone()))?;
+        at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))?;
     }
     Ok(())
 }
