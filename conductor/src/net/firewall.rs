@@ -52,6 +52,20 @@ impl Member<'_> {
     fn source(self) -> Bytes {
         [interface_bytes(self.link).as_slice(), &self.address.octets()].concat()
     }
+
+    /// Whether a key or a value, made of `fields`, names it.
+    fn is_in(self, fields: &[Field], bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        fields.iter().any(|field| {
+            let (part, after) = rest.split_at(field.length().min(rest.len()));
+            rest = after;
+            match field {
+                Field::Interface => part == interface_bytes(self.link),
+                Field::Address => part == self.address.octets(),
+                Field::Port => false,
+            }
+        })
+    }
 }
 
 /// The state of the table.
@@ -244,20 +258,46 @@ pub fn dismiss(
     if !state.knows(member) {
         return Ok(());
     }
-    let link = interface_bytes(member.link);
-    let address = member.address.octets();
     for set in &SETS {
         for (key, value) in nftables::elements(netlink, TABLE, set.name)? {
-            let concerned = match set.name {
-                "allowed" => key.starts_with(&link) || key.ends_with(&link),
-                "masqueraded" => key.starts_with(&address),
-                "exposed" => value.starts_with(&address),
-                _ => key.starts_with(&link),
-            };
-            if concerned {
+            if member.is_in(set.key, &key) || member.is_in(set.value, &value) {
                 transaction.delete_element(TABLE, set.name, &key);
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_found_in_every_place_that_an_element_of_a_set_has_for_it() {
+        let one = Member { link: "one-outside", address: [192, 168, 1, 2].into() };
+        let other = Member { link: "two-outside", address: [192, 168, 2, 2].into() };
+        let element = |fields: &[Field], place: usize| -> Bytes {
+            let mut bytes = Bytes::new();
+            for (at, field) in fields.iter().enumerate() {
+                let member = if at == place { one } else { other };
+                bytes.extend(match field {
+                    Field::Interface => interface_bytes(member.link),
+                    Field::Address => member.address.octets().to_vec(),
+                    Field::Port => vec![0, 80, 0, 0],
+                });
+            }
+            bytes
+        };
+        for set in SETS {
+            let mut places = 0;
+            for fields in [set.key, set.value] {
+                for (place, field) in fields.iter().enumerate() {
+                    let named = !matches!(field, Field::Port);
+                    assert_eq!(one.is_in(fields, &element(fields, place)), named, "{}", set.name);
+                    places += usize::from(named);
+                }
+            }
+            assert!(places > 0, "{}", set.name);
+        }
+    }
 }
