@@ -177,6 +177,9 @@ fn internet_and_exposed_ports_work_whatever_the_forward_policy() {
         assert_eq!(network.heard_by_host(HOST, 3000), "hello from both\n");
         assert_eq!(network.heard_by_other(HOST, 3001), "hello from only-e\n");
         assert_eq!(network.heard_by_host(HOST, 3001), "hello from only-e\n");
+        // A container comes to its own port by the host's addresses, those that it has a route to.
+        assert_eq!(network.heard_in("both", HOST, 3000), "hello from both\n");
+        assert_eq!(network.heard_in("only-e", "192.168.2.1", 3001), "hello from only-e\n");
         // -e gives no way out, and no other way in.
         assert_eq!(network.heard_in("only-e", OTHER, 4001), "");
         assert_eq!(network.heard_by_other("192.168.1.2", 8080), "");

@@ -7,8 +7,9 @@
 //! ```text
 //! set links         host ends of all containers' veth pairs
 //! set sources       (link, address) that packets of a container come from
-//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface
-//! set masqueraded   (address, interface): -i, NAT
+//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface, -e to
+//!                   itself
+//! set masqueraded   (address, interface): -i, NAT; -e to itself, where else it would be called by itself
 //! set unrouted      links of containers without -i, which have no way back to other machines than NAT
 //! map exposed       port of the host -> address and port in a container
 //! ```
@@ -227,6 +228,10 @@ pub fn admit(
             add(MASQUERADED, &[address.as_slice(), &interface].concat(), None);
         }
         None => add(UNROUTED, &link, None),
+    }
+    if !ports.is_empty() {
+        add(ALLOWED, &[link.as_slice(), &link].concat(), None);
+        add(MASQUERADED, &[address.as_slice(), &link].concat(), None);
     }
     for port in ports {
         let mut value = address.to_vec();
