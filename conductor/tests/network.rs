@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "network/ownership.rs"]
+mod ownership;
 mod support;
 
 use std::fs;
@@ -154,6 +156,37 @@ impl Server {
         let serve = format!("while :; do echo hello from beyond | busybox nc -l -p {port} > /dev/null; done");
         let mut command = network.on_other(&serve);
         Self(command.stdin(Stdio::null()).process_group(0).spawn().unwrap())
+    }
+}
+
+/// A container in a folder of containers other than the playground's, where a server says `hello from elsewhere` on
+/// port 80.
+struct Elsewhere<'a> {
+    network: &'a Network,
+    name: &'static str,
+    run: Child,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn run(network: &'a Network, name: &'static str) -> Self {
+        let serve = "while :; do echo hello from elsewhere | nc -l -p 80 > /dev/null; done";
+        let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
+        run.args(["run", "--containerdir", "elsewhere", "img", name, "--", "sh", "-c", serve]);
+        let run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for(|| network.place.path().join("elsewhere").join(name).join("process.json").exists());
+        Self { network, name, run }
+    }
+
+    fn conductor(&self, args: &[&'static str]) -> assert_cmd::assert::Assert {
+        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
+        self.network.place.conductor(args).assert()
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        let _ = self.network.place.conductor(["stop", self.name, "--containerdir", "elsewhere"]).ok();
+        let _ = self.run.wait();
     }
 }
 
@@ -494,21 +527,11 @@ fn an_interface_that_is_not_there_is_named_in_the_error() {
 fn an_interface_of_somebody_else_is_not_touched() {
     let Some(network) = Network::new("ACCEPT") else { return };
     network.add("eg", &[], 7);
-    // A container of the same name in another folder.
-    let elsewhere = |args: &[&'static str]| {
-        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
-        network.place.conductor(args).env("CONTAINERDIR", "elsewhere").assert()
-    };
-    let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
-    run.args(["run", "--containerdir", "elsewhere", "img", "eg", "sleep", "infinity"]);
-    let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    wait_for(|| network.place.path().join("elsewhere/eg/process.json").exists());
+    let elsewhere = Elsewhere::run(&network, "eg");
     let before = network.state();
-    elsewhere(&["addnetwork", "eg"])
-        .code(1)
-        .stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
-    elsewhere(&["stop", "eg"]).success();
-    run.wait().unwrap();
+    let taken = elsewhere.conductor(&["addnetwork", "eg"]).code(1);
+    taken.stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
+    drop(elsewhere);
     assert_eq!(network.state(), before);
     assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from eg\n");
 }

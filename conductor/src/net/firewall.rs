@@ -41,7 +41,7 @@ const SETS: [Set; 6] = [LINKS, SOURCES, ALLOWED, MASQUERADED, UNROUTED, EXPOSED]
 const FORWARDING_WAS_OFF: &str = "ip_forward_was_0";
 
 /// What the packet filter needs to know of a container.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
     /// Host's end of its veth pair.
     pub link: &'a str,
@@ -74,7 +74,7 @@ impl Member<'_> {
 pub struct State {
     exists: bool,
     forwarding_was_off: bool,
-    sources: Vec<Bytes>,
+    members: Vec<(String, Ipv4Addr)>,
 }
 
 /// Looks at the table.
@@ -84,11 +84,23 @@ pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, 
     if !exists {
         return Ok(State::default());
     }
+    let sources = nftables::elements(netlink, TABLE, SOURCES.name)?;
     Ok(State {
         exists,
         forwarding_was_off: chains.iter().filter(ours).any(|chain| chain.name == FORWARDING_WAS_OFF),
-        sources: nftables::elements(netlink, TABLE, SOURCES.name)?.into_iter().map(|(key, _)| key).collect(),
+        members: sources.iter().filter_map(|(key, _)| member(key)).collect(),
     })
+}
+
+/// Who a key of [`SOURCES`] is about.
+fn member(key: &[u8]) -> Option<(String, Ipv4Addr)> {
+    let (link, address) = key.split_at_checked(Field::Interface.length())?;
+    let link = link.split(|byte| *byte == 0).next()?;
+    Some((String::from_utf8(link.to_vec()).ok()?, address_in(address)?))
+}
+
+fn address_in(bytes: &[u8]) -> Option<Ipv4Addr> {
+    bytes.first_chunk::<4>().map(|address| Ipv4Addr::from(*address))
 }
 
 impl State {
@@ -113,34 +125,29 @@ impl State {
 
     /// Whether the table knows a container: it knows all that it should of it, or nothing.
     pub fn knows(&self, member: Member<'_>) -> bool {
-        self.sources.contains(&member.source())
+        self.members().any(|other| other == member)
     }
 
-    /// Whether no container but this one has a network.
-    pub fn is_last(&self, member: Member<'_>) -> bool {
-        self.exists && self.sources.iter().all(|other| *other == member.source())
+    /// Whether no container but these has a network.
+    pub fn are_last(&self, members: &[Member<'_>]) -> bool {
+        self.exists && self.members().all(|other| members.contains(&other))
     }
 
-    /// The links of all containers that the table knows.
-    pub fn links(&self) -> impl Iterator<Item = String> {
-        let name = |key: &Bytes| {
-            key.get(..16).map(|name| name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
-        };
-        self.sources.iter().filter_map(move |key| String::from_utf8(name(key)?).ok())
+    /// All containers that the table knows, of other `CONTAINERDIR`s too.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.members.iter().map(|(link, address)| Member { link, address: *address })
     }
 
-    /// The addresses of all containers that the table knows, of other `CONTAINERDIR`s too.
-    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.sources.iter().filter_map(|key| Some(Ipv4Addr::from(*key.get(16..)?.first_chunk::<4>()?)))
-    }
-
-    /// The ports of the host that lead to a container.
-    pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<u16>, Error> {
+    /// The ports of the host that lead to a container, and to which address.
+    pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<(u16, Ipv4Addr)>, Error> {
         if !self.exists {
             return Ok(Vec::new());
         }
         let ports = nftables::elements(netlink, TABLE, EXPOSED.name)?;
-        Ok(ports.iter().filter_map(|(key, _)| Some(u16::from_be_bytes(*key.first_chunk()?))).collect())
+        let read = |(key, value): &(Bytes, Bytes)| {
+            Some((u16::from_be_bytes(*key.first_chunk()?), address_in(value)?))
+        };
+        Ok(ports.iter().filter_map(read).collect())
     }
 }
 
@@ -249,23 +256,25 @@ pub fn introduce(transaction: &mut Transaction, one: &str, other: &str) {
     }
 }
 
-/// Takes away everything that concerns a container, whatever of it there is.
+/// Takes away everything that concerns some containers, whatever of it there is; with the last ones the table.
 pub fn dismiss(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     state: &State,
-    member: Member<'_>,
+    members: &[Member<'_>],
 ) -> Result<(), Error> {
-    if state.is_last(member) {
+    if state.are_last(members) {
         transaction.delete_table(TABLE);
         return Ok(());
     }
-    if !state.knows(member) {
+    // The address of one that the table does not know may be another's by now.
+    let known: Vec<Member<'_>> = members.iter().copied().filter(|member| state.knows(*member)).collect();
+    if known.is_empty() {
         return Ok(());
     }
     for set in &SETS {
         for (key, value) in nftables::elements(netlink, TABLE, set.name)? {
-            if member.is_in(set.key, &key) || member.is_in(set.value, &value) {
+            if known.iter().any(|member| member.is_in(set.key, &key) || member.is_in(set.value, &value)) {
                 transaction.delete_element(TABLE, set.name, &key);
             }
         }
