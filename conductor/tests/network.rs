@@ -464,7 +464,9 @@ fn networks_that_the_host_has_are_not_given_to_containers() {
         .conductor(["addnetwork", "eg"])
         .assert()
         .code(1)
-        .stderr(contains("container 'eg' has a network already, with address 192.168.3.2"));
+        .stderr(contains(
+            "container 'eg' has a network already, with address 192.168.3.2: to change that, `stop eg` and run it again",
+        ));
     network.add("next", &[], 7);
     assert!(network.host("ip -4 addr show next-outside").contains("192.168.4.1/24"));
 }
@@ -492,7 +494,10 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_made() {
     wait_for(|| network.host("cat /proc/net/tcp /proc/net/tcp6").contains(":0BB9 "));
     let before = network.state();
     for (ports, message) in [
-        (["-e", "80-3000"].as_slice(), "port 3000 of the host leads to a container already"),
+        (
+            ["-e", "80-3000"].as_slice(),
+            "port 3000 of the host leads to container 'one' already: `stop one` frees it",
+        ),
         (&["-e", "80-3001"], "port 3001 of the host is in use by a program"),
         (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host is to lead to two ports"),
         (&["-e", "0-3005"], "ports from 1 to 65535"),

@@ -12,7 +12,9 @@ use crate::store;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It has one.
-    #[error("container '{0}' has a network already, with address {1}")]
+    #[error(
+        "container '{0}' has a network already, with address {1}: to change that, `stop {0}` and run it again"
+    )]
     Connected(ContainerName, Ipv4Addr),
     /// It has none.
     #[error("container '{0}' has no network: `addnetwork {0}` makes one")]
@@ -29,8 +31,13 @@ pub enum Error {
         prefix: u8,
     },
     /// The port leads to a container already.
-    #[error("port {0} of the host leads to a container already")]
-    PortExposed(u16),
+    #[error("port {0} of the host leads to container '{1}' already: `stop {1}` frees it")]
+    PortExposed(u16, ContainerName),
+    /// The port leads to a container already that is not among ours.
+    #[error(
+        "port {0} of the host leads to {1} already, a container of another CONTAINERDIR: stop that, or expose another port"
+    )]
+    PortExposedElsewhere(u16, Ipv4Addr),
     /// The port is asked for twice.
     #[error("port {0} of the host is to lead to two ports: a port leads to one")]
     PortTwice(u16),
@@ -46,7 +53,7 @@ pub enum Error {
         container: ContainerName,
     },
     /// A program listens on the port.
-    #[error("port {0} of the host is in use by a program")]
+    #[error("port {0} of the host is in use by a program: end that, or expose another port")]
     PortInUse(u16),
     /// There is no such interface.
     #[error("there is no interface {0}: set DEFAULT_IFC to the one that leads to the Internet")]

@@ -38,7 +38,7 @@ pub(super) fn plan(
     let mut others = records(settings)?;
     others.retain(|(name, _)| name != container.name());
     let state = host.filter_state()?;
-    check_free(host, &state, wishes.ports)?;
+    check_free(host, &state, wishes.ports, &others)?;
 
     let known = links::known_networks(&mut host.links)?;
     let mut taken = known.networks.clone();
@@ -68,14 +68,24 @@ fn records(settings: &Settings) -> Result<Vec<(ContainerName, Record)>, Error> {
     Ok(names.filter_map(|name| Record::load(&store.container(&name)).map(|record| (name, record))).collect())
 }
 
-fn check_free(host: &mut Host, state: &firewall::State, ports: &[PortMapping]) -> Result<(), Error> {
+fn check_free(
+    host: &mut Host,
+    state: &firewall::State,
+    ports: &[PortMapping],
+    others: &[(ContainerName, Record)],
+) -> Result<(), Error> {
     let exposed = if ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
     for (at, port) in ports.iter().enumerate() {
         if ports[..at].iter().any(|other| other.outer == port.outer) {
             return Err(Error::PortTwice(port.outer));
         }
-        if exposed.iter().any(|(other, _)| *other == port.outer) {
-            return Err(Error::PortExposed(port.outer));
+        if let Some((_, address)) = exposed.iter().find(|(other, _)| *other == port.outer) {
+            for (name, record) in others.iter().filter(|(_, record)| record.address == *address) {
+                if links::find(&mut host.links, &record.outside)?.is_some_and(|link| record.names(&link)) {
+                    return Err(Error::PortExposed(port.outer, name.clone()));
+                }
+            }
+            return Err(Error::PortExposedElsewhere(port.outer, *address));
         }
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.outer)) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

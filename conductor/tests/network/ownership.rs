@@ -89,3 +89,15 @@ fn a_network_that_an_earlier_version_made_is_known_and_goes_with_stop() {
     network.place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(network.state(), before);
 }
+
+#[test]
+fn a_port_that_leads_to_a_container_of_another_folder_is_said_to() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    let elsewhere = Elsewhere::run(&network, "eg");
+    elsewhere.conductor(&["addnetwork", "eg", "-e", "80-3000"]).success();
+    network.place.keep_running("here", &["sleep", "infinity"]);
+    let refused = network.place.conductor(["addnetwork", "here", "-e", "80-3000"]).assert().code(1);
+    refused.stderr(contains(
+        "port 3000 of the host leads to 192.168.1.2 already, a container of another CONTAINERDIR",
+    ));
+}
