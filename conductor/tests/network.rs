@@ -5,6 +5,8 @@
 
 #[path = "network/ownership.rs"]
 mod ownership;
+#[path = "network/repair.rs"]
+mod repair;
 mod support;
 
 use std::fs;

@@ -41,7 +41,8 @@ use netlink::{Batch, Netlink};
 pub use plan::Wishes;
 pub use record::Record;
 
-/// Gives a container its network; `announce` hears of it as soon as the addresses are known.
+/// Gives a container its network; `announce` hears of it as soon as the addresses are known. One that was taken apart is
+/// made again, as it was and with what is wished besides.
 pub fn connect(
     settings: &Settings,
     container: &Container,
@@ -50,22 +51,26 @@ pub fn connect(
 ) -> Result<(), Error> {
     let first = container.running()?;
     let mut host = Host::lock()?;
-    if let Some(record) = Record::load(container.folder()) {
-        if record.ready && host.has(container, &record)? {
+    let former = Record::load(container.folder());
+    if let Some(record) = &former {
+        if record.ready && host.has(container, record)? {
             host.change_filter(false, None, |_| {})?;
             return Err(Error::Connected(container.name().clone(), record.address));
         }
         // Somebody was killed on the way, or took away what was made.
-        remove(&mut host, container, &record)?;
+        remove(&mut host, container, record)?;
     } else {
         host.dismiss(None)?;
     }
-    let mut record = plan::plan(settings, container, &mut host, wishes)?;
+    let mut record = plan::plan(settings, container, &mut host, wishes, former.as_ref())?;
     record.save(container.folder())?;
     announce(&record);
     if let Err(error) = make(&mut host, &record, &first, container) {
         // What stopped us is what is worth telling; what cannot be undone now, `stop` undoes.
-        let _ = remove(&mut host, container, &record).and_then(|()| Record::forget(container.folder()));
+        let _ = remove(&mut host, container, &record).and_then(|()| match &former {
+            Some(former) => former.save(container.folder()),
+            None => Record::forget(container.folder()),
+        });
         return Err(error);
     }
     record.ready = true;
