@@ -50,6 +50,11 @@ impl Network {
             "set -e; ip link set lo up; ip addr add {OTHER}/24 dev wan0; ip link set wan0 up; \
              ip route add 192.168.0.0/16 via {HOST}"
         ));
+        // The kernel notices a moment later that the other end is up, and says so in what `state` compares.
+        wait_for(|| {
+            let link = network.host("ip -o link show wan0; ip route");
+            link.contains("state UP") && !link.contains("linkdown")
+        });
         Some(network)
     }
 
