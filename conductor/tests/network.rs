@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "network/ownership.rs"]
+mod ownership;
+#[path = "network/repair.rs"]
+mod repair;
 mod support;
 
 use std::fs;
@@ -46,6 +50,11 @@ impl Network {
             "set -e; ip link set lo up; ip addr add {OTHER}/24 dev wan0; ip link set wan0 up; \
              ip route add 192.168.0.0/16 via {HOST}"
         ));
+        // The kernel notices a moment later that the other end is up, and says so in what `state` compares.
+        wait_for(|| {
+            let link = network.host("ip -o link show wan0; ip route");
+            link.contains("state UP") && !link.contains("linkdown")
+        });
         Some(network)
     }
 
@@ -157,6 +166,37 @@ impl Server {
     }
 }
 
+/// A container in a folder of containers other than the playground's, where a server says `hello from elsewhere` on
+/// port 80.
+struct Elsewhere<'a> {
+    network: &'a Network,
+    name: &'static str,
+    run: Child,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn run(network: &'a Network, name: &'static str) -> Self {
+        let serve = "while :; do echo hello from elsewhere | nc -l -p 80 > /dev/null; done";
+        let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
+        run.args(["run", "--containerdir", "elsewhere", "img", name, "--", "sh", "-c", serve]);
+        let run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        wait_for(|| network.place.path().join("elsewhere").join(name).join("process.json").exists());
+        Self { network, name, run }
+    }
+
+    fn conductor(&self, args: &[&'static str]) -> assert_cmd::assert::Assert {
+        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
+        self.network.place.conductor(args).assert()
+    }
+}
+
+impl Drop for Elsewhere<'_> {
+    fn drop(&mut self) {
+        let _ = self.network.place.conductor(["stop", self.name, "--containerdir", "elsewhere"]).ok();
+        let _ = self.run.wait();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // The shell, and the nc of the moment.
@@ -177,6 +217,9 @@ fn internet_and_exposed_ports_work_whatever_the_forward_policy() {
         assert_eq!(network.heard_by_host(HOST, 3000), "hello from both\n");
         assert_eq!(network.heard_by_other(HOST, 3001), "hello from only-e\n");
         assert_eq!(network.heard_by_host(HOST, 3001), "hello from only-e\n");
+        // A container comes to its own port by the host's addresses, those that it has a route to.
+        assert_eq!(network.heard_in("both", HOST, 3000), "hello from both\n");
+        assert_eq!(network.heard_in("only-e", "192.168.2.1", 3001), "hello from only-e\n");
         // -e gives no way out, and no other way in.
         assert_eq!(network.heard_in("only-e", OTHER, 4001), "");
         assert_eq!(network.heard_by_other("192.168.1.2", 8080), "");
@@ -428,7 +471,9 @@ fn networks_that_the_host_has_are_not_given_to_containers() {
         .conductor(["addnetwork", "eg"])
         .assert()
         .code(1)
-        .stderr(contains("container 'eg' has a network already, with address 192.168.3.2"));
+        .stderr(contains(
+            "container 'eg' has a network already, with address 192.168.3.2: to change that, `stop eg` and run it again",
+        ));
     network.add("next", &[], 7);
     assert!(network.host("ip -4 addr show next-outside").contains("192.168.4.1/24"));
 }
@@ -456,7 +501,10 @@ fn a_port_that_is_taken_is_refused_and_nothing_is_made() {
     wait_for(|| network.host("cat /proc/net/tcp /proc/net/tcp6").contains(":0BB9 "));
     let before = network.state();
     for (ports, message) in [
-        (["-e", "80-3000"].as_slice(), "port 3000 of the host leads to a container already"),
+        (
+            ["-e", "80-3000"].as_slice(),
+            "port 3000 of the host leads to container 'one' already: `stop one` frees it",
+        ),
         (&["-e", "80-3001"], "port 3001 of the host is in use by a program"),
         (&["-e", "80-3005", "-e", "81-3005"], "port 3005 of the host is to lead to two ports"),
         (&["-e", "0-3005"], "ports from 1 to 65535"),
@@ -491,21 +539,11 @@ fn an_interface_that_is_not_there_is_named_in_the_error() {
 fn an_interface_of_somebody_else_is_not_touched() {
     let Some(network) = Network::new("ACCEPT") else { return };
     network.add("eg", &[], 7);
-    // A container of the same name in another folder.
-    let elsewhere = |args: &[&'static str]| {
-        let args = args.iter().copied().chain(["--containerdir", "elsewhere"]);
-        network.place.conductor(args).env("CONTAINERDIR", "elsewhere").assert()
-    };
-    let mut run = network.place.command(env!("CARGO_BIN_EXE_conductor"));
-    run.args(["run", "--containerdir", "elsewhere", "img", "eg", "sleep", "infinity"]);
-    let mut run = run.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    wait_for(|| network.place.path().join("elsewhere/eg/process.json").exists());
+    let elsewhere = Elsewhere::run(&network, "eg");
     let before = network.state();
-    elsewhere(&["addnetwork", "eg"])
-        .code(1)
-        .stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
-    elsewhere(&["stop", "eg"]).success();
-    run.wait().unwrap();
+    let taken = elsewhere.conductor(&["addnetwork", "eg"]).code(1);
+    taken.stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
+    drop(elsewhere);
     assert_eq!(network.state(), before);
     assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from eg\n");
 }

@@ -15,9 +15,11 @@ pub fn run(settings: &Settings, args: &Stop) -> Outcome {
     sweep(&store.containers);
     let container = Container::open(&store, &args.container, Share::Exclusive)?;
     // Rules first: none of them may point at an address that is somebody else's by then.
-    net::disconnect(&container)?;
+    let link = net::disconnect(&container)?;
     container.kill()?;
-    net::wait_until_gone(&container)?;
+    if let Some(link) = link {
+        net::wait_until_gone(&link)?;
+    }
     container.delete()?;
     writeln!(io::stdout(), "{} succesfully removed", args.container)?;
     Ok(0)

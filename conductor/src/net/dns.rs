@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+use crate::process;
 
 /// Where programs look for name servers, and where the real ones are on hosts that run a local one
 /// (systemd-resolved), which a container cannot reach.
@@ -31,15 +33,23 @@ fn reachable(text: &str) -> Option<String> {
     lines.iter().any(|line| is_server(line)).then(|| lines.join("\n") + "\n")
 }
 
-/// Writes /etc/resolv.conf in a container, seen from outside: `root` is its root directory, say /proc/PID/root.
-/// No link in it leads anywhere else.
-pub fn write(root: &Path, text: &str) -> io::Result<()> {
-    let root = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+/// The root directory of the process that `pidfd` refers to, whose pid is or was `pid`. `None` if it has ended: never
+/// that of a later process with that pid.
+pub fn root_of(pidfd: &OwnedFd, pid: i32) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
+    // A process that runs has its pid still: it was that one's root.
+    if process::has_ended(pidfd)? { Ok(None) } else { Ok(Some(root?)) }
+}
+
+/// Writes /etc/resolv.conf in a container, seen from outside: `root` is its root directory. No link in it leads
+/// anywhere else.
+pub fn write(root: impl AsFd, text: &str) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = || rustix::fs::openat2(&root, c"etc", flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let open = || rustix::fs::openat2(root.as_fd(), c"etc", flags, Mode::empty(), ResolveFlags::IN_ROOT);
     let etc = match open() {
         Err(Errno::NOENT) => {
-            rustix::fs::mkdirat(&root, c"etc", Mode::from_raw_mode(0o755))?;
+            rustix::fs::mkdirat(root.as_fd(), c"etc", Mode::from_raw_mode(0o755))?;
             open()?
         }
         etc => etc?,
@@ -75,8 +85,22 @@ mod tests {
         let victim = outside.path().join("victim");
         fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, root.path().join("etc/resolv.conf")).unwrap();
-        write(root.path(), "nameserver 10.0.2.3\n").unwrap();
+        write(File::open(root.path()).unwrap(), "nameserver 10.0.2.3\n").unwrap();
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
         assert_eq!(fs::read_to_string(root.path().join("etc/resolv.conf")).unwrap(), "nameserver 10.0.2.3\n");
+    }
+
+    #[test]
+    fn the_root_of_whoever_has_the_pid_of_an_ended_process_is_not_taken_for_its_own() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let raw = rustix::process::Pid::from_raw(pid).unwrap();
+        let pidfd = rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty()).unwrap();
+        assert!(root_of(&pidfd, pid).unwrap().is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let heir = std::process::id().cast_signed();
+        assert!(root_of(&pidfd, heir).unwrap().is_none());
+        assert!(root_of(&pidfd, pid).unwrap().is_none());
     }
 }

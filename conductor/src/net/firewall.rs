@@ -7,8 +7,9 @@
 //! ```text
 //! set links         host ends of all containers' veth pairs
 //! set sources       (link, address) that packets of a container come from
-//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface
-//! set masqueraded   (address, interface): -i, NAT
+//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface, -e to
+//!                   itself
+//! set masqueraded   (address, interface): -i, NAT; -e to itself, where else it would be called by itself
 //! set unrouted      links of containers without -i, which have no way back to other machines than NAT
 //! map exposed       port of the host -> address and port in a container
 //! ```
@@ -40,7 +41,7 @@ const SETS: [Set; 6] = [LINKS, SOURCES, ALLOWED, MASQUERADED, UNROUTED, EXPOSED]
 const FORWARDING_WAS_OFF: &str = "ip_forward_was_0";
 
 /// What the packet filter needs to know of a container.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
     /// Host's end of its veth pair.
     pub link: &'a str,
@@ -52,6 +53,20 @@ impl Member<'_> {
     fn source(self) -> Bytes {
         [interface_bytes(self.link).as_slice(), &self.address.octets()].concat()
     }
+
+    /// Whether a key or a value, made of `fields`, names it.
+    fn is_in(self, fields: &[Field], bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        fields.iter().any(|field| {
+            let (part, after) = rest.split_at(field.length().min(rest.len()));
+            rest = after;
+            match field {
+                Field::Interface => part == interface_bytes(self.link),
+                Field::Address => part == self.address.octets(),
+                Field::Port => false,
+            }
+        })
+    }
 }
 
 /// The state of the table.
@@ -59,7 +74,7 @@ impl Member<'_> {
 pub struct State {
     exists: bool,
     forwarding_was_off: bool,
-    sources: Vec<Bytes>,
+    members: Vec<(String, Ipv4Addr)>,
 }
 
 /// Looks at the table.
@@ -69,11 +84,23 @@ pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, 
     if !exists {
         return Ok(State::default());
     }
+    let sources = nftables::elements(netlink, TABLE, SOURCES.name)?;
     Ok(State {
         exists,
         forwarding_was_off: chains.iter().filter(ours).any(|chain| chain.name == FORWARDING_WAS_OFF),
-        sources: nftables::elements(netlink, TABLE, SOURCES.name)?.into_iter().map(|(key, _)| key).collect(),
+        members: sources.iter().filter_map(|(key, _)| member(key)).collect(),
     })
+}
+
+/// Who a key of [`SOURCES`] is about.
+fn member(key: &[u8]) -> Option<(String, Ipv4Addr)> {
+    let (link, address) = key.split_at_checked(Field::Interface.length())?;
+    let link = link.split(|byte| *byte == 0).next()?;
+    Some((String::from_utf8(link.to_vec()).ok()?, address_in(address)?))
+}
+
+fn address_in(bytes: &[u8]) -> Option<Ipv4Addr> {
+    bytes.first_chunk::<4>().map(|address| Ipv4Addr::from(*address))
 }
 
 impl State {
@@ -98,34 +125,29 @@ impl State {
 
     /// Whether the table knows a container: it knows all that it should of it, or nothing.
     pub fn knows(&self, member: Member<'_>) -> bool {
-        self.sources.contains(&member.source())
+        self.members().any(|other| other == member)
     }
 
-    /// Whether no container but this one has a network.
-    pub fn is_last(&self, member: Member<'_>) -> bool {
-        self.exists && self.sources.iter().all(|other| *other == member.source())
+    /// Whether no container but these has a network.
+    pub fn are_last(&self, members: &[Member<'_>]) -> bool {
+        self.exists && self.members().all(|other| members.contains(&other))
     }
 
-    /// The links of all containers that the table knows.
-    pub fn links(&self) -> impl Iterator<Item = String> {
-        let name = |key: &Bytes| {
-            key.get(..16).map(|name| name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
-        };
-        self.sources.iter().filter_map(move |key| String::from_utf8(name(key)?).ok())
+    /// All containers that the table knows, of other `CONTAINERDIR`s too.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.members.iter().map(|(link, address)| Member { link, address: *address })
     }
 
-    /// The addresses of all containers that the table knows, of other `CONTAINERDIR`s too.
-    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.sources.iter().filter_map(|key| Some(Ipv4Addr::from(*key.get(16..)?.first_chunk::<4>()?)))
-    }
-
-    /// The ports of the host that lead to a container.
-    pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<u16>, Error> {
+    /// The ports of the host that lead to a container, and to which address.
+    pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<(u16, Ipv4Addr)>, Error> {
         if !self.exists {
             return Ok(Vec::new());
         }
         let ports = nftables::elements(netlink, TABLE, EXPOSED.name)?;
-        Ok(ports.iter().filter_map(|(key, _)| Some(u16::from_be_bytes(*key.first_chunk()?))).collect())
+        let read = |(key, value): &(Bytes, Bytes)| {
+            Some((u16::from_be_bytes(*key.first_chunk()?), address_in(value)?))
+        };
+        Ok(ports.iter().filter_map(read).collect())
     }
 }
 
@@ -214,6 +236,10 @@ pub fn admit(
         }
         None => add(UNROUTED, &link, None),
     }
+    if !ports.is_empty() {
+        add(ALLOWED, &[link.as_slice(), &link].concat(), None);
+        add(MASQUERADED, &[address.as_slice(), &link].concat(), None);
+    }
     for port in ports {
         let mut value = address.to_vec();
         value.extend_from_slice(&port.inner.to_be_bytes());
@@ -230,34 +256,62 @@ pub fn introduce(transaction: &mut Transaction, one: &str, other: &str) {
     }
 }
 
-/// Takes away everything that concerns a container, whatever of it there is.
+/// Takes away everything that concerns some containers, whatever of it there is; with the last ones the table.
 pub fn dismiss(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     state: &State,
-    member: Member<'_>,
+    members: &[Member<'_>],
 ) -> Result<(), Error> {
-    if state.is_last(member) {
+    if state.are_last(members) {
         transaction.delete_table(TABLE);
         return Ok(());
     }
-    if !state.knows(member) {
+    // The address of one that the table does not know may be another's by now.
+    let known: Vec<Member<'_>> = members.iter().copied().filter(|member| state.knows(*member)).collect();
+    if known.is_empty() {
         return Ok(());
     }
-    let link = interface_bytes(member.link);
-    let address = member.address.octets();
     for set in &SETS {
         for (key, value) in nftables::elements(netlink, TABLE, set.name)? {
-            let concerned = match set.name {
-                "allowed" => key.starts_with(&link) || key.ends_with(&link),
-                "masqueraded" => key.starts_with(&address),
-                "exposed" => value.starts_with(&address),
-                _ => key.starts_with(&link),
-            };
-            if concerned {
+            if known.iter().any(|member| member.is_in(set.key, &key) || member.is_in(set.value, &value)) {
                 transaction.delete_element(TABLE, set.name, &key);
             }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_found_in_every_place_that_an_element_of_a_set_has_for_it() {
+        let one = Member { link: "one-outside", address: [192, 168, 1, 2].into() };
+        let other = Member { link: "two-outside", address: [192, 168, 2, 2].into() };
+        let element = |fields: &[Field], place: usize| -> Bytes {
+            let mut bytes = Bytes::new();
+            for (at, field) in fields.iter().enumerate() {
+                let member = if at == place { one } else { other };
+                bytes.extend(match field {
+                    Field::Interface => interface_bytes(member.link),
+                    Field::Address => member.address.octets().to_vec(),
+                    Field::Port => vec![0, 80, 0, 0],
+                });
+            }
+            bytes
+        };
+        for set in SETS {
+            let mut places = 0;
+            for fields in [set.key, set.value] {
+                for (place, field) in fields.iter().enumerate() {
+                    let named = !matches!(field, Field::Port);
+                    assert_eq!(one.is_in(fields, &element(fields, place)), named, "{}", set.name);
+                    places += usize::from(named);
+                }
+            }
+            assert!(places > 0, "{}", set.name);
+        }
+    }
 }

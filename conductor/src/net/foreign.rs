@@ -31,7 +31,7 @@ pub fn open(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     chains: &[Chain],
-    links: &[String],
+    links: &[&str],
 ) -> Result<(), Error> {
     for chain in chains.iter().filter(|chain| filters_forwarded(chain)) {
         let rules = nftables::rules(netlink, chain)?;
@@ -60,16 +60,17 @@ pub fn open(
     Ok(())
 }
 
-/// Adds to a transaction: the rules that [`open`] made for `link` go.
+/// Adds to a transaction: the rules that [`open`] made for `links` go.
 pub fn close(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     chains: &[Chain],
-    link: &str,
+    links: &[&str],
 ) -> Result<(), Error> {
+    let comments: Vec<String> = links.iter().map(|link| comment(link)).collect();
     for chain in chains.iter().filter(|chain| filters_forwarded(chain)) {
         for (handle, found) in nftables::rules(netlink, chain)? {
-            if found == comment(link) {
+            if comments.contains(&found) {
                 transaction.delete_rule(chain, handle);
             }
         }
@@ -93,7 +94,7 @@ fn has_legacy_filter() -> bool {
 }
 
 /// As [`open`], for the old packet filter where the host uses it.
-pub fn open_legacy(links: &[String]) -> Result<(), Error> {
+pub fn open_legacy(links: &[&str]) -> Result<(), Error> {
     if links.is_empty() || !has_legacy_filter() {
         return Ok(());
     }

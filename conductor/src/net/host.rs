@@ -7,11 +7,25 @@ use std::os::fd::OwnedFd;
 use nix::libc;
 use rustix::fs::FlockOperation;
 
+use super::error::{Error, at};
+use super::firewall::{self, Member};
+use super::links::{self, Link};
 use super::netlink::{self, Inside, Netlink};
 use super::nftables::{self, Transaction};
-use super::{Error, Record, at, firewall, foreign, links};
+use super::{Record, foreign};
+use crate::container::Container;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Who has the interface that a container's record names.
+pub(super) enum Holder {
+    /// The container.
+    Container(Link),
+    /// Somebody else: a container of another `CONTAINERDIR`, say.
+    Stranger,
+    /// There is no such interface.
+    Nobody,
+}
 
 /// The host's network, locked: who changes links or rules holds this. The lock is on the network namespace itself, so
 /// it is shared by all who share the namespace, whatever their folders, and vanishes with its holder.
@@ -44,11 +58,50 @@ impl Host {
     pub(super) fn enter(&self, pidfd: &OwnedFd) -> Result<Inside, Error> {
         Ok(netlink::open_inside(pidfd, &self.namespace)?)
     }
+
+    /// What the packet filter knows of containers.
+    pub(super) fn filter_state(&mut self) -> Result<firewall::State, Error> {
+        let chains = nftables::chains(&mut self.filter)?;
+        Ok(firewall::look(&mut self.filter, &chains)?)
+    }
+
+    /// Who has the interface of a container's record.
+    pub(super) fn holder(&mut self, container: &Container, record: &Record) -> Result<Holder, Error> {
+        let Some(link) = links::find(&mut self.links, &record.outside)? else { return Ok(Holder::Nobody) };
+        // Where the record does not tell, only a container that runs can have one.
+        let known = record.mac.is_some() || container.first_process()?.is_some();
+        Ok(if known && record.names(&link) { Holder::Container(link) } else { Holder::Stranger })
+    }
+
     /// Whether all that was made for a container is there: nobody deleted its link, or flushed our table.
-    pub(super) fn has(&mut self, record: &Record) -> Result<bool, Error> {
+    pub(super) fn has(&mut self, container: &Container, record: &Record) -> Result<bool, Error> {
+        let linked = matches!(self.holder(container, record)?, Holder::Container(_));
+        Ok(linked && self.filter_state()?.knows(record.member()))
+    }
+
+    /// Takes away the rules of a container that goes, and of those that went without `stop`: whose links the table
+    /// knows and the host does not have. With the last one everything goes that the host was changed in.
+    pub(super) fn dismiss(&mut self, going: Option<Member<'_>>) -> Result<(), Error> {
         let chains = nftables::chains(&mut self.filter)?;
         let state = firewall::look(&mut self.filter, &chains)?;
-        Ok(state.knows(record.member()) && links::index_of(&mut self.links, &record.outside)?.is_some())
+        let mut gone = Vec::from_iter(going);
+        for member in state.members() {
+            if links::find(&mut self.links, member.link)?.is_none() && !gone.contains(&member) {
+                gone.push(member);
+            }
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        if state.forwarding_was_off() && state.are_last(&gone) {
+            stop_forwarding()?;
+        }
+        let names: Vec<&str> = gone.iter().map(|member| member.link).collect();
+        let mut transaction = Transaction::default();
+        firewall::dismiss(&mut self.filter, &mut transaction, &state, &gone)?;
+        foreign::close(&mut self.filter, &mut transaction, &chains, &names)?;
+        transaction.commit(&mut self.filter)?;
+        names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
     }
 
     /// Makes a transaction in the packet filter, with our table in place. Where it `forwards`, the host does so from
@@ -69,7 +122,7 @@ impl Host {
             state.note_forwarding_was_off(&mut transaction);
         }
         change(&mut transaction);
-        let links: Vec<String> = state.links().chain(new_link.map(String::from)).collect();
+        let links: Vec<&str> = state.members().map(|member| member.link).chain(new_link).collect();
         foreign::open(&mut self.filter, &mut transaction, &chains, &links)?;
         transaction.commit(&mut self.filter)?;
         if turn_on {
@@ -84,6 +137,6 @@ fn is_forwarding() -> io::Result<bool> {
 }
 
 /// Puts the host back to not forwarding packets.
-pub(super) fn stop_forwarding() -> Result<(), Error> {
+fn stop_forwarding() -> Result<(), Error> {
     at("turn off ip_forward", fs::write(IP_FORWARD, "0"))
 }

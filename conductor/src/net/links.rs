@@ -21,6 +21,20 @@ const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 /// Index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
+/// Hardware address of an Ethernet interface.
+pub type Mac = [u8; 6];
+
+/// An interface that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its name, which another may get after it.
+    pub name: String,
+    /// Its number, which is not given twice.
+    pub index: u32,
+    /// Its hardware address; of whatever length its kind has.
+    pub mac: Vec<u8>,
+}
+
 /// An IPv4 network: its first address and prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -108,47 +122,58 @@ fn parse(kind: u16, body: &[u8]) -> Option<RouteNetlinkMessage> {
     RouteNetlinkMessage::deserialize(&header, body).ok()
 }
 
-/// Finds an interface by name: its index, if there is one.
-pub fn index_of(netlink: &mut Netlink, name: &str) -> Result<Option<u32>, Error> {
+/// Finds an interface by name.
+pub fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Error> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.into()));
-    Ok(get_link(netlink, link)?.map(|found| found.header.index))
+    get_link(netlink, link)
 }
 
-/// Finds an interface by index: its name, if there is one.
-pub fn name_of(netlink: &mut Netlink, index: u32) -> Result<Option<String>, Error> {
+/// Finds an interface by index.
+fn find_by_index(netlink: &mut Netlink, index: u32) -> Result<Option<Link>, Error> {
     let mut link = LinkMessage::default();
     link.header.index = index;
-    let found = get_link(netlink, link)?;
-    Ok(found.and_then(|link| {
-        link.attributes.into_iter().find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name),
-            _ => None,
-        })
-    }))
+    get_link(netlink, link)
 }
 
-fn get_link(netlink: &mut Netlink, link: LinkMessage) -> Result<Option<LinkMessage>, Error> {
+fn get_link(netlink: &mut Netlink, link: LinkMessage) -> Result<Option<Link>, Error> {
     let mut batch = Batch::default();
     push(&mut batch, "find an interface", 0, &RouteNetlinkMessage::GetLink(link));
     let answer = netlink.get(batch, libc::ENODEV)?;
-    Ok(answer.and_then(|body| match parse(libc::RTM_NEWLINK, &body) {
-        Some(RouteNetlinkMessage::NewLink(found)) => Some(found),
-        _ => None,
-    }))
+    let Some(RouteNetlinkMessage::NewLink(found)) = answer.and_then(|body| parse(libc::RTM_NEWLINK, &body))
+    else {
+        return Ok(None);
+    };
+    let mut link = Link { name: String::new(), index: found.header.index, mac: Vec::new() };
+    for attribute in found.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Address(mac) => link.mac = mac,
+            _ => {}
+        }
+    }
+    Ok(Some(link))
 }
 
 fn push(batch: &mut Batch, action: impl Into<String>, flags: u16, message: &RouteNetlinkMessage) {
     batch.push(action, message.message_type(), flags, message);
 }
 
-/// Makes a veth pair: `outside` here, `inside` in the network namespace `namespace`. See veth(4).
-pub fn add_veth(host: &mut Netlink, outside: &str, inside: &str, namespace: impl AsFd) -> Result<(), Error> {
+/// Makes a veth pair: `outside` here, with hardware address `mac` from the beginning, and `inside` in the network
+/// namespace `namespace`. See veth(4).
+pub fn add_veth(
+    host: &mut Netlink,
+    outside: &str,
+    mac: Option<Mac>,
+    inside: &str,
+    namespace: impl AsFd,
+) -> Result<(), Error> {
     let mut peer = LinkMessage::default();
     peer.attributes.push(LinkAttribute::IfName(inside.into()));
     peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(outside.into()));
+    link.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -159,12 +184,13 @@ pub fn add_veth(host: &mut Netlink, outside: &str, inside: &str, namespace: impl
     host.change(batch)
 }
 
-/// Deletes an interface, if it is there.
-pub fn delete(netlink: &mut Netlink, name: &str) -> Result<(), Error> {
-    let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(name.into()));
+/// Deletes an interface, if it is still there.
+pub fn delete(netlink: &mut Netlink, link: &Link) -> Result<(), Error> {
+    let mut message = LinkMessage::default();
+    message.header.index = link.index;
     let mut batch = Batch::default();
-    push(&mut batch, format!("delete the interface {name}"), 0, &RouteNetlinkMessage::DelLink(link));
+    let action = format!("delete the interface {}", link.name);
+    push(&mut batch, action, 0, &RouteNetlinkMessage::DelLink(message));
     match netlink.change(batch) {
         Err(error) if error.is(libc::ENODEV) => Ok(()),
         deleted => deleted,
@@ -213,21 +239,21 @@ pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
 
 /// Waits until an interface is gone that the kernel takes away with the network namespace its other end was in;
 /// deletes it if that takes long.
-pub fn wait_until_gone(host: &mut Netlink, name: &str) -> Result<(), Error> {
+pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
     // The kernel's worker needs 3 to 20 ms; to delete it here at once would take as long.
     for _ in 0..50 {
-        if index_of(host, name)?.is_none() {
+        if find_by_index(host, link.index)?.is_none() {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    delete(host, name)
+    delete(host, link)
 }
 
 /// The name of the interface that the default route leads through, or an error that says what to do.
 pub fn default_interface(host: &mut Netlink, known: &Known) -> Result<String, Error> {
-    let index = known.default_interface.map(|index| name_of(host, index)).transpose()?.flatten();
-    index.ok_or_else(|| {
+    let link = known.default_interface.map(|index| find_by_index(host, index)).transpose()?.flatten();
+    link.map(|link| link.name).ok_or_else(|| {
         Error::new(
             "tell which interface leads to the Internet, set DEFAULT_IFC",
             io::Error::new(io::ErrorKind::NotFound, "there is no default route"),

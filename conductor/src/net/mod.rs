@@ -12,111 +12,37 @@
 //! then the pair is made; then one transaction admits it to the packet filter. On the way back the rules go first, the
 //! pair goes with the container's last process, and the record goes with the folder.
 
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use nix::libc;
 
 use crate::container::{self, Container};
 use crate::names::ContainerName;
-use crate::port_mapping::PortMapping;
 use crate::settings::Settings;
-use crate::store::{self, Store};
 
 mod dns;
+mod error;
 mod firewall;
 mod foreign;
 mod host;
 pub mod links;
 pub mod netlink;
 pub mod nftables;
+mod plan;
 mod record;
 mod subnet;
 
-use host::Host;
-use links::{LOOPBACK, Network};
+pub use error::Error;
+use error::at;
+use host::{Holder, Host};
+use links::{LOOPBACK, Link, Network};
 use netlink::{Batch, Netlink};
-use nftables::Transaction;
+pub use plan::Wishes;
 pub use record::Record;
 
-/// Why a network could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It has one.
-    #[error("container '{0}' has a network already, with address {1}")]
-    Connected(ContainerName, Ipv4Addr),
-    /// It has none.
-    #[error("container '{0}' has no network: `addnetwork {0}` makes one")]
-    NotConnected(ContainerName),
-    /// A container and itself.
-    #[error("container '{0}' reaches itself already")]
-    Itself(ContainerName),
-    /// Every network of the range overlaps something.
-    #[error("no network is free in {base}/{prefix}: set IP4_SUBNET to a range that the host has no route to")]
-    Full {
-        /// First address of the range.
-        base: Ipv4Addr,
-        /// Its prefix length.
-        prefix: u8,
-    },
-    /// The port leads to a container already.
-    #[error("port {0} of the host leads to a container already")]
-    PortExposed(u16),
-    /// The port is asked for twice.
-    #[error("port {0} of the host is to lead to two ports: a port leads to one")]
-    PortTwice(u16),
-    /// An interface that is not this container's has the name that its own would have.
-    #[error(
-        "the host has an interface {interface} already, of somebody else: delete that (ip link delete {interface}), or give \
-         container '{container}' another name"
-    )]
-    InterfaceTaken {
-        /// The name.
-        interface: String,
-        /// The container.
-        container: ContainerName,
-    },
-    /// A program listens on the port.
-    #[error("port {0} of the host is in use by a program")]
-    PortInUse(u16),
-    /// There is no such interface.
-    #[error("there is no interface {0}: set DEFAULT_IFC to the one that leads to the Internet")]
-    NoInterface(String),
-    /// The kernel refused.
-    #[error(transparent)]
-    Netlink(#[from] netlink::Error),
-    /// The container is not as it should be.
-    #[error(transparent)]
-    Container(#[from] container::Error),
-    /// A state folder could not be used.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// A file of the host or of the container could not be used.
-    #[error("cannot {action}")]
-    File {
-        /// What was tried.
-        action: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-fn at<T>(action: &'static str, result: io::Result<T>) -> Result<T, Error> {
-    result.map_err(|source| Error::File { action, source })
-}
-
-/// What `addnetwork` is asked for besides the pair.
-#[derive(Debug, Clone, Copy)]
-pub struct Wishes<'a> {
-    /// Reach the Internet.
-    pub internet: bool,
-    /// Ports to expose.
-    pub ports: &'a [PortMapping],
-}
-
-/// Gives a container its network; `announce` hears of it as soon as the addresses are known.
+/// Gives a container its network; `announce` hears of it as soon as the addresses are known. One that was taken apart is
+/// made again, as it was and with what is wished besides.
 pub fn connect(
     settings: &Settings,
     container: &Container,
@@ -124,108 +50,39 @@ pub fn connect(
     announce: impl FnOnce(&Record),
 ) -> Result<(), Error> {
     let first = container.running()?;
-    if let Some(record) = Record::load(container.folder()) {
-        let mut host = Host::lock()?;
-        if record.ready && host.has(&record)? {
+    let mut host = Host::lock()?;
+    let former = Record::load(container.folder());
+    if let Some(record) = &former {
+        if record.ready && host.has(container, record)? {
             host.change_filter(false, None, |_| {})?;
             return Err(Error::Connected(container.name().clone(), record.address));
         }
-        drop(host);
         // Somebody was killed on the way, or took away what was made.
-        disconnect(container)?;
-        let mut host = Host::lock()?;
-        links::delete(&mut host.links, &record.outside)?;
-        Record::forget(container.folder())?;
+        remove(&mut host, container, record)?;
+    } else {
+        host.dismiss(None)?;
     }
-    let mut host = Host::lock()?;
-    let mut record = plan(settings, container, &mut host, wishes)?;
+    let mut record = plan::plan(settings, container, &mut host, wishes, former.as_ref())?;
     record.save(container.folder())?;
     announce(&record);
-    let made = make(&mut host, &record, wishes.ports, &first, container);
-    if let Err(error) = made {
+    if let Err(error) = make(&mut host, &record, &first, container) {
         // What stopped us is what is worth telling; what cannot be undone now, `stop` undoes.
-        let _ = links::delete(&mut host.links, &record.outside);
-        drop(host);
-        if disconnect(container).is_ok() {
-            let _ = Record::forget(container.folder());
-        }
+        let _ = remove(&mut host, container, &record).and_then(|()| match &former {
+            Some(former) => former.save(container.folder()),
+            None => Record::forget(container.folder()),
+        });
         return Err(error);
     }
     record.ready = true;
     record.save(container.folder())
 }
 
-/// Decides names, addresses and interfaces, and refuses what cannot be had, before anything is made.
-fn plan(
-    settings: &Settings,
-    container: &Container,
-    host: &mut Host,
-    wishes: Wishes<'_>,
-) -> Result<Record, Error> {
-    // Another CONTAINERDIR may have a container of the same name.
-    let outside = container.name().outside();
-    if links::index_of(&mut host.links, &outside)?.is_some() {
-        return Err(Error::InterfaceTaken { interface: outside, container: container.name().clone() });
-    }
-    let chains = nftables::chains(&mut host.filter)?;
-    let state = firewall::look(&mut host.filter, &chains)?;
-    let exposed = if wishes.ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
-    for (at, port) in wishes.ports.iter().enumerate() {
-        if wishes.ports[..at].iter().any(|other| other.outer == port.outer) {
-            return Err(Error::PortTwice(port.outer));
-        }
-        if exposed.contains(&port.outer) {
-            return Err(Error::PortExposed(port.outer));
-        }
-        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port.outer)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                return Err(Error::PortInUse(port.outer));
-            }
-            _ => {}
-        }
-    }
-
-    let known = links::known_networks(&mut host.links)?;
-    let mut taken = known.networks.clone();
-    taken.extend(state.addresses().map(|address| Network { address, prefix: settings.subnet.prefix }));
-    let store = Store::new(settings);
-    for (name, _) in store.containers()? {
-        taken.extend(Record::load(&store.container(&name)).map(|record| record.network()));
-    }
-    let full = Error::Full { base: settings.subnet.base, prefix: settings.subnet.full_prefix };
-    let pair = subnet::first_free(settings.subnet, &taken).ok_or(full)?;
-
-    let internet = match (&settings.default_interface, wishes.internet) {
-        (_, false) => None,
-        (Some(name), true) => match links::index_of(&mut host.links, name)? {
-            Some(_) => Some(name.clone()),
-            None => return Err(Error::NoInterface(name.clone())),
-        },
-        (None, true) => Some(links::default_interface(&mut host.links, &known)?),
-    };
-    Ok(Record {
-        outside,
-        inside: container.name().inside(),
-        gateway: pair.outside,
-        address: pair.inside,
-        prefix: pair.prefix,
-        internet,
-        ports: wishes.ports.iter().map(ToString::to_string).collect(),
-        ready: false,
-    })
-}
-
-fn make(
-    host: &mut Host,
-    record: &Record,
-    ports: &[PortMapping],
-    first: &OwnedFd,
-    container: &Container,
-) -> Result<(), Error> {
+fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container) -> Result<(), Error> {
     let mut inside = host.enter(first)?;
-    links::add_veth(&mut host.links, &record.outside, &record.inside, &inside.namespace)?;
+    links::add_veth(&mut host.links, &record.outside, record.mac, &record.inside, &inside.namespace)?;
     let index = |netlink: &mut Netlink, name: &str| {
-        links::index_of(netlink, name)?.ok_or_else(|| Error::NoInterface(name.to_owned()))
+        let link = links::find(netlink, name)?.ok_or_else(|| Error::NoInterface(name.to_owned()))?;
+        Ok::<u32, Error>(link.index)
     };
 
     let mut ours = Batch::default();
@@ -245,41 +102,52 @@ fn make(
     }
     inside.netlink.change(theirs)?;
 
-    let forwards = record.internet.is_some() || !ports.is_empty();
+    let forwards = record.internet.is_some() || !record.ports.is_empty();
     host.change_filter(forwards, Some(&record.outside), |transaction| {
-        firewall::admit(transaction, record.member(), record.internet.as_deref(), ports);
+        firewall::admit(transaction, record.member(), record.internet.as_deref(), &record.ports);
     })?;
     if record.internet.is_some() {
-        let root = format!("/proc/{}/root", container.first_pid()?);
-        at("write /etc/resolv.conf in the container", dns::write(Path::new(&root), &dns::resolv_conf()))?;
+        let root = at("open the container's root directory", dns::root_of(first, container.first_pid()?))?;
+        let root = root.ok_or_else(|| container::Error::Exited(container.name().clone()))?;
+        at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))?;
     }
     Ok(())
+}
+
+/// Takes away the rules of a container, and nothing of anybody else who has its name by now. Its link is left: `None`
+/// if there is none.
+fn withdraw(host: &mut Host, container: &Container, record: &Record) -> Result<Option<Link>, Error> {
+    let (link, going) = match host.holder(container, record)? {
+        Holder::Container(link) => (Some(link), Some(record.member())),
+        Holder::Nobody => (None, Some(record.member())),
+        Holder::Stranger => (None, None),
+    };
+    host.dismiss(going)?;
+    Ok(link)
+}
+
+/// Takes away all of a container's network that there is.
+fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(), Error> {
+    match withdraw(host, container, record)? {
+        Some(link) => Ok(links::delete(&mut host.links, &link)?),
+        None => Ok(()),
+    }
 }
 
 /// Takes a container's rules away, and with the last one everything the host was changed in. The pair itself
-/// goes with the container's processes: see [`wait_until_gone`]. Does nothing for a container without a
-/// network.
-pub fn disconnect(container: &Container) -> Result<(), Error> {
-    let Some(record) = Record::load(container.folder()) else { return Ok(()) };
-    let mut host = Host::lock()?;
-    let chains = nftables::chains(&mut host.filter)?;
-    let state = firewall::look(&mut host.filter, &chains)?;
-    if state.forwarding_was_off() && state.is_last(record.member()) {
-        host::stop_forwarding()?;
+/// goes with the container's processes: this returns its link, for [`wait_until_gone`]. Does nothing for a container
+/// without a network.
+pub fn disconnect(container: &Container) -> Result<Option<Link>, Error> {
+    match Record::load(container.folder()) {
+        Some(record) => withdraw(&mut Host::lock()?, container, &record),
+        None => Ok(None),
     }
-    let mut transaction = Transaction::default();
-    firewall::dismiss(&mut host.filter, &mut transaction, &state, record.member())?;
-    foreign::close(&mut host.filter, &mut transaction, &chains, &record.outside)?;
-    transaction.commit(&mut host.filter)?;
-    foreign::close_legacy(&record.outside)?;
-    Ok(())
 }
 
-/// Waits until the pair of a container whose processes are gone is gone too.
-pub fn wait_until_gone(container: &Container) -> Result<(), Error> {
-    let Some(record) = Record::load(container.folder()) else { return Ok(()) };
+/// Waits until the link of a container whose processes are gone is gone too.
+pub fn wait_until_gone(link: &Link) -> Result<(), Error> {
     let mut host = Netlink::open(libc::NETLINK_ROUTE)?;
-    Ok(links::wait_until_gone(&mut host, &record.outside)?)
+    Ok(links::wait_until_gone(&mut host, link)?)
 }
 
 /// Lets two containers with networks reach each other, and nobody else.
@@ -288,7 +156,7 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
     let mut ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
         let first = container.running()?;
         match Record::load(container.folder()) {
-            Some(record) if record.ready && host.has(&record)? => Ok((first, record)),
+            Some(record) if record.ready && host.has(container, &record)? => Ok((first, record)),
             _ => Err(Error::NotConnected(container.name().clone())),
         }
     };

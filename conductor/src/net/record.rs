@@ -1,14 +1,16 @@
 //! What is known of a container's network, in its folder.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::error::{Error, at};
 use super::firewall::Member;
-use super::links::Network;
+use super::links::{Link, Mac, Network};
+use crate::port_mapping::PortMapping;
 use crate::store;
 
 const RECORD_FILE: &str = "network.json";
@@ -21,6 +23,9 @@ pub struct Record {
     pub outside: String,
     /// Container's end.
     pub inside: String,
+    /// Hardware address of the host's end: chosen at random before that is made, and so what tells it from every
+    /// other interface of its name, of another `CONTAINERDIR` or boot. Earlier versions let the kernel choose.
+    pub mac: Option<Mac>,
     /// Address of the host's end.
     pub gateway: Ipv4Addr,
     /// Address of the container's end.
@@ -29,8 +34,9 @@ pub struct Record {
     pub prefix: u8,
     /// Interface that leads to the Internet, with `-i`.
     pub internet: Option<String>,
-    /// Exposed ports, as given: INNER-OUTER.
-    pub ports: Vec<String>,
+    /// Exposed ports.
+    #[serde(with = "as_given")]
+    pub ports: Vec<PortMapping>,
     /// Whether it was made to the end.
     pub(super) ready: bool,
 }
@@ -42,6 +48,11 @@ impl Record {
 
     pub(super) fn network(&self) -> Network {
         Network { address: self.gateway, prefix: self.prefix }
+    }
+
+    /// Whether an interface is the one that the record speaks of, as far as it can tell.
+    pub(super) fn names(&self, link: &Link) -> bool {
+        link.name == self.outside && self.mac.is_none_or(|mac| link.mac == mac)
     }
 
     /// Writes the record in place of the former one, at once: killed half-way, we leave one of the two.
@@ -64,10 +75,37 @@ impl Record {
     }
 }
 
+/// A hardware address that no interface has: a random one, of those that are not given to manufacturers.
+pub(super) fn new_mac() -> Result<Mac, Error> {
+    let mut mac = Mac::default();
+    at(
+        "read random bytes from /dev/urandom",
+        File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut mac)),
+    )?;
+    // Local and of one interface: IEEE 802, the two lowest bits of the first byte.
+    mac[0] = mac[0] & 0b1111_1100 | 0b10;
+    Ok(mac)
+}
+
+/// Ports as words, INNER-OUTER.
+mod as_given {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use super::PortMapping;
+
+    pub fn serialize<S: Serializer>(ports: &[PortMapping], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(ports.iter().map(ToString::to_string))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PortMapping>, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        words.iter().map(|word| word.parse().map_err(D::Error::custom)).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
     #[test]
@@ -76,6 +114,7 @@ mod tests {
         let mut record = Record {
             outside: "eg-outside".into(),
             inside: "eg-inside".into(),
+            mac: Some(new_mac().unwrap()),
             gateway: [192, 168, 1, 1].into(),
             address: [192, 168, 1, 2].into(),
             prefix: 24,
@@ -92,5 +131,15 @@ mod tests {
         let mut text = String::new();
         former.read_to_string(&mut text).unwrap();
         assert!(text.contains("\"ready\":false"), "{text}");
+    }
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = r#"{"outside":"eg-outside","inside":"eg-inside","gateway":"192.168.1.1","address":"192.168.1.2",
+            "prefix":24,"internet":"eth0","ports":["80-3000"],"ready":true}"#;
+        fs::write(folder.path().join(RECORD_FILE), json).unwrap();
+        let record = Record::load(folder.path()).unwrap();
+        assert_eq!((record.mac, record.ports), (None, vec![PortMapping { inner: 80, outer: 3000 }]));
     }
 }

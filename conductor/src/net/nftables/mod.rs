@@ -95,7 +95,8 @@ pub enum Field {
 }
 
 impl Field {
-    fn length(self) -> u32 {
+    /// How many bytes it takes, with those that fill it up.
+    pub fn length(self) -> usize {
         if matches!(self, Self::Interface) { 16 } else { 4 }
     }
 }

@@ -68,7 +68,7 @@ impl Transaction {
         let types = |fields: &[Field]| fields.iter().fold(0, |types, field| (types << 6) | *field as u32);
         let length = |fields: &[Field]| match fields {
             [Field::Port] => 2,
-            fields => fields.iter().map(|field| field.length()).sum(),
+            fields => fields.iter().map(|field| field.length() as u32).sum(),
         };
         let map = if set.value.is_empty() { 0 } else { 8 };
         let mut attributes = Attributes::default().text(1, table).text(2, set.name).number(3, map);

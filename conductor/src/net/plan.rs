@@ -1,0 +1,143 @@
+//! What a container's network is to be, decided before anything is made.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+
+use super::host::Host;
+use super::links::{self, Known, Network};
+use super::record::{self, Record};
+use super::subnet::{self, Pair};
+use super::{Error, firewall};
+use crate::container::Container;
+use crate::names::ContainerName;
+use crate::port_mapping::PortMapping;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What `addnetwork` is asked for besides the pair.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    /// Reach the Internet.
+    pub internet: bool,
+    /// Ports to expose.
+    pub ports: &'a [PortMapping],
+}
+
+/// Decides names, addresses and interfaces, and refuses what cannot be had. A container that had a network gets what
+/// its `former` record says, and what is wished besides.
+pub(super) fn plan(
+    settings: &Settings,
+    container: &Container,
+    host: &mut Host,
+    wishes: Wishes<'_>,
+    former: Option<&Record>,
+) -> Result<Record, Error> {
+    let outside = container.name().outside();
+    // Another CONTAINERDIR may have a container of the same name.
+    if links::find(&mut host.links, &outside)?.is_some() {
+        return Err(Error::InterfaceTaken { interface: outside, container: container.name().clone() });
+    }
+    let mut others = records(settings)?;
+    others.retain(|(name, _)| name != container.name());
+    let state = host.filter_state()?;
+    let ports = ports(wishes.ports, former)?;
+    check_free(host, &state, &ports, &others)?;
+
+    let known = links::known_networks(&mut host.links)?;
+    let mut taken = known.networks.clone();
+    taken.extend(
+        state.members().map(|other| Network { address: other.address, prefix: settings.subnet.prefix }),
+    );
+    taken.extend(others.iter().map(|(_, record)| record.network()));
+    let pair = pair(settings, &taken, former)?;
+    Ok(Record {
+        outside,
+        inside: container.name().inside(),
+        mac: Some(record::new_mac()?),
+        gateway: pair.outside,
+        address: pair.inside,
+        prefix: pair.prefix,
+        internet: internet(settings, host, &known, wishes, former)?,
+        ports,
+        ready: false,
+    })
+}
+
+fn records(settings: &Settings) -> Result<Vec<(ContainerName, Record)>, Error> {
+    let store = Store::new(settings);
+    let names = store.containers()?.into_iter().map(|(name, _)| name);
+    Ok(names.filter_map(|name| Record::load(&store.container(&name)).map(|record| (name, record))).collect())
+}
+
+fn ports(wished: &[PortMapping], former: Option<&Record>) -> Result<Vec<PortMapping>, Error> {
+    let former = former.map_or(&[][..], |record| &record.ports);
+    let new = wished.iter().filter(|port| !former.contains(port));
+    let ports: Vec<PortMapping> = former.iter().chain(new).copied().collect();
+    for (at, port) in ports.iter().enumerate() {
+        if ports[..at].iter().any(|other| other.outer == port.outer) {
+            return Err(Error::PortTwice(port.outer));
+        }
+    }
+    Ok(ports)
+}
+
+fn check_free(
+    host: &mut Host,
+    state: &firewall::State,
+    ports: &[PortMapping],
+    others: &[(ContainerName, Record)],
+) -> Result<(), Error> {
+    let exposed = if ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
+    for port in ports.iter().map(|port| port.outer) {
+        if let Some((_, address)) = exposed.iter().find(|(other, _)| *other == port) {
+            for (name, record) in others.iter().filter(|(_, record)| record.address == *address) {
+                if links::find(&mut host.links, &record.outside)?.is_some_and(|link| record.names(&link)) {
+                    return Err(Error::PortExposed(port, name.clone()));
+                }
+            }
+            return Err(Error::PortExposedElsewhere(port, *address));
+        }
+        match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(Error::PortInUse(port)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn pair(settings: &Settings, taken: &[Network], former: Option<&Record>) -> Result<Pair, Error> {
+    let subnet = settings.subnet;
+    let former = former.filter(|record| !taken.iter().any(|other| other.overlaps(record.network())));
+    former
+        .map(|record| Pair { outside: record.gateway, inside: record.address, prefix: record.prefix })
+        .or_else(|| subnet::first_free(subnet, taken))
+        .ok_or(Error::Full { base: subnet.base, prefix: subnet.full_prefix })
+}
+
+/// The interface that leads to the Internet, if the container is to reach that: the one that is asked for now, the one
+/// it had, the one that is set, or that of the default route.
+fn internet(
+    settings: &Settings,
+    host: &mut Host,
+    known: &Known,
+    wishes: Wishes<'_>,
+    former: Option<&Record>,
+) -> Result<Option<String>, Error> {
+    let set = settings.default_interface.as_ref();
+    let had = former.and_then(|record| record.internet.as_ref());
+    if !wishes.internet && had.is_none() {
+        return Ok(None);
+    }
+    let mut exists = |name: &str| links::find(&mut host.links, name).map(|link| link.is_some());
+    if let Some(name) = had
+        && (set.is_none() || !wishes.internet)
+        && exists(name)?
+    {
+        return Ok(Some(name.clone()));
+    }
+    match set {
+        Some(name) if exists(name)? => Ok(Some(name.clone())),
+        Some(name) => Err(Error::NoInterface(name.clone())),
+        None => Ok(Some(links::default_interface(&mut host.links, known)?)),
+    }
+}
