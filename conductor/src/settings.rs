@@ -1,7 +1,7 @@
 //! Where state lies and which network, interface and mirrors are used.
 //!
 //! Each value comes from the first place that has it: a flag, the environment, the settings file, a default.
-//! The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
+//! An empty value is none. The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
 //! the current folder; it is read as plain assignments, and never executed. State lies beside the settings
 //! file, or in the current folder where there is none.
 
@@ -10,6 +10,8 @@ use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
+
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::settings_file::{Assignments, Unreadable};
 
@@ -38,6 +40,7 @@ pub struct Overrides {
     pub cachedir: Option<PathBuf>,
     /// Interface that leads to the Internet [default: the default route's]
     #[arg(long, value_name = "IFC", env = "DEFAULT_IFC", global = true)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub default_ifc: Option<String>,
 }
 
@@ -185,9 +188,14 @@ impl File {
         Ok(value.filter(|value| !value.is_empty()))
     }
 
+    /// As [`File::get`], of a table; empty entries are none, too.
     fn table(&self, name: &'static str, default: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Error> {
         let table = self.read.array(name).map_err(|source| self.unreadable(name, source))?;
-        Ok(table.unwrap_or_else(|| default.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()))
+        let Some(mut table) = table.filter(|table| !table.is_empty()) else {
+            return Ok(default.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        };
+        table.retain(|_, value| !value.is_empty());
+        Ok(table)
     }
 
     fn unreadable(&self, name: &'static str, source: Unreadable) -> Error {
@@ -276,6 +284,18 @@ mod tests {
     #[test]
     fn folders_that_a_layers_file_cannot_hold_are_refused() {
         assert!(load("CACHEDIR=/a:b\n").unwrap_err().to_string().contains("CACHEDIR=/a:b"));
+    }
+
+    #[test]
+    fn empty_is_unset() {
+        let settings = load(
+            "IMAGEDIR=\nDEFAULT_IFC=\"\"\nIP4_SUBNET=''\nBASE_SUITES=()\nBASE_MIRRORS=([debian]= [ubuntu]=u)\n",
+        );
+        let settings = settings.unwrap();
+        assert!(settings.images.ends_with(".images"));
+        assert_eq!(settings.default_interface, None);
+        assert_eq!(settings.suites.len(), SUITES.len());
+        assert_eq!(settings.mirrors, BTreeMap::from([("ubuntu".into(), "u".into())]));
     }
 
     #[test]

@@ -116,6 +116,28 @@ fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
 }
 
 #[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let Some(place) = Playground::new() else { return };
+    place.write("setup.sh", "IMAGEDIR=i\nCONTAINERDIR=c\nCACHEDIR=.cache\nIP4_SUBNET=10.7\n");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let conductor = |args: &str| {
+        let mut command = place.conductor(args.split(' '));
+        for name in ["CONDUCTOR_SETUP", "IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "DEFAULT_IFC", "IP4_SUBNET"] {
+            command.env(name, "");
+        }
+        command
+    };
+    conductor("ps").assert().success();
+    conductor("build img").assert().success();
+    assert!(place.path().join("i/img/layers").exists());
+    conductor("rmi img").assert().success();
+    // A flag is given by somebody.
+    for flag in ["ps --imagedir=", "addnetwork c -i --default-ifc=", "build img --mirror="] {
+        conductor(flag).assert().code(2).stderr(contains("a value is required"));
+    }
+}
+
+#[test]
 fn output_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_is_none_to_tell() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for args in [["completions", "bash"].as_slice(), &["man"], &["ps"]] {
