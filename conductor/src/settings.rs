@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -87,14 +88,16 @@ pub enum Error {
         source: io::Error,
     },
     /// A value of the settings file needs a shell.
-    #[error("settings file {path}, {name}")]
+    #[error("settings file {path}, {name}: {reason}; {remedy}")]
     Value {
         /// Which file.
         path: PathBuf,
         /// Which setting.
         name: &'static str,
         /// Where, and the text in question.
-        source: Unreadable,
+        reason: Unreadable,
+        /// What to write instead.
+        remedy: String,
     },
     /// A value has not the form it should have.
     #[error("{name}={value}: {rule}")]
@@ -120,8 +123,8 @@ impl Settings {
         let read = Assignments::parse(&text, &folder, &|name| env::var(name).ok());
         let file = File { path, read };
         let directory = |flag: &Option<PathBuf>, name, default: &str| match flag {
-            Some(path) => state_folder(name, path),
-            None => state_folder(name, &folder.join(file.get(name)?.unwrap_or(default))),
+            Some(path) => state_folder(name, Path::new(""), path),
+            None => state_folder(name, &folder, Path::new(file.get(name)?.unwrap_or(default))),
         };
         Ok(Self {
             images: directory(&overrides.imagedir, "IMAGEDIR", ".images")?,
@@ -159,16 +162,16 @@ fn find_file(overrides: &Overrides) -> Result<Option<(PathBuf, String)>, Error> 
     Ok(None)
 }
 
-/// Makes a path absolute, and refuses what cannot stand in a `layers` file.
-fn state_folder(name: &'static str, path: &Path) -> Result<PathBuf, Error> {
-    let path = absolute(path)?;
+/// Makes a path absolute, meant from `folder`, and refuses what cannot stand in a `layers` file or cannot be meant.
+fn state_folder(name: &'static str, folder: &Path, path: &Path) -> Result<PathBuf, Error> {
+    let form = |path: &Path, rule| Error::Form { name, value: path.display().to_string(), rule };
+    if path.as_os_str().as_bytes().starts_with(b"~") {
+        return Err(form(path, "no shell has expanded the ~, in quotes or after a flag's =: write $HOME"));
+    }
+    let path = absolute(&folder.join(path))?;
     match path.to_str() {
         Some(text) if !text.contains([':', '\n']) => Ok(path),
-        _ => Err(Error::Form {
-            name,
-            value: path.display().to_string(),
-            rule: "the path must be UTF-8 without colons, which separate layers",
-        }),
+        _ => Err(form(&path, "the path must be UTF-8 without colons, which separate layers")),
     }
 }
 
@@ -184,29 +187,31 @@ struct File {
 impl File {
     /// The value the file gives a setting; an empty value is none.
     fn get(&self, name: &'static str) -> Result<Option<&str>, Error> {
-        let value = self.read.get(name).map_err(|source| self.unreadable(name, source))?;
+        let remedy = || format!("write {name}=VALUE on a line of its own, or set {name} in the environment");
+        let value = self.read.get(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 
     /// As [`File::get`], of a table; empty entries are none, too.
     fn table(&self, name: &'static str, default: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Error> {
-        let table = self.read.array(name).map_err(|source| self.unreadable(name, source))?;
-        let Some(mut table) = table.filter(|table| !table.is_empty()) else {
-            return Ok(default.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
-        };
-        table.retain(|_, value| !value.is_empty());
-        Ok(table)
+        let default = || default.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let remedy = || format!("write {name}=([KEY]=VALUE …) as one command by itself");
+        let table = self.read.table(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
+        let Some(table) = table.filter(|table| !table.is_empty()) else { return Ok(default()) };
+        let entries = table.iter().filter(|(_, value)| !value.is_empty());
+        Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn unreadable(&self, name: &'static str, source: Unreadable) -> Error {
-        Error::Value { path: self.path.clone(), name, source }
+    fn unreadable(&self, name: &'static str, reason: Unreadable, remedy: String) -> Error {
+        Error::Value { path: self.path.clone(), name, reason, remedy }
     }
 }
 
 impl Subnet {
     fn read(file: &File) -> Result<Self, Error> {
         let value = |name, default: &str| -> Result<String, Error> {
-            match env::var(name).ok().filter(|value| !value.is_empty()) {
+            let environment = env::var(name).ok().filter(|value| !value.is_empty());
+            match environment {
                 Some(value) => Ok(value),
                 None => Ok(file.get(name)?.unwrap_or(default).to_owned()),
             }
@@ -287,9 +292,20 @@ mod tests {
     }
 
     #[test]
+    fn no_folder_is_called_tilde() {
+        let error = load("CACHEDIR='~/cache'\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "CACHEDIR=~/cache: no shell has expanded the ~, in quotes or after a flag's =: write $HOME"
+        );
+        let settings = load("HOME=/home/me\nCACHEDIR=~/cache\n").unwrap();
+        assert_eq!(settings.cache, Path::new("/home/me/cache"));
+    }
+
+    #[test]
     fn empty_is_unset() {
         let settings = load(
-            "IMAGEDIR=\nDEFAULT_IFC=\"\"\nIP4_SUBNET=''\nBASE_SUITES=()\nBASE_MIRRORS=([debian]= [ubuntu]=u)\n",
+            "IMAGEDIR=\nDEFAULT_IFC=\"\"\nIP4_SUBNET=''\nBASE_SUITES=\nBASE_MIRRORS=([debian]= [ubuntu]=u)\n",
         );
         let settings = settings.unwrap();
         assert!(settings.images.ends_with(".images"));
@@ -299,10 +315,20 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_file_setting_and_line() {
-        let error = load("\nIMAGEDIR=$(mktemp -d)\n").unwrap_err();
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(error.to_string().ends_with("setup.sh, IMAGEDIR"), "{error}");
-        assert!(source.contains("line 2") && source.contains("mktemp"), "{source}");
+    fn an_error_names_file_setting_line_and_remedy() {
+        let error = load("\nIMAGEDIR=$(mktemp -d)\n").unwrap_err().to_string();
+        let (_, said) = error.split_once("setup.sh, ").unwrap();
+        assert_eq!(
+            said,
+            "IMAGEDIR: line 2: '$(mktemp -d)' would need a shell; write IMAGEDIR=VALUE on a line of its own, or set \
+             IMAGEDIR in the environment"
+        );
+        let error = load("declare -A BASE_SUITES=([a]=b)\nBASE_SUITES+=([c]=d)\n").unwrap_err().to_string();
+        let (_, said) = error.split_once("setup.sh, ").unwrap();
+        assert_eq!(
+            said,
+            "BASE_SUITES: line 2: 'BASE_SUITES+=([c]=d)' would need a shell; write BASE_SUITES=([KEY]=VALUE …) as \
+             one command by itself"
+        );
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -105,14 +106,30 @@ fn flags_win_over_the_environment_and_that_over_the_settings_file() {
 #[test]
 fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
     let Some(place) = Playground::new() else { return };
-    place.write("setup.sh", "\nCACHEDIR=$(mktemp -d)\n");
+    place.write("setup.sh", "\nIMAGEDIR=$(mktemp -d)\n");
     place
         .conductor(["images"])
         .assert()
         .code(1)
-        .stderr(contains("setup.sh, CACHEDIR: line 2: '$(mktemp -d)' would need a shell"))
+        .stderr(contains(
+            "setup.sh, IMAGEDIR: line 2: '$(mktemp -d)' would need a shell; write IMAGEDIR=VALUE",
+        ))
         .stdout(contains("CS695").not());
-    place.conductor(["images", "--cachedir", "c"]).assert().success();
+    place.conductor(["images", "--imagedir", "i"]).assert().success();
+    place.conductor(["images"]).env("IMAGEDIR", "i").assert().success();
+}
+
+#[test]
+fn a_usage_text_in_the_settings_file_holds_nothing_up() {
+    let Some(place) = Playground::new() else { return };
+    for text in [
+        "usage() {\n    cat <<EOT\nLIST=(one|two)\nEOT\n}\n",
+        "awk '{ y = 1 }\nx=($1>2 && $2)\n' /dev/null\n",
+        "X=(a;b)\n",
+    ] {
+        place.write("setup.sh", text);
+        place.conductor(["ps"]).timeout(Duration::from_secs(10)).assert().success();
+    }
 }
 
 #[test]
