@@ -193,6 +193,26 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 impl Command {
+    /// Names of the settings it needs; whatever else the settings file says is none of its concern.
+    pub fn settings(&self) -> &'static [&'static str] {
+        match self {
+            Self::Build(Build { mirror: None, .. }) => {
+                &["IMAGEDIR", "CACHEDIR", "BASE_MIRRORS", "BASE_SUITES"]
+            }
+            Self::Build(_) => &["IMAGEDIR", "CACHEDIR", "BASE_SUITES"],
+            Self::Images(_) => &["IMAGEDIR"],
+            Self::Rmi(_) | Self::Run(_) => &["IMAGEDIR", "CONTAINERDIR"],
+            Self::Rmcache(_) => &["IMAGEDIR", "CONTAINERDIR", "CACHEDIR"],
+            Self::Ps(_) | Self::Stop(_) | Self::Exec(_) | Self::Peer(_) => &["CONTAINERDIR"],
+            Self::Addnetwork(Addnetwork { internet, .. }) => {
+                let all =
+                    &["CONTAINERDIR", "IP4_SUBNET", "IP4_FULL_PREFIX_SIZE", "IP4_PREFIX_SIZE", "DEFAULT_IFC"];
+                if *internet { all } else { &all[..4] }
+            }
+            Self::Completions(_) | Self::Man => &[],
+        }
+    }
+
     /// Exit status when the command itself fails: 125 for `run` and `exec`, whose other statuses are those of the
     /// command in the container (as with `docker run`), otherwise 1.
     pub fn failure_status(&self) -> u8 {

@@ -45,7 +45,8 @@ pub struct Overrides {
     pub default_ifc: Option<String>,
 }
 
-/// Everything that can be set, settled.
+/// What a command needs to be set, settled. What it does not need is as if nobody had set it; a folder, where nothing can
+/// ever be.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Folder of the images, absolute.
@@ -115,14 +116,15 @@ pub enum Error {
 }
 
 impl Settings {
-    /// Settles every setting.
-    pub fn load(overrides: &Overrides) -> Result<Self, Error> {
+    /// Settles the settings whose names are `needed`. What is wrong with others is no error.
+    pub fn load(overrides: &Overrides, needed: &[&str]) -> Result<Self, Error> {
         let (path, text) = find_file(overrides)?.unwrap_or((FILE_NAME.into(), String::new()));
         let path = absolute(&path)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let read = Assignments::parse(&text, &folder, &|name| env::var(name).ok());
-        let file = File { path, read };
+        let file = File { path, read, needed };
         let directory = |flag: &Option<PathBuf>, name, default: &str| match flag {
+            _ if !file.is_needed(name) => Ok(Path::new("/dev/null").join(name)),
             Some(path) => state_folder(name, Path::new(""), path),
             None => state_folder(name, &folder, Path::new(file.get(name)?.unwrap_or(default))),
         };
@@ -179,14 +181,22 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(Error::CurrentFolder)
 }
 
-struct File {
+struct File<'a> {
     path: PathBuf,
     read: Assignments,
+    needed: &'a [&'a str],
 }
 
-impl File {
-    /// The value the file gives a setting; an empty value is none.
+impl File<'_> {
+    fn is_needed(&self, name: &str) -> bool {
+        self.needed.contains(&name)
+    }
+
+    /// The value the file gives a setting that is needed; an empty value is none.
     fn get(&self, name: &'static str) -> Result<Option<&str>, Error> {
+        if !self.is_needed(name) {
+            return Ok(None);
+        }
         let remedy = || format!("write {name}=VALUE on a line of its own, or set {name} in the environment");
         let value = self.read.get(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
         Ok(value.filter(|value| !value.is_empty()))
@@ -195,6 +205,9 @@ impl File {
     /// As [`File::get`], of a table; empty entries are none, too.
     fn table(&self, name: &'static str, default: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Error> {
         let default = || default.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        if !self.is_needed(name) {
+            return Ok(default());
+        }
         let remedy = || format!("write {name}=([KEY]=VALUE …) as one command by itself");
         let table = self.read.table(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
         let Some(table) = table.filter(|table| !table.is_empty()) else { return Ok(default()) };
@@ -210,7 +223,7 @@ impl File {
 impl Subnet {
     fn read(file: &File) -> Result<Self, Error> {
         let value = |name, default: &str| -> Result<String, Error> {
-            let environment = env::var(name).ok().filter(|value| !value.is_empty());
+            let environment = env::var(name).ok().filter(|value| !value.is_empty() && file.is_needed(name));
             match environment {
                 Some(value) => Ok(value),
                 None => Ok(file.get(name)?.unwrap_or(default).to_owned()),
@@ -245,11 +258,24 @@ impl Subnet {
 mod tests {
     use super::*;
 
+    /// What all commands together need.
+    const ALL: [&str; 9] = [
+        "IMAGEDIR",
+        "CONTAINERDIR",
+        "CACHEDIR",
+        "DEFAULT_IFC",
+        "IP4_SUBNET",
+        "IP4_FULL_PREFIX_SIZE",
+        "IP4_PREFIX_SIZE",
+        "BASE_MIRRORS",
+        "BASE_SUITES",
+    ];
+
     fn load(text: &str) -> Result<Settings, Error> {
         let folder = tempfile::tempdir().unwrap();
         let setup = folder.path().join("setup.sh");
         fs::write(&setup, text).unwrap();
-        Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() })
+        Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }, &ALL)
     }
 
     #[test]
@@ -257,7 +283,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let setup = folder.path().join("my-setup");
         fs::write(&setup, "DEFAULT_IFC=eth7\nCACHEDIR=\"$(dirname \"$0\")/c\"\nCONTAINERDIR=rel\n").unwrap();
-        let settings = Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }).unwrap();
+        let settings =
+            Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }, &ALL).unwrap();
         assert_eq!(settings.images, folder.path().join(".images"));
         assert_eq!(settings.containers, folder.path().join("rel"));
         assert_eq!(settings.cache, folder.path().join("c"));
@@ -271,7 +298,7 @@ mod tests {
         fs::write(&setup, "IMAGEDIR=/from/file\n").unwrap();
         let flags =
             Overrides { setup: Some(setup), imagedir: Some("/from/flag".into()), ..Overrides::default() };
-        assert_eq!(Settings::load(&flags).unwrap().images, Path::new("/from/flag"));
+        assert_eq!(Settings::load(&flags, &ALL).unwrap().images, Path::new("/from/flag"));
     }
 
     #[test]
@@ -312,6 +339,20 @@ mod tests {
         assert_eq!(settings.default_interface, None);
         assert_eq!(settings.suites.len(), SUITES.len());
         assert_eq!(settings.mirrors, BTreeMap::from([("ubuntu".into(), "u".into())]));
+    }
+
+    #[test]
+    fn what_is_not_needed_is_not_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = folder.path().join("setup.sh");
+        fs::write(&setup, "IMAGEDIR=$(id)\nCONTAINERDIR=c\nDEFAULT_IFC=`id`\nIP4_SUBNET=x\nBASE_SUITES=a\n")
+            .unwrap();
+        let flags = Overrides { setup: Some(setup), ..Overrides::default() };
+        let settings = Settings::load(&flags, &["CONTAINERDIR"]).unwrap();
+        assert_eq!(settings.containers, folder.path().join("c"));
+        assert!(
+            fs::create_dir_all(&settings.images).is_err() && fs::create_dir_all(&settings.cache).is_err()
+        );
     }
 
     #[test]

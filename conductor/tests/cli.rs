@@ -120,6 +120,40 @@ fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
 }
 
 #[test]
+fn a_setting_that_cannot_be_known_stops_only_the_commands_that_need_it() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let commands = [
+        ("ps", "CONTAINERDIR"),
+        ("stop c", "CONTAINERDIR"),
+        ("exec c true", "CONTAINERDIR"),
+        ("peer a b", "CONTAINERDIR"),
+        ("images", "IMAGEDIR"),
+        ("rmi img", "IMAGEDIR CONTAINERDIR"),
+        ("run img c true", "IMAGEDIR CONTAINERDIR"),
+        ("rmcache", "IMAGEDIR CONTAINERDIR CACHEDIR"),
+        ("build img", "IMAGEDIR CACHEDIR BASE_MIRRORS BASE_SUITES"),
+        ("build img --mirror http://m", "IMAGEDIR CACHEDIR BASE_SUITES"),
+        ("addnetwork c", "CONTAINERDIR IP4_SUBNET"),
+        ("addnetwork c -i", "CONTAINERDIR IP4_SUBNET DEFAULT_IFC"),
+    ];
+    let settings =
+        ["IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "IP4_SUBNET", "DEFAULT_IFC", "BASE_MIRRORS", "BASE_SUITES"];
+    for setting in settings {
+        place.write("setup.sh", &format!("if true; then {setting}=x; fi\n"));
+        for (command, needs) in commands {
+            let output = place.conductor(command.split(' ')).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let complaint =
+                format!("setup.sh, {setting}: line 1: only a shell could say whether '{setting}=x' is");
+            let needed = needs.split(' ').any(|name| name == setting);
+            assert_eq!(said.contains(&complaint), needed, "{command} with {setting}: {said}");
+            assert!(needed || !said.contains("setup.sh") && !said.contains("/dev/null"), "{command}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_usage_text_in_the_settings_file_holds_nothing_up() {
     let Some(place) = Playground::new() else { return };
     for text in [
