@@ -1,9 +1,11 @@
 //! What can be asked of `conductor`: the one definition that help, completions and man page come from.
 
+use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::names::{ContainerName, ImageName};
@@ -72,7 +74,7 @@ pub struct Build {
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
     /// Package mirror for the base system, in place of the settings file's
-    #[arg(long, value_name = "URL", env = "CONDUCTOR_MIRROR")]
+    #[arg(long, value_name = "URL", env = "CONDUCTOR_MIRROR", value_parser = NonEmptyStringValueParser::new())]
     pub mirror: Option<String>,
 }
 
@@ -173,7 +175,44 @@ pub struct Completions {
     pub shell: Shell,
 }
 
+impl Cli {
+    /// Parses the arguments of this process, or ends it with a message.
+    pub fn from_command_line() -> Self {
+        let matches = without_empty_variables(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// An environment variable that is empty counts as unset, as a setting in setup.sh does.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let set = |arg: clap::Arg| match arg.get_env().and_then(env::var_os) {
+        Some(value) if value.is_empty() => arg.env(None::<&str>),
+        _ => arg,
+    };
+    command.mut_args(set).mut_subcommands(without_empty_variables)
+}
+
 impl Command {
+    /// Names of the settings it needs; whatever else the settings file says is none of its concern.
+    pub fn settings(&self) -> &'static [&'static str] {
+        match self {
+            Self::Build(Build { mirror: None, .. }) => {
+                &["IMAGEDIR", "CACHEDIR", "BASE_MIRRORS", "BASE_SUITES"]
+            }
+            Self::Build(_) => &["IMAGEDIR", "CACHEDIR", "BASE_SUITES"],
+            Self::Images(_) => &["IMAGEDIR"],
+            Self::Rmi(_) | Self::Run(_) => &["IMAGEDIR", "CONTAINERDIR"],
+            Self::Rmcache(_) => &["IMAGEDIR", "CONTAINERDIR", "CACHEDIR"],
+            Self::Ps(_) | Self::Stop(_) | Self::Exec(_) | Self::Peer(_) => &["CONTAINERDIR"],
+            Self::Addnetwork(Addnetwork { internet, .. }) => {
+                let all =
+                    &["CONTAINERDIR", "IP4_SUBNET", "IP4_FULL_PREFIX_SIZE", "IP4_PREFIX_SIZE", "DEFAULT_IFC"];
+                if *internet { all } else { &all[..4] }
+            }
+            Self::Completions(_) | Self::Man => &[],
+        }
+    }
+
     /// Exit status when the command itself fails: 125 for `run` and `exec`, whose other statuses are those of the
     /// command in the container (as with `docker run`), otherwise 1.
     pub fn failure_status(&self) -> u8 {

@@ -32,7 +32,7 @@ pub mod rootfs;
 pub mod run_instruction;
 pub mod sandbox;
 pub mod settings;
-mod settings_file;
+pub mod settings_file;
 pub mod source_tree;
 pub mod stat_index;
 pub mod store;

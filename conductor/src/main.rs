@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use conductor::cli::Cli;
 use conductor::commands;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     match commands::dispatch(&cli) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

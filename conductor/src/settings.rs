@@ -1,15 +1,18 @@
 //! Where state lies and which network, interface and mirrors are used.
 //!
 //! Each value comes from the first place that has it: a flag, the environment, the settings file, a default.
-//! The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
+//! An empty value is none. The settings file is `setup.sh` beside the program (as it was called, then where it really lies), else in
 //! the current folder; it is read as plain assignments, and never executed. State lies beside the settings
 //! file, or in the current folder where there is none.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
+
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::settings_file::{Assignments, Unreadable};
 
@@ -38,10 +41,12 @@ pub struct Overrides {
     pub cachedir: Option<PathBuf>,
     /// Interface that leads to the Internet [default: the default route's]
     #[arg(long, value_name = "IFC", env = "DEFAULT_IFC", global = true)]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub default_ifc: Option<String>,
 }
 
-/// Everything that can be set, settled.
+/// What a command needs to be set, settled. What it does not need is as if nobody had set it; a folder, where nothing can
+/// ever be.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Folder of the images, absolute.
@@ -84,14 +89,16 @@ pub enum Error {
         source: io::Error,
     },
     /// A value of the settings file needs a shell.
-    #[error("settings file {path}, {name}")]
+    #[error("settings file {path}, {name}: {reason}; {remedy}")]
     Value {
         /// Which file.
         path: PathBuf,
         /// Which setting.
         name: &'static str,
         /// Where, and the text in question.
-        source: Unreadable,
+        reason: Unreadable,
+        /// What to write instead.
+        remedy: String,
     },
     /// A value has not the form it should have.
     #[error("{name}={value}: {rule}")]
@@ -109,16 +116,17 @@ pub enum Error {
 }
 
 impl Settings {
-    /// Settles every setting.
-    pub fn load(overrides: &Overrides) -> Result<Self, Error> {
+    /// Settles the settings whose names are `needed`. What is wrong with others is no error.
+    pub fn load(overrides: &Overrides, needed: &[&str]) -> Result<Self, Error> {
         let (path, text) = find_file(overrides)?.unwrap_or((FILE_NAME.into(), String::new()));
         let path = absolute(&path)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         let read = Assignments::parse(&text, &folder, &|name| env::var(name).ok());
-        let file = File { path, read };
+        let file = File { path, read, needed };
         let directory = |flag: &Option<PathBuf>, name, default: &str| match flag {
-            Some(path) => state_folder(name, path),
-            None => state_folder(name, &folder.join(file.get(name)?.unwrap_or(default))),
+            _ if !file.is_needed(name) => Ok(Path::new("/dev/null").join(name)),
+            Some(path) => state_folder(name, Path::new(""), path),
+            None => state_folder(name, &folder, Path::new(file.get(name)?.unwrap_or(default))),
         };
         Ok(Self {
             images: directory(&overrides.imagedir, "IMAGEDIR", ".images")?,
@@ -156,16 +164,16 @@ fn find_file(overrides: &Overrides) -> Result<Option<(PathBuf, String)>, Error> 
     Ok(None)
 }
 
-/// Makes a path absolute, and refuses what cannot stand in a `layers` file.
-fn state_folder(name: &'static str, path: &Path) -> Result<PathBuf, Error> {
-    let path = absolute(path)?;
+/// Makes a path absolute, meant from `folder`, and refuses what cannot stand in a `layers` file or cannot be meant.
+fn state_folder(name: &'static str, folder: &Path, path: &Path) -> Result<PathBuf, Error> {
+    let form = |path: &Path, rule| Error::Form { name, value: path.display().to_string(), rule };
+    if path.as_os_str().as_bytes().starts_with(b"~") {
+        return Err(form(path, "no shell has expanded the ~, in quotes or after a flag's =: write $HOME"));
+    }
+    let path = absolute(&folder.join(path))?;
     match path.to_str() {
         Some(text) if !text.contains([':', '\n']) => Ok(path),
-        _ => Err(Error::Form {
-            name,
-            value: path.display().to_string(),
-            rule: "the path must be UTF-8 without colons, which separate layers",
-        }),
+        _ => Err(form(&path, "the path must be UTF-8 without colons, which separate layers")),
     }
 }
 
@@ -173,32 +181,50 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(Error::CurrentFolder)
 }
 
-struct File {
+struct File<'a> {
     path: PathBuf,
     read: Assignments,
+    needed: &'a [&'a str],
 }
 
-impl File {
-    /// The value the file gives a setting; an empty value is none.
+impl File<'_> {
+    fn is_needed(&self, name: &str) -> bool {
+        self.needed.contains(&name)
+    }
+
+    /// The value the file gives a setting that is needed; an empty value is none.
     fn get(&self, name: &'static str) -> Result<Option<&str>, Error> {
-        let value = self.read.get(name).map_err(|source| self.unreadable(name, source))?;
+        if !self.is_needed(name) {
+            return Ok(None);
+        }
+        let remedy = || format!("write {name}=VALUE on a line of its own, or set {name} in the environment");
+        let value = self.read.get(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
         Ok(value.filter(|value| !value.is_empty()))
     }
 
+    /// As [`File::get`], of a table; empty entries are none, too.
     fn table(&self, name: &'static str, default: &[(&str, &str)]) -> Result<BTreeMap<String, String>, Error> {
-        let table = self.read.array(name).map_err(|source| self.unreadable(name, source))?;
-        Ok(table.unwrap_or_else(|| default.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect()))
+        let default = || default.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        if !self.is_needed(name) {
+            return Ok(default());
+        }
+        let remedy = || format!("write {name}=([KEY]=VALUE …) as one command by itself");
+        let table = self.read.table(name).map_err(|reason| self.unreadable(name, reason, remedy()))?;
+        let Some(table) = table.filter(|table| !table.is_empty()) else { return Ok(default()) };
+        let entries = table.iter().filter(|(_, value)| !value.is_empty());
+        Ok(entries.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
-    fn unreadable(&self, name: &'static str, source: Unreadable) -> Error {
-        Error::Value { path: self.path.clone(), name, source }
+    fn unreadable(&self, name: &'static str, reason: Unreadable, remedy: String) -> Error {
+        Error::Value { path: self.path.clone(), name, reason, remedy }
     }
 }
 
 impl Subnet {
     fn read(file: &File) -> Result<Self, Error> {
         let value = |name, default: &str| -> Result<String, Error> {
-            match env::var(name).ok().filter(|value| !value.is_empty()) {
+            let environment = env::var(name).ok().filter(|value| !value.is_empty() && file.is_needed(name));
+            match environment {
                 Some(value) => Ok(value),
                 None => Ok(file.get(name)?.unwrap_or(default).to_owned()),
             }
@@ -232,11 +258,24 @@ impl Subnet {
 mod tests {
     use super::*;
 
+    /// What all commands together need.
+    const ALL: [&str; 9] = [
+        "IMAGEDIR",
+        "CONTAINERDIR",
+        "CACHEDIR",
+        "DEFAULT_IFC",
+        "IP4_SUBNET",
+        "IP4_FULL_PREFIX_SIZE",
+        "IP4_PREFIX_SIZE",
+        "BASE_MIRRORS",
+        "BASE_SUITES",
+    ];
+
     fn load(text: &str) -> Result<Settings, Error> {
         let folder = tempfile::tempdir().unwrap();
         let setup = folder.path().join("setup.sh");
         fs::write(&setup, text).unwrap();
-        Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() })
+        Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }, &ALL)
     }
 
     #[test]
@@ -244,7 +283,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let setup = folder.path().join("my-setup");
         fs::write(&setup, "DEFAULT_IFC=eth7\nCACHEDIR=\"$(dirname \"$0\")/c\"\nCONTAINERDIR=rel\n").unwrap();
-        let settings = Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }).unwrap();
+        let settings =
+            Settings::load(&Overrides { setup: Some(setup), ..Overrides::default() }, &ALL).unwrap();
         assert_eq!(settings.images, folder.path().join(".images"));
         assert_eq!(settings.containers, folder.path().join("rel"));
         assert_eq!(settings.cache, folder.path().join("c"));
@@ -258,7 +298,7 @@ mod tests {
         fs::write(&setup, "IMAGEDIR=/from/file\n").unwrap();
         let flags =
             Overrides { setup: Some(setup), imagedir: Some("/from/flag".into()), ..Overrides::default() };
-        assert_eq!(Settings::load(&flags).unwrap().images, Path::new("/from/flag"));
+        assert_eq!(Settings::load(&flags, &ALL).unwrap().images, Path::new("/from/flag"));
     }
 
     #[test]
@@ -279,10 +319,57 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_file_setting_and_line() {
-        let error = load("\nIMAGEDIR=$(mktemp -d)\n").unwrap_err();
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(error.to_string().ends_with("setup.sh, IMAGEDIR"), "{error}");
-        assert!(source.contains("line 2") && source.contains("mktemp"), "{source}");
+    fn no_folder_is_called_tilde() {
+        let error = load("CACHEDIR='~/cache'\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "CACHEDIR=~/cache: no shell has expanded the ~, in quotes or after a flag's =: write $HOME"
+        );
+        let settings = load("HOME=/home/me\nCACHEDIR=~/cache\n").unwrap();
+        assert_eq!(settings.cache, Path::new("/home/me/cache"));
+    }
+
+    #[test]
+    fn empty_is_unset() {
+        let settings = load(
+            "IMAGEDIR=\nDEFAULT_IFC=\"\"\nIP4_SUBNET=''\nBASE_SUITES=\nBASE_MIRRORS=([debian]= [ubuntu]=u)\n",
+        );
+        let settings = settings.unwrap();
+        assert!(settings.images.ends_with(".images"));
+        assert_eq!(settings.default_interface, None);
+        assert_eq!(settings.suites.len(), SUITES.len());
+        assert_eq!(settings.mirrors, BTreeMap::from([("ubuntu".into(), "u".into())]));
+    }
+
+    #[test]
+    fn what_is_not_needed_is_not_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let setup = folder.path().join("setup.sh");
+        fs::write(&setup, "IMAGEDIR=$(id)\nCONTAINERDIR=c\nDEFAULT_IFC=`id`\nIP4_SUBNET=x\nBASE_SUITES=a\n")
+            .unwrap();
+        let flags = Overrides { setup: Some(setup), ..Overrides::default() };
+        let settings = Settings::load(&flags, &["CONTAINERDIR"]).unwrap();
+        assert_eq!(settings.containers, folder.path().join("c"));
+        assert!(
+            fs::create_dir_all(&settings.images).is_err() && fs::create_dir_all(&settings.cache).is_err()
+        );
+    }
+
+    #[test]
+    fn an_error_names_file_setting_line_and_remedy() {
+        let error = load("\nIMAGEDIR=$(mktemp -d)\n").unwrap_err().to_string();
+        let (_, said) = error.split_once("setup.sh, ").unwrap();
+        assert_eq!(
+            said,
+            "IMAGEDIR: line 2: '$(mktemp -d)' would need a shell; write IMAGEDIR=VALUE on a line of its own, or set \
+             IMAGEDIR in the environment"
+        );
+        let error = load("declare -A BASE_SUITES=([a]=b)\nBASE_SUITES+=([c]=d)\n").unwrap_err().to_string();
+        let (_, said) = error.split_once("setup.sh, ").unwrap();
+        assert_eq!(
+            said,
+            "BASE_SUITES: line 2: 'BASE_SUITES+=([c]=d)' would need a shell; write BASE_SUITES=([KEY]=VALUE …) as \
+             one command by itself"
+        );
     }
 }

@@ -1,239 +1,97 @@
 //! Which values a `setup.sh` assigns, found by reading and never by executing it.
 //!
 //! The course's settings file is a shell script of plain assignments. What is understood: `NAME=value`,
-//! `export`/`readonly`/`declare` before it, both kinds of quotes, `$NAME`, `${NAME}` and `${NAME:-default}` of
-//! earlier assignments or the environment, `NAME=([key]=value …)`, and the usual ways to say "the folder of
-//! this script" (`$(dirname "$0")`, `$(dirname "${BASH_SOURCE[0]}")`, `$(cd "$(dirname "$0")" && pwd)`,
-//! `${0%/*}`). Other lines are passed over. A value that only a shell could work out is remembered as such, and
-//! is an error when somebody asks for it.
+//! `export`/`readonly`/`declare` before it, both kinds of quotes, a leading `~`, `$NAME`, `${NAME}` and
+//! `${NAME:-default}` of earlier assignments or the environment, `NAME=([key]=value …)`, and the usual ways to say
+//! "the folder of this script" (`$(dirname "$0")`, `$(dirname "${BASH_SOURCE[0]}")`,
+//! `$(cd "$(dirname "$0")" && pwd)`, `${0%/*}`). Of all other commands only the extent is found, with
+//! here-documents and compound commands, so that their text is not taken for assignments. A value that only a shell
+//! could work out, and an assignment that only a shell could say is executed, are remembered as such, and are an
+//! error when somebody asks for them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+mod reader;
+mod word;
+
+use reader::Reader;
+
 /// The assignments of one settings file.
 #[derive(Debug, Default)]
-pub struct Assignments {
-    scalars: BTreeMap<String, Value>,
-    arrays: BTreeMap<String, BTreeMap<String, Value>>,
+pub struct Assignments(BTreeMap<String, Assignment>);
+
+/// What a name was given last: as text, for `NAME=value`, and as a table, for `NAME=([key]=value …)`.
+#[derive(Debug)]
+struct Assignment {
+    text: Value<String>,
+    table: Value<BTreeMap<String, String>>,
 }
 
-/// A value's text, or why it has none.
-type Value = Result<String, Unreadable>;
+/// A value, or why it has none.
+type Value<T> = Result<T, Unreadable>;
 
 /// A value that cannot be known without executing the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: '{text}' would need a shell; write the value itself")]
-pub struct Unreadable {
-    /// Line of the file, from 1.
-    pub line: usize,
-    /// The part that was not understood.
-    pub text: String,
+pub enum Unreadable {
+    /// What is assigned is not known.
+    #[error("line {line}: '{text}' would need a shell")]
+    Value {
+        /// Line of the file, from 1.
+        line: usize,
+        /// The part that was not understood.
+        text: String,
+    },
+    /// Whether it is assigned is not known: within `if`, a loop or a function, after `&&`, before a command.
+    #[error("line {line}: only a shell could say whether '{text}' is executed")]
+    Execution {
+        /// Line of the file, from 1.
+        line: usize,
+        /// The assignment.
+        text: String,
+    },
 }
 
 impl Assignments {
     /// Reads `text`, a file in `folder`; `environment` looks up variables that the file itself does not set.
     pub fn parse(text: &str, folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Self {
-        let mut reader = Reader { rest: text, line: 1, folder, environment, read: Self::default() };
-        while !reader.rest.is_empty() {
-            reader.statement();
-        }
-        reader.read
+        Reader::new(text, folder, environment).read_all()
     }
 
-    /// The value last assigned to `name`.
+    /// The text last assigned to `name`.
     pub fn get(&self, name: &str) -> Result<Option<&str>, Unreadable> {
-        self.scalars.get(name).map(|value| value.as_deref().map_err(Clone::clone)).transpose()
+        let text = self.0.get(name).map(|assigned| assigned.text.as_deref());
+        text.transpose().map_err(Clone::clone)
     }
 
     /// The entries of the associative array `name`.
-    pub fn array(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, Unreadable> {
-        self.arrays
-            .get(name)
-            .map(|entries| entries.iter().map(|(k, v)| Ok((k.clone(), v.clone()?))).collect())
-            .transpose()
+    pub fn table(&self, name: &str) -> Result<Option<&BTreeMap<String, String>>, Unreadable> {
+        let table = self.0.get(name).map(|assigned| assigned.table.as_ref());
+        table.transpose().map_err(Clone::clone)
     }
 }
 
-struct Reader<'a> {
-    rest: &'a str,
-    line: usize,
-    folder: &'a Path,
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    read: Assignments,
-}
-
-/// Length of the shell variable name that `text` begins with.
-fn name_len(text: &str) -> usize {
-    let len = text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_').count();
-    if text.starts_with(|c: char| c.is_ascii_digit()) { 0 } else { len }
-}
-
-impl<'a> Reader<'a> {
-    fn bump(&mut self) -> Option<char> {
-        let c = self.rest.chars().next()?;
-        self.rest = &self.rest[c.len_utf8()..];
-        self.line += usize::from(c == '\n');
-        Some(c)
-    }
-
-    fn skip_while(&mut self, matches: impl Fn(char) -> bool) {
-        while self.rest.starts_with(&matches) {
-            self.bump();
-        }
-    }
-
-    fn take(&mut self, len: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(len);
-        self.line += taken.matches('\n').count();
-        self.rest = rest;
-        taken
-    }
-
-    /// Reads one assignment, or passes over a line that is none.
-    fn statement(&mut self) {
-        self.skip_while(|c| c.is_whitespace() || c == ';');
-        let name = self.take(name_len(self.rest));
-        if matches!(name, "export" | "readonly" | "declare" | "typeset" | "local") {
-            self.skip_while(|c| c == ' ' || c == '\t');
-            while self.rest.starts_with('-') {
-                self.skip_while(|c| !c.is_whitespace());
-                self.skip_while(|c| c == ' ' || c == '\t');
-            }
-            return;
-        }
-        if name.is_empty() || !self.rest.starts_with('=') {
-            self.skip_while(|c| c != '\n');
-            return;
-        }
-        self.bump();
-        if self.rest.starts_with('(') {
-            self.bump();
-            let entries = self.array_entries();
-            self.read.arrays.insert(name.into(), entries);
-        } else {
-            let value = self.word();
-            self.read.scalars.insert(name.into(), value);
-        }
-    }
-
-    fn array_entries(&mut self) -> BTreeMap<String, Value> {
-        let mut entries = BTreeMap::new();
-        loop {
-            self.skip_while(char::is_whitespace);
-            match self.rest.chars().next() {
-                None => return entries,
-                Some(')') => {
-                    self.bump();
-                    return entries;
-                }
-                Some('#') => self.skip_while(|c| c != '\n'),
-                Some('[') => {
-                    self.bump();
-                    let key = self.take(self.rest.find(']').unwrap_or(self.rest.len()));
-                    self.skip_while(|c| c == ']');
-                    self.skip_while(|c| c == '=');
-                    let value = self.word();
-                    entries.insert(key.trim_matches(['"', '\'']).into(), value);
-                }
-                // A list without keys: the index is the key.
-                Some(_) => {
-                    let value = self.word();
-                    entries.insert(entries.len().to_string(), value);
-                }
-            }
-        }
-    }
-
-    /// Reads one shell word with its quotes and expansions.
-    fn word(&mut self) -> Value {
-        let mut word = String::new();
-        let mut failure = None;
-        let mut quoted = false;
-        while let Some(c) = self.rest.chars().next() {
-            let ends = c.is_whitespace() || matches!(c, ';' | ')' | '&' | '|');
-            if ends && !quoted {
-                break;
-            }
-            match c {
-                '\'' if !quoted => {
-                    self.bump();
-                    word += self.take(self.rest.find('\'').unwrap_or(self.rest.len()));
-                    self.bump();
-                }
-                '"' => {
-                    self.bump();
-                    quoted = !quoted;
-                }
-                '\\' => {
-                    self.bump();
-                    word.extend(self.bump().filter(|c| *c != '\n'));
-                }
-                '$' | '`' => match self.expansion() {
-                    Ok(text) => word += &text,
-                    Err(error) => failure = failure.or(Some(error)),
-                },
-                _ => word.extend(self.bump()),
-            }
-        }
-        failure.map_or(Ok(word), Err)
-    }
-
-    /// Reads what a `$` or backtick introduces.
-    fn expansion(&mut self) -> Value {
-        let line = self.line;
-        let len = expansion_len(self.rest);
-        let text = self.take(len);
-        let plain: String = text.chars().filter(|c| !matches!(c, '"' | '\'')).collect();
-        let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-        let name = plain.trim_start_matches('$').trim_start_matches('{').trim_end_matches('}');
-        let unreadable = || Unreadable { line, text: text.into() };
-        match plain.as_str() {
-            "$" => Ok("$".into()),
-            "$(dirname $0)"
-            | "$(dirname ${0})"
-            | "$(dirname ${BASH_SOURCE[0]})"
-            | "$(dirname $BASH_SOURCE)"
-            | "$(dirname ${BASH_SOURCE})"
-            | "$(cd $(dirname $0) && pwd)"
-            | "${0%/*}"
-            | "$(cd $(dirname ${BASH_SOURCE[0]}) && pwd)"
-            | "$(dirname $(realpath $0))"
-            | "$(dirname $(readlink -f $0))" => self.folder.to_str().map(String::from).ok_or_else(unreadable),
-            _ if !plain.starts_with("$(") && name_len(name) > 0 => {
-                let (name, modifier) = name.split_at(name_len(name));
-                let default = match modifier {
-                    "" => None,
-                    _ => Some(modifier.strip_prefix(":-").ok_or_else(unreadable)?.to_owned()),
-                };
-                let value = match self.read.scalars.get(name) {
-                    Some(value) => Some(value.clone()?),
-                    None => (self.environment)(name),
-                };
-                Ok(value.filter(|v| !v.is_empty() || default.is_none()).or(default).unwrap_or_default())
-            }
-            _ => Err(unreadable()),
-        }
+impl Assignment {
+    fn unknown(why: &Unreadable) -> Self {
+        Self { text: Err(why.clone()), table: Err(why.clone()) }
     }
 }
 
-/// Length in bytes of the expansion at the start of `text`, to its closing bracket.
-fn expansion_len(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (open, close) = match (bytes.first(), bytes.get(1)) {
-        (Some(b'`'), _) => return text[1..].find('`').map_or(text.len(), |end| end + 2),
-        (_, Some(b'(')) => (b'(', b')'),
-        (_, Some(b'{')) => (b'{', b'}'),
-        (_, Some(b)) if b.is_ascii_digit() => return 2,
-        _ => return 1 + name_len(&text[1..]),
-    };
-    let mut depth = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        depth += i32::from(*byte == open) - i32::from(*byte == close);
-        if *byte == close && depth == 0 {
-            return at + 1;
-        }
+impl Unreadable {
+    fn value(line: usize, text: &str) -> Self {
+        Self::Value { line, text: first_line(text) }
     }
-    text.len()
+
+    fn execution(line: usize, text: &str) -> Self {
+        Self::Execution { line, text: first_line(text) }
+    }
+}
+
+fn first_line(text: &str) -> String {
+    match text.trim_end().split_once('\n') {
+        Some((first, _)) => format!("{} …", first.trim_end()),
+        None => text.trim_end().into(),
+    }
 }
 
 #[cfg(test)]
@@ -271,7 +129,7 @@ EXTRADIR="$(dirname "$0")/extras"
         assert_eq!(read.get("IMAGEDIR"), Ok(Some("/srv/task3/.images")));
         assert_eq!(read.get("PORT"), Ok(Some("")));
         assert_eq!(read.get("EXTRADIR"), Ok(Some("/srv/task3/extras")));
-        let mirrors = read.array("BASE_MIRRORS").unwrap().unwrap();
+        let mirrors = read.table("BASE_MIRRORS").unwrap().unwrap();
         assert_eq!(mirrors["debian"], "https://deb.example/debian");
         assert_eq!(mirrors["ubuntu"], "http://ubuntu.example/ubuntu");
     }
@@ -292,10 +150,190 @@ EXTRADIR="$(dirname "$0")/extras"
         assert_eq!(read.get("OK"), Ok(Some("1")));
         assert_eq!(read.get("Z"), Ok(Some("2")));
         let error = read.get("DEFAULT_IFC").unwrap_err();
-        assert_eq!(error.line, 2);
+        assert!(error.to_string().starts_with("line 2: "), "{error}");
         assert!(error.to_string().contains("ip route"), "{error}");
         assert!(read.get("X").is_err());
         assert!(read.get("LATER").is_err());
+    }
+
+    /// What the file gives `X`, or why that is not known.
+    fn x(text: &str) -> Result<String, String> {
+        let read = parse(text);
+        read.get("X").map(|value| value.unwrap_or_default().into()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn operators_in_a_table_are_an_error_for_who_asks_and_not_read_for_ever() {
+        let usage = "usage() {\n    cat <<EOT\nLIST=(one|two)\nEOT\n}\n";
+        let awk = "awk '\nx=($1>2 && $2)\n' /etc/passwd\n";
+        assert_eq!(x(&format!("{usage}{awk}X=1\n")), Ok("1".into()));
+        assert_eq!(parse(usage).table("LIST"), Ok(None));
+        for operator in [";", "&", "|", "(", "<", ">"] {
+            let text = format!("X=1\nX=(a{operator}b)\nY=2\n");
+            let error = parse(&text).table("X").unwrap_err().to_string();
+            assert_eq!(error, format!("line 2: '{operator}' would need a shell"));
+            assert_eq!(parse(&text).get("Y"), Ok(Some("2")));
+        }
+    }
+
+    #[test]
+    fn a_leading_tilde_is_the_home_directory() {
+        assert_eq!(x("X=~/x"), Ok("/root/x".into()));
+        assert_eq!(x("X=~\n"), Ok("/root".into()));
+        assert_eq!(x("HOME=/h\nX=~/x"), Ok("/h/x".into()));
+        assert_eq!(x("X=${NONE:-~/x}"), Ok("/root/x".into()));
+        assert_eq!(x("X=\"~/x\""), Ok("~/x".into()));
+        assert_eq!(x("X=a~/x"), Ok("a~/x".into()));
+        assert_eq!(x("\nX=~somebody/x"), Err("line 2: '~somebody' would need a shell".into()));
+        assert_eq!(x("HOME=\nX=~/x"), Err("line 2: '~' would need a shell".into()));
+    }
+
+    #[test]
+    fn additions_to_a_value_are_an_error_for_who_asks() {
+        assert_eq!(x("X=a\nX+=b\n"), Err("line 2: 'X+=b' would need a shell".into()));
+        assert_eq!(x("export X+=\"b c\"\n"), Err("line 1: 'X+=\"b c\"' would need a shell".into()));
+        assert_eq!(x("export \"X=b c\"\n"), Err("line 1: '\"X=b c\"' would need a shell".into()));
+        assert_eq!(x("X=a\n: ${X:=b}\n"), Err("line 2: '${X:=b}' would need a shell".into()));
+        assert_eq!(x("X=a\nread -r X < file\n"), Err("line 2: 'X' would need a shell".into()));
+        for text in ["X+=([a]=b)", "X[a]=b", "X[\"a b\"]=c"] {
+            let error = parse(&format!("X=([b]=c)\n{text}\n")).table("X").unwrap_err().to_string();
+            assert_eq!(error, format!("line 2: '{text}' would need a shell"));
+        }
+        assert_eq!(x("X+=a\nX=b\n"), Ok("b".into()));
+    }
+
+    #[test]
+    fn one_thing_is_not_read_as_the_other() {
+        assert_eq!(x("X=(a\nb)\n"), Err("line 1: 'X=(a …' would need a shell".into()));
+        let error = parse("X=a\n").table("X").unwrap_err().to_string();
+        assert_eq!(error, "line 1: 'X=a' would need a shell");
+    }
+
+    #[test]
+    fn assignments_that_may_not_be_executed_are_an_error_for_who_asks() {
+        for text in [
+            "if [ -e /x ]; then X=1; fi",
+            "if true\nthen\n X=1\nelse\n X=1\nfi",
+            "case $A in a|b) Y=2;; *) X=1;; esac",
+            "for a in 1 2; do X=1; done",
+            "while read a; do X=1; done < /x",
+            "f() { X=1; }",
+            "f()\n{\n X=1\n}",
+            "function f {\n X=1\n}",
+            "[ -e /x ] && X=1",
+            "[ -e /x ] || # or\n\n X=1",
+            "(X=1)",
+            "{ X=1; }",
+            "X=1 | cat",
+            "X=1 &",
+            "X=1 env",
+        ] {
+            let error = x(&format!("X=0\n{text}\n")).unwrap_err();
+            assert!(error.ends_with("only a shell could say whether 'X=1' is executed"), "{text}: {error}");
+            assert_eq!(x(&format!("{text}\nX=2\n")), Ok("2".into()), "{text}");
+        }
+        assert_eq!(
+            x("\nif true; then\n X=1\nfi"),
+            Err("line 3: only a shell could say whether 'X=1' is executed".into())
+        );
+    }
+
+    #[test]
+    fn what_does_not_assign_it_changes_nothing() {
+        for text in [
+            "echo X=1",
+            "echo a \\\n X=1",
+            "Y=$(X=1; echo ')')",
+            "echo \"$(cat <<E\nit's ) X=1\nE\n)\"",
+            "f() { local X=1; }",
+            "cat <<E\nX=1\n E\nE",
+            "cat <<-'E F' | cat\nX=1\n\tE F",
+            "cat <<\"A\" <<B\nA\nX=1\nB",
+            "cat <<E &&\nX=1\nE\ntrue",
+            "cat <<< E\n",
+            "echo $((1<<2)) # X=1",
+            "((Y=1<<2)) && true",
+            "A=$'\\'X=1\n' B='\nX=1'",
+            "A=`echo \\`X=1\\``",
+            "[[ $a =~ ^(a|b)$ && $a < $b ]]",
+            "export X Y",
+            "f() { echo; } 2>&1\nf 2>/dev/null",
+            "for ((i=0; i<2; i++)); do echo $i; done",
+            "if ! true; then echo } fi; fi",
+            "(cd /; (true)) || exit",
+            "X=0 2>/dev/null",
+            "case $A in (a) echo;; b) ;; esac",
+        ] {
+            assert_eq!(x(&format!("X=0\n{text}\n")), Ok("0".into()), "{text}");
+            assert_eq!(x(&format!("{text}\nX=2\n")), Ok("2".into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_expanded_in_turn() {
+        assert_eq!(x("X=${X:-$HOME/x}"), Ok("/root/x".into()));
+        assert_eq!(x("X=\"${X:-\"$(dirname \"$0\")\"/x y}\""), Ok("/srv/task3/x y".into()));
+        assert_eq!(x("A=1 X=${NONE:-${A}2}"), Ok("12".into()));
+        assert_eq!(x("\nX=${NONE:-$(id)}"), Err("line 2: '$(id)' would need a shell".into()));
+        assert_eq!(x("X=\"a\\b\\$\""), Ok("a\\b$".into()));
+        assert_eq!(x("X=$\"a\""), Ok("a".into()));
+        assert_eq!(x("X=$$"), Err("line 1: '$$' would need a shell".into()));
+    }
+
+    #[test]
+    fn no_depth_is_too_deep() {
+        for part in ["$(", "${A:-", "\"$(", "(", "{ ", "X=(", "`"] {
+            parse(&format!("X={}", part.repeat(10_000)));
+            parse(&part.repeat(10_000));
+        }
+    }
+
+    /// Pieces of shell, which single characters rarely make.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "X=",
+            "X+=",
+            "X[a]=",
+            "(",
+            ")",
+            "((",
+            "))",
+            "$(",
+            "${X:-",
+            "}",
+            "{ ",
+            "'",
+            "\"",
+            "`",
+            "\\",
+            "$'",
+            "~",
+            "<<E",
+            "<<-E",
+            "\nE\n",
+            "\n",
+            " ",
+            ";",
+            ";;",
+            "&",
+            "&&",
+            "|",
+            "||",
+            "<",
+            ">",
+            "#",
+            "if ",
+            "fi ",
+            "case ",
+            "esac ",
+            "do ",
+            "done ",
+            "function f ",
+            "export ",
+            "read ",
+            "é",
+        ]);
+        prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }
 
     proptest! {
@@ -305,8 +343,20 @@ EXTRADIR="$(dirname "$0")/extras"
         }
 
         #[test]
-        fn no_arrangement_of_shell_characters_makes_it_panic(text in "[A=$(){}\\[\\]\"'`\\\\ \n#0é-]*") {
+        fn no_arrangement_of_shell_characters_makes_it_panic(text in "[A=+~$(){}\\[\\]\"'`\\\\ \n#0é;&|<>:-]*") {
             parse(&text);
+        }
+
+        #[test]
+        fn no_arrangement_of_shell_words_makes_it_panic(text in pieces()) {
+            let _ = parse(&text).get("X");
+        }
+
+        #[test]
+        fn what_here_documents_say_changes_nothing(text in "[A=$(){}\"'`\\\\ \n#;&|<>]*") {
+            let read = parse(&format!("A=1\ncat <<'END'\n{text}\nEND\nB=1\n"));
+            prop_assert_eq!(read.get("A"), Ok(Some("1")));
+            prop_assert_eq!(read.get("B"), Ok(Some("1")));
         }
 
         #[test]

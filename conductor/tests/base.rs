@@ -62,6 +62,21 @@ fn a_mirror_may_be_named_for_one_build() {
 }
 
 #[test]
+fn an_empty_mirror_is_none() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
+    place.write("setup.sh", "BASE_MIRRORS=([debian]=http://mirror.example [ubuntu]=)\n");
+    for system in ["debian:bookworm", "ubuntu:jammy"] {
+        place.write("Conductorfile", &format!("FROM {system}\n"));
+        let mut build = place.conductor(["build", "img"]);
+        build.env("PATH", &path).env("CONDUCTOR_MIRROR", "").assert().success();
+    }
+    let calls = fs::read_to_string(place.path().join("calls")).unwrap();
+    let calls: Vec<_> = calls.lines().map(|call| call.split(' ').skip(2).collect::<Vec<_>>()).collect();
+    assert_eq!(calls, [vec!["http://mirror.example"], vec![]]);
+}
+
+#[test]
 fn a_debootstrap_that_fails_leaves_no_base_no_mount_and_no_process() {
     let Some(place) = Playground::without_base() else { return };
     let then = "mkdir -p \"$2/proc\" && mount -t proc proc \"$2/proc\" && (sleep 98763 &); exit 3";

@@ -6,6 +6,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -105,14 +106,86 @@ fn flags_win_over_the_environment_and_that_over_the_settings_file() {
 #[test]
 fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
     let Some(place) = Playground::new() else { return };
-    place.write("setup.sh", "\nCACHEDIR=$(mktemp -d)\n");
+    place.write("setup.sh", "\nIMAGEDIR=$(mktemp -d)\n");
     place
         .conductor(["images"])
         .assert()
         .code(1)
-        .stderr(contains("setup.sh, CACHEDIR: line 2: '$(mktemp -d)' would need a shell"))
+        .stderr(contains(
+            "setup.sh, IMAGEDIR: line 2: '$(mktemp -d)' would need a shell; write IMAGEDIR=VALUE",
+        ))
         .stdout(contains("CS695").not());
-    place.conductor(["images", "--cachedir", "c"]).assert().success();
+    place.conductor(["images", "--imagedir", "i"]).assert().success();
+    place.conductor(["images"]).env("IMAGEDIR", "i").assert().success();
+}
+
+#[test]
+fn a_setting_that_cannot_be_known_stops_only_the_commands_that_need_it() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let commands = [
+        ("ps", "CONTAINERDIR"),
+        ("stop c", "CONTAINERDIR"),
+        ("exec c true", "CONTAINERDIR"),
+        ("peer a b", "CONTAINERDIR"),
+        ("images", "IMAGEDIR"),
+        ("rmi img", "IMAGEDIR CONTAINERDIR"),
+        ("run img c true", "IMAGEDIR CONTAINERDIR"),
+        ("rmcache", "IMAGEDIR CONTAINERDIR CACHEDIR"),
+        ("build img", "IMAGEDIR CACHEDIR BASE_MIRRORS BASE_SUITES"),
+        ("build img --mirror http://m", "IMAGEDIR CACHEDIR BASE_SUITES"),
+        ("addnetwork c", "CONTAINERDIR IP4_SUBNET"),
+        ("addnetwork c -i", "CONTAINERDIR IP4_SUBNET DEFAULT_IFC"),
+    ];
+    let settings =
+        ["IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "IP4_SUBNET", "DEFAULT_IFC", "BASE_MIRRORS", "BASE_SUITES"];
+    for setting in settings {
+        place.write("setup.sh", &format!("if true; then {setting}=x; fi\n"));
+        for (command, needs) in commands {
+            let output = place.conductor(command.split(' ')).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            let complaint =
+                format!("setup.sh, {setting}: line 1: only a shell could say whether '{setting}=x' is");
+            let needed = needs.split(' ').any(|name| name == setting);
+            assert_eq!(said.contains(&complaint), needed, "{command} with {setting}: {said}");
+            assert!(needed || !said.contains("setup.sh") && !said.contains("/dev/null"), "{command}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_usage_text_in_the_settings_file_holds_nothing_up() {
+    let Some(place) = Playground::new() else { return };
+    for text in [
+        "usage() {\n    cat <<EOT\nLIST=(one|two)\nEOT\n}\n",
+        "awk '{ y = 1 }\nx=($1>2 && $2)\n' /dev/null\n",
+        "X=(a;b)\n",
+    ] {
+        place.write("setup.sh", text);
+        place.conductor(["ps"]).timeout(Duration::from_secs(10)).assert().success();
+    }
+}
+
+#[test]
+fn an_empty_variable_is_as_good_as_none() {
+    let Some(place) = Playground::new() else { return };
+    place.write("setup.sh", "IMAGEDIR=i\nCONTAINERDIR=c\nCACHEDIR=.cache\nIP4_SUBNET=10.7\n");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let conductor = |args: &str| {
+        let mut command = place.conductor(args.split(' '));
+        for name in ["CONDUCTOR_SETUP", "IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "DEFAULT_IFC", "IP4_SUBNET"] {
+            command.env(name, "");
+        }
+        command
+    };
+    conductor("ps").assert().success();
+    conductor("build img").assert().success();
+    assert!(place.path().join("i/img/layers").exists());
+    conductor("rmi img").assert().success();
+    // A flag is given by somebody.
+    for flag in ["ps --imagedir=", "addnetwork c -i --default-ifc=", "build img --mirror="] {
+        conductor(flag).assert().code(2).stderr(contains("a value is required"));
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Man => return man::run(),
         _ => {}
     }
-    let settings = Settings::load(&cli.settings)?;
+    let settings = Settings::load(&cli.settings, cli.command.settings())?;
     if !cli.quiet && !cli.command.is_machine_readable() {
         writeln!(io::stdout(), "CS695 Conductor that manages containers")?;
     }
