@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::guest::processes::Directory;
 
 /// Where tools keep state that is not in their own folder.
-const ELSEWHERE: [&str; 6] = ["/var/lib", "/var/cache", "/opt", "/srv", "/run", "/tmp"];
+const ELSEWHERE: [&str; 10] =
+    ["/var/lib", "/var/cache", "/var/local", "/opt", "/srv", "/run", "/tmp", "/mnt", "/home", "/usr/local"];
 /// How far below these a folder is looked for.
 const DEPTH: usize = 5;
 /// How much of a `layers` file is read.
@@ -72,7 +73,8 @@ fn folders(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     })
 }
 
-fn is_root_tree(dir: &Path) -> bool {
+/// Whether a folder looks like the root of a system.
+pub fn is_root_tree(dir: &Path) -> bool {
     ["etc", "usr", "var"].iter().all(|name| dir.join(name).is_dir())
 }
 

@@ -65,23 +65,44 @@ impl Tool {
     }
 }
 
-/// The settings with every assignment of `DEFAULT_IFC` naming `interface`.
+/// The settings with every plain assignment of `DEFAULT_IFC` naming `interface`. One that runs a command finds the
+/// interface itself; where there is none of either, one is added.
 fn with_default_interface(settings: &str, interface: &str) -> String {
-    settings
+    const NAME: &str = "DEFAULT_IFC=";
+    let mut is_set = false;
+    let mut changed: String = settings
         .split_inclusive('\n')
         .map(|line| {
             let bare = line.trim_start();
-            let assigns = ["", "export ", "readonly ", "declare -r "]
+            let assigns = ["", "export ", "readonly ", "declare -r ", "declare -x "]
                 .iter()
-                .any(|word| bare.strip_prefix(word).is_some_and(|rest| rest.starts_with("DEFAULT_IFC=")));
-            if assigns {
-                let prefix = &line[..line.find("DEFAULT_IFC=").unwrap_or(0)];
-                format!("{prefix}DEFAULT_IFC=\"{interface}\"\n")
-            } else {
-                line.to_owned()
+                .any(|word| bare.strip_prefix(word).is_some_and(|rest| rest.starts_with(NAME)));
+            if !assigns {
+                return line.to_owned();
+            }
+            is_set = true;
+            let (before, value) = line.split_at(line.find(NAME).unwrap_or(0) + NAME.len());
+            match plain_word(value) {
+                Some(length) => format!("{before}\"{interface}\"{}", &value[length..]),
+                None => line.to_owned(),
             }
         })
-        .collect()
+        .collect();
+    if !is_set {
+        let gap = if changed.is_empty() || changed.ends_with('\n') { "" } else { "\n" };
+        changed.extend([gap, NAME, "\"", interface, "\"\n"]);
+    }
+    changed
+}
+
+/// The length of the shell's word at the beginning of a line, if it ends there and no command has to be run for it.
+fn plain_word(line: &str) -> Option<usize> {
+    let length = match line.chars().next() {
+        Some(quote @ ('"' | '\'')) => line[1..].find(quote)? + 2,
+        _ => line.find(|char: char| char.is_whitespace() || ";&|#".contains(char)).unwrap_or(line.len()),
+    };
+    let runs_command = ["$(", "`"].iter().any(|mark| line[..length].contains(mark));
+    (!runs_command).then_some(length)
 }
 
 #[cfg(test)]
@@ -93,7 +114,27 @@ mod tests {
         let before = "# DEFAULT_IFC=\nexport DEFAULT_IFC='enp1s0' # mine\nIP4_SUBNET=192.168\n";
         assert_eq!(
             with_default_interface(before, "lan0"),
-            "# DEFAULT_IFC=\nexport DEFAULT_IFC=\"lan0\"\nIP4_SUBNET=192.168\n"
+            "# DEFAULT_IFC=\nexport DEFAULT_IFC=\"lan0\" # mine\nIP4_SUBNET=192.168\n"
+        );
+        let others = [
+            ("DEFAULT_IFC=\"eth0\"; IP4_SUBNET=10.0\n", "DEFAULT_IFC=\"lan0\"; IP4_SUBNET=10.0\n"),
+            ("DEFAULT_IFC=${IFC:-eth0}\n", "DEFAULT_IFC=\"lan0\"\n"),
+            ("DEFAULT_IFC=", "DEFAULT_IFC=\"lan0\""),
+        ];
+        for (before, after) in others {
+            assert_eq!(with_default_interface(before, "lan0"), after);
+        }
+    }
+
+    #[test]
+    fn one_that_finds_the_interface_itself_stays_and_none_is_made() {
+        let found = "DEFAULT_IFC=$(ip route show default |\n  awk '{ print $5 }')\n";
+        assert_eq!(with_default_interface(found, "lan0"), found);
+        let quoted = "DEFAULT_IFC=\"$(ip route | awk '{print $5}')\"\n";
+        assert_eq!(with_default_interface(quoted, "lan0"), quoted);
+        assert_eq!(
+            with_default_interface(": ${DEFAULT_IFC:=eth0}", "lan0"),
+            ": ${DEFAULT_IFC:=eth0}\nDEFAULT_IFC=\"lan0\"\n"
         );
     }
 }

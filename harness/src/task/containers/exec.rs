@@ -1,5 +1,7 @@
 //! Subtask 3b: does `exec` get a command into a running container?
 
+use std::path::Path;
+
 use super::Survival;
 use super::run::describe;
 use super::shell::{judge_ps, judge_shell};
@@ -161,11 +163,23 @@ fn root(room: &Room) -> Finding {
     let question = Question::new("3b/root", "the container's root directory");
     room.all(question, "it has the container's root directory", |sight| {
         let (own, container) = (&sight.main.root, &room.container.main.root);
-        (!own.is(container)).then(|| {
+        if !own.is(container) {
             let whose = if own.is(&room.machine.root) { "the machine's" } else { "another" };
-            format!("the root of {} is {whose}", describe(sight))
+            return Some(format!("the root of {} is {whose}", describe(sight)));
+        }
+        (!is_below(&sight.cwd, &own.path)).then(|| {
+            format!(
+                "{} starts in {}, outside of its root directory: from there it sees the machine's files",
+                describe(sight),
+                sight.cwd
+            )
         })
     })
+}
+
+/// Whether a working directory lies in a root directory, both as the machine sees them.
+fn is_below(cwd: &str, root: &str) -> bool {
+    cwd.is_empty() || Path::new(cwd).starts_with(root)
 }
 
 fn ps(room: &Room) -> Finding {

@@ -130,7 +130,10 @@ fn layers_file(room: &Room) -> Finding {
     let Some(text) = layers else {
         return question.fail(match dir {
             Some(dir) => format!("{dir} has no file `layers`"),
-            None => "the image has no folder of its name".to_owned(),
+            None => {
+                "no folder of the image's name was found, in the submission or where programs keep their state"
+                    .to_owned()
+            }
         });
     };
     if named.is_empty() {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::tree::State;
 use super::{Base, Contents, Found, Layers};
+use crate::guest::processes::Directory;
 use crate::guest::recorder::Recorder;
 use crate::guest::world::WorldPlan;
 use crate::task::Site;
@@ -21,7 +22,7 @@ use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::Stage;
 use crate::task::conductor::overlay::Overlays;
 use crate::task::conductor::sight::Machine;
-use crate::task::conductor::state::Image;
+use crate::task::conductor::state::{self, Image};
 use crate::task::conductor::tool::Tool;
 use crate::task::conductor::words;
 
@@ -63,8 +64,9 @@ impl Plan {
     }
 
     /// What the folder holds, below it: path, mode and text.
-    pub fn folder_content(&self) -> [(String, u32, Option<&str>); 4] {
+    pub fn folder_content(&self) -> [(String, u32, Option<&str>); 5] {
         [
+            (".hidden".to_owned(), 0o644, Some(self.second_text.as_str())),
             ("run.sh".to_owned(), 0o755, Some(self.text.as_str())),
             ("secret".to_owned(), 0o640, Some(self.second_text.as_str())),
             ("deep".to_owned(), 0o750, None),
@@ -127,10 +129,14 @@ impl Scene<'_, '_> {
         let plan = self.plan;
         self.build("build", &plan.plain, "FROM debian:bookworm\n")?;
         let bare = Image::read("build", self.submission, &plan.plain);
-        self.base = bare.named.last().map(|dir| PathBuf::from(&dir.path)).map(|dir| {
-            let state = State::of(&dir);
-            (dir, state)
-        });
+        let is_base = |dir: &&Directory| state::is_root_tree(Path::new(&dir.path));
+        self.base =
+            bare.named.iter().rfind(is_base).or(bare.named.last()).map(|dir| PathBuf::from(&dir.path)).map(
+                |dir| {
+                    let state = State::of(&dir);
+                    (dir, state)
+                },
+            );
         self.record("image", &bare)?;
 
         self.supply()?;
@@ -161,12 +167,11 @@ impl Scene<'_, '_> {
         self.record("layers", &again)?;
         let again = self.layers("ran-again", ran, &paths);
         self.record("layers", &again)?;
-        self.build(
-            "failing",
-            failing,
-            &format!("FROM debian:bookworm\nRUN test {text} = {second_text}\nRUN true\n"),
-        )?;
-        self.overlays("failing")
+        let failure = format!("FROM debian:bookworm\nRUN test {text} = {second_text}\nRUN true\n");
+        self.build("failing", failing, &failure)?;
+        self.overlays("failing")?;
+        // What a failed RUN made must not be taken from the cache.
+        self.build("failing-again", failing, &failure)
     }
 
     /// The file and the folder that COPY takes, in the tool's folder.
@@ -221,7 +226,7 @@ impl Scene<'_, '_> {
         let dirs = Image::read(step, self.submission, image).named;
         let having = |path: &String| {
             let below = path.trim_start_matches('/');
-            let has = |dir: &str| fs::symlink_metadata(Path::new(dir).join(below)).is_ok();
+            let has = |dir: &str| is_in_layer(Path::new(dir), below);
             dirs.iter().enumerate().filter(|(_, dir)| has(&dir.path)).map(|(number, _)| number).collect()
         };
         let having = paths.iter().map(|path| (path.clone(), having(path))).collect();
@@ -241,6 +246,13 @@ impl Scene<'_, '_> {
     fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
         self.stage.recorder.record(kind, data)
     }
+}
+
+/// Whether a layer has a path: in its folder, or in one of that one's, such as `diff`.
+fn is_in_layer(layer: &Path, path: &str) -> bool {
+    let has = |dir: &Path| fs::symlink_metadata(dir.join(path)).is_ok();
+    let below = || fs::read_dir(layer).into_iter().flatten().flatten().map(|entry| entry.path());
+    has(layer) || !state::is_root_tree(layer) && below().any(|dir| has(&dir))
 }
 
 fn look(root: &Path, path: &str) -> Option<Found> {

@@ -170,13 +170,19 @@ fn failure(story: Story) -> Finding {
     if let Some(why) = story.why_failed("build").or_else(|| story.why_failed("ran")) {
         return question.skip(format!("no build succeeds: {why}"));
     }
-    match story.at::<Command>("command", "failing") {
-        None => story.missing(question, "no failing build was tried"),
-        Some(seen) => {
-            let command = seen.value;
-            let failed = command.stopped.is_none() && !command.succeeded();
-            question.proof(seen.place).answer(failed, command.ending())
-        }
+    let Some(first) = story.at::<Command>("command", "failing") else {
+        return story.missing(question, "no failing build was tried");
+    };
+    let failed = |command: &Command| command.stopped.is_none() && !command.succeeded();
+    let question = question.proof(first.place);
+    if !failed(&first.value) {
+        return question.fail(first.value.ending());
+    }
+    match story.at::<Command>("command", "failing-again") {
+        Some(again) if !failed(&again.value) => question
+            .proof(again.place)
+            .fail(format!("it failed, and then, built once more: {}", again.value.ending())),
+        _ => question.pass(first.value.ending()),
     }
 }
 

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+/// Biggest file of which a digest is made.
+const DIGEST_CAP: u64 = 64 << 10;
+
 /// Mode, size, inode and time of change of everything below a folder. A folder's own times are left out: they change
-/// when something beside it does.
+/// when something beside it does. Of what lies in its `etc`, a digest of the contents instead of inode and time: tools
+/// write some of it again and again, such as the name servers, and always the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State(BTreeMap<PathBuf, [i64; 5]>);
 
@@ -22,8 +27,14 @@ impl State {
                     next.push(entry.path());
                     [i64::from(meta.mode()), 0, meta.ino() as i64, 0, 0]
                 } else {
-                    let (size, ino) = (meta.size() as i64, meta.ino() as i64);
-                    [i64::from(meta.mode()), size, ino, meta.mtime(), meta.mtime_nsec()]
+                    let size = meta.size() as i64;
+                    let of_content =
+                        entry.path().starts_with(root.join("etc")).then(|| digest(&entry.path()));
+                    let [one, two, three] = match of_content.flatten() {
+                        Some(digest) => [digest, 0, 0],
+                        None => [meta.ino() as i64, meta.mtime(), meta.mtime_nsec()],
+                    };
+                    [i64::from(meta.mode()), size, one, two, three]
                 };
                 found.insert(entry.path(), state);
             }
@@ -39,6 +50,15 @@ impl State {
     }
 }
 
+/// Of a file's contents, unless it is a big one or none.
+fn digest(path: &Path) -> Option<i64> {
+    let is_small = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= DIGEST_CAP);
+    let bytes = is_small.then(|| fs::read(path).ok()).flatten()?;
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    Some(hasher.finish() as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,7 +71,11 @@ mod tests {
         for name in ["folder/stays", "folder/changes", "goes"] {
             fs::write(at(name), name).unwrap();
         }
+        fs::create_dir(at("etc")).unwrap();
+        fs::write(at("etc/resolv.conf"), "nameserver 1.2.3.4").unwrap();
         let before = State::of(dir.path());
+        fs::remove_file(at("etc/resolv.conf")).unwrap();
+        fs::write(at("etc/resolv.conf"), "nameserver 1.2.3.4").unwrap();
         assert_eq!(before.difference(&State::of(dir.path())), Vec::<String>::new());
         fs::write(at("folder/changes"), "to something longer").unwrap();
         fs::remove_file(at("goes")).unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -58,6 +58,8 @@ const PAGE_CAP: usize = 400;
 const LONGEST: Duration = Duration::from_secs(8);
 /// Seconds after which app.py says by itself that the counter-service does not answer.
 const APP_PATIENCE: f64 = 15.0;
+/// For how long a script may sleep between two steps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(8);
 /// The record that tells the host to look at the page.
 pub const HOST_MAY_LOOK: &str = "host-may-look";
 
@@ -150,8 +152,11 @@ impl<'a> Scene<'a, '_> {
         let dir = self.site.submission.join("task4");
         let patience = self.stage.tool.limit(5.0, 1.0);
         let script = Script::call(&mut self.stage.desk, &dir, "./service-orchestrator.sh", patience)?;
-        let limits =
-            Limits { all: self.stage.tool.limit(240.0, 40.0), more: self.stage.tool.limit(10.0, 1.0) };
+        let limits = Limits {
+            all: self.stage.tool.limit(240.0, 40.0),
+            more: self.stage.tool.limit(10.0, 1.0),
+            pause: LONGEST_SLEEP.mul_f64(sleep::stretch(self.site.slowdown)),
+        };
         let (world, to, within) = (self.world, self.page_address(), self.page_within);
         let ask = || shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
         let settled = settle(step, &mut self.stage.desk, script, self.stage.machine, limits, ask)?;
@@ -285,13 +290,18 @@ impl<'a> Scene<'a, '_> {
         answers.iter().try_for_each(|answer| self.record("port", answer))
     }
 
-    /// Ends a script that is still there, as a person does, and stops its containers.
+    /// Ends a script that is still there, as a person does, and makes a clean start as the assignment's questions and
+    /// answers have it: containers are stopped and images removed.
     fn stop_all(&mut self, script: Script) -> io::Result<()> {
         script.end(&mut self.stage.desk, self.stage.tool.limit(10.0, 2.0))?;
         let limit = self.stage.tool.limit(15.0, 3.0);
         let listed = self.stage.call("ps", &["ps"], limit)?;
         for name in self.names(&listed.screen) {
             self.stage.call("stop", &["stop", &name], limit)?;
+        }
+        for image in images(&self.site.submission) {
+            let name = Path::new(&image.dir).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.stage.call("rmi", &["rmi", &name], limit)?;
         }
         Ok(())
     }

@@ -16,8 +16,6 @@ use crate::task::conductor::sight::Machine;
 const PAUSE: Duration = Duration::from_secs(2);
 /// When nothing that the script started has worked or written for this long, nothing more will come.
 const STILL: Duration = Duration::from_secs(60);
-/// Scripts sleep between their steps; after this long without a sign the one before was the last.
-const LONGEST_SLEEP: Duration = Duration::from_secs(8);
 /// Between these the prompt shows the last command's status.
 const PROMPT_START: &str = "[status ";
 const PROMPT_END: &str = "]# ";
@@ -106,6 +104,8 @@ pub struct Limits {
     pub all: Duration,
     /// For services to come up once the script has ended, or for a count once there is a page.
     pub more: Duration,
+    /// Scripts sleep between their steps; after this long without a sign the one before was the last.
+    pub pause: Duration,
 }
 
 /// Waits until the page counts, or until it is clear that it will not.
@@ -152,7 +152,7 @@ pub fn settle(
     // It may have a last step, such as looking at the page itself.
     let mut stillness = Stillness::of_all_but(&machine.processes);
     desk.until(limits.more, |desk| {
-        script.status(desk).is_some() || stillness.lasts(desk.screen(script.shell).len()) >= LONGEST_SLEEP
+        script.status(desk).is_some() || stillness.lasts(desk.screen(script.shell).len()) >= limits.pause
     })?;
     Ok(Settled {
         step: step.to_owned(),

@@ -54,7 +54,7 @@ pub struct Plan {
 
 impl Plan {
     /// The container of a role.
-    fn name(&self, role: &str) -> &str {
+    pub fn name(&self, role: &str) -> &str {
         match role {
             "plain" => &self.plain,
             "quiet" => &self.quiet,
@@ -288,7 +288,8 @@ impl Scene<'_, '_> {
                 let Some(to) = self.networks.containers.get(*other).and_then(Network::address) else {
                     continue;
                 };
-                add(role, other, word(other), Way::Tcp(*place, at(to, plan.inner)));
+                // Not the port that one of them exposes, which may be open to all.
+                add(role, other, word(other), Way::Tcp(*place, at(to, plan.other)));
             }
         }
         let machine = plan.world.machine;

@@ -162,6 +162,30 @@ impl Room<'_> {
         self.reaches.iter().filter(mine).collect()
     }
 
+    /// A place in words: a container by its name and by how it was connected.
+    fn called(&self, place: &str) -> String {
+        let words = match place {
+            "machine" => "the machine",
+            "lan" => "another machine",
+            "internet" => "a server in the Internet",
+            "exposed" => "its exposed port",
+            "other-port" => "another port of the machine",
+            "itself" => "itself",
+            role => {
+                let name = self
+                    .story
+                    .plan::<Plan>()
+                    .map_or_else(|| role.to_owned(), |plan| plan.name(role).to_owned());
+                return match role {
+                    "web" => format!("{name} (-i -e)"),
+                    "store" => format!("{name} (-i)"),
+                    _ => name,
+                };
+            }
+        };
+        words.to_owned()
+    }
+
     /// Every way of `ways` must have been tried and must have led through, or not.
     pub fn ways(
         &self,
@@ -175,6 +199,7 @@ impl Room<'_> {
         for (from, to) in ways {
             let tried = self.tried(step, from, to);
             if tried.is_empty() {
+                let (from, to) = (self.called(from), self.called(to));
                 return self.story.missing(question, format!("from {from} to {to} was not tried"));
             }
             for seen in tried {
@@ -190,7 +215,9 @@ impl Room<'_> {
                             .unwrap_or_default(),
                     };
                     return question.proof(&seen.place).fail(format!(
-                        "{from} to {to} ({} {}): {how}",
+                        "{} to {} ({} {}): {how}",
+                        self.called(from),
+                        self.called(to),
                         if reach.by == "ping" { "ping of" } else { "TCP to" },
                         reach.address
                     ));
@@ -328,13 +355,13 @@ fn no_internet(room: &Room) -> Finding {
     if closed.status != Status::Pass {
         return closed;
     }
-    room.ways(
-        question,
-        "open",
-        &way,
-        false,
-        "it reaches nothing there, even where the machine forwards all packets",
-    )
+    let well = "it reaches nothing there, even where the machine forwards all packets";
+    let mut open = room.ways(question, "open", &way, false, well);
+    if open.status == Status::Fail {
+        open.actual +=
+            ", once the machine's FORWARD policy was ACCEPT: what keeps it in must not be that alone";
+    }
+    open
 }
 
 fn internet(room: &Room) -> Finding {
