@@ -139,9 +139,11 @@ pub fn cases(corpus: &Path) -> Result<Vec<Case>, Error> {
 fn case(corpus: &Path, name: &str) -> Result<Option<Case>, Error> {
     let folder = corpus.join(name);
     let path = folder.join("expect.toml");
-    let expect = match fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text)
-            .map_err(|error| Error::Malformed { path, why: error.to_string().trim().to_owned() })?,
+    let expect: Expect = match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| Error::Malformed {
+            path: path.clone(),
+            why: error.to_string().trim().to_owned(),
+        })?,
         Err(_) if name.starts_with("reference") && folder.is_dir() => {
             let tasks = task::subtasks().into_iter().filter(|subtask| !subtask.scenarios.is_empty());
             let subtasks = tasks.map(|subtask| subtask.id.to_owned()).collect();
@@ -150,6 +152,12 @@ fn case(corpus: &Path, name: &str) -> Result<Option<Case>, Error> {
         Err(_) if !path.exists() => return Ok(None),
         Err(source) => return Err(Error::Io { path, source }),
     };
+    let known = task::subtasks();
+    if let Some(id) = expect.subtasks.iter().find(|id| known.iter().all(|subtask| subtask.id != **id)) {
+        let ids: Vec<&str> = known.iter().map(|subtask| subtask.id).collect();
+        let why = format!("there is no subtask '{id}': there are {}", ids.join(", "));
+        return Err(Error::Malformed { path, why });
+    }
     Ok(Some(Case { name: name.to_owned(), expect }))
 }
 
@@ -308,6 +316,18 @@ mod tests {
         for spec in conductors.flat_map(|subtask| subtask.checks).filter(|spec| !spec.informational) {
             assert!(is_caught(spec.id), "no mutant fails {} alone", spec.id);
         }
+    }
+
+    #[test]
+    fn a_subtask_that_does_not_exist_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        for group in ["variants", "mutants/one", "hostile"] {
+            fs::create_dir_all(folder.path().join(group)).unwrap();
+        }
+        let expect = "about = \"\"\nsubtasks = [\"2\"]\nfail = []\nskip = []\n";
+        fs::write(folder.path().join("mutants/one/expect.toml"), expect).unwrap();
+        let error = cases(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("there is no subtask '2': there are layout, 1, 2a"), "{error}");
     }
 
     #[test]
