@@ -17,7 +17,8 @@ pub const CHECKS: [CheckSpec; 5] = [
         id: "3e/file",
         title: "a file",
         requirement: "you should extend the tool to support COPY instruction",
-        hint: "Copy a file to a new name, and into a folder that exists: what is where in a container of the image?",
+        hint: "Copy a file to a new name, into a folder that exists, and to /bin, which is a link to usr/bin: what is \
+               where in a container of the image?",
         informational: false,
     },
     CheckSpec {
@@ -88,8 +89,9 @@ fn contents(story: Story, question: Question, is_first: bool) -> Result<(Questio
 }
 
 fn file(story: Story, plan: &Plan) -> Finding {
-    let paths = plan.copied_files();
-    let question = Question::new("3e/file", format!("the file's text at {}", paths.join(" and ")));
+    let [as_name, in_folder] = plan.copied_files();
+    let paths = [as_name, in_folder, plan.copied_program()];
+    let question = Question::new("3e/file", format!("the file's text at {}", paths.join(", ")));
     let (question, contents) = match contents(story, question, true) {
         Ok(there) => there,
         Err(finding) => return finding,
@@ -103,7 +105,7 @@ fn file(story: Story, plan: &Plan) -> Finding {
             None => return question.fail(format!("there is no {path}")),
         }
     }
-    question.pass("both are there")
+    question.pass("all are there")
 }
 
 fn directory(story: Story, plan: &Plan) -> Finding {

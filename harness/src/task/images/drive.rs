@@ -58,6 +58,12 @@ impl Plan {
         [format!("/opt/{}", self.other), format!("/srv/{}", self.file)]
     }
 
+    /// Where the file is that was copied to `/bin`, which is a link to `/usr/bin` in the base: one that is written into a
+    /// bare layer hides all of it.
+    pub fn copied_program(&self) -> String {
+        format!("/usr/bin/{}", self.other)
+    }
+
     /// Where the copied folder is.
     pub fn copied_folder(&self) -> String {
         format!("/opt/{}", self.folder)
@@ -144,12 +150,14 @@ impl Scene<'_, '_> {
         let [first, second] = plan.ran_files();
         let [deleted_file, deleted_folder] = DELETED;
         let copy = format!(
-            "FROM debian:bookworm\nCOPY {file} /opt/{other}\nCOPY {file} /srv/\nCOPY {folder} /opt/{folder}\n"
+            "FROM debian:bookworm\nCOPY {file} /opt/{other}\nCOPY {file} /srv/\nCOPY {file} /bin/{other}\nCOPY \
+             {folder} /opt/{folder}\n"
         );
         let [as_name, in_folder] = plan.copied_files();
         let top = plan.copied_folder();
         let inside = plan.folder_content().map(|(path, ..)| format!("{top}/{path}"));
-        let paths = [as_name, in_folder, top].into_iter().chain(inside).collect::<Vec<_>>();
+        let paths =
+            [as_name, in_folder, plan.copied_program(), top].into_iter().chain(inside).collect::<Vec<_>>();
         self.make("copied", copied, &copy, &paths, &plan.containers[0], &plan.naps[0])?;
 
         // A RUN that does not see what the one before it wrote must not end the build: that is another check's.
