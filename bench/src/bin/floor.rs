@@ -125,13 +125,13 @@ fn network(pid: i32, name: &str, number: u8, interface: &str) -> Done {
     let mut inside = netlink::open_inside(&first, &ours)?;
     let [gateway, address] = [1, 2].map(|last| std::net::Ipv4Addr::new(192, 168, number, last));
     let (here, there) = (format!("{name}-o"), format!("{name}-i"));
-    links::add_veth(&mut host, &here, &there, &inside.namespace)?;
-    let index = links::index_of(&mut host, &here)?.ok_or("no interface")?;
+    links::add_veth(&mut host, &here, None, &there, &inside.namespace)?;
+    let index = links::find(&mut host, &here)?.ok_or("no interface")?.index;
     let mut batch = Batch::default();
     links::add_address(&mut batch, index, Network { address: gateway, prefix: 24 });
     links::set_up(&mut batch, index);
     host.change(batch)?;
-    let index = links::index_of(&mut inside.netlink, &there)?.ok_or("no interface")?;
+    let index = links::find(&mut inside.netlink, &there)?.ok_or("no interface")?.index;
     let mut batch = Batch::default();
     links::set_up(&mut batch, LOOPBACK);
     links::add_address(&mut batch, index, Network { address, prefix: 24 });
