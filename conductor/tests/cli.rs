@@ -224,7 +224,7 @@ fn who_is_not_root_is_told_that_it_takes_root() {
     assert_cmd::Command::from_std(command)
         .assert()
         .code(125)
-        .stderr(contains(".images/img/layers: Permission denied (os error 13): conductor needs root\n"));
+        .stderr(contains(".images: Permission denied (os error 13): conductor needs root\n"));
 }
 
 #[test]
