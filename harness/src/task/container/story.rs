@@ -216,7 +216,7 @@ impl<'a> Story<'a> {
     }
 
     /// What may say why a subtask's part of the script did not do what it should, as the end of a sentence: the last
-    /// line of the terminal that complains, or the very last.
+    /// line of the terminal that complains.
     pub fn complaint(&self, subtask: usize) -> String {
         const WORDS: [&str; 9] = [
             "error",
@@ -234,8 +234,7 @@ impl<'a> Story<'a> {
             let line = line.to_lowercase();
             WORDS.iter().any(|word| line.contains(word))
         };
-        let said = lines.iter().rev().find(complains).or(lines.last());
-        said.map_or_else(String::new, |line| {
+        lines.iter().rev().find(complains).map_or_else(String::new, |line| {
             format!("; the terminal said: {}", line.chars().take(LINE_CAP).collect::<String>())
         })
     }
