@@ -197,9 +197,10 @@ impl Command {
     pub fn settings(&self) -> &'static [&'static str] {
         match self {
             Self::Build(Build { mirror: None, .. }) => {
-                &["IMAGEDIR", "CACHEDIR", "BASE_MIRRORS", "BASE_SUITES"]
+                &["IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "BASE_SUITES", "BASE_MIRRORS"]
             }
-            Self::Build(_) => &["IMAGEDIR", "CACHEDIR", "BASE_SUITES"],
+            // Containers are what `COPY` leaves out.
+            Self::Build(_) => &["IMAGEDIR", "CONTAINERDIR", "CACHEDIR", "BASE_SUITES"],
             Self::Images(_) => &["IMAGEDIR"],
             Self::Rmi(_) | Self::Run(_) => &["IMAGEDIR", "CONTAINERDIR"],
             Self::Rmcache(_) => &["IMAGEDIR", "CONTAINERDIR", "CACHEDIR"],

@@ -149,6 +149,7 @@ fn what_a_run_deleted_stays_deleted_under_a_later_copy() {
 fn a_copy_of_everything_leaves_out_the_state_that_lies_beside_it() {
     let Some(place) = Playground::new() else { return };
     place.write("app/file", "x");
+    place.write(".containers/eg/image", "img\n");
     place.build("RUN rm -r /var\nCOPY . /src\n").success();
     let copied = place.layers("img")[2].join("src");
     assert!(copied.join("app/file").exists() && copied.join("Conductorfile").exists());

@@ -132,8 +132,8 @@ fn a_setting_that_cannot_be_known_stops_only_the_commands_that_need_it() {
         ("rmi img", "IMAGEDIR CONTAINERDIR"),
         ("run img c true", "IMAGEDIR CONTAINERDIR"),
         ("rmcache", "IMAGEDIR CONTAINERDIR CACHEDIR"),
-        ("build img", "IMAGEDIR CACHEDIR BASE_MIRRORS BASE_SUITES"),
-        ("build img --mirror http://m", "IMAGEDIR CACHEDIR BASE_SUITES"),
+        ("build img", "IMAGEDIR CONTAINERDIR CACHEDIR BASE_MIRRORS BASE_SUITES"),
+        ("build img --mirror http://m", "IMAGEDIR CONTAINERDIR CACHEDIR BASE_SUITES"),
         ("addnetwork c", "CONTAINERDIR IP4_SUBNET"),
         ("addnetwork c -i", "CONTAINERDIR IP4_SUBNET DEFAULT_IFC"),
     ];
