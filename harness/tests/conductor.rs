@@ -86,7 +86,7 @@ fn plan(scenario: &Scenario) -> Value {
 
 fn record(submission: &Path, scenario: &Scenario) -> Recording {
     let home = tempfile::tempdir_in(HOMES).unwrap();
-    let packages = (scenario.id == "4-matrix").then(|| packages(home.path()));
+    let packages = ["3-packages", "4-matrix"].contains(&scenario.id).then(|| packages(home.path()));
     let (copy, records) = (home.path().join("submission"), home.path().join("records.jsonl"));
     let copied = Command::new("cp").arg("-a").arg(submission).arg(&copy).status().unwrap();
     assert!(copied.success());

@@ -1,16 +1,20 @@
 //! The machine's packet filter: its rules as text, and the policy of its FORWARD chain.
-//!
-//! The programs that read and write it are copied, with their libraries, before a submission runs: later the guest's
-//! own may be the submission's.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
+use super::programs::Programs;
+
 /// Programs under the names by which they are told what to do; the first two are one program.
-const PROGRAMS: [&str; 4] = ["iptables-nft", "iptables-nft-save", "iptables-legacy-save", "nft"];
+const PROGRAMS: [&str; 4] = [
+    "/usr/sbin/iptables-nft",
+    "/usr/sbin/iptables-nft-save",
+    "/usr/sbin/iptables-legacy-save",
+    "/usr/sbin/nft",
+];
 /// Where iptables has its extensions, below a library directory.
 const EXTENSIONS: &str = "xtables";
 /// Non-empty when the older of the two kernel interfaces is in use; to ask it would bring it into use.
@@ -19,8 +23,7 @@ const LEGACY_IN_USE: &str = "/proc/net/ip_tables_names";
 /// Copies of the programs.
 #[derive(Debug)]
 pub struct Firewall {
-    dir: PathBuf,
-    loader: PathBuf,
+    programs: Programs,
 }
 
 impl Firewall {
@@ -29,35 +32,18 @@ impl Firewall {
     /// # Errors
     /// When iptables is not there, or the directory cannot be written.
     pub fn copy_into(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir.join("lib"))?;
-        let mut loader = None;
-        for program in PROGRAMS {
-            let path = Path::new("/usr/sbin").join(program);
-            let Ok(file) = fs::canonicalize(&path) else { continue };
-            fs::copy(&file, dir.join(program))?;
-            for library in libraries(&file)? {
-                let Some(name) = library.file_name().and_then(|name| name.to_str()) else { continue };
-                if name.starts_with("ld-") {
-                    loader = Some(dir.join("lib").join(name));
-                } else if let Some(extensions) = library.parent().map(|parent| parent.join(EXTENSIONS))
-                    && extensions.is_dir()
-                    && !dir.join(EXTENSIONS).exists()
-                {
-                    copy_all(&extensions, &dir.join(EXTENSIONS))?;
-                }
-                if !dir.join("lib").join(name).exists() {
-                    fs::copy(&library, dir.join("lib").join(name))?;
-                }
-            }
+        let programs = Programs::copy_into(dir, &PROGRAMS)?;
+        let extensions = programs.sources.iter().map(|source| source.join(EXTENSIONS));
+        if let Some(extensions) = extensions.into_iter().find(|extensions| extensions.is_dir()) {
+            copy_all(&extensions, &dir.join(EXTENSIONS))?;
         }
-        let loader = loader.ok_or_else(|| io::Error::other("iptables is not installed in this machine"))?;
-        Ok(Self { dir: dir.to_owned(), loader })
+        Ok(Self { programs })
     }
 
     /// All rules of all tables, a line each, without counters and handles.
     pub fn rules(&self) -> BTreeSet<String> {
         let mut calls: Vec<(&str, &[&str])> = vec![("nft", &["list", "ruleset"])];
-        if !self.dir.join("nft").exists() {
+        if !self.programs.has("nft") {
             calls = vec![("iptables-nft-save", &[])];
         }
         if fs::read(LEGACY_IN_USE).is_ok_and(|names| !names.is_empty()) {
@@ -85,31 +71,14 @@ impl Firewall {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<Output> {
-        Command::new(&self.loader)
-            .arg("--library-path")
-            .arg(self.dir.join("lib"))
-            .arg("--argv0")
-            .arg(program)
-            .arg(self.dir.join(program))
+        let words = self.programs.call(program);
+        Command::new(&words[0])
+            .args(&words[1..])
             .args(arguments)
             .env_clear()
-            .env("XTABLES_LIBDIR", self.dir.join(EXTENSIONS))
+            .env("XTABLES_LIBDIR", self.programs.dir.join(EXTENSIONS))
             .output()
     }
-}
-
-impl Drop for Firewall {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// The libraries that a program loads, its loader among them.
-fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
-    let output = Command::new("/usr/bin/ldd").arg(program).output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let words = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    Ok(words.map(PathBuf::from).collect())
 }
 
 fn copy_all(from: &Path, to: &Path) -> io::Result<()> {

@@ -9,6 +9,7 @@ pub mod links;
 pub mod mounts;
 pub mod probe;
 pub mod processes;
+pub mod programs;
 pub mod pty;
 pub mod recorder;
 pub mod session;

@@ -40,6 +40,11 @@ impl Question {
         self.end(Status::Skip, because.into())
     }
 
+    /// Nothing could be seen, and the submission is not to blame.
+    pub fn error(self, what: impl Into<String>) -> Finding {
+        self.end(Status::Error, what.into())
+    }
+
     /// Passes or fails.
     pub fn answer(self, holds: bool, actual: impl Into<String>) -> Finding {
         if holds { self.pass(actual) } else { self.fail(actual) }
@@ -57,8 +62,7 @@ pub fn recording<'a>(
     checks: &'static [CheckSpec],
 ) -> Result<&'a Recording, Vec<Finding>> {
     let all = |what: &str| {
-        let error =
-            |spec: &CheckSpec| Question::new(spec.id, "a verdict").end(Status::Error, what.to_owned());
+        let error = |spec: &CheckSpec| Question::new(spec.id, "a verdict").error(what);
         Err(checks.iter().map(error).collect())
     };
     match bundle.recordings.get(scenario) {

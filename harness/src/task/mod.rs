@@ -122,6 +122,7 @@ pub fn scenarios() -> Vec<&'static Scenario> {
         &container::SCENARIO,
         &containers::SCENARIO,
         &network::SCENARIO,
+        network::PACKAGES_SCENARIO,
         &images::SCENARIO,
         &matrix::SCENARIO,
     ]

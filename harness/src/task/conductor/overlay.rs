@@ -58,6 +58,13 @@ impl Overlays {
     }
 }
 
+/// The upper folder of the overlay that is a container's root, where the kernel tells its whole path.
+pub fn upper_of_root(mounts: &[Mount]) -> Option<String> {
+    let root = mounts.iter().rfind(|mount| mount.mount_point == "/" && mount.fs_type == "overlay")?;
+    let upper = root.options.split(',').find_map(|option| option.strip_prefix("upperdir="))?;
+    upper.starts_with('/').then(|| upper.to_owned())
+}
+
 /// Whether it is a copy of an overlay that the machine itself lives on.
 fn is_machines(mount: &Mount, machine: &Machine) -> bool {
     machine.mounts.iter().any(|old| old.fs_type == "overlay" && old.device == mount.device)

@@ -18,7 +18,7 @@ use crate::task::Site;
 use crate::task::conductor;
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::{self, Running, Stage};
-use crate::task::conductor::overlay::Overlays;
+use crate::task::conductor::overlay::{self, Overlays};
 use crate::task::conductor::sight::{Machine, Sight};
 use crate::task::conductor::state::{self, Folder, Image};
 use crate::task::conductor::tool::Tool;
@@ -262,5 +262,10 @@ pub fn left(
         disturbed: mounts::disturbed(&machine.mounts, &own),
         mounts: own.into_iter().map(|mount| mount.mount_point).filter(|place| place.contains(name)).collect(),
         state: folder.and_then(|folder| folder.still_there()),
+        written: running.and_then(|running| overlay::upper_of_root(&running.sight.mounts)).filter(is_filled),
     })
+}
+
+fn is_filled(dir: &String) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
 }

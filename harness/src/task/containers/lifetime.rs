@@ -121,6 +121,8 @@ pub fn remains(left: &Left) -> Vec<String> {
     }
     if let Some(state) = &left.state {
         words.push(format!("still there: {state}"));
+    } else if let Some(written) = &left.written {
+        words.push(format!("what was written in it is still there: {written}"));
     }
     words
 }

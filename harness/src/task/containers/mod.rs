@@ -115,4 +115,7 @@ pub struct Left {
     pub disturbed: Vec<String>,
     /// Its folder.
     pub state: Option<String>,
+    /// What was written in it: the upper folder of its overlay, where that lies elsewhere.
+    #[serde(default)]
+    pub written: Option<String>,
 }

@@ -40,6 +40,9 @@ pub struct Plan {
     pub copied: String,
     pub ran: String,
     pub failing: String,
+    /// A RUN after a COPY.
+    #[serde(default)]
+    pub mixed: String,
     /// Container names for `copied` and `ran`.
     pub containers: [String; 2],
     pub naps: [String; 2],
@@ -80,6 +83,11 @@ impl Plan {
         ]
     }
 
+    /// What a RUN writes that finds what a COPY before it has copied.
+    pub fn saw_copied(&self) -> String {
+        format!("/var/tmp/{}", self.folder)
+    }
+
     /// What the first and the second RUN write.
     pub fn ran_files(&self) -> [String; 2] {
         [format!("/var/tmp/{}", self.file), format!("/var/tmp/{}", self.other)]
@@ -96,6 +104,7 @@ pub fn plan(random: &mut StdRng) -> Value {
         copied: words::name(random, '_'),
         ran: words::name(random, '-'),
         failing: words::name(random, '_'),
+        mixed: words::name(random, '-'),
         containers: [words::name(random, '-'), words::name(random, '_')],
         naps: std::array::from_fn(|_| words::nap(random)),
         file: format!("{}.{}", words::word(random), random.random_range(10..99)),
@@ -169,6 +178,13 @@ impl Scene<'_, '_> {
         self.look_at("machine", Path::new("/"), &paths)?;
         self.make("ran", ran, &run, &paths, &plan.containers[1], &plan.naps[1])?;
         self.look_at("machine-after", Path::new("/"), &paths)?;
+
+        let [copied, saw] = [&plan.copied_files()[0], &plan.saw_copied()].map(Clone::clone);
+        let mixed = format!(
+            "FROM debian:bookworm\nCOPY {file} {copied}\nRUN if test -f {copied}; then touch {saw}; fi\n"
+        );
+        self.build("mixed", &plan.mixed, &mixed)?;
+        self.record("layers", &self.layers("mixed", &plan.mixed, &[copied, saw]))?;
 
         let again = self.layers("ran-again-before", ran, &paths);
         self.build("ran-again", ran, &run)?;

@@ -95,7 +95,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     });
     let untouched =
         base_untouched(story, Question::new("3f/base-untouched", "the base as it was before"), "ran");
-    let sees = Question::new("3f/sees-earlier-layers", "the second RUN reads what the first one wrote");
+    let sees = Question::new("3f/sees-earlier-layers", "a RUN reads what the instructions before it wrote");
     let sees = needs(sees, &|question| earlier(story, question, &plan));
     let gone = Question::new("3f/deletions", format!("no {} in the image", DELETED.join(" and ")));
     let gone = needs(gone, &|question| deletions(story, question));
@@ -144,12 +144,28 @@ fn earlier(story: Story, question: Question, plan: &Plan) -> Finding {
     let text = seen.value.found.get(&second).map(|found| found.text.as_str()).unwrap_or_default();
     let question = question.proof(seen.place);
     if text.lines().any(|line| line == plan.text) {
-        question.pass("it does")
+        sees_copied(story, question, plan)
     } else if text.lines().any(|line| line == plan.second_text) {
         question.fail("the second RUN did not find what the first one wrote")
     } else {
         question.fail("what the second RUN wrote is not in the image")
     }
+}
+
+/// Where COPY works, a RUN after it finds what it has copied.
+fn sees_copied(story: Story, question: Question, plan: &Plan) -> Finding {
+    let mixed = story.at::<Layers>("layers", "mixed");
+    let is_in = |path: &str| {
+        let having = mixed.as_ref().and_then(|seen| seen.value.having.get(path));
+        having.is_some_and(|layers| !layers.is_empty())
+    };
+    let [copied, _] = plan.copied_files();
+    let question = mixed.iter().fold(question, |question, seen| question.proof(&seen.place));
+    if is_in(&copied) && !is_in(&plan.saw_copied()) {
+        return question
+            .fail(format!("it does; but a RUN after COPY did not find {copied}, which is in the image"));
+    }
+    question.pass("it does")
 }
 
 fn deletions(story: Story, question: Question) -> Finding {

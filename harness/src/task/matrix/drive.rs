@@ -8,14 +8,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::contents::images;
-use super::sight::{Container, containers, roles};
+use super::contents::{Trees, images};
+use super::sight::{Container, containers, image_of, roles};
 use super::wait::{Limits, Script, settle};
-use super::{COUNTER_PORT, Containers, Count, Images, Landed, PAGE_PORT, Port, Shown};
+use super::{COUNTER_PORT, Containers, Count, Images, Landed, Online, PAGE_PORT, Port, Shown};
 use crate::guest::firewall::Firewall;
 use crate::guest::probe::{self, Place};
 use crate::guest::recorder::Recorder;
@@ -24,6 +25,7 @@ use crate::guest::sockets;
 use crate::guest::world::{FROM_HOST, Page, World, WorldPlan};
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::Stage;
+use crate::task::conductor::overlay::Overlays;
 use crate::task::conductor::sight::Machine;
 use crate::task::conductor::state;
 use crate::task::conductor::tool::Tool;
@@ -38,6 +40,8 @@ pub struct Plan {
     pub image: String,
     pub others: [String; 2],
     pub naps: [String; 2],
+    /// A server in the Internet.
+    pub public: SocketAddrV4,
     /// Whether the host looks at the page too, through a forwarded port.
     pub from_host: bool,
 }
@@ -64,8 +68,11 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(8);
 pub const HOST_MAY_LOOK: &str = "host-may-look";
 
 pub fn plan(random: &mut StdRng) -> Value {
+    let world = WorldPlan::draw(random);
+    let public = SocketAddrV4::new(world.address_of("public.example"), 20000 + random.random_range(0..2000));
     json!(Plan {
-        world: WorldPlan::draw(random),
+        world,
+        public,
         image: words::name(random, '-'),
         others: std::array::from_fn(|_| words::name(random, '-')),
         naps: std::array::from_fn(|_| words::nap(random)),
@@ -77,6 +84,7 @@ pub fn plan(random: &mut StdRng) -> Value {
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
     let world = conductor::connect(&plan.world)?;
+    world.listen(plan.public.port())?;
     // Not below /run, from which nothing may be executed.
     let firewall = Firewall::copy_into(&PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>())))?;
     firewall.set_forward_policy("DROP")?;
@@ -123,9 +131,9 @@ struct Scene<'a, 'r> {
 impl<'a> Scene<'a, '_> {
     fn play(&mut self, beside: &'a Tool) -> io::Result<()> {
         let script = self.orchestrate("first")?;
-        self.record("images", &Images { step: "first".to_owned(), images: images(&self.site.submission) })?;
-        let seen = self.look("first", &[])?;
-        let (counter, _) = roles(&seen);
+        let seen = self.look_into("first")?;
+        let (counter, page) = roles(&seen);
+        self.try_internet(counter, page)?;
         let counts = self.count_pages(&seen, counter)?;
         if let Some(counter) = counter {
             self.try_ports(counter)?;
@@ -164,10 +172,38 @@ impl<'a> Scene<'a, '_> {
         Ok(script)
     }
 
-    fn look(&self, step: &str, known: &[Container]) -> io::Result<Vec<Container>> {
-        let containers = containers(self.stage.machine, known);
+    /// Sees what images and containers there are, and what they hold.
+    fn look_into(&self, step: &str) -> io::Result<Vec<Container>> {
+        let (machine, submission) = (self.stage.machine, &self.site.submission);
+        let mut trees = Trees::default();
+        let overlays = Overlays::now(step, machine, submission).mounted;
+        let uppers: Vec<_> = overlays.iter().filter_map(|overlay| overlay.upper.clone()).collect();
+        let images = images(submission, &uppers, &mut trees);
+        self.record("images", &Images { step: step.to_owned(), images })?;
+        let mut containers = containers(machine, &[]);
+        for container in &mut containers {
+            container.image = image_of(container, &overlays, &mut trees);
+        }
         self.record("containers", &Containers { step: step.to_owned(), containers: containers.clone() })?;
         Ok(containers)
+    }
+
+    /// Sees which containers there are.
+    fn look(&self, step: &str, known: &[Container]) -> io::Result<()> {
+        let containers = containers(self.stage.machine, known);
+        self.record("containers", &Containers { step: step.to_owned(), containers })
+    }
+
+    /// Speaks to a server in the Internet from both containers.
+    fn try_internet(&self, counter: Option<&Container>, page: Option<&Container>) -> io::Result<()> {
+        for (service, container) in [("counter-service", counter), ("external-service", page)] {
+            let Some(container) = container else { continue };
+            let (to, said) = (self.plan.public, format!("{:016x}", rand::random::<u64>()));
+            let answer = probe::ask(Place::Process(container.pid), to, &said, self.within);
+            let service = service.to_owned();
+            self.record("online", &Online { step: "first".to_owned(), service, to, said, answer })?;
+        }
+        Ok(())
     }
 
     /// Asks for the page from everywhere, and the counter-service before and after; says whether the page counts.
@@ -299,7 +335,7 @@ impl<'a> Scene<'a, '_> {
         for name in self.names(&listed.screen) {
             self.stage.call("stop", &["stop", &name], limit)?;
         }
-        for image in images(&self.site.submission) {
+        for image in images(&self.site.submission, &[], &mut Trees::default()) {
             let name = Path::new(&image.dir).file_name().unwrap_or_default().to_string_lossy().into_owned();
             self.stage.call("rmi", &["rmi", &name], limit)?;
         }

@@ -2,9 +2,10 @@
 
 use super::contents::Contents;
 use super::counter::{address_discovered, counter_hidden, counter_reachable, counts};
+use super::drive::Plan;
 use super::sight::{Container, roles};
 use super::wait::{Settled, Why};
-use super::{Containers, Images, Landed, PAGE_PORT, Shown};
+use super::{Containers, Images, Landed, Online, PAGE_PORT, Shown};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::sight::Machine;
@@ -15,7 +16,7 @@ use crate::verdict::{Finding, Status};
 const HIDDEN: &str = "Only the external-service is accessible from the outside world (other hosts on the network), \
                       whereas the counter-service should only be accessible from the host.";
 
-pub const CHECKS: [CheckSpec; 7] = [
+pub const CHECKS: [CheckSpec; 8] = [
     CheckSpec {
         id: "4/images-built",
         title: "both images",
@@ -30,6 +31,14 @@ pub const CHECKS: [CheckSpec; 7] = [
         title: "both containers run",
         requirement: "Run two containers, say cs-cont and es-cont which should run in the background.",
         hint: "Which process is the first of each container, when does it end, and does your script wait for it?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "4/internet",
+        title: "both containers have Internet",
+        requirement: "4.a. es-cont is connected to the internet and es-cont has its port 8080 forwarded to port 3000 \
+                      of the host 4.b: cs-cont is connected to the internet and does not have any port exposed",
+        hint: "With which options does your script call addnetwork for each of the two?",
         informational: false,
     },
     CheckSpec {
@@ -81,12 +90,13 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let room = Room::of(story);
     let images = images_built(&room);
     let running = containers_running(&room, &images);
+    let internet = internet(&room, &running);
     let reachable = reachable(&room, &running);
     let counter = counter_reachable(&room, &running);
     let counts = counts(&room, &reachable, &counter);
     let hidden = counter_hidden(&room, &counter);
     let discovered = address_discovered(&room, &counts);
-    vec![images, running, reachable, counts, hidden, counter, discovered]
+    vec![images, running, internet, reachable, counts, hidden, counter, discovered]
 }
 
 /// What was seen, for the checks.
@@ -144,13 +154,15 @@ fn images_built(room: &Room) -> Finding {
         return room.story.missing(question, "it did not come to that");
     };
     let mut question = question.proof(&images.place);
-    // A container shows its image too, wherever the tool keeps it.
+    // A container shows its image too, wherever the tool keeps it: by the folders that it is mounted from.
     let mut holders: Vec<(String, Contents)> =
         images.value.images.iter().map(|image| (image.dir.clone(), image.contents)).collect();
     if let Some(seen) = &room.seen {
         question = question.proof(&seen.place);
         let running = seen.value.containers.iter();
-        holders.extend(running.map(|container| (format!("process {}", container.pid), container.contents)));
+        holders.extend(running.map(|container| {
+            (format!("process {}", container.pid), container.image.unwrap_or(container.contents))
+        }));
     }
     let complete = |lacks: fn(Contents) -> Vec<&'static str>| {
         holders.iter().filter(move |(_, contents)| lacks(*contents).is_empty())
@@ -215,6 +227,28 @@ fn containers_running(room: &Room, images: &Finding) -> Finding {
         return question.pass("both run");
     }
     room.lost(question, &[images], format!("{}{}", faults.join("; "), room.script()))
+}
+
+fn internet(room: &Room, running: &Finding) -> Finding {
+    let question = Question::new("4/internet", "from both containers a server in the Internet is reached");
+    let tried = room.story.all::<Online>("online");
+    let word = room.story.plan::<Plan>().map(|plan| plan.world.echo_word).unwrap_or_default();
+    let is_reached =
+        |online: &Online| online.answer.line.as_deref() == Some(format!("{word} {}", online.said).as_str());
+    let cut_off: Vec<&Seen<Online>> = tried.iter().filter(|seen| !is_reached(&seen.value)).collect();
+    let question = tried.iter().fold(question, |question, seen| question.proof(&seen.place));
+    if cut_off.is_empty() && tried.len() == 2 {
+        return question.pass("both reach it");
+    }
+    let actual: Vec<String> = cut_off
+        .iter()
+        .map(|seen| {
+            let Online { service, to, answer, .. } = &seen.value;
+            let why = answer.error.as_deref().unwrap_or("somebody else answers");
+            format!("the container of the {service} does not reach {to}: {why}")
+        })
+        .collect();
+    room.lost(question, &[running], actual.join("; "))
 }
 
 fn reachable(room: &Room, running: &Finding) -> Finding {

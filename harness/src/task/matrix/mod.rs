@@ -14,13 +14,14 @@ mod wait;
 
 pub use drive::{HOST_MAY_LOOK, shown};
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
 use self::contents::Image;
 use self::sight::Container;
 use super::{Budget, Scenario, Subtask};
+use crate::guest::probe::Answer;
 use crate::guest::processes::Directory;
 
 /// Task 4.
@@ -66,6 +67,18 @@ struct Landed {
     error: Option<String>,
     /// The roots of the containers in which it was seen.
     roots: Vec<Directory>,
+}
+
+/// Whether a container reaches a server in the Internet; the record `online`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Online {
+    step: String,
+    /// Whose container it is: `counter-service` or `external-service`.
+    service: String,
+    to: SocketAddrV4,
+    /// What was said, which the server repeats after its own word.
+    said: String,
+    answer: Answer,
 }
 
 /// A web page that was asked for; the record `page`.

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::contents::Contents;
+use super::contents::{Contents, Trees};
 use crate::guest::links::Network;
 use crate::guest::probe::Place;
 use crate::guest::processes::{Directory, Namespaces, Process};
 use crate::guest::sockets;
+use crate::task::conductor::overlay::Overlay;
 use crate::task::conductor::sight::Machine;
 
 /// A container at one moment.
@@ -27,6 +28,8 @@ pub struct Container {
     pub commands: Vec<String>,
     /// What of the services it holds.
     pub contents: Contents,
+    /// What of it comes from the folders that its root is mounted from; `None` where that could not be told.
+    pub image: Option<Contents>,
     /// Its address.
     pub address: Option<Ipv4Addr>,
     /// The ports on which it can be reached.
@@ -63,11 +66,20 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
             namespaces: process.namespaces,
             commands: vec![command],
             contents,
+            image: None,
             address: network.address(),
             listening: sockets::listening(process.pid),
         });
     }
     found
+}
+
+/// What the image of a container holds: the lower folders of the overlay that is its root.
+pub fn image_of(container: &Container, overlays: &[Overlay], trees: &mut Trees) -> Option<Contents> {
+    let place = format!("process {}:/", container.pid);
+    let root = overlays.iter().find(|overlay| overlay.at.contains(&place))?;
+    let is_known = !root.lower.is_empty() && root.lower.iter().all(|dir| dir.ino != 0);
+    is_known.then(|| trees.together(&root.lower))
 }
 
 /// The container of the counter-service and that of the external-service, as far as they are there.

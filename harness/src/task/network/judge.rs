@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::drive::Plan;
 use super::marks::outside_links;
 use super::peers::{isolated, peer};
-use super::{Networks, Reach, STOP_SCENARIO};
+use super::{Networks, Reach, STOP_SCENARIO, packages};
 use crate::evidence::Bundle;
 use crate::guest::links::{Address, Link, Network};
 use crate::task::CheckSpec;
@@ -21,7 +21,7 @@ const DEFAULT: &str = "It should be noted that only communication between eg-out
 const VETH: &str = "you need to add a veth link connecting the container's network namespace to the root (host) \
                     namespace. Moreover the interfaces should be enabled for its proper usage.";
 
-pub const CHECKS: [CheckSpec; 10] = [
+pub const CHECKS: [CheckSpec; 11] = [
     CheckSpec {
         id: "3c/veth-pair",
         title: "a pair of interfaces, both up",
@@ -67,6 +67,7 @@ pub const CHECKS: [CheckSpec; 10] = [
                both directions, and address translation: which one is missing?",
         informational: false,
     },
+    packages::CHECK,
     CheckSpec {
         id: "3c/expose",
         title: "the exposed port",
@@ -107,13 +108,16 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         Err(errors) => return errors,
     };
     let room = Room { networks: story.at("networks", "connected"), reaches: story.all("reach"), story };
+    let internet = internet(&room);
+    let packages = packages::packages(bundle, &internet);
     vec![
         veth_pair(&room),
         addresses(&room),
         loopback(&room),
         both_ways(&room),
         no_internet(&room),
-        internet(&room),
+        internet,
+        packages,
         expose(&room),
         not_exposed(&room),
         isolated(&room),

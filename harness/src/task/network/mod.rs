@@ -2,12 +2,14 @@
 //!
 //! Three containers: a plain one, and two with Internet of which one exposes a port; later these two are peers, as
 //! task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
-//! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet.
+//! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet. A real program has
+//! its turn in a scenario of its own.
 
 mod drive;
 mod judge;
 mod left;
 mod marks;
+mod packages;
 mod peers;
 
 pub use left::left_of_exposed;
@@ -28,9 +30,12 @@ pub static SUBTASK: Subtask = Subtask {
     id: "3c",
     title: "networking",
     checks: &judge::CHECKS,
-    scenarios: &[STOP_SCENARIO],
+    scenarios: &[STOP_SCENARIO, packages::SCENARIO.id],
     judge: judge::judge,
 };
+
+/// Installs a package in a container.
+pub static PACKAGES_SCENARIO: &Scenario = &packages::SCENARIO;
 
 /// Connects containers, tries who reaches whom, and stops one of them.
 pub static SCENARIO: Scenario = Scenario {

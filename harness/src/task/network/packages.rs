@@ -1,0 +1,167 @@
+//! Subtask 3c: does a container with Internet have all that real programs need? `apt` asks a name server over UDP,
+//! fetches by HTTP as a user who is not root, and unpacks.
+//!
+//! A scenario of its own, beside the others: `apt` takes longer than all of them on a slow machine. It is started in
+//! the container by a copy of the machine's own nsenter(1), not by the submission's `exec`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::evidence::Bundle;
+use crate::guest::firewall::Firewall;
+use crate::guest::programs::Programs;
+use crate::guest::recorder::Recorder;
+use crate::guest::terminal::Program;
+use crate::guest::world::{Moment, Passed, WorldPlan};
+use crate::task::conductor::command::Command;
+use crate::task::conductor::desk::Desk;
+use crate::task::conductor::launch::Stage;
+use crate::task::conductor::sight::{Machine, Sight};
+use crate::task::conductor::story::{Story, quote};
+use crate::task::conductor::tool::Tool;
+use crate::task::conductor::words;
+use crate::task::finding::{self, Question};
+use crate::task::{self, Budget, CheckSpec, Scenario, Site};
+use crate::verdict::{Finding, Status};
+
+pub const CHECK: CheckSpec = CheckSpec {
+    id: "3c/packages",
+    title: "apt in a container with -i",
+    requirement: "If the option -i or --internet is specified the script should allow for the applications running \
+                  inside the container to access the Internet.",
+    hint: "`apt update` in a container with -i: which name server does the container's /etc/resolv.conf name, and do \
+           UDP packets get there and back?",
+    informational: false,
+};
+
+/// Installs a package in a container.
+pub static SCENARIO: Scenario =
+    Scenario { id: "3-packages", budget: Budget { fixed: 300, scaled: 60 }, plan, drive };
+
+/// A small package without dependencies but the C library, and the program it brings.
+const PACKAGE: &str = "hello";
+const PROGRAM: &str = "usr/bin/hello";
+/// What is typed in the container. Translations are most of what `apt update` unpacks; a name server that does not
+/// answer the first time is not one.
+const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive; \
+                       apt-get -o Acquire::Languages=none -o APT::Update::Error-Mode=any update && apt-get install -y hello";
+/// What asks for every namespace, root and working directory of a process (nsenter(1)).
+const INSIDE: [&str; 7] = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
+
+/// The names of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Plan {
+    world: WorldPlan,
+    image: String,
+    name: String,
+    nap: String,
+}
+
+/// Whether the package's program is in the container; the record `installed`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Installed {
+    before: bool,
+    after: bool,
+}
+
+fn plan(random: &mut StdRng) -> Value {
+    json!(Plan {
+        world: WorldPlan::draw(random),
+        image: words::name(random, '-'),
+        name: words::name(random, '-'),
+        nap: words::nap(random),
+    })
+}
+
+/// The record kinds are `installed` and the types of [`crate::task::conductor`].
+fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let plan = Plan::deserialize(plan)?;
+    let world = task::conductor::connect(&plan.world)?;
+    // Not below /run, from which nothing may be executed.
+    let own = PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>()));
+    let firewall = Firewall::copy_into(&own.join("firewall"))?;
+    firewall.set_forward_policy("DROP")?;
+    let programs = Programs::copy_into(&own.join("programs"), &["/usr/bin/nsenter"])?;
+    let tool = Tool::prepare(site)?;
+    let machine = Machine::now();
+    recorder.record("machine", &machine)?;
+    let desk = Desk::new(recorder).giving_up(&machine.processes);
+    let mut stage = Stage { recorder, desk, tool: &tool, machine: &machine };
+    let played = play(&mut stage, &programs, &plan);
+    drop(stage);
+    world.record(recorder)?;
+    played
+}
+
+fn play(stage: &mut Stage, programs: &Programs, plan: &Plan) -> io::Result<()> {
+    let Plan { image, name, nap, .. } = plan;
+    stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
+    stage.call("build", &["build", image, "Conductorfile"], stage.tool.limit(240.0, 30.0))?;
+    let Some(running) = stage.start("box", &["run", image, name], &["sleep", nap])? else { return Ok(()) };
+    stage.call("addnetwork", &["addnetwork", name, "-i"], stage.tool.limit(20.0, 3.0))?;
+    let pid = running.sight.main.pid;
+    let is_there = || Path::new(&format!("/proc/{pid}/root")).join(PROGRAM).exists();
+    let before = is_there();
+    let mut words = programs.call("nsenter").to_vec();
+    words.extend([format!("--target={pid}")]);
+    words.extend(INSIDE.iter().chain(&["--", "/bin/sh", "-c", INSTALL]).map(|word| (*word).to_owned()));
+    stage.desk.run("install", &Program::new(Path::new("/"), words), stage.tool.limit(120.0, 40.0))?;
+    stage.recorder.record("installed", &Installed { before, after: is_there() })
+}
+
+/// `internet` is whether it reaches a server there at all.
+pub fn packages(bundle: &Bundle, internet: &Finding) -> Finding {
+    let question = Question::new(
+        CHECK.id,
+        format!("`apt-get update` and `apt-get install {PACKAGE}` work in a container with -i"),
+    );
+    let recording = match finding::recording(bundle, SCENARIO.id, &[CHECK]) {
+        Ok(recording) => recording,
+        Err(errors) => return errors.into_iter().next().unwrap_or_else(|| question.skip("nothing was seen")),
+    };
+    let story = Story::of(recording);
+    let (Some(installed), Some(command)) =
+        (story.all::<Installed>("installed").pop(), story.at::<Command>("command", "install"))
+    else {
+        let why = story.why_unbuilt().map(|why| format!("no image: {why}"));
+        return story.missing(question, why.unwrap_or_else(|| story.why_absent("box")));
+    };
+    let question = question.proof(&command.place).proof(&installed.place);
+    let Installed { before, after } = installed.value;
+    if after && !before && command.value.succeeded() {
+        return question.pass(format!("{PACKAGE} was installed"));
+    }
+    if let Some(path) = unfetched(story) {
+        return question.error(format!("the grader could not get {path} from a mirror"));
+    }
+    if internet.status != Status::Pass {
+        return story.missing(question, "it needs 3c/internet");
+    }
+    let sight = story.at::<Sight>("container", "box").map(|seen| seen.value).unwrap_or_default();
+    if sight.root_mode & 0o5 != 0o5 {
+        return story.missing(question, "apt's own user may not enter the root: see 3a/root-mode-755");
+    }
+    if !sight.dev.missing.is_empty() {
+        return story.missing(question, "apt needs devices: see 3a/proc-sys-dev");
+    }
+    let Command { stopped, screen, seconds, .. } = &command.value;
+    let how = match stopped {
+        Some(_) => format!("they did not end within {seconds:.0} s"),
+        None if command.value.succeeded() => format!("they said that all is well, without /{PROGRAM}"),
+        None => "they failed".to_owned(),
+    };
+    question.fail(format!("{how}{}", quote(screen)))
+}
+
+/// The path that our own package cache had to refuse.
+fn unfetched(story: Story) -> Option<String> {
+    let moments = story.all::<Moment>("world");
+    moments.into_iter().find_map(|seen| match seen.value.passed {
+        Passed::Http { packages: true, status: 502..=504, path, .. } => Some(path),
+        _ => None,
+    })
+}
