@@ -1,18 +1,19 @@
 //! Subtask 3e: what COPY puts where.
 
-use super::drive::Plan;
-use super::{Base, Contents, Found, Layers, why_not_made};
+use super::drive::{CHANGED_MODE, Plan};
+use super::{Base, Contents, Found, Layered, Layers, why_not_made};
 use crate::evidence::Bundle;
+use crate::guest::processes::Directory;
 use crate::task::CheckSpec;
 use crate::task::conductor::overlay::Overlays;
 use crate::task::conductor::story::Story;
 use crate::task::finding::Question;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Status};
 
 const LAYER: &str = "Since the instruction modifies the rootfs, you should consider it as a layer for the overlayfs \
                      and store it in the layer stack.";
 
-pub const CHECKS: [CheckSpec; 5] = [
+pub const CHECKS: [CheckSpec; 6] = [
     CheckSpec {
         id: "3e/file",
         title: "a file",
@@ -49,6 +50,14 @@ pub const CHECKS: [CheckSpec; 5] = [
         hint: "`findmnt -t overlay` after the build.",
         informational: false,
     },
+    CheckSpec {
+        id: "3e/layer-cached",
+        title: "not copied again, unless it changed",
+        requirement: LAYER,
+        hint: "Build the same Conductorfile twice; then change a file that it copies, or its mode, and build it again. By \
+               what does your tool know a layer?",
+        informational: true,
+    },
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
@@ -62,12 +71,15 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         return CHECKS.iter().map(unstarted).collect();
     };
     let files = plan.copied_files();
+    let directory = directory(story, &plan);
+    let cached = cached(story, &plan, &directory);
     vec![
         file(story, &plan),
-        directory(story, &plan),
+        directory,
         own_layer(story, Question::new("3e/own-layer", "a layer for each COPY"), "copied", &files),
         base_untouched(story, Question::new("3e/base-untouched", "the base as it was before"), "copied"),
         unmounted(story, Question::new("3e/unmounted", "no overlay is mounted after the build"), &["copied"]),
+        cached,
     ]
 }
 
@@ -131,6 +143,44 @@ fn directory(story: Story, plan: &Plan) -> Finding {
         }
     }
     question.pass("all of it is there, with its modes")
+}
+
+fn cached(story: Story, plan: &Plan, directory: &Finding) -> Finding {
+    let question = Question::new(
+        "3e/layer-cached",
+        "a second build uses the same layers, and none that was made of another text or mode",
+    );
+    let (before, again) =
+        (story.at::<Layers>("layers", "copied"), story.at::<Layers>("layers", "copied-again"));
+    let changed =
+        (story.at::<Layered>("layered", "mode-changed"), story.at::<Layered>("layered", "text-changed"));
+    let (Some(before), Some(again), (Some(by_mode), Some(by_text))) = (before, again, changed) else {
+        return story.missing(question, "no second build");
+    };
+    if directory.status != Status::Pass {
+        return question.skip("it needs 3e/directory");
+    }
+    let question = question.proof(again.place).proof(by_mode.place).proof(by_text.place);
+    let [secret, program] = plan.changed_files();
+    let (modes, texts) = (by_mode.value.at(&secret), by_text.value.at(&program));
+    if before.value.dirs.is_empty() || modes.is_empty() || texts.is_empty() {
+        return question.skip("it is in none of the layers: see 3e/own-layer");
+    }
+    if !modes.iter().any(|found| found.mode == CHANGED_MODE) {
+        return question
+            .fail(format!("{secret} has its old mode in an image that was built after the mode changed"));
+    }
+    if !texts.iter().any(|found| found.text == plan.changed_text) {
+        return question
+            .fail(format!("{program} has its old text in an image that was built after the text changed"));
+    }
+    let same = are_same(&before.value.dirs, &again.value.dirs);
+    question.answer(same, if same { "it does" } else { "it makes them anew" })
+}
+
+/// Whether two images have the same layers.
+pub fn are_same(one: &[Directory], other: &[Directory]) -> bool {
+    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is(other))
 }
 
 /// Judges whether each of `paths`, which different instructions brought, is in a layer of its own above the base.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::tree::State;
-use super::{Base, Contents, Found, Layers};
+use super::{Base, Contents, Found, Layered, Layers};
 use crate::guest::processes::Directory;
 use crate::guest::recorder::Recorder;
 use crate::guest::world::WorldPlan;
@@ -40,7 +40,10 @@ pub struct Plan {
     pub copied: String,
     pub ran: String,
     pub failing: String,
-    /// A RUN after a COPY.
+    /// The same COPY again: of the same, of a changed mode, of a changed text.
+    #[serde(default)]
+    pub copied_again: [String; 3],
+    /// A RUN after a COPY, and one that is the same as in `ran` after other instructions.
     #[serde(default)]
     pub mixed: String,
     /// Container names for `copied` and `ran`.
@@ -53,6 +56,9 @@ pub struct Plan {
     /// What files hold.
     pub text: String,
     pub second_text: String,
+    /// What comes in the place of `text`.
+    #[serde(default)]
+    pub changed_text: String,
 }
 
 impl Plan {
@@ -83,6 +89,11 @@ impl Plan {
         ]
     }
 
+    /// Files in the copied folder: one whose mode changes, and then one whose text does.
+    pub fn changed_files(&self) -> [String; 2] {
+        ["secret", "run.sh"].map(|name| format!("{}/{name}", self.copied_folder()))
+    }
+
     /// What a RUN writes that finds what a COPY before it has copied.
     pub fn saw_copied(&self) -> String {
         format!("/var/tmp/{}", self.folder)
@@ -94,6 +105,8 @@ impl Plan {
     }
 }
 
+/// The mode that a copied file gets later.
+pub const CHANGED_MODE: u32 = 0o600;
 /// A file and a folder of the base that RUN deletes.
 pub const DELETED: [&str; 2] = ["/etc/issue.net", "/usr/share/common-licenses"];
 
@@ -104,6 +117,7 @@ pub fn plan(random: &mut StdRng) -> Value {
         copied: words::name(random, '_'),
         ran: words::name(random, '-'),
         failing: words::name(random, '_'),
+        copied_again: std::array::from_fn(|_| words::name(random, '-')),
         mixed: words::name(random, '-'),
         containers: [words::name(random, '-'), words::name(random, '_')],
         naps: std::array::from_fn(|_| words::nap(random)),
@@ -112,6 +126,7 @@ pub fn plan(random: &mut StdRng) -> Value {
         other: words::word(random),
         text: words::word(random),
         second_text: words::word(random),
+        changed_text: words::word(random),
     })
 }
 
@@ -155,7 +170,7 @@ impl Scene<'_, '_> {
         self.record("image", &bare)?;
 
         self.supply()?;
-        let Plan { file, folder, other, copied, ran, failing, text, second_text, .. } = plan;
+        let Plan { file, folder, other, copied, ran, failing, text, second_text, changed_text, .. } = plan;
         let [first, second] = plan.ran_files();
         let [deleted_file, deleted_folder] = DELETED;
         let copy = format!(
@@ -170,21 +185,24 @@ impl Scene<'_, '_> {
         self.make("copied", copied, &copy, &paths, &plan.containers[0], &plan.naps[0])?;
 
         // A RUN that does not see what the one before it wrote must not end the build: that is another check's.
+        let reads = format!("RUN cat {first} > {second} 2> /dev/null; echo {second_text} >> {second}\n");
         let run = format!(
-            "FROM debian:bookworm\nRUN echo {text} > {first}\nRUN cat {first} > {second} 2> /dev/null; echo \
-             {second_text} >> {second}\nRUN rm -f {deleted_file} && rm -rf {deleted_folder}\n"
+            "FROM debian:bookworm\nRUN echo {text} > {first}\n{reads}RUN rm -f {deleted_file} && rm -rf \
+             {deleted_folder}\n"
         );
         let paths = [&first, &second, deleted_file, deleted_folder].map(str::to_owned);
         self.look_at("machine", Path::new("/"), &paths)?;
         self.make("ran", ran, &run, &paths, &plan.containers[1], &plan.naps[1])?;
         self.look_at("machine-after", Path::new("/"), &paths)?;
 
+        self.change(&copy)?;
         let [copied, saw] = [&plan.copied_files()[0], &plan.saw_copied()].map(Clone::clone);
         let mixed = format!(
-            "FROM debian:bookworm\nCOPY {file} {copied}\nRUN if test -f {copied}; then touch {saw}; fi\n"
+            "FROM debian:bookworm\nCOPY {file} {copied}\nRUN if test -f {copied}; then touch {saw}; fi\nRUN echo \
+             {changed_text} > {first}\n{reads}"
         );
         self.build("mixed", &plan.mixed, &mixed)?;
-        self.record("layers", &self.layers("mixed", &plan.mixed, &[copied, saw]))?;
+        self.record("layered", &self.layered("mixed", &plan.mixed, &[copied, saw, second.clone()]))?;
 
         let again = self.layers("ran-again-before", ran, &paths);
         self.build("ran-again", ran, &run)?;
@@ -196,6 +214,22 @@ impl Scene<'_, '_> {
         self.overlays("failing")?;
         // What a failed RUN made must not be taken from the cache.
         self.build("failing-again", failing, &failure)
+    }
+
+    /// Builds the same COPY again: as it is, with another mode of a file, and with another text.
+    fn change(&mut self, conductorfile: &str) -> io::Result<()> {
+        let plan = self.plan;
+        let [again, moded, texted] = &plan.copied_again;
+        let [secret, program] = plan.changed_files();
+        let source = self.stage.tool.dir.join(&plan.folder);
+        self.build("copied-again", again, conductorfile)?;
+        self.record("layers", &self.layers("copied-again", again, &[]))?;
+        fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(CHANGED_MODE))?;
+        self.build("mode-changed", moded, conductorfile)?;
+        self.record("layered", &self.layered("mode-changed", moded, &[secret]))?;
+        fs::write(source.join("run.sh"), &plan.changed_text)?;
+        self.build("text-changed", texted, conductorfile)?;
+        self.record("layered", &self.layered("text-changed", texted, &[program]))
     }
 
     /// The file and the folder that COPY takes, in the tool's folder.
@@ -249,12 +283,21 @@ impl Scene<'_, '_> {
     fn layers(&self, step: &str, image: &str, paths: &[String]) -> Layers {
         let dirs = Image::read(step, self.submission, image).named;
         let having = |path: &String| {
-            let below = path.trim_start_matches('/');
-            let has = |dir: &str| is_in_layer(Path::new(dir), below);
+            let has = |dir: &str| look_in_layer(Path::new(dir), path).is_some();
             dirs.iter().enumerate().filter(|(_, dir)| has(&dir.path)).map(|(number, _)| number).collect()
         };
         let having = paths.iter().map(|path| (path.clone(), having(path))).collect();
         Layers { step: step.to_owned(), dirs, having }
+    }
+
+    /// What the layers of an image have at `paths`, each by itself.
+    fn layered(&self, step: &str, image: &str, paths: &[String]) -> Layered {
+        let dirs = Image::read(step, self.submission, image).named;
+        let all = |path: &String| {
+            let found = dirs.iter().filter_map(|dir| look_in_layer(Path::new(&dir.path), path));
+            (path.clone(), found.collect())
+        };
+        Layered { step: step.to_owned(), found: paths.iter().map(all).collect() }
     }
 
     fn look_at(&self, step: &str, root: &Path, paths: &[String]) -> io::Result<()> {
@@ -272,11 +315,11 @@ impl Scene<'_, '_> {
     }
 }
 
-/// Whether a layer has a path: in its folder, or in one of that one's, such as `diff`.
-fn is_in_layer(layer: &Path, path: &str) -> bool {
-    let has = |dir: &Path| fs::symlink_metadata(dir.join(path)).is_ok();
+/// What a layer has at a path: in its folder, or in one of that one's, such as `diff`.
+fn look_in_layer(layer: &Path, path: &str) -> Option<Found> {
     let below = || fs::read_dir(layer).into_iter().flatten().flatten().map(|entry| entry.path());
-    has(layer) || !state::is_root_tree(layer) && below().any(|dir| has(&dir))
+    look(layer, path)
+        .or_else(|| if state::is_root_tree(layer) { None } else { below().find_map(|dir| look(&dir, path)) })
 }
 
 fn look(root: &Path, path: &str) -> Option<Found> {

@@ -1,8 +1,8 @@
 //! Subtask 3f: where and on what RUN runs.
 
-use super::copy::{base_untouched, own_layer, unmounted};
+use super::copy::{are_same, base_untouched, own_layer, unmounted};
 use super::drive::{DELETED, Plan};
-use super::{Contents, Layers, why_not_made};
+use super::{Contents, Layered, Layers, why_not_made};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::command::Command;
@@ -144,7 +144,7 @@ fn earlier(story: Story, question: Question, plan: &Plan) -> Finding {
     let text = seen.value.found.get(&second).map(|found| found.text.as_str()).unwrap_or_default();
     let question = question.proof(seen.place);
     if text.lines().any(|line| line == plan.text) {
-        sees_copied(story, question, plan)
+        in_order(story, question, plan)
     } else if text.lines().any(|line| line == plan.second_text) {
         question.fail("the second RUN did not find what the first one wrote")
     } else {
@@ -152,18 +152,22 @@ fn earlier(story: Story, question: Question, plan: &Plan) -> Finding {
     }
 }
 
-/// Where COPY works, a RUN after it finds what it has copied.
-fn sees_copied(story: Story, question: Question, plan: &Plan) -> Finding {
-    let mixed = story.at::<Layers>("layers", "mixed");
-    let is_in = |path: &str| {
-        let having = mixed.as_ref().and_then(|seen| seen.value.having.get(path));
-        having.is_some_and(|layers| !layers.is_empty())
-    };
-    let [copied, _] = plan.copied_files();
-    let question = mixed.iter().fold(question, |question, seen| question.proof(&seen.place));
-    if is_in(&copied) && !is_in(&plan.saw_copied()) {
+/// A RUN finds what a COPY before it has copied, where COPY works; and the layer of a RUN is not taken for that of the
+/// same RUN after other instructions.
+fn in_order(story: Story, question: Question, plan: &Plan) -> Finding {
+    let Some(mixed) = story.at::<Layered>("layered", "mixed") else { return question.pass("it does") };
+    let question = question.proof(mixed.place);
+    let ([copied, _], [_, second]) = (plan.copied_files(), plan.ran_files());
+    let mixed = mixed.value;
+    if !mixed.at(&copied).is_empty() && mixed.at(&plan.saw_copied()).is_empty() {
         return question
             .fail(format!("it does; but a RUN after COPY did not find {copied}, which is in the image"));
+    }
+    let has = |text: &str| mixed.at(&second).iter().any(|found| found.text.lines().any(|line| line == text));
+    if has(&plan.text) && !has(&plan.changed_text) {
+        return question.fail(
+            "it does; but the same RUN after other instructions was taken from the cache, with what it read at first",
+        );
     }
     question.pass("it does")
 }
@@ -210,8 +214,6 @@ fn cached(story: Story) -> Finding {
         return story.missing(question, "no second build");
     };
     let (before, now) = (&before.value.dirs, &after.value.dirs);
-    let same = before.len() == now.len() && before.iter().zip(now).all(|(before, now)| before.is(now));
-    question
-        .proof(after.place)
-        .answer(same && !now.is_empty(), if same { "it does" } else { "it makes them anew" })
+    let same = are_same(before, now);
+    question.proof(after.place).answer(same, if same { "it does" } else { "it makes them anew" })
 }

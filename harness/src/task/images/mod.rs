@@ -76,6 +76,20 @@ struct Layers {
     having: BTreeMap<String, Vec<usize>>,
 }
 
+/// What an image's layers have of this run's files; the record `layered`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Layered {
+    step: String,
+    /// By path: what each layer has that has it.
+    found: BTreeMap<String, Vec<Found>>,
+}
+
+impl Layered {
+    fn at(&self, path: &str) -> &[Found] {
+        self.found.get(path).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Whether the base is as it was; the record `base`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Base {
