@@ -114,7 +114,25 @@ impl<'a> Story<'a> {
 
 /// The end of what a terminal showed, as part of a sentence.
 pub fn quote(screen: &str) -> String {
-    let lines = crate::task::transcript::lines(screen);
+    // Of a line that was written over, as progress is shown, what stands there at last.
+    let last = |line: &str| {
+        let line = line.trim_end_matches('\r');
+        line.rsplit('\r').next().unwrap_or_default().to_owned()
+    };
+    let shown: Vec<String> = screen.split('\n').map(last).collect();
+    let lines = crate::task::transcript::lines(&shown.join("\n"));
     let last = &lines[lines.len().saturating_sub(QUOTED)..];
     if last.is_empty() { String::new() } else { format!("; its terminal showed: {}", last.join(" / ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quote;
+
+    #[test]
+    fn progress_that_was_written_over_is_not_quoted() {
+        let screen = "one\r\nReading... 0%\rReading... 50%\rReading... Done\r\n\r\nE: failed\r\n";
+        assert_eq!(quote(screen), "; its terminal showed: one / Reading... Done / E: failed");
+        assert_eq!(quote("\r\n"), "");
+    }
 }

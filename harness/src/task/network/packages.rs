@@ -45,10 +45,8 @@ pub static SCENARIO: Scenario =
 /// A small package without dependencies but the C library, and the program it brings.
 const PACKAGE: &str = "hello";
 const PROGRAM: &str = "usr/bin/hello";
-/// What is typed in the container. Translations are most of what `apt update` unpacks; a name server that does not
-/// answer the first time is not one.
-const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive; \
-                       apt-get -o Acquire::Languages=none -o APT::Update::Error-Mode=any update && apt-get install -y hello";
+/// Translations are most of what it unpacks; without the error mode, a list that cannot be had is a warning.
+const UPDATE: &str = "apt-get -q -o Acquire::Languages=none -o APT::Update::Error-Mode=any update";
 /// What asks for every namespace, root and working directory of a process (nsenter(1)).
 const INSIDE: [&str; 7] = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
 
@@ -107,8 +105,10 @@ fn play(stage: &mut Stage, programs: &Programs, plan: &Plan) -> io::Result<()> {
     let is_there = || Path::new(&format!("/proc/{pid}/root")).join(PROGRAM).exists();
     let before = is_there();
     let mut words = programs.call("nsenter").to_vec();
-    words.extend([format!("--target={pid}")]);
-    words.extend(INSIDE.iter().chain(&["--", "/bin/sh", "-c", INSTALL]).map(|word| (*word).to_owned()));
+    words.push(format!("--target={pid}"));
+    let install =
+        format!("export DEBIAN_FRONTEND=noninteractive; {UPDATE} && apt-get -q install -y {PACKAGE}");
+    words.extend(INSIDE.iter().chain(&["--", "/bin/sh", "-c", &install]).map(|word| (*word).to_owned()));
     stage.desk.run("install", &Program::new(Path::new("/"), words), stage.tool.limit(120.0, 40.0))?;
     stage.recorder.record("installed", &Installed { before, after: is_there() })
 }
