@@ -231,10 +231,13 @@ fn containers_running(room: &Room, images: &Finding) -> Finding {
 
 fn internet(room: &Room, running: &Finding) -> Finding {
     let question = Question::new("4/internet", "from both containers a server in the Internet is reached");
+    let Some(Plan { world, .. }) = room.story.plan::<Plan>() else {
+        return question.error("the evidence is older than this check: it takes a new grade");
+    };
     let tried = room.story.all::<Online>("online");
-    let word = room.story.plan::<Plan>().map(|plan| plan.world.echo_word).unwrap_or_default();
-    let is_reached =
-        |online: &Online| online.answer.line.as_deref() == Some(format!("{word} {}", online.said).as_str());
+    let is_reached = |online: &Online| {
+        online.answer.line.as_deref() == Some(format!("{} {}", world.echo_word, online.said).as_str())
+    };
     let cut_off: Vec<&Seen<Online>> = tried.iter().filter(|seen| !is_reached(&seen.value)).collect();
     let question = tried.iter().fold(question, |question, seen| question.proof(&seen.place));
     if cut_off.is_empty() && tried.len() == 2 {
@@ -248,6 +251,9 @@ fn internet(room: &Room, running: &Finding) -> Finding {
             format!("the container of the {service} does not reach {to}: {why}")
         })
         .collect();
+    if actual.is_empty() {
+        return room.story.missing(question, "there are not two containers: see 4/containers-running");
+    }
     room.lost(question, &[running], actual.join("; "))
 }
 

@@ -80,10 +80,10 @@ fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
     let world = task::conductor::connect(&plan.world)?;
     // Not below /run, from which nothing may be executed.
-    let own = PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>()));
-    let firewall = Firewall::copy_into(&own.join("firewall"))?;
+    let own = || PathBuf::from(format!("/var/lib/{:016x}", rand::random::<u64>()));
+    let firewall = Firewall::copy_into(&own())?;
     firewall.set_forward_policy("DROP")?;
-    let programs = Programs::copy_into(&own.join("programs"), &["/usr/bin/nsenter"])?;
+    let programs = Programs::copy_into(&own(), &["/usr/bin/nsenter"])?;
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
