@@ -219,17 +219,17 @@ impl Scene<'_, '_> {
     /// Builds the same COPY again: as it is, with another mode of a file, and with another text.
     fn change(&mut self, conductorfile: &str) -> io::Result<()> {
         let plan = self.plan;
-        let [again, moded, texted] = &plan.copied_again;
+        let [again, by_mode, by_text] = &plan.copied_again;
         let [secret, program] = plan.changed_files();
         let source = self.stage.tool.dir.join(&plan.folder);
         self.build("copied-again", again, conductorfile)?;
         self.record("layers", &self.layers("copied-again", again, &[]))?;
         fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(CHANGED_MODE))?;
-        self.build("mode-changed", moded, conductorfile)?;
-        self.record("layered", &self.layered("mode-changed", moded, &[secret]))?;
+        self.build("mode-changed", by_mode, conductorfile)?;
+        self.record("layered", &self.layered("mode-changed", by_mode, &[secret]))?;
         fs::write(source.join("run.sh"), &plan.changed_text)?;
-        self.build("text-changed", texted, conductorfile)?;
-        self.record("layered", &self.layered("text-changed", texted, &[program]))
+        self.build("text-changed", by_text, conductorfile)?;
+        self.record("layered", &self.layered("text-changed", by_text, &[program]))
     }
 
     /// The file and the folder that COPY takes, in the tool's folder.
