@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::task::Subtask;
-use crate::verdict::{Report, Status};
+use crate::verdict::{Check, Report, Status};
 use crate::{course, siblings, task};
 
 /// One submission of the corpus.
@@ -35,6 +35,9 @@ pub struct Expect {
     /// The checks that must be skipped.
     #[serde(default)]
     pub skip: Vec<String>,
+    /// The informational checks that must fail; all others must pass or be skipped.
+    #[serde(default)]
+    pub noted: Vec<String>,
     /// The checks that must pass with a broken command replaced; all others that are lost must not.
     #[serde(default)]
     pub follow_through: Vec<String>,
@@ -222,7 +225,7 @@ fn lay_over(from: &Path, to: &Path) -> Result<(), Error> {
 /// How a graded case came out beside what is expected of it.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// Checks that were judged. Informational ones are not looked at.
+    /// Checks that were judged. Informational ones are compared and not counted.
     pub checks: usize,
     /// Those that must pass.
     pub expected: usize,
@@ -234,13 +237,15 @@ pub struct Comparison {
 
 /// Compares a report with what is expected.
 pub fn compare(expect: &Expect, report: &Report) -> Comparison {
-    let informational = |id: &str| {
-        task::subtasks().iter().flat_map(|s| s.checks).any(|spec| spec.id == id && spec.informational)
-    };
     let (mut checks, mut must_pass, mut passed) = (0, 0, 0);
     let mut lines = vec![];
     for subtask in &report.subtasks {
-        for check in subtask.checks.iter().filter(|check| !informational(&check.id)) {
+        let (informational, counted): (Vec<_>, Vec<_>) =
+            subtask.checks.iter().partition(|check| is_informational(&check.id));
+        if !expect.zero.contains(&subtask.id) {
+            lines.extend(informational.into_iter().filter_map(|check| misjudged(expect, check)));
+        }
+        for check in counted {
             let (fits, expected) = if expect.zero.contains(&subtask.id) {
                 (matches!(check.status, Status::Fail | Status::Skip), "no pass and no error")
             } else if expect.fail.contains(&check.id) {
@@ -272,11 +277,26 @@ pub fn compare(expect: &Expect, report: &Report) -> Comparison {
     let judged: Vec<_> =
         report.subtasks.iter().flat_map(|subtask| &subtask.checks).map(|check| &check.id).collect();
     let of_report = |id: &&String| report.subtasks.iter().any(|s| id.starts_with(&format!("{}/", s.id)));
-    let named = expect.fail.iter().chain(&expect.skip).chain(&expect.follow_through);
+    let named = expect.fail.iter().chain(&expect.skip).chain(&expect.noted).chain(&expect.follow_through);
     for id in named.filter(of_report).filter(|id| !judged.contains(id)) {
         lines.push(format!("{id}: expected, but there is no such check"));
     }
     Comparison { checks, expected: must_pass, passed, differences: lines }
+}
+
+/// Whether a check carries no marks by default.
+fn is_informational(id: &str) -> bool {
+    task::subtasks().iter().flat_map(|s| s.checks).any(|spec| spec.id == id && spec.informational)
+}
+
+/// What is not as expected about an informational check: it must fail where it is noted, and only there.
+fn misjudged(expect: &Expect, check: &Check) -> Option<String> {
+    let (fits, expected) = if expect.noted.contains(&check.id) {
+        (check.status == Status::Fail, "fail (noted)")
+    } else {
+        (matches!(check.status, Status::Pass | Status::Skip), "pass or skip (informational, not noted)")
+    };
+    (!fits).then(|| format!("{}: expected {expected}, got {}: {}", check.id, check.status, check.actual))
 }
 
 #[cfg(test)]
@@ -299,6 +319,10 @@ mod tests {
             let of_graded = |id: &&String| graded.iter().any(|s| id.split('/').next() == Some(s.id));
             for id in case.expect.fail.iter().chain(&case.expect.skip).filter(of_graded) {
                 assert!(known.contains(&id.as_str()), "{}: no check {id}", case.name);
+                assert!(!is_informational(id), "{}: {id} is informational: name it in `noted`", case.name);
+            }
+            for id in case.expect.noted.iter().filter(of_graded) {
+                assert!(is_informational(id), "{}: {id} is no informational check", case.name);
             }
         }
     }
@@ -316,6 +340,55 @@ mod tests {
         for spec in conductors.flat_map(|subtask| subtask.checks).filter(|spec| !spec.informational) {
             assert!(is_caught(spec.id), "no mutant fails {} alone", spec.id);
         }
+    }
+
+    #[test]
+    fn an_informational_check_must_fail_where_it_is_noted_and_only_there() {
+        let report = |status| {
+            let judge = |id: &str, status| Check {
+                id: id.into(),
+                title: String::new(),
+                status,
+                score: 0.0,
+                max: 0.0,
+                requirement: String::new(),
+                expected: String::new(),
+                actual: "seen".into(),
+                hint: String::new(),
+                evidence: vec![],
+                follow_through: None,
+            };
+            let exec = crate::verdict::Subtask {
+                id: "3b".into(),
+                title: String::new(),
+                status: Status::Pass,
+                score: 0.0,
+                follow_through: 0.0,
+                max: 0.0,
+                seconds: 0.0,
+                checks: vec![judge("3b/concurrent", status)],
+            };
+            Report {
+                schema: String::new(),
+                submission: crate::verdict::SubmissionInfo {
+                    id: String::new(),
+                    source: String::new(),
+                    sha256: String::new(),
+                },
+                environment: crate::verdict::Environment::default(),
+                score: 0.0,
+                follow_through: 0.0,
+                max: 0.0,
+                subtasks: vec![exec],
+            }
+        };
+        let noted = Expect { noted: vec!["3b/concurrent".into()], ..Expect::default() };
+        let (plain, fits) = (Expect::default(), |expect: &Expect, status| {
+            compare(expect, &report(status)).differences.is_empty()
+        });
+        assert!(fits(&noted, Status::Fail) && !fits(&noted, Status::Pass) && !fits(&noted, Status::Skip));
+        assert!(fits(&plain, Status::Pass) && fits(&plain, Status::Skip));
+        assert!(!fits(&plain, Status::Fail) && !fits(&plain, Status::Error));
     }
 
     #[test]
