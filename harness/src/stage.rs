@@ -9,11 +9,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::follow_through::{self, Graft};
-use crate::submission::Submission;
+use crate::submission::{Beneath, Submission};
 use crate::{course, siblings};
 
 /// Where the disk is mounted in the guest.
@@ -82,37 +83,32 @@ pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
     Ok(disk)
 }
 
-/// Puts what the course supplies (of its files in `course`) into a submission's folder, over whatever is there.
+/// Puts what the course supplies (of its files in `course`) into a submission's folder, over whatever is there. No
+/// link in that folder is followed.
 pub fn supply(course: &Path, submission: &Path) -> Result<(), Error> {
+    let copy = Beneath::open(submission).map_err(failed(submission))?;
     for supplied in course::SUPPLIED {
-        let (from, to) = (course.join(supplied), submission.join(supplied));
-        if from.exists() && to.parent().is_some_and(Path::is_dir) {
-            replace(&from, &to).map_err(failed(&to))?;
+        let (from, to) = (course.join(supplied), Path::new(supplied));
+        if from.exists() && to.parent().is_some_and(|above| copy.has_folder(above)) {
+            copy.remove(to).and_then(|()| copy_in(&from, &copy, to)).map_err(failed(&submission.join(to)))?;
         }
     }
     Ok(())
 }
 
-/// Puts a file or folder in the place of whatever is there.
-fn replace(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(to) {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(to)?,
-        Ok(_) => fs::remove_file(to)?,
-        Err(_) => {}
+/// Copies a file or folder of ours to a place below a submission's folder where nothing is.
+fn copy_in(from: &Path, copy: &Beneath, to: &Path) -> io::Result<()> {
+    let mode = fs::metadata(from)?.permissions().mode();
+    if from.is_dir() {
+        copy.make_folder(to)?;
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy_in(&from.join(&name), copy, &to.join(&name))?;
+        }
+    } else {
+        io::copy(&mut fs::File::open(from)?, &mut copy.make_file(to)?)?;
     }
-    copy(from, to)
-}
-
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if !from.is_dir() {
-        return fs::copy(from, to).map(drop);
-    }
-    fs::create_dir(to)?;
-    for entry in fs::read_dir(from)? {
-        let name = entry?.file_name();
-        copy(&from.join(&name), &to.join(&name))?;
-    }
-    Ok(())
+    copy.set_mode(to, mode)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {

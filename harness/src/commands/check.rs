@@ -21,7 +21,7 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
     let submission =
         submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
-            .map_err(Failure::unreadable)?;
+            .map_err(Failure::submission)?;
     let bundle = Bundle {
         submission: submission.info,
         environment: Environment { harness: env!("CARGO_PKG_VERSION").to_owned(), ..Environment::default() },

@@ -23,7 +23,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
     let submission =
         submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
-            .map_err(Failure::unreadable)?;
+            .map_err(Failure::submission)?;
     let directory =
         arguments.report.clone().unwrap_or_else(|| PathBuf::from("reports").join(&submission.info.id));
 

@@ -14,6 +14,7 @@ use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 use harness::judge::Outcome;
+use harness::submission;
 
 /// The exit status of `harness`: a contract, see `harness --help`.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,11 @@ impl Failure {
     /// Of the infrastructure.
     pub fn infrastructure(error: impl Display) -> Self {
         Self { status: Status::Infrastructure, message: error.to_string() }
+    }
+
+    /// Of taking a submission in: its own, unless our copy could not be made.
+    pub fn submission(error: submission::Error) -> Self {
+        if error.is_ours() { Self::infrastructure(error) } else { Self::unreadable(error) }
     }
 
     /// The exit status that it makes.

@@ -80,7 +80,7 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
     if let Some(source) = &arguments.submission {
         let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
         let submission =
-            submission::open(source, &into, &Limits::default(), None).map_err(Failure::unreadable)?;
+            submission::open(source, &into, &Limits::default(), None).map_err(Failure::submission)?;
         disks.payload = Some(stage(&submission, workdir.path()).map_err(Failure::infrastructure)?);
     }
     match template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)? {

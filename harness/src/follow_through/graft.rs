@@ -5,12 +5,11 @@
 //! conductor.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Graft;
+use crate::submission::Beneath;
 
 /// The submission's own script, beside the one that stands in its place.
 const OWN: &str = "conductor-as-submitted.sh";
@@ -24,24 +23,28 @@ const REFERENCE_SETUP: &str = include_str!("../../../fixtures/submissions/refere
 /// # Errors
 /// When it cannot be written to.
 pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
-    let folder = submission.join("task3");
-    fs::create_dir_all(&folder)?;
+    let copy = Beneath::open(submission)?;
+    let folder = Path::new("task3");
+    if !copy.has_folder(folder) {
+        copy.make_folder(folder)?;
+        copy.set_mode(folder, 0o755)?;
+    }
     let tool = folder.join("conductor.sh");
     if graft == Graft::Conductor {
         // Copies that lie beside the orchestrator are the conductor, too.
-        for copy in ["conductor.sh", "setup.sh"] {
-            let beside = submission.join("task4").join(copy);
-            if fs::symlink_metadata(&beside).is_ok() {
-                fs::remove_file(&beside)?;
-                std::os::unix::fs::symlink(Path::new("../task3").join(copy), &beside)?;
+        for name in ["conductor.sh", "setup.sh"] {
+            let beside = Path::new("task4").join(name);
+            if copy.kind(&beside).is_some() {
+                copy.remove(&beside)?;
+                copy.make_link(&beside, &Path::new("../task3").join(name))?;
             }
         }
-        replace(&folder.join("setup.sh"), REFERENCE_SETUP)?;
-        return replace(&tool, REFERENCE);
+        copy.replace(&folder.join("setup.sh"), REFERENCE_SETUP.as_bytes(), 0o755)?;
+        return copy.replace(&tool, REFERENCE.as_bytes(), 0o755);
     }
-    if fs::symlink_metadata(&tool).is_ok() {
-        fs::rename(&tool, folder.join(OWN))?;
-        fs::set_permissions(folder.join(OWN), fs::Permissions::from_mode(0o755))?;
+    if copy.has_file(&tool) {
+        copy.rename(&tool, &folder.join(OWN))?;
+        copy.set_mode(&folder.join(OWN), 0o755)?;
     }
     let commands: &[(&str, &str)] = match graft {
         Graft::Build => &[("build", BUILD)],
@@ -51,7 +54,7 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
     let mut cases = String::new();
     for (command, script) in commands {
         let name = format!("{command}-replaced.sh");
-        replace(&folder.join(&name), script)?;
+        copy.replace(&folder.join(&name), script.as_bytes(), 0o755)?;
         let _ = writeln!(cases, "    {command}) exec \"$here/{name}\" \"${{@:2}}\" ;;");
     }
     let mut wrapper = String::from(
@@ -60,20 +63,12 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
     wrapper += "here=$(dirname \"$(readlink -f \"$0\")\")\ncase ${1-} in\n";
     wrapper += &cases;
     let _ = writeln!(wrapper, "    *) exec \"$here/{OWN}\" \"$@\" ;;\nesac");
-    replace(&tool, &wrapper)
-}
-
-/// Writes an executable script in the place of whatever is there.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_ok() {
-        fs::remove_file(path)?;
-    }
-    fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+    copy.replace(&tool, wrapper.as_bytes(), 0o755)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::process::Command;
 
     use super::*;

@@ -1,55 +1,54 @@
 //! What identifies a submission: the SHA-256 of its bytes.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::tree::{Folder, Node, Spool};
 
 /// Of an archive's bytes.
 pub fn of_file(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
-    add_content(&mut hash, path).map_err(Error::io("read", path))?;
+    File::open(path).and_then(|file| add_content(&mut hash, file)).map_err(Error::io("read", path))?;
     Ok(hex(&hash.finalize()))
 }
 
 /// Of a directory's sorted names, modes and contents.
-pub fn of_directory(path: &Path) -> Result<String, Error> {
+pub fn of_directory(folder: &Folder, spool: &Spool) -> io::Result<String> {
     let mut hash = Sha256::new();
-    add_directory(&mut hash, path)?;
+    add_directory(&mut hash, folder, spool)?;
     Ok(hex(&hash.finalize()))
 }
 
-fn add_directory(hash: &mut Sha256, directory: &Path) -> Result<(), Error> {
-    let mut entries = fs::read_dir(directory)
-        .and_then(Iterator::collect::<io::Result<Vec<_>>>)
-        .map_err(Error::io("read", directory))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let facts = entry.metadata().map_err(Error::io("read", &path))?;
-        let name = entry.file_name();
+fn add_directory(hash: &mut Sha256, folder: &Folder, spool: &Spool) -> io::Result<()> {
+    for (name, node) in &folder.entries {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name.as_bytes());
-        hash.update(facts.permissions().mode().to_le_bytes());
-        if facts.is_dir() {
-            add_directory(hash, &path)?;
-        } else if facts.is_symlink() {
-            hash.update(fs::read_link(&path).map_err(Error::io("read", &path))?.as_os_str().as_bytes());
-        } else if facts.is_file() {
-            hash.update(facts.len().to_le_bytes());
-            add_content(hash, &path).map_err(Error::io("read", &path))?;
+        match node {
+            Node::Folder(inner) => {
+                hash.update((0o040_000 | inner.mode & 0o777 | 0o700).to_le_bytes());
+                add_directory(hash, inner, spool)?;
+            }
+            Node::Link(leads_to) => {
+                hash.update(0o120_777_u32.to_le_bytes());
+                hash.update(leads_to.as_os_str().as_bytes());
+            }
+            Node::File(blob) => {
+                hash.update((0o100_000 | blob.mode & 0o777 | 0o600).to_le_bytes());
+                hash.update(blob.length.to_le_bytes());
+                add_content(hash, spool.read(*blob))?;
+            }
         }
         hash.update([0]);
     }
     Ok(())
 }
 
-fn add_content(hash: &mut Sha256, path: &Path) -> io::Result<()> {
+fn add_content(hash: &mut Sha256, mut content: impl Read) -> io::Result<()> {
     struct Into<'a>(&'a mut Sha256);
     impl io::Write for Into<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -60,7 +59,7 @@ fn add_content(hash: &mut Sha256, path: &Path) -> io::Result<()> {
             Ok(())
         }
     }
-    io::copy(&mut File::open(path)?, &mut Into(hash)).map(drop)
+    io::copy(&mut content, &mut Into(hash)).map(drop)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -16,6 +16,14 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Our own copy cannot be made: a full disk, for one. Nobody's submission is at fault.
+    #[error("cannot keep a copy of {}: {source}; make room there, or set HARNESS_CACHE to another place", path.display())]
+    Ours {
+        /// Of what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// Neither a directory nor one of the archives that are understood.
     #[error("{} is not a directory, a tar (plain, gzip, xz) or a zip archive: {found}", path.display())]
     NotAnArchive {
@@ -76,6 +84,12 @@ pub enum Refusal {
     /// Links that lead to each other.
     #[error("it is a symbolic link that leads to itself or through too many others")]
     LinkLoop,
+    /// A symbolic link without a text that a file system takes.
+    #[error("it is a symbolic link to nothing, or its target is too long")]
+    BadLink,
+    /// A link in the place of a folder that is asked for, to a folder around itself.
+    #[error("it is a symbolic link to a folder that it lies in itself, where a real folder is asked for")]
+    LinkAround,
     /// A hard link to something that is not an earlier file of the archive.
     #[error("it is a hard link to {0:?}, which is no earlier file of the archive")]
     HardLink(String),
@@ -109,6 +123,16 @@ pub enum Refusal {
 }
 
 impl Error {
+    /// Whether the infrastructure failed, rather than what was handed in.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours { .. })
+    }
+
+    pub(super) fn ours(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Ours { path, source }
+    }
+
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }

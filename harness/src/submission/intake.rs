@@ -1,17 +1,13 @@
-//! The gate through which every entry of a submission passes: its name, its kind and its size are checked
-//! before a byte is written, and nothing is ever written through a link.
-//!
-//! Symbolic links are kept in memory until all files are there, and made only when each was followed to its
-//! end inside the submission. So no order of entries can make a later one land elsewhere.
+//! The gate through which every entry of a submission passes: its name, its kind and its size are checked, and it
+//! becomes a name in memory. Nothing is written under a name of the submission's before all names are settled
+//! ([`super::settle`]), so no order of entries can make a later one land elsewhere.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use super::tree::{Blob, Folder, Node, Spool};
 use super::{Error, Refusal};
 
 /// How much a submission may hold.
@@ -45,39 +41,60 @@ impl Default for Limits {
     }
 }
 
-/// Takes entries in, one by one, below a directory.
+/// Takes entries in, one by one.
 pub struct Intake<'a> {
     source: &'a Path,
     archive_bytes: Option<u64>,
-    target: &'a Path,
     limits: &'a Limits,
     entries: u64,
+    implied: u64,
     bytes: u64,
-    links: BTreeMap<PathBuf, PathBuf>,
     left_aside: Vec<String>,
+    tree: Folder,
+    spool: Spool,
+}
+
+/// What came of it.
+pub struct Taken {
+    /// All names.
+    pub tree: Folder,
+    /// All contents.
+    pub spool: Spool,
+    /// How many entries were named.
+    pub entries: u64,
+    /// What was left aside.
+    pub left_aside: Vec<String>,
 }
 
 impl<'a> Intake<'a> {
-    /// For the entries of `source`, an archive of so many bytes or a directory, below `target`, which is empty.
-    pub fn new(source: &'a Path, archive_bytes: Option<u64>, target: &'a Path, limits: &'a Limits) -> Self {
-        Self {
+    /// For the entries of `source`, an archive of so many bytes or a directory. Contents wait in a file beside
+    /// `into`.
+    pub fn new(
+        source: &'a Path,
+        archive_bytes: Option<u64>,
+        into: &Path,
+        limits: &'a Limits,
+    ) -> Result<Self, Error> {
+        Ok(Self {
             source,
             archive_bytes,
-            target,
             limits,
             entries: 0,
+            implied: 0,
             bytes: 0,
-            links: BTreeMap::new(),
             left_aside: vec![],
-        }
+            tree: Folder::default(),
+            spool: Spool::new(into).map_err(Error::ours(into))?,
+        })
     }
 
-    /// How many entries were named, and which were left aside.
-    pub fn summary(&mut self) -> (u64, Vec<String>) {
-        (self.entries, std::mem::take(&mut self.left_aside))
+    /// Everything that was taken in.
+    pub fn finish(self) -> Taken {
+        let Self { tree, spool, entries, left_aside, .. } = self;
+        Taken { tree, spool, entries, left_aside }
     }
 
-    /// An entry's place relative to the target, or `None` where there is nothing to write: the top itself, or a
+    /// An entry's place or `None` where there is nothing to write: the top itself, or a
     /// dropping of some other program.
     pub fn admit(&mut self, name: &[u8]) -> Result<Option<PathBuf>, Error> {
         self.entries += 1;
@@ -99,130 +116,74 @@ impl<'a> Intake<'a> {
 
     /// A folder.
     pub fn folder(&mut self, path: &Path, mode: u32) -> Result<(), Error> {
-        self.parents(path)?;
-        let place = self.target.join(path);
-        match fs::create_dir(&place) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && place.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(self.clash(path)),
-            done => done.map_err(Error::io("create", &place))?,
+        let (above, name) = self.place(path)?;
+        match above.entries.entry(name.to_owned()).or_insert_with(|| Node::Folder(Folder::default())) {
+            Node::Folder(folder) => folder.mode = mode,
+            Node::File(_) | Node::Link(_) => return Err(self.clash(path)),
         }
-        fs::set_permissions(&place, Permissions::from_mode(mode & 0o777 | 0o700))
-            .map_err(Error::io("create", &place))
+        Ok(())
     }
 
     /// A file with its content. A later entry of the same name replaces it, as tar does.
     pub fn file(&mut self, path: &Path, mode: u32, content: &mut dyn Read) -> Result<(), Error> {
-        self.parents(path)?;
-        let place = self.target.join(path);
-        if place.is_dir() {
-            return Err(self.clash(path));
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&place)
-            .map_err(Error::io("create", &place))?;
-        self.copy(path, content, &mut file)?;
-        fs::set_permissions(&place, Permissions::from_mode(mode & 0o777 | 0o600))
-            .map_err(Error::io("create", &place))
+        self.place(path)?;
+        let offset = self.spool.end();
+        self.copy(path, content)?;
+        let blob = Blob { mode, offset, length: self.spool.end() - offset };
+        self.put_file(path, blob)
     }
 
-    /// A symbolic link, made by [`Intake::finish`].
+    /// A symbolic link.
     pub fn link(&mut self, path: &Path, leads_to: &Path) -> Result<(), Error> {
-        if fs::symlink_metadata(self.target.join(path)).is_ok() {
+        let text = leads_to.as_os_str().as_bytes();
+        if text.is_empty() || text.len() > 4095 || text.contains(&0) {
+            return Err(self.refuse_path(path, Refusal::BadLink));
+        }
+        let (above, name) = self.place(path)?;
+        if above.entries.contains_key(name) {
             return Err(self.clash(path));
         }
-        self.parents(path)?;
-        self.links.insert(path.to_owned(), leads_to.to_owned());
+        above.entries.insert(name.to_owned(), Node::Link(leads_to.to_owned()));
         Ok(())
     }
 
-    /// A hard link to an earlier file: a copy of it.
+    /// A hard link to an earlier file: another file with its content.
     pub fn hard_link(&mut self, path: &Path, earlier: &[u8]) -> Result<(), Error> {
         let refusal = || Refusal::HardLink(String::from_utf8_lossy(earlier).into_owned());
         let original = checked(earlier, self.limits.depth).map_err(|_| self.refuse_path(path, refusal()))?;
-        let place = self.target.join(&original);
-        let facts = fs::symlink_metadata(&place).ok().filter(fs::Metadata::is_file);
-        let facts = facts.ok_or_else(|| self.refuse_path(path, refusal()))?;
+        let Some(Node::File(blob)) = self.tree.get(&original) else {
+            return Err(self.refuse_path(path, refusal()));
+        };
+        let blob = *blob;
         if original == path {
             return Ok(());
         }
-        let mut content = File::open(&place).map_err(Error::io("read", &place))?;
-        self.file(path, facts.permissions().mode(), &mut content)
+        self.count(path, blob.length, blob.length)?;
+        self.put_file(path, blob)
     }
 
-    /// Makes the links below the folder `root` (relative to the target), none of which leads out of it on any
-    /// step of its way. It may lead to nothing.
-    pub fn finish(self, root: &Path) -> Result<(), Error> {
-        for (path, leads_to) in self.links.iter().filter(|(path, _)| path.starts_with(root)) {
-            if let Err(why) = self.follow(root, path) {
-                return Err(self.refuse_path(path, why));
-            }
-            let place = self.target.join(path);
-            std::os::unix::fs::symlink(leads_to, &place).map_err(Error::io("create", &place))?;
-        }
-        Ok(())
-    }
-
-    /// Walks where a link leads, through other links, as the kernel will.
-    fn follow(&self, root: &Path, link: &Path) -> Result<(), Refusal> {
-        let escapes = || {
-            let leads_to = self.links.get(link).map(|to| to.display().to_string());
-            Refusal::LinkEscapes(leads_to.unwrap_or_default())
-        };
-        let mut hops = 0;
-        let mut at = PathBuf::new();
-        let mut rest: Vec<PathBuf> = vec![link.to_owned()];
-        while let Some(next) = rest.pop() {
-            let mut parts = next.components();
-            let Some(part) = parts.next() else { continue };
-            rest.push(parts.as_path().to_owned());
-            match part {
-                Component::CurDir => {}
-                Component::ParentDir => {
-                    if !at.pop() {
-                        return Err(escapes());
-                    }
-                }
-                Component::Normal(name) => at.push(name),
-                Component::RootDir | Component::Prefix(_) => return Err(escapes()),
-            }
-            if let Some(leads_to) = self.links.get(&at) {
-                hops += 1;
-                if hops > 40 {
-                    return Err(Refusal::LinkLoop);
-                }
-                at.pop();
-                rest.push(leads_to.clone());
-            } else if hops > 0 && !at.starts_with(root) {
-                return Err(escapes());
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the folders above an entry; a file or a link there is a clash.
-    fn parents(&mut self, path: &Path) -> Result<(), Error> {
-        if self.links.contains_key(path)
-            || path.ancestors().skip(1).any(|above| self.links.contains_key(above))
-        {
+    fn put_file(&mut self, path: &Path, blob: Blob) -> Result<(), Error> {
+        let (above, name) = self.place(path)?;
+        if !matches!(above.entries.get(name), None | Some(Node::File(_))) {
             return Err(self.clash(path));
         }
-        let Some(above) = path.parent() else { return Ok(()) };
-        let above = self.target.join(above);
-        match fs::create_dir_all(&above) {
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) =>
-            {
-                Err(self.clash(path))
-            }
-            done => done.map_err(Error::io("create", &above)),
+        above.entries.insert(name.to_owned(), Node::File(blob));
+        Ok(())
+    }
+
+    /// The folder that holds an entry, made where no entry names it; a file or a link on the way is a clash.
+    fn place<'p>(&mut self, path: &'p Path) -> Result<(&mut Folder, &'p OsStr), Error> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(self.refuse_path(path, Refusal::BadName));
+        };
+        let (source, limits) = (self.source, self.limits);
+        match make_way(&mut self.tree, above, &mut self.implied, limits.entries) {
+            Ok(folder) => Ok((folder, name)),
+            Err(why) => Err(refused(source, path.as_os_str().as_bytes(), why)),
         }
     }
 
-    fn copy(&mut self, path: &Path, content: &mut dyn Read, file: &mut File) -> Result<(), Error> {
+    fn copy(&mut self, path: &Path, content: &mut dyn Read) -> Result<(), Error> {
         let mut size = 0;
         let mut buffer = vec![0; 64 << 10];
         loop {
@@ -236,20 +197,25 @@ impl<'a> Intake<'a> {
                 }
             };
             size += length as u64;
-            self.bytes += length as u64;
-            if size > self.limits.file {
-                return Err(self.refuse_path(path, Refusal::FileTooLarge(self.limits.file)));
-            }
-            if self.bytes > self.limits.total {
-                return Err(self.refuse_path(path, Refusal::TotalTooLarge(self.limits.total)));
-            }
-            let packed = self.archive_bytes.unwrap_or(u64::MAX);
-            if self.bytes > self.limits.ratio_from && self.bytes / self.limits.ratio > packed {
-                return Err(self.refuse_path(path, Refusal::Ratio(self.limits.ratio)));
-            }
-            io::Write::write_all(file, &buffer[..length])
-                .map_err(Error::io("write", &self.target.join(path)))?;
+            self.count(path, size, length as u64)?;
+            self.spool.add(&buffer[..length]).map_err(Error::ours(path))?;
         }
+    }
+
+    /// Counts `more` bytes of a file that has now `size` of them.
+    fn count(&mut self, path: &Path, size: u64, more: u64) -> Result<(), Error> {
+        self.bytes += more;
+        if size > self.limits.file {
+            return Err(self.refuse_path(path, Refusal::FileTooLarge(self.limits.file)));
+        }
+        if self.bytes > self.limits.total {
+            return Err(self.refuse_path(path, Refusal::TotalTooLarge(self.limits.total)));
+        }
+        let packed = self.archive_bytes.unwrap_or(u64::MAX);
+        if self.bytes > self.limits.ratio_from && self.bytes / self.limits.ratio > packed {
+            return Err(self.refuse_path(path, Refusal::Ratio(self.limits.ratio)));
+        }
+        Ok(())
     }
 
     fn clash(&self, path: &Path) -> Error {
@@ -263,9 +229,36 @@ impl<'a> Intake<'a> {
 
     /// The error that names an entry by its raw name.
     pub fn refuse(&self, name: &[u8], why: Refusal) -> Error {
-        let entry = String::from_utf8_lossy(name).chars().take(300).collect();
-        Error::Refused { path: self.source.to_owned(), entry, why }
+        refused(self.source, name, why)
     }
+}
+
+/// The error that names an entry of `source`.
+pub fn refused(source: &Path, name: &[u8], why: Refusal) -> Error {
+    let entry = String::from_utf8_lossy(name).chars().take(300).collect();
+    Error::Refused { path: source.to_owned(), entry, why }
+}
+
+/// The folder at a path, made where it is not there yet, and counted: few deep names make many folders.
+fn make_way<'t>(
+    tree: &'t mut Folder,
+    path: &Path,
+    implied: &mut u64,
+    most: u64,
+) -> Result<&'t mut Folder, Refusal> {
+    let mut folder = tree;
+    for part in path {
+        if !folder.entries.contains_key(part) {
+            *implied += 1;
+            if *implied > most {
+                return Err(Refusal::TooMany(*implied));
+            }
+        }
+        let node = folder.entries.entry(part.to_owned()).or_insert_with(|| Node::Folder(Folder::default()));
+        let Node::Folder(inner) = node else { return Err(Refusal::Clash) };
+        folder = inner;
+    }
+    Ok(folder)
 }
 
 /// A raw name as a relative path without `.` and `..`.

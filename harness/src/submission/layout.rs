@@ -1,12 +1,11 @@
 //! What the host saw in a submission's files: the `layout` subtask's evidence.
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Form, root};
+use super::{Beneath, Form, root};
 
 /// The files that the assignment asks for (section "Submission details").
 pub const ASKED: [&str; 7] = [
@@ -34,6 +33,9 @@ pub struct Layout {
     pub left_aside: Vec<String>,
     /// Those of [`ASKED`] that are there.
     pub files: Vec<FileFact>,
+    /// A sentence for each link in the place of a file or folder that is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
     /// Its history.
     pub git: GitFact,
     /// Changes outside the marked portions; `None` where no starter files were given.
@@ -111,15 +113,20 @@ impl fmt::Display for Layout {
     }
 }
 
-/// Looks for a git history in the submission's folder, and above it where it was handed in as a directory.
-pub fn git(source: &Path, form: Form, root: &Path) -> GitFact {
-    let git = root.join(".git");
-    if git.is_file() {
+/// Looks for a git history in our copy, and above the source where it was handed in as a directory.
+pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
+    let git = Path::new(".git");
+    if copy.has_file(git) {
         return GitFact::Enclosing;
     }
-    if git.join("HEAD").is_file() {
-        let branches = fs::read_dir(git.join("refs/heads")).is_ok_and(|mut heads| heads.next().is_some());
-        return if branches || git.join("packed-refs").is_file() { GitFact::Present } else { GitFact::Empty };
+    if copy.has_file(&git.join("HEAD")) {
+        let heads = copy.folder(&git.join("refs/heads")).and_then(|heads| heads.names(1));
+        let branches = heads.is_ok_and(|heads| !heads.is_empty());
+        return if branches || copy.has_file(&git.join("packed-refs")) {
+            GitFact::Present
+        } else {
+            GitFact::Empty
+        };
     }
     let enclosed = form == Form::Directory
         && source

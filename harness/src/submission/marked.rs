@@ -1,33 +1,69 @@
 //! Changes outside the portions that students are to write in ("Don't make any changes in the file outside of
 //! marked portions", tasks 1 and 2).
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use similar::TextDiff;
 
-use super::{Error, MarkedDiff};
+use super::beneath::Beneath;
+use super::{Error, MarkedDiff, root};
 
 /// The files with marked portions.
 const MARKED: [&str; 2] = ["task1/namespace_prog.c", "task2/simple_container.sh"];
 
+/// The largest file that is compared: a hundred times what a student writes.
+const MOST_BYTES: u64 = 512 << 10;
+
 /// For each file with marked portions that both the starter and the submission have, what differs outside them.
-pub fn changes(starter: &Path, root: &Path) -> Result<Vec<MarkedDiff>, Error> {
-    let starter = super::root::find(starter)?.path;
+pub fn changes(starter: &Path, copy: &Beneath) -> Result<Vec<MarkedDiff>, Error> {
+    let handed_out = starter_folder(starter)?;
     let mut changes = vec![];
     for path in MARKED {
-        let (handed_out, handed_in) = (starter.join(path), root.join(path));
-        if !handed_out.is_file() || !handed_in.is_file() {
+        let original = handed_out.join(path);
+        if !original.is_file() || !copy.has_file(Path::new(path)) {
             continue;
         }
-        let read = |path: &Path| fs::read(path).map_err(Error::io("read", path));
-        let before = outside(&String::from_utf8_lossy(&read(&handed_out)?));
-        let after = outside(&String::from_utf8_lossy(&read(&handed_in)?));
-        let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-        let diff = diff.unified_diff().context_radius(2).header("as handed out", "as handed in").to_string();
+        let before = bounded(&original).map_err(Error::io("read", &original))?;
+        let diff = match copy.read(Path::new(path), MOST_BYTES) {
+            Ok(after) => difference(&before, &after),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => format!("not compared: {error}\n"),
+            Err(error) => return Err(Error::ours(Path::new(path))(error)),
+        };
         changes.push(MarkedDiff { path: path.to_owned(), diff });
     }
     Ok(changes)
+}
+
+fn difference(before: &[u8], after: &[u8]) -> String {
+    let before = outside(&String::from_utf8_lossy(before));
+    let after = outside(&String::from_utf8_lossy(after));
+    let diff =
+        TextDiff::configure().timeout(Duration::from_secs(2)).diff_lines(before.as_str(), after.as_str());
+    diff.unified_diff().context_radius(2).header("as handed out", "as handed in").to_string()
+}
+
+/// The folder of the starter's files. Staff named it, so links in it are followed.
+fn starter_folder(starter: &Path) -> Result<std::path::PathBuf, Error> {
+    let top = starter.file_name().map(|name| name.to_string_lossy().into_owned());
+    let folders = |path: &Path| {
+        let place = starter.join(path);
+        let list = || {
+            let mut names = Beneath::open(&place)?.names(20_000)?;
+            names.retain(|name| place.join(name).is_dir());
+            Ok(names)
+        };
+        list().map_err(Error::io("read", &place))
+    };
+    Ok(starter.join(root::find(starter, top.as_deref(), &folders)?.path))
+}
+
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MOST_BYTES).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// A file's text with the content of its marked portions left out, and without trailing spaces. A portion begins

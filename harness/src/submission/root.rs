@@ -1,6 +1,6 @@
 //! Where in what was handed in the submission's own folder is.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -11,47 +11,54 @@ const DEEPEST: usize = 2;
 /// A submission's folder.
 #[derive(Debug)]
 pub struct Root {
-    /// Where it is.
+    /// Where it is, from the top.
     pub path: PathBuf,
     /// How many folders below the top.
     pub depth: usize,
 }
 
-/// The topmost folder in `top` with task folders in it; where there is none, one with the right name. Of several
-/// at one depth, the one with the right name.
-pub fn find(top: &Path) -> Result<Root, Error> {
-    let mut level = vec![top.to_owned()];
+/// The topmost folder of `source` with task folders in it; where there is none, one with the right name. Of several
+/// at one depth, the one with the right name. `folders` names the real folders in a folder; `top` is what the topmost
+/// folder itself is called.
+pub fn find(
+    source: &Path,
+    top: Option<&str>,
+    folders: &dyn Fn(&Path) -> Result<Vec<OsString>, Error>,
+) -> Result<Root, Error> {
+    let mut level = vec![PathBuf::new()];
     let mut named = vec![];
+    let roll = |folder: &Path| match folder.file_name() {
+        Some(name) => roll_number(Path::new(name)).map(str::to_owned),
+        None => top.and_then(|top| roll_number(Path::new(top))).map(str::to_owned),
+    };
     for depth in 0..=DEEPEST {
         let (mut with_tasks, mut below) = (vec![], vec![]);
         for folder in level {
-            let inner = folders(&folder)?;
-            if inner.iter().any(|folder| is_task(folder)) {
+            let inner: Vec<_> = folders(&folder)?.into_iter().filter(is_looked_into).collect();
+            if inner.iter().any(is_task) {
                 with_tasks.push(folder);
             } else {
-                if roll_number(&folder).is_some() {
+                below.extend(inner.into_iter().map(|name| folder.join(name)));
+                if roll(&folder).is_some() {
                     named.push(Root { path: folder, depth });
                 }
-                below.extend(inner);
             }
         }
-        if with_tasks.len() > 1
-            && with_tasks.iter().filter(|folder| roll_number(folder).is_some()).count() == 1
-        {
-            with_tasks.retain(|folder| roll_number(folder).is_some());
+        if with_tasks.len() > 1 && with_tasks.iter().filter(|folder| roll(folder).is_some()).count() == 1 {
+            with_tasks.retain(|folder| roll(folder).is_some());
         }
         match with_tasks.as_slice() {
             [] => level = below,
             [path] => return Ok(Root { path: path.clone(), depth }),
-            several => return Err(Error::Several { path: top.to_owned(), folders: names(several, top) }),
+            several => return Err(Error::Several { path: source.to_owned(), folders: names(several) }),
         }
     }
     match named.len() {
-        0 => Err(Error::NoSubmission { path: top.to_owned() }),
+        0 => Err(Error::NoSubmission { path: source.to_owned() }),
         1 => Ok(named.remove(0)),
         _ => {
             let folders: Vec<_> = named.into_iter().map(|root| root.path).collect();
-            Err(Error::Several { path: top.to_owned(), folders: names(&folders, top) })
+            Err(Error::Several { path: source.to_owned(), folders: names(&folders) })
         }
     }
 }
@@ -64,27 +71,15 @@ pub fn roll_number(path: &Path) -> Option<&str> {
 }
 
 /// Whether a folder is called `task1` to `task4`, in whatever case.
-fn is_task(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+fn is_task(name: &OsString) -> bool {
+    let name = name.to_str().unwrap_or_default();
     ["task1", "task2", "task3", "task4"].iter().any(|task| task.eq_ignore_ascii_case(name))
 }
 
-fn folders(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut folders = vec![];
-    for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
-        let (entry, kind) = entry
-            .and_then(|entry| entry.file_type().map(|kind| (entry, kind)))
-            .map_err(Error::io("read", path))?;
-        let hidden =
-            entry.file_name().as_encoded_bytes().starts_with(b".") || entry.file_name() == "__MACOSX";
-        if kind.is_dir() && !hidden {
-            folders.push(entry.path());
-        }
-    }
-    folders.sort();
-    Ok(folders)
+fn is_looked_into(name: &OsString) -> bool {
+    !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX"
 }
 
-fn names(folders: &[PathBuf], top: &Path) -> Vec<String> {
-    folders.iter().map(|folder| folder.strip_prefix(top).unwrap_or(folder).display().to_string()).collect()
+fn names(folders: &[PathBuf]) -> Vec<String> {
+    folders.iter().map(|folder| folder.display().to_string()).collect()
 }

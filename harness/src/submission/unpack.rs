@@ -1,118 +1,178 @@
 //! Reading each form of a submission, entry by entry, into an [`Intake`].
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
+use rustix::fs::FileType;
 use tar::EntryType;
 use zip::ZipArchive;
 
-use super::intake::Intake;
+use super::beneath::Beneath;
+use super::intake::{Intake, Taken};
 use super::root::{self, Root};
+use super::tree::Folder;
 use super::{Error, Form, Limits, Refusal};
 
-/// A submission's files in a folder of ours.
-pub struct Taken {
-    /// Its own folder.
-    pub root: Root,
+/// How many bytes a tar may have between two contents: names of files and links.
+const MOST_OF_A_HEADER: u64 = 256 << 10;
+
+/// How much of a zip is read for its table of entries.
+const MOST_OF_A_TABLE: u64 = 8 << 20;
+
+/// What was handed in, in memory.
+pub struct Unpacked {
+    /// The submission's own folder.
+    pub root: Folder,
+    /// Where in the archive or directory that is.
+    pub place: Root,
     /// That folder's name as it was handed in; `None` where it is the archive's top.
     pub folder: Option<String>,
-    /// How many entries there were.
-    pub entries: u64,
-    /// What was not taken along.
-    pub left_aside: Vec<String>,
+    /// Everything that was read.
+    pub taken: Taken,
 }
 
-/// Takes `source` in below `into`.
-pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result<Taken, Error> {
+/// Reads `source`. Its files' contents wait beside `into`.
+pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result<Unpacked, Error> {
+    if form == Form::Directory {
+        return from_directory(source, into, limits);
+    }
     let file = File::open(source).map_err(Error::io("read", source))?;
-    let archive_bytes = match form {
-        Form::Directory => None,
-        _ => Some(file.metadata().map_err(Error::io("read", source))?.len()),
-    };
-    let mut intake = Intake::new(source, archive_bytes, into, limits);
-    let mut folder = None;
-    let mut depth = 0;
+    let archive_bytes = file.metadata().map_err(Error::io("read", source))?.len();
+    let mut intake = Intake::new(source, Some(archive_bytes), into, limits)?;
     match form {
-        Form::Directory => {
-            let given = root::find(source)?;
-            let real = given.path.canonicalize().map_err(Error::io("read", &given.path))?;
-            folder = real.file_name().map(|name| name.to_string_lossy().into_owned());
-            depth = given.depth;
-            directory(&mut intake, &given.path, Path::new(""))?;
-        }
         Form::Zip => zip(&mut intake, source, file)?,
-        Form::Tar => tar(&mut intake, source, limits, file)?,
         Form::TarGz => tar(&mut intake, source, limits, MultiGzDecoder::new(BufReader::new(file)))?,
         Form::TarXz => tar(&mut intake, source, limits, XzDecoder::new_multi_decoder(file))?,
+        Form::Tar | Form::Directory => tar(&mut intake, source, limits, file)?,
     }
-    let root = match form {
-        Form::Directory => Root { path: into.to_owned(), depth },
-        _ => root::find(into).map_err(|error| about(error, source))?,
+    let mut taken = intake.finish();
+    let folders = |path: &Path| {
+        let folder = taken.tree.folder(path);
+        Ok(folder.into_iter().flat_map(Folder::folders).map(OsString::from).collect())
     };
-    let inside = root.path.strip_prefix(into).unwrap_or(Path::new("")).to_owned();
-    let (entries, left_aside) = intake.summary();
-    intake.finish(&inside)?;
-    let folder = folder.or_else(|| inside.file_name().map(|name| name.to_string_lossy().into_owned()));
-    Ok(Taken { root, folder, entries, left_aside })
+    let place = root::find(source, None, &folders)?;
+    let root = taken.tree.folder_mut(&place.path).map(std::mem::take).unwrap_or_default();
+    let folder = place.path.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(Unpacked { root, place, folder, taken })
 }
 
-/// An error about our copy, as one about what was handed in.
-fn about(error: Error, source: &Path) -> Error {
-    match error {
-        Error::NoSubmission { .. } => Error::NoSubmission { path: source.to_owned() },
-        Error::Several { folders, .. } => Error::Several { path: source.to_owned(), folders },
-        error => error,
-    }
+/// Reads a directory by descriptors: a name in it that becomes a link meanwhile leads nowhere.
+fn from_directory(source: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, Error> {
+    let top = Beneath::open(source).map_err(Error::io("read", source))?;
+    let real = source.canonicalize().map_err(Error::io("read", source))?;
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let most = usize::try_from(limits.entries).unwrap_or(usize::MAX);
+    let folders = |path: &Path| {
+        let list = || {
+            let folder = top.folder(path)?;
+            let mut names = folder.names(most)?;
+            names.retain(|name| folder.has_folder(Path::new(name)));
+            Ok(names)
+        };
+        list().map_err(Error::io("read", &source.join(path)))
+    };
+    let place = root::find(source, name(&real).as_deref(), &folders)?;
+    let folder = name(&place.path).or_else(|| name(&real));
+    let given = source.join(&place.path);
+    let mut intake = Intake::new(source, None, into, limits)?;
+    let root = top.folder(&place.path).map_err(Error::io("read", &given))?;
+    directory(&mut intake, &root, &given, Path::new(""), most)?;
+    let mut taken = intake.finish();
+    let root = std::mem::take(&mut taken.tree);
+    Ok(Unpacked { root, place: Root { path: PathBuf::new(), ..place }, folder, taken })
 }
 
-fn directory(intake: &mut Intake, from: &Path, to: &Path) -> Result<(), Error> {
-    let mut names = fs::read_dir(from)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>())
-        .map_err(Error::io("read", from))?;
-    names.sort();
-    for name in names {
+fn directory(intake: &mut Intake, from: &Beneath, given: &Path, to: &Path, most: usize) -> Result<(), Error> {
+    // One more than may be: that one is refused.
+    for name in from.names(most + 1).map_err(Error::io("read", given))? {
         let Some(path) = intake.admit(to.join(&name).as_os_str().as_bytes())? else { continue };
-        let original = from.join(&name);
-        let facts = fs::symlink_metadata(&original).map_err(Error::io("read", &original))?;
-        let (kind, mode) = (facts.file_type(), facts.permissions().mode());
-        if kind.is_dir() {
-            intake.folder(&path, mode)?;
-            directory(intake, &original, &path)?;
-        } else if kind.is_symlink() {
-            intake.link(&path, &fs::read_link(&original).map_err(Error::io("read", &original))?)?;
-        } else if kind.is_file() {
-            let mut content = File::open(&original).map_err(Error::io("read", &original))?;
-            intake.file(&path, mode, &mut content)?;
-        } else {
-            let what = match kind {
-                kind if kind.is_fifo() => "pipe",
-                kind if kind.is_socket() => "socket",
-                _ => "device",
-            };
-            return Err(intake.refuse_path(&path, Refusal::Special(what)));
-        }
+        let (original, name) = (given.join(&name), Path::new(&name));
+        let facts = from.facts(name).map_err(Error::io("read", &original))?;
+        let mode = facts.st_mode;
+        let special = match FileType::from_raw_mode(mode) {
+            FileType::Directory => {
+                intake.folder(&path, mode)?;
+                let inner = from.folder(name).map_err(Error::io("read", &original))?;
+                directory(intake, &inner, &original, &path, most)?;
+                continue;
+            }
+            FileType::Symlink => {
+                let leads_to = from.read_link(name).map_err(Error::io("read", &original))?;
+                intake.link(&path, &leads_to)?;
+                continue;
+            }
+            FileType::RegularFile => {
+                let mut content = from.file(name).map_err(Error::io("read", &original))?;
+                intake.file(&path, mode, &mut content)?;
+                continue;
+            }
+            FileType::Fifo => "pipe",
+            FileType::Socket => "socket",
+            _ => "device",
+        };
+        return Err(intake.refuse_path(&path, Refusal::Special(special)));
     }
     Ok(())
+}
+
+/// A stream that may be read so far and no further, while a decoder reads what it keeps in memory.
+struct Metered<R> {
+    inner: R,
+    left: Allowance,
+}
+
+/// How many bytes are left; `None` while contents are read, which are counted elsewhere.
+type Allowance = Rc<Cell<Option<u64>>>;
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(left) = self.left.get() else { return self.inner.read(buffer) };
+        if left == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("it has more names than a submission has"));
+        }
+        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let length = self.inner.read(&mut buffer[..most])?;
+        self.left.set(Some(left - length as u64));
+        Ok(length)
+    }
+}
+
+impl<R: Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
 }
 
 fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -> Result<(), Error> {
     let damaged = |error: io::Error| Error::Damaged { path: source.to_owned(), why: error.to_string() };
     // Headers and padding are not counted by the gate, and long names are read into memory: so the stream as a
     // whole has an end, too.
-    let mut archive = tar::Archive::new(stream.take(limits.total + (limits.entries << 11)));
-    for entry in archive.entries().map_err(damaged)? {
+    let left = Allowance::default();
+    let stream =
+        Metered { inner: stream.take(limits.total + (limits.entries << 11)), left: Rc::clone(&left) };
+    let mut archive = tar::Archive::new(stream);
+    let mut entries = archive.entries().map_err(damaged)?;
+    loop {
+        left.set(Some(MOST_OF_A_HEADER));
+        let Some(entry) = entries.next() else { return Ok(()) };
+        left.set(None);
         let mut entry = entry.map_err(damaged)?;
         let name = entry.path_bytes().into_owned();
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
             continue;
         }
-        let Some(path) = intake.admit(&name)? else { continue };
+        let Some(path) = intake.admit(&name)? else {
+            io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+            continue;
+        };
         let mode = entry.header().mode().unwrap_or(0o644);
         let leads_to = entry.link_name_bytes().map(std::borrow::Cow::into_owned).unwrap_or_default();
         match kind {
@@ -128,14 +188,18 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
             }
             _ => return Err(intake.refuse(&name, Refusal::Special("entry of an unknown kind"))),
         }
+        // A folder or link may have a content, too: it is of no use, and no header.
+        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
     }
-    Ok(())
 }
 
 fn zip(intake: &mut Intake, source: &Path, file: File) -> Result<(), Error> {
     let damaged =
         |error: zip::result::ZipError| Error::Damaged { path: source.to_owned(), why: error.to_string() };
+    let left = Rc::new(Cell::new(Some(MOST_OF_A_TABLE)));
+    let file = Metered { inner: file, left: Rc::clone(&left) };
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    left.set(None);
     for index in 0..archive.len() {
         let raw = archive.by_index_raw(index).map_err(damaged)?;
         // Some Windows programs write backslashes, which the format does not allow.
@@ -156,7 +220,7 @@ fn zip(intake: &mut Intake, source: &Path, file: File) -> Result<(), Error> {
                 let mut leads_to = Vec::new();
                 let entry = archive.by_index(index).map_err(damaged)?;
                 entry.take(4096).read_to_end(&mut leads_to).map_err(|error| damaged(error.into()))?;
-                intake.link(&path, &PathBuf::from(std::ffi::OsString::from_vec(leads_to)))?;
+                intake.link(&path, &PathBuf::from(OsString::from_vec(leads_to)))?;
             }
             0o010_000 => return Err(intake.refuse(&name, Refusal::Special("pipe"))),
             0o140_000 => return Err(intake.refuse(&name, Refusal::Special("socket"))),

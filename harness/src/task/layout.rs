@@ -97,6 +97,7 @@ fn files(layout: &Layout) -> Finding {
             remarks.push(format!("{} is not executable; it was made so for grading", file.path));
         }
     }
+    remarks.extend(layout.replaced.iter().cloned());
     let there = match layout.files.len() {
         number if number == ASKED.len() => format!("all {number} files"),
         number => format!("{number} of {} files", ASKED.len()),
