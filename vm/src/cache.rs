@@ -1,12 +1,13 @@
 //! Where images and templates live, who may change them, and what of them can go.
 //!
 //! Something new is made in `build/` under an exclusive lock on its name and renamed into place when it is
-//! complete, so what has its place is complete. A maker that dies loses its lock; what it left in `build/` goes
-//! when the next one comes. Whoever uses something holds a shared lock on its name.
+//! complete, so what has its place is complete. A maker that dies loses its lock; the next command that uses the
+//! cache removes what it left in `build/`. Whoever uses something holds a shared lock on its name.
 
 use std::cmp::Reverse;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,25 @@ impl Lock {
     }
 }
 
+/// A directory in which something is made. It goes when dropped, unless what was made has got its place.
+#[derive(Debug)]
+pub(crate) struct Build(PathBuf);
+
+impl Deref for Build {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Build {
+    fn drop(&mut self) {
+        // Where this fails, the next command tries again and says why.
+        let _ = remove_all(&self.0);
+    }
+}
+
 impl Cache {
     /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`.
     pub fn from_env() -> Result<Cache, Error> {
@@ -99,6 +119,7 @@ impl Cache {
 
     /// Everything in it: images, templates, downloads.
     pub fn list(&self) -> Result<Vec<Entry>, Error> {
+        self.clear_abandoned()?;
         let mut entries = Vec::new();
         for kind in EntryKind::ALL {
             let dir = self.root.join(kind.dir());
@@ -175,22 +196,34 @@ impl Cache {
         Ok(self.made("verdicts")?.join(name))
     }
 
+    /// Where what was said while `id` was made is kept when that failed.
+    pub(crate) fn log(&self, id: &str) -> Result<PathBuf, Error> {
+        Ok(self.made("logs")?.join(id))
+    }
+
     /// For files that have no name, or only for a moment.
     pub(crate) fn scratch(&self) -> Result<PathBuf, Error> {
         self.made("scratch")
     }
 
-    /// An empty directory to make `id` in. Its lock must be held. Clears away what dead makers left, of this
-    /// and of everything else.
-    pub(crate) fn build(&self, id: &str) -> Result<PathBuf, Error> {
-        let dir = self.made("build")?;
-        for other in names(&dir)? {
-            if other == id || self.try_lock(&other)?.is_some() {
-                let left = dir.join(&other);
+    /// An empty directory to make `id` in. Its lock must be held.
+    pub(crate) fn build(&self, id: &str) -> Result<Build, Error> {
+        self.clear_abandoned()?;
+        let left = self.root.join("build").join(id);
+        remove_all(&left).map_err(Error::io("remove", left))?;
+        self.made(&format!("build/{id}")).map(Build)
+    }
+
+    /// Removes what makers that died left half made. Every command that uses the cache does this first.
+    pub(crate) fn clear_abandoned(&self) -> Result<(), Error> {
+        let dir = self.root.join("build");
+        for id in names(&dir)? {
+            if let Some(_lock) = self.try_lock(&id)? {
+                let left = dir.join(&id);
                 remove_all(&left).map_err(Error::io("remove", left))?;
             }
         }
-        self.made(&format!("build/{id}"))
+        Ok(())
     }
 
     /// Puts what was made where it belongs, with its description.
@@ -281,11 +314,12 @@ fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a file or a tree takes on disk, in bytes: sparse files take less than their length.
+/// What a file or a tree takes on disk, in bytes: sparse files take less than their length. No link is followed,
+/// and nothing on another file system is counted.
 pub(crate) fn size_on_disk(path: &Path) -> u64 {
-    let Ok(found) = fs::symlink_metadata(path) else { return 0 };
-    let inside = fs::read_dir(path).into_iter().flatten().flatten();
-    found.blocks() * 512 + inside.map(|entry| size_on_disk(&entry.path())).sum::<u64>()
+    let entries = walkdir::WalkDir::new(path).follow_root_links(false).same_file_system(true);
+    let found = entries.into_iter().flatten().filter_map(|entry| entry.metadata().ok());
+    found.map(|found| found.blocks() * 512).sum()
 }
 
 #[cfg(test)]
@@ -305,10 +339,32 @@ mod tests {
         let left = cache.made("build/dead").unwrap();
         fs::write(left.join("half"), "x").unwrap();
 
-        let _mine = cache.lock("mine", || {}).unwrap();
-        cache.build("mine").unwrap();
+        cache.list().unwrap();
         assert!(kept.join("half").exists() && !left.exists());
         drop(alive);
+    }
+
+    #[test]
+    fn what_a_failed_maker_has_goes_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path());
+        let _lock = cache.lock("mine", || {}).unwrap();
+        let mine = cache.build("mine").unwrap();
+        fs::write(mine.join("half"), "x").unwrap();
+        let place = mine.to_owned();
+        drop(mine);
+        assert!(!place.exists());
+    }
+
+    #[test]
+    fn a_tree_with_links_to_itself_and_to_proc_is_measured_and_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), [1; 8192]).unwrap();
+        // As a root that is being made has them in its /dev.
+        std::os::unix::fs::symlink("/proc/self/fd", dir.path().join("fd")).unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("again")).unwrap();
+        assert!((8192..64 << 10).contains(&size_on_disk(dir.path())));
+        assert!(size_on_disk(&dir.path().join("again")) < 4096);
     }
 
     #[test]

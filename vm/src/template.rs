@@ -93,6 +93,7 @@ struct Manifest {
 /// accelerator, boot, snapshot. What is there already is taken as it is. Any number of processes may call
 /// this at once on one cache: one works, the others wait for it.
 pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Template, Error> {
+    cache.clear_abandoned()?;
     if request.accel == Requested::Kvm {
         accel::device()
             .map_err(|unusable| Error::Accelerator(format!("KVM was asked for, but {unusable}")))?;
