@@ -14,6 +14,7 @@ pub mod guest;
 pub mod host_look;
 pub mod judge;
 pub mod packages;
+pub mod programs;
 pub mod progress;
 pub mod report;
 pub mod rubric;

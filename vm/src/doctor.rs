@@ -12,8 +12,8 @@ pub struct Facts {
     pub qemu: Option<String>,
     /// Whether KVM can be used, as it was when it was last tried for real.
     pub kvm: Kvm,
-    /// The programs needed, found or not.
-    pub tools: Vec<Tool>,
+    /// Whether this user may make a user namespace, as found by making one.
+    pub user_namespaces: UserNamespaces,
     /// The cache's place.
     pub cache: PathBuf,
     /// What the cache takes on disk, in bytes.
@@ -44,22 +44,21 @@ pub enum Kvm {
     Untried,
 }
 
-/// A program of the host that is needed.
+/// Whether a user namespace can be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tool {
-    /// Its name.
-    pub program: &'static str,
-    /// The Debian package that supplies it.
-    pub package: &'static str,
-    /// What it is for.
-    pub purpose: &'static str,
-    /// Where it is, if it is.
-    pub found: Option<PathBuf>,
+pub enum UserNamespaces {
+    /// One was made.
+    Allowed,
+    /// The kernel's words when one was asked for.
+    Refused(String),
+    /// Not tried: root has no need of one.
+    NotNeeded,
 }
 
-/// Looks at the machine. Nothing is started but QEMU for its version; whether KVM works is what the last
+/// Looks at the machine. Nothing is started but QEMU for its version and `unshare` for a moment; whether KVM works is what the last
 /// [`prepare`](crate::prepare) found out.
 pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
+    cache.clear_abandoned()?;
     let kvm = match (accel::device(), accel::remembered(cache)) {
         (Err(unusable), _) | (Ok(()), Ok(Some(Err(unusable)))) => {
             Kvm::Unusable { why: unusable.why, remedy: unusable.remedy }
@@ -67,19 +66,10 @@ pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
         (Ok(()), Ok(Some(Ok(())))) => Kvm::Works,
         (Ok(()), Ok(None) | Err(_)) => Kvm::Untried,
     };
-    let tools = tool::ALL
-        .into_iter()
-        .map(|program| Tool {
-            program: program.name,
-            package: program.package,
-            purpose: program.purpose,
-            found: program.find(),
-        })
-        .collect();
     Ok(Facts {
         qemu: qemu::Installed::find().ok().map(|installed| installed.version),
         kvm,
-        tools,
+        user_namespaces: user_namespaces(),
         cache: cache.root().to_owned(),
         cache_bytes: size_on_disk(cache.root()),
         free_disk: free_disk(cache.root()),
@@ -89,8 +79,23 @@ pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
     })
 }
 
+/// Tries to make a namespace in which this user is root: many systems forbid it in one way or another.
+fn user_namespaces() -> UserNamespaces {
+    if nix::unistd::geteuid().is_root() {
+        return UserNamespaces::NotNeeded;
+    }
+    let tried = tool::UNSHARE.output(|command| {
+        command.args(["--user", "--map-root-user", "--mount", "true"]);
+    });
+    match tried {
+        Ok(_) => UserNamespaces::Allowed,
+        Err(Error::ToolFailed { output, .. }) => UserNamespaces::Refused(output.trim().to_owned()),
+        Err(error) => UserNamespaces::Refused(error.to_string()),
+    }
+}
+
 /// Free room at a place, or where it would be.
-fn free_disk(place: &Path) -> u64 {
+pub(crate) fn free_disk(place: &Path) -> u64 {
     let there = place.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
     nix::sys::statvfs::statvfs(there).map_or(0, |found| found.blocks_available() * found.fragment_size())
 }

@@ -6,33 +6,49 @@ use std::process::{Command, ExitStatus, Stdio};
 use crate::Error;
 
 /// A program of the host and the Debian package it comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Program {
-    pub(crate) name: &'static str,
-    pub(crate) package: &'static str,
-    pub(crate) purpose: &'static str,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Program {
+    /// Its name, or the full path of a file that is needed.
+    pub name: &'static str,
+    /// The package of Debian and Ubuntu that supplies it.
+    pub package: &'static str,
+    /// What it is for, after "which".
+    pub purpose: &'static str,
+}
+
+impl Program {
+    /// One entry of a list of programs.
+    pub const fn new(name: &'static str, package: &'static str, purpose: &'static str) -> Program {
+        Program { name, package, purpose }
+    }
 }
 
 pub(crate) const QEMU: Program =
-    Program { name: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "runs the guests" };
+    Program::new("qemu-system-x86_64", "qemu-system-x86", "runs the virtual machines");
 pub(crate) const QEMU_IMG: Program =
-    Program { name: "qemu-img", package: "qemu-utils", purpose: "makes the guests' disks" };
-pub(crate) const MKFS: Program =
-    Program { name: "mkfs.ext4", package: "e2fsprogs", purpose: "makes disks from directories" };
-pub(crate) const MMDEBSTRAP: Program = Program {
-    name: "mmdebstrap",
-    package: "mmdebstrap",
-    purpose: "makes an image from packages where none can be downloaded",
-};
+    Program::new("qemu-img", "qemu-utils", "makes the virtual machines' disks");
+pub(crate) const MKFS: Program = Program::new("mkfs.ext4", "e2fsprogs", "makes disks from directories");
+pub(crate) const MMDEBSTRAP: Program =
+    Program::new("mmdebstrap", "mmdebstrap", "makes an image from packages where none can be downloaded");
 pub(crate) const UNSHARE: Program =
-    Program { name: "unshare", package: "util-linux", purpose: "makes disks without root" };
+    Program::new("unshare", "util-linux", "keeps the mounts of an image that is made apart");
+pub(crate) const FAKEROOT: Program =
+    Program::new("fakeroot", "fakeroot", "lets an ordinary user make an image without a user namespace");
+pub(crate) const FAKECHROOT: Program =
+    Program::new("fakechroot", "fakechroot", "lets an ordinary user make an image without a user namespace");
+pub(crate) const NEWUIDMAP: Program =
+    Program::new("newuidmap", "uidmap", "lets an ordinary user make an image in a user namespace");
+pub(crate) const APT_GET: Program = Program::new("apt-get", "apt", "knows where packages come from");
+pub(crate) const SH: Program =
+    Program::new("sh", "dash", "runs the script that makes an image from packages");
 
-/// Every program there may be need of.
-pub(crate) const ALL: [Program; 5] = [QEMU, QEMU_IMG, MKFS, MMDEBSTRAP, UNSHARE];
+/// Every program that this crate starts on the host.
+pub const PROGRAMS: [Program; 10] =
+    [QEMU, QEMU_IMG, MKFS, MMDEBSTRAP, UNSHARE, FAKEROOT, FAKECHROOT, NEWUIDMAP, APT_GET, SH];
 
 impl Program {
     /// Where it is: in `$PATH`, or where administrators' programs are, which not every user's `$PATH` has.
-    pub(crate) fn find(self) -> Option<PathBuf> {
+    pub fn find(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
             .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
@@ -69,6 +85,11 @@ impl Program {
         let text = String::from_utf8_lossy(output);
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
-        Error::ToolFailed { program: self.name.to_owned(), status: status.to_string(), output: tail }
+        Error::ToolFailed {
+            program: self.name.to_owned(),
+            status: status.to_string(),
+            output: tail,
+            log: None,
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! `harness doctor`: can this machine grade, how fast, and what to fix.
 
-use vm::{Cache, Facts, Kvm};
+use harness::programs::{Verb, packages};
+use vm::{Cache, Facts, Kvm, UserNamespaces};
 
 use super::{Failure, Status};
 
-/// What a first run writes: the image, a template, downloads.
+/// What a first run of everything writes: the image, a template, packages, base systems and what guests write.
 const DISK_NEEDED: u64 = 8 << 30;
 /// What a machine of the default size takes, with room for the host.
 const MEMORY_NEEDED: u64 = 3 << 30;
@@ -52,22 +53,7 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     if let Some(version) = &facts.qemu {
         lines.push(line(Mark::Good, format!("QEMU {version}"), None));
     }
-    for tool in &facts.tools {
-        match &tool.found {
-            Some(path) => {
-                lines.push(line(
-                    Mark::Good,
-                    format!("{} {}: {}", tool.program, tool.purpose, path.display()),
-                    None,
-                ));
-            }
-            None => lines.push(line(
-                Mark::Missing,
-                format!("{}, which {}", tool.program, tool.purpose),
-                Some(format!("on Debian and Ubuntu: apt install {}", tool.package)),
-            )),
-        }
-    }
+    lines.extend(programs());
     lines.push(match &facts.kvm {
         Kvm::Works => line(Mark::Good, "KVM: a guest's kernel ran under it".to_owned(), None),
         Kvm::Untried => {
@@ -90,6 +76,13 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
         ),
         None => line(Mark::Good, "speed: measured when the template is made".to_owned(), Some("harness vm build".to_owned())),
     });
+    lines.push(match &facts.user_namespaces {
+        UserNamespaces::NotNeeded => line(Mark::Good, "user namespaces: root needs none".to_owned(), None),
+        UserNamespaces::Allowed => line(Mark::Good, "user namespaces: allowed".to_owned(), None),
+        UserNamespaces::Refused(why) => {
+            line(Mark::Good, format!("user namespaces: refused, and nothing needs one ({why})"), None)
+        }
+    });
     lines.push(room("disk", "where the cache is", facts.free_disk, DISK_NEEDED));
     lines.push(room("memory", "for machines", facts.free_memory, MEMORY_NEEDED));
     lines.push(line(Mark::Good, format!("{} processors", facts.cpus), None));
@@ -101,6 +94,34 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     lines
 }
 
+/// What is missing of the programs, by verb.
+fn programs() -> Vec<Line> {
+    let install =
+        |missing: &[vm::Program]| Some(format!("on Debian and Ubuntu: apt install {}", packages(missing)));
+    let missing = Verb::Grade.missing();
+    let mut lines: Vec<Line> = missing
+        .iter()
+        .map(|program| Line {
+            mark: Mark::Missing,
+            what: format!("{}, which {}", program.name, program.purpose),
+            remedy: install(&[*program]),
+        })
+        .collect();
+    if missing.is_empty() {
+        let what = format!("all {} programs and files that a grade needs", Verb::Grade.programs().len());
+        lines.push(Line { mark: Mark::Good, what, remedy: None });
+    }
+    for verb in [Verb::Test, Verb::Bench] {
+        let missing = verb.missing();
+        if !missing.is_empty() {
+            let names: Vec<_> = missing.iter().map(|program| program.name).collect();
+            let what = format!("`make {}` will install {}", verb.name(), names.join(", "));
+            lines.push(Line { mark: Mark::Good, what, remedy: install(&missing) });
+        }
+    }
+    lines
+}
+
 fn room(what: &str, place: &str, free: u64, needed: u64) -> Line {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (mark, remedy) = if free >= needed {
@@ -109,10 +130,11 @@ fn room(what: &str, place: &str, free: u64, needed: u64) -> Line {
         (
             Mark::Weak,
             Some(format!(
-                "a first run wants {:.0} GiB: free some, or set HARNESS_CACHE to another place",
+                "a first run needs {:.0} GiB: free some, or set HARNESS_CACHE to another place",
                 gib(needed)
             )),
         )
     };
-    Line { mark, what: format!("{what}: {:.1} GiB free {place}", gib(free)), remedy }
+    let what = format!("{what}: {:.1} GiB free {place}, {:.0} GiB needed", gib(free), gib(needed));
+    Line { mark, what, remedy }
 }
