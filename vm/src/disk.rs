@@ -4,13 +4,12 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use nix::unistd::geteuid;
-
 use crate::machine::SLOT_SIZE;
 use crate::{Error, tool};
 
-/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`), owned by root inside, sparse, of the
-/// slots' fixed size with a file system only as large as it has to be. The guest half mounts it read-only.
+/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`), sparse, of the slots' fixed size with a file system
+/// only as large as it has to be. The guest half mounts it read-only. Files have the owners that they have in
+/// `dir`: who makes the disk needs no privilege, and who copies from it says whose the copies are.
 /// `out` appears complete or not at all.
 pub fn disk_from_dir(dir: &Path, out: &Path) -> Result<(), Error> {
     let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -18,13 +17,7 @@ pub fn disk_from_dir(dir: &Path, out: &Path) -> Result<(), Error> {
     let (bytes, files) = measure(dir).map_err(Error::io("read", dir))?;
     // Room for the file system's own tables: a quarter and some.
     let blocks = (bytes + bytes / 4 + files * 1024 + (16 << 20)) >> 12;
-    let program = if geteuid().is_root() { tool::MKFS } else { tool::UNSHARE };
-    let mkfs = tool::MKFS.path()?;
-    program.output(|command| {
-        if !geteuid().is_root() {
-            // In a user namespace of its own a user's files are root's.
-            command.arg("--map-root-user").arg(mkfs);
-        }
+    tool::MKFS.output(|command| {
         command.args(["-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal"]);
         command.args(["-E", "root_owner=0:0,lazy_itable_init=1"]).args(["-N", &(files + 64).to_string()]);
         command.arg("-d").arg(dir).arg(image.path()).arg(blocks.to_string());

@@ -1,7 +1,7 @@
 //! What can go wrong before a guest runs. All of it is the infrastructure's doing, never that of the program
 //! in the guest: that has an [`Outcome`](crate::Outcome).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why there is no image, no template or no guest. Displays as one sentence that names the thing, the place
 /// and, where there is one, the remedy.
@@ -26,7 +26,7 @@ pub enum Error {
         package: &'static str,
     },
     /// A program that was run failed.
-    #[error("{program} failed ({status}):\n{output}")]
+    #[error("{program} failed ({status}):\n{output}{}", whole(log.as_deref()))]
     ToolFailed {
         /// The program's name.
         program: String,
@@ -34,10 +34,25 @@ pub enum Error {
         status: String,
         /// The end of what it wrote.
         output: String,
+        /// Where all of that is, if it was kept.
+        log: Option<PathBuf>,
     },
     /// Neither `$HARNESS_CACHE`, `$XDG_CACHE_HOME` nor `$HOME` is set.
     #[error("no place for the cache: set HARNESS_CACHE to a directory")]
     NoCache,
+    /// The disk has not the room that an image takes while it is made.
+    #[error(
+        "{} has {:.1} GB free and a virtual machine takes {:.1} GB to make: free some, or set HARNESS_CACHE to another place",
+        place.display(), gigabytes(*free), gigabytes(*needed)
+    )]
+    NoRoom {
+        /// Where.
+        place: PathBuf,
+        /// What is free there, in bytes.
+        free: u64,
+        /// What is needed, in bytes.
+        needed: u64,
+    },
     /// A download failed, was cut off too often, or had another digest than the one pinned.
     #[error("cannot download {url}: {why}")]
     Download {
@@ -76,4 +91,12 @@ impl Error {
         let path = path.into();
         move |source| Error::Io { what, path, source }
     }
+}
+
+fn whole(log: Option<&Path>) -> String {
+    log.map(|log| format!("\nAll that it said is in {}", log.display())).unwrap_or_default()
+}
+
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
 }

@@ -15,11 +15,15 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Lock};
+use crate::doctor::free_disk;
 use crate::machine::Kernel;
 use crate::{Accelerator, Error, Event, Source, Suite, digest, tool};
 
 /// The virtual size of a guest's disk: room for some images of containers. It is sparse.
 pub(crate) const DISK: &str = "20G";
+
+/// The room that making an image takes on the host's disk: the tree, the disk made of it and its compact form.
+const ROOM: u64 = 4 << 30;
 
 /// An image in the cache, which stays there as long as this is held.
 #[derive(Debug)]
@@ -140,10 +144,11 @@ fn make(
         let lock = cache.lock(&id, || on(Event::Note(waiting)))?;
         if !present(cache, &id) {
             let built = cache.build(&id)?;
+            check_room(&built)?;
             let (base, origin) = match source {
                 Source::Cloud => (cloud_base(cache, suite, &built, on)?, "official cloud image"),
                 Source::Auto | Source::Packages => {
-                    (packages_base(suite, &built, &lock, on)?, "from packages")
+                    (packages_base(suite, &built, &lock, &cache.log(&id)?, on)?, "from packages")
                 }
             };
             let accelerator = choose(&base, on)?;
@@ -155,6 +160,11 @@ fn make(
             }
         }
     }
+}
+
+fn check_room(place: &Path) -> Result<(), Error> {
+    let free = free_disk(place);
+    if free < ROOM { Err(Error::NoRoom { place: place.to_owned(), free, needed: ROOM }) } else { Ok(()) }
 }
 
 fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
@@ -173,9 +183,15 @@ fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Even
     Ok(Base { disk, kernel: None })
 }
 
-fn packages_base(suite: Suite, built: &Path, lock: &Lock, on: &mut dyn FnMut(Event)) -> Result<Base, Error> {
+fn packages_base(
+    suite: Suite,
+    built: &Path,
+    lock: &Lock,
+    log: &Path,
+    on: &mut dyn FnMut(Event),
+) -> Result<Base, Error> {
     let raw = built.join("disk.raw");
-    packages::make(suite, built, &raw, DISK, lock, on)?;
+    packages::make(suite, built, &raw, lock, log, on)?;
     let disk = built.join("disk.qcow2");
     tool::QEMU_IMG.output(|command| {
         command.args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&raw).arg(&disk);

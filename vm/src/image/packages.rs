@@ -1,5 +1,6 @@
 //! An image made from packages, for where the official one cannot be fetched: `mmdebstrap` makes the tree,
-//! `mkfs.ext4 -d` the disk. Neither needs root where users may have namespaces of their own.
+//! `mkfs.ext4 -d` the disk. Neither needs root: an ordinary user makes both in a user namespace, or under
+//! `fakechroot` and `fakeroot` where the system refuses one.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
+use super::DISK;
 use super::provision::PACKAGES;
 use crate::cache::Lock;
 use crate::{Error, Event, Suite, Unit, spawn, tool};
@@ -24,25 +26,18 @@ pub(super) fn make(
     suite: Suite,
     built: &Path,
     raw: &Path,
-    size: &str,
     lock: &Lock,
+    log: &Path,
     on: &mut dyn FnMut(Event),
 ) -> Result<(), Error> {
     on(Event::Step(format!("making {} from packages", suite.title())));
     let mkfs = tool::MKFS.path()?;
     let mmdebstrap = tool::MMDEBSTRAP.path()?;
     let sources = sources(suite)?;
-    let log = built.join("log");
     let include: Vec<&str> = PACKAGES.lines().collect();
 
-    // In namespaces of its own its mounts are seen by nobody else, and all of it ends with this process.
-    let mut command = Command::new(tool::UNSHARE.path()?);
-    if !geteuid().is_root() {
-        command.args(["--map-root-user", "--map-auto"]);
-    }
-    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "sh"]);
+    let mut command = as_root_in_effect(on)?;
     command
-        .args(["-c", include_str!("packages.sh"), "packages.sh"])
         .env("MMDEBSTRAP", mmdebstrap)
         .env("MKFS", mkfs)
         .env("SUITE", suite.codename())
@@ -50,7 +45,7 @@ pub(super) fn make(
         .env("SOURCES", sources)
         .env("BUILT", built)
         .env("RAW", raw)
-        .env("SIZE", size)
+        .env("SIZE", DISK)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -71,8 +66,43 @@ pub(super) fn make(
         }
     }
     let status = child.wait().map_err(Error::io("wait for", "mmdebstrap"))?;
-    let _ = fs::write(log, &said);
-    if status.success() { Ok(()) } else { Err(tool::MMDEBSTRAP.failed(status, &said)) }
+    if status.success() {
+        return Ok(());
+    }
+    let mut failed = tool::MMDEBSTRAP.failed(status, &said);
+    if let Error::ToolFailed { log: kept, .. } = &mut failed {
+        *kept = fs::write(log, &said).ok().map(|()| log.to_owned());
+    }
+    Err(failed)
+}
+
+/// `sh` with the script, able to make a tree that belongs to root.
+fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
+    /// In namespaces of its own its mounts are seen by nobody else, and all of it ends with this process.
+    const APART: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
+    /// With all the users that a tree has.
+    const AS_USER: [&str; 2] = ["--map-root-user", "--map-auto"];
+    let refused = if geteuid().is_root() {
+        None
+    } else {
+        let tried = tool::UNSHARE.output(|command| {
+            command.args(AS_USER).args(APART).arg("true");
+        });
+        tried.err()
+    };
+    if let Some(why) = refused {
+        on(Event::Note(format!("no user namespace can be had, so fakechroot makes the image ({why})")));
+        let mut command = tool::FAKECHROOT.command()?;
+        let script = concat!(include_str!("packages-user.sh"), include_str!("packages.sh"));
+        command.arg(tool::FAKEROOT.path()?).arg(tool::SH.path()?).args(["-c", script, "packages.sh"]);
+        return Ok(command);
+    }
+    let mut command = tool::UNSHARE.command()?;
+    if !geteuid().is_root() {
+        command.args(AS_USER);
+    }
+    command.args(APART).arg(tool::SH.path()?).args(["-c", RECIPE, "packages.sh"]);
+    Ok(command)
 }
 
 /// How many steps mmdebstrap and the script announce.
@@ -82,12 +112,10 @@ const STEPS: u64 = 16;
 /// mmdebstrap then uses the distribution's.
 fn sources(suite: Suite) -> Result<String, Error> {
     let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
-    let output = Command::new("apt-get")
-        .args(["indextargets", "--format", format, "Created-By: Packages"])
-        .stdin(Stdio::null())
-        .output()
-        .map_err(Error::io("run", "apt-get"))?;
-    let mut lines: Vec<String> = String::from_utf8_lossy(&output.stdout)
+    let output = tool::APT_GET.output(|command| {
+        command.args(["indextargets", "--format", format, "Created-By: Packages"]);
+    })?;
+    let mut lines: Vec<String> = output
         .lines()
         .filter(|line| {
             let release = line.split(' ').nth(1).unwrap_or_default();

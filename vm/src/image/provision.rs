@@ -88,9 +88,7 @@ pub(super) fn boot(
     drop(running);
     let incomplete = |why: String| Error::Guest { what: format!("provisioning failed: {why}"), console };
     let manifest = unpack(&export, built, title).map_err(|error| incomplete(error.to_string()))?;
-    for left in [&export, &built.join("log")] {
-        let _ = fs::remove_file(left);
-    }
+    let _ = fs::remove_file(&export);
     let _ = fs::remove_dir_all(&seed);
     Ok(manifest)
 }
