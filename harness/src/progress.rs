@@ -1,8 +1,8 @@
 //! What a run says while it works, on standard error: a bar on a terminal, plain lines elsewhere, nothing when
-//! quiet.
+//! quiet. Each step of the preparation leaves one line with its duration.
 
 use std::io::{IsTerminal, stderr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -31,12 +31,21 @@ pub enum Event {
 /// Renders events.
 pub struct Progress {
     mode: Mode,
+    step: Option<Step>,
 }
 
 enum Mode {
     Quiet,
-    Plain { step: String, tenth: u64 },
+    Plain,
     Bar { bar: ProgressBar, running: Vec<String> },
+}
+
+/// A step of the preparation that is under way.
+struct Step {
+    phrase: String,
+    began: Instant,
+    /// Whether its line on a plain output waits for the duration.
+    open: bool,
 }
 
 impl Progress {
@@ -47,43 +56,59 @@ impl Progress {
         } else if stderr().is_terminal() {
             Mode::Bar { bar: ProgressBar::hidden(), running: vec![] }
         } else {
-            Mode::Plain { step: String::new(), tenth: 0 }
+            Mode::Plain
         };
-        Self { mode }
+        Self { mode, step: None }
     }
 
     /// Renders one event.
     pub fn show(&mut self, event: Event) {
+        if !matches!(event, Event::Vm(vm::Event::Progress { .. } | vm::Event::Note(_))) {
+            self.end_step();
+        }
+        if let Event::Vm(vm::Event::Step(phrase)) = &event {
+            self.step = Some(Step { phrase: phrase.clone(), began: Instant::now(), open: true });
+        }
         match &mut self.mode {
             Mode::Quiet => {}
-            Mode::Plain { step, tenth } => plain(step, tenth, event),
+            Mode::Plain => plain(self.step.as_mut(), event),
             Mode::Bar { bar, running } => on_terminal(bar, running, event),
+        }
+    }
+
+    /// Says how long the step took that is under way, if one is.
+    fn end_step(&mut self) {
+        let Some(Step { phrase, began, open }) = self.step.take() else { return };
+        let seconds = began.elapsed().as_secs_f64().round();
+        match &self.mode {
+            Mode::Quiet => {}
+            Mode::Plain if open => eprintln!("{seconds} s"),
+            Mode::Plain => eprintln!("{phrase}: {seconds} s"),
+            Mode::Bar { bar, .. } => bar.suspend(|| eprintln!("{phrase}: {seconds} s")),
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        self.end_step();
         if let Mode::Bar { bar, .. } = &self.mode {
             bar.finish_and_clear();
         }
     }
 }
 
-fn plain(step: &mut String, tenth: &mut u64, event: Event) {
+fn plain(step: Option<&mut Step>, event: Event) {
     match event {
-        Event::Vm(vm::Event::Step(phrase)) => {
-            eprintln!("{phrase}");
-            (*step, *tenth) = (phrase, 0);
-        }
-        Event::Vm(vm::Event::Progress { done, total: Some(total), .. }) => {
-            let reached = (done * 10).checked_div(total).unwrap_or(0);
-            if reached > *tenth && reached < 10 {
-                eprintln!("{step}: {} %", reached * 10);
-                *tenth = reached;
+        Event::Vm(vm::Event::Step(phrase)) => eprint!("{phrase} … "),
+        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => {
+            if let Some(step) = step
+                && std::mem::take(&mut step.open)
+            {
+                eprintln!();
             }
+            eprintln!("{note}");
         }
-        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => eprintln!("{note}"),
         Event::Ended { scenario, seconds, remark } => match remark {
             Some(remark) => eprintln!("scenario {scenario}: {seconds:.1} s, {remark}"),
             None => eprintln!("scenario {scenario}: {seconds:.1} s"),
