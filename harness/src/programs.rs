@@ -41,7 +41,8 @@ const GRADE: [Program; 10] = [
 ];
 
 /// What the tests start.
-const TEST: [Program; 18] = [
+const TEST: [Program; 19] = [
+    program("bash", "bash", "runs the scripts"),
     program("busybox", "busybox-static", "is what containers of the tests run"),
     program("curl", "curl", "asks the servers of the tests"),
     program("find", "findutils", "lists files"),
