@@ -571,3 +571,19 @@ fn long_names_get_interfaces_of_their_own() {
     }
     assert!(!network.host("ip -o link").contains("outside"));
 }
+
+#[test]
+fn the_host_believes_nothing_that_a_container_announces() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.host(
+        "cd /proc/sys/net; echo 2 > ipv6/conf/default/accept_ra; echo 1 > ipv6/conf/default/proxy_ndp; \
+         echo 1 > ipv4/conf/default/proxy_arp",
+    );
+    network.add("eg", &["-i"], 7);
+    let settings = network.host(
+        "cd /proc/sys/net; for name in accept_ra autoconf accept_redirects proxy_ndp; do \
+         cat ipv6/conf/eg-outside/$name; done; for name in accept_redirects proxy_arp; do \
+         cat ipv4/conf/eg-outside/$name; done",
+    );
+    assert_eq!(settings, "0\n".repeat(6));
+}

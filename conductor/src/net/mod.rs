@@ -26,6 +26,7 @@ mod error;
 mod firewall;
 mod foreign;
 mod host;
+mod interface;
 pub mod links;
 pub mod netlink;
 pub mod nftables;
@@ -87,6 +88,7 @@ fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container
 
     let mut ours = Batch::default();
     let outside = index(&mut host.links, &record.outside)?;
+    at("close the new interface to autoconfiguration", interface::trust_nothing(&record.outside))?;
     links::add_address(&mut ours, outside, record.network());
     links::set_up(&mut ours, outside);
     host.links.change(ours)?;
