@@ -55,6 +55,34 @@ pub fn set(open: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The access control lists (acl(5)) that a new file or directory takes from its folder.
+const INHERITED: [&CStr; 2] = [c"system.posix_acl_access", c"system.posix_acl_default"];
+
+/// Removes the access control lists that a new file or directory took from its folder.
+pub fn remove_inherited(open: BorrowedFd<'_>) -> Result<(), Errno> {
+    for name in INHERITED {
+        match rustix::fs::fremovexattr(open, name) {
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Whether new files in a directory take something from it: an access control list, or its group, as they do from
+/// a directory with the set-group-ID bit (inode(7)) and on file systems that are mounted with `grpid`.
+pub fn hands_down(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(directory)?;
+    if stat.st_gid != 0 || stat.st_mode & 0o2000 != 0 {
+        return Ok(true);
+    }
+    match rustix::fs::fgetxattr(directory, INHERITED[1], &mut [0_u8; 0][..]) {
+        Ok(_) | Err(Errno::RANGE) => Ok(true),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// One sequence of bytes for a list of attributes, different for different lists.
 pub fn encode(attributes: &Attributes) -> Vec<u8> {
     let mut bytes = Vec::new();

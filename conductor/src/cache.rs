@@ -36,9 +36,12 @@ pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
         Err(error) if error.is_not_found() => return Ok(()),
         lock => lock?.ok_or(Error::Building)?,
     };
-    // Keeps `run` from starting on an image meanwhile.
-    store::make_folder(&store.images)?;
-    let _images = Lock::wait(&store.images, Share::Exclusive)?;
+    // Keeps `run` from starting on an image meanwhile. Where there is no folder, there is no image: none is made here,
+    // for the disk may be full.
+    let _images = match Lock::wait(&store.images, Share::Exclusive) {
+        Err(error) if error.is_not_found() => None,
+        lock => Some(lock?),
+    };
     if let Some((container, _)) = store.containers()?.into_iter().next() {
         return Err(Error::Container(container));
     }

@@ -113,6 +113,16 @@ struct Target<'a> {
     path: &'a Path,
     /// The same directory in the layers below, top first; empty where it is new.
     below: &'a [PathBuf],
+    /// Whether new entries take a group or an access control list from it.
+    hands_down: bool,
+}
+
+impl<'a> Target<'a> {
+    fn new(open: &'a OwnedFd, path: &'a Path, below: &'a [PathBuf]) -> Result<Self, Error> {
+        let open = open.as_fd();
+        let hands_down = attributes::hands_down(open).map_err(write_error(path))?;
+        Ok(Self { open, path, below, hands_down })
+    }
 }
 
 /// A directory of the context that is being read.
@@ -152,7 +162,7 @@ impl Layer<'_> {
             return Err(Error::DirectoryOverFile(place.path.clone()));
         }
         let (open, below) = self.open_directory(&place.path)?;
-        let target = Target { open: open.as_fd(), path: &place.path, below: &below };
+        let target = Target::new(&open, &place.path, &below)?;
         let from = From { open: source.open.as_fd(), path: &source.path };
         self.fill(&from, children, &target)?;
         if place.entry == Entry::Missing {
@@ -169,7 +179,7 @@ impl Layer<'_> {
             return Err(Error::FileOverDirectory(place.path.clone()));
         }
         let (open, below) = self.open_directory(parent)?;
-        let target = Target { open: open.as_fd(), path: parent, below: &below };
+        let target = Target::new(&open, parent, &below)?;
         write_file(source.open.as_fd(), &source.path, &source.node, &target, name)
     }
 
@@ -232,13 +242,13 @@ impl Layer<'_> {
                 let place = merged::resolve(&self.stack, &path)?;
                 let Entry::Directory(_) = place.entry else { return Err(Error::DirectoryOverFile(path)) };
                 let (open, below) = self.open_directory(&place.path)?;
-                self.fill(&from, children, &Target { open: open.as_fd(), path: &place.path, below: &below })
+                self.fill(&from, children, &Target::new(&open, &place.path, &below)?)
             }
             entry => {
                 let below = if let Entry::Directory(below) = entry { below } else { Vec::new() };
                 let like = below.first().map(PathBuf::as_path);
                 let (open, is_new) = make_directory(target.open, name, like).map_err(write_error(&path))?;
-                let target = Target { open: open.as_fd(), path: &path, below: &below };
+                let target = Target::new(&open, &path, &below)?;
                 self.fill(&from, children, &target)?;
                 if is_new && below.is_empty() { finish_directory(&from, node, &target) } else { Ok(()) }
             }
@@ -257,6 +267,12 @@ fn keep_directories(target: &Target, name: &OsStr) -> Result<(), Error> {
     }
 }
 
+/// Makes a new file or directory root's, without what it took from its folder.
+fn disinherit(made: BorrowedFd<'_>) -> Result<(), Errno> {
+    rustix::fs::fchown(made, Some(Uid::ROOT), Some(Gid::ROOT))?;
+    attributes::remove_inherited(made)
+}
+
 /// Makes `name` in `parent`, or opens it if it is there. Says whether it was made.
 fn make_directory(
     parent: BorrowedFd<'_>,
@@ -270,6 +286,9 @@ fn make_directory(
     };
     let open = rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())?;
     if made {
+        if attributes::hands_down(parent)? {
+            disinherit(open.as_fd())?;
+        }
         make_like(open.as_fd(), like)?;
     }
     Ok((open, made))
@@ -305,6 +324,11 @@ fn replacing<T>(target: &Target, name: &OsStr, create: impl Fn() -> Result<T, Er
 
 fn write_link(points_to: &OsStr, node: &Node, target: &Target, name: &OsStr) -> Result<(), Error> {
     replacing(target, name, || rustix::fs::symlinkat(points_to, target.open, name))?;
+    if target.hands_down {
+        let (user, group) = (Some(Uid::ROOT), Some(Gid::ROOT));
+        rustix::fs::chownat(target.open, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| write_error(&target.path.join(name))(error))?;
+    }
     rustix::fs::utimensat(target.open, name, &times(node), AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|error| write_error(&target.path.join(name))(error))
 }
@@ -326,6 +350,10 @@ fn write_file(
         rustix::fs::openat(target.open, name, flags, Mode::from_raw_mode(node.mode))
     })?;
     let write = || {
+        if target.hands_down {
+            disinherit(to.as_fd())?;
+            rustix::fs::fchmod(&to, Mode::from_raw_mode(node.mode))?;
+        }
         copy_contents(from, to.as_fd(), stamp.size)?;
         attributes::set(to.as_fd(), &attributes)?;
         rustix::fs::futimens(&to, &times(node))

@@ -13,10 +13,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Gid, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::attributes;
 use crate::delete;
 use crate::names::{ContainerName, ImageName};
 use crate::settings::Settings;
@@ -207,12 +209,30 @@ impl HalfMade {
             let path = at(made, "make a directory in", folder)?.keep();
             // A sweep may have come between; then there is nothing to lock, and we begin again.
             match Lock::attempt(&path, Share::Exclusive) {
-                Ok(Some(lock)) => return Ok(Self { path, lock: Some(lock) }),
+                Ok(Some(lock)) => {
+                    let half_made = Self { path, lock: Some(lock) };
+                    half_made.disinherit()?;
+                    return Ok(half_made);
+                }
                 Ok(None) => {}
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Removes what the directory took from its folder, so that nothing made in it takes anything either.
+    fn disinherit(&self) -> Result<(), Error> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let clear = || {
+            if rustix::fs::fstat(lock)?.st_gid != 0 {
+                rustix::fs::fchown(lock, None, Some(Gid::ROOT))?;
+            }
+            attributes::remove_inherited(lock.as_fd())?;
+            // What is left of a removed list is the mode; a set-group-ID bit is inherited too.
+            rustix::fs::fchmod(lock, Mode::from_raw_mode(0o700))
+        };
+        at(clear(), "set the owner and mode of", &self.path)
     }
 
     /// Where it is for now.
@@ -276,11 +296,24 @@ pub fn sweep(folder: &Path) {
 }
 
 /// Makes the directory `path` vanish at once, then deletes what was in it. Never goes into another mount.
+///
+/// It is renamed where it is, which needs no room on a full disk. Where even that fails for want of room, it is deleted
+/// under its own name: what a crash then leaves is incomplete, but still there to be deleted.
 pub fn remove(path: &Path) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    let grave = HalfMade::begin(folder)?;
-    at(fs::rename(path, grave.path().join("removed")), "remove", path)?;
-    delete::tree(grave.path())
+    // Whoever sweeps meanwhile leaves a locked directory alone.
+    let _lock = Lock::attempt(path, Share::Exclusive)?;
+    let grave = grave(path);
+    match rustix::fs::renameat_with(CWD, path, CWD, &grave, rustix::fs::RenameFlags::NOREPLACE) {
+        Ok(()) => delete::tree(&grave),
+        Err(Errno::NOSPC | Errno::DQUOT) => delete::tree(path),
+        Err(error) => Err(Error::new("remove", path, error)),
+    }
+}
+
+/// A name beside `path` that nothing has: by our pid and the moment, since a process deletes one directory at a time.
+fn grave(path: &Path) -> PathBuf {
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    path.with_file_name(format!("{HALF_MADE}removed-{}-{moment:x}", std::process::id()))
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Man => return man::run(),
         _ => {}
     }
+    leave_the_callers_groups()?;
     let settings = Settings::load(&cli.settings, cli.command.settings())?;
     if !cli.quiet && !cli.command.is_machine_readable() {
         writeln!(io::stdout(), "CS695 Conductor that manages containers")?;
@@ -81,6 +82,22 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Peer(args) => peer::run(&settings, args),
         Command::Completions(_) | Command::Man => Ok(0),
     }
+}
+
+/// The caller's groups could not be left.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot leave the caller's groups")]
+struct InGroups(#[source] io::Error);
+
+/// Gives us root's own group and no others, before anything is made or started: the caller's groups must not
+/// become groups of files in an image or of a container's processes. Without root there is nothing to leave.
+fn leave_the_callers_groups() -> Result<(), InGroups> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    nix::unistd::setgroups(&[])
+        .and_then(|()| nix::unistd::setgid(nix::unistd::Gid::from_raw(0)))
+        .map_err(|error| InGroups(error.into()))
 }
 
 /// A command that could not be started in a container: what shells exit with, and the reason.
