@@ -4,6 +4,7 @@
 //! half-made directory that gets its name only when it succeeded. It runs in PID and mount namespaces of its own:
 //! if it fails or we are killed, no process and no mount of it is left.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::{env, fs, io};
@@ -16,6 +17,7 @@ use crate::launch::{self, Command, Streams};
 use crate::layer::{self, Layer, Metadata};
 use crate::namespaces;
 use crate::reaper::Reaper;
+use crate::rootfs::Dev;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::{self, HalfMade, Lock, Share, Store};
@@ -115,7 +117,7 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
     argv.extend(mirror.map(Into::into));
     let command = Command {
         argv,
-        env: env::vars_os().collect(),
+        env: with_sbin(env::vars_os()),
         cwd: "/".into(),
         streams: Streams::NoInput,
         reaper: Reaper::ProcessOne,
@@ -134,6 +136,22 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
     Ok(())
 }
 
+/// Where programs of root lie that `su` without `-` leaves out of `PATH`.
+const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// Our environment, with root's folders at the end of its `PATH`.
+fn with_sbin(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+    let mut env: Vec<_> = variables.collect();
+    match env.iter_mut().find(|(name, _)| name == "PATH") {
+        Some((_, path)) => {
+            path.push(":");
+            path.push(SBIN);
+        }
+        None => env.push(("PATH".into(), format!("/usr/local/bin:/usr/bin:/bin:{SBIN}").into())),
+    }
+    env
+}
+
 /// Runs a command on the host's own root, in PID and mount namespaces that end with it. `anchor` is any directory: the
 /// bound root covers it, and has it uncovered.
 fn on_the_host(command: &Command, anchor: &Path) -> Result<ExitStatus, launch::Error> {
@@ -149,6 +167,7 @@ fn on_the_host(command: &Command, anchor: &Path) -> Result<ExitStatus, launch::E
         namespaces: namespaces::BUILD,
         root: anchor,
         mount_root: Some(&bind),
+        dev: Dev::Host,
         files: &[],
         hostname: None,
         command,

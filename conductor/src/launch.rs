@@ -269,7 +269,6 @@ impl Reporter {
                 sendmsg::<()>(self.0.as_raw_fd(), &bytes, &rights, MsgFlags::MSG_NOSIGNAL, None)
                     .map_err(|error| step("hand over the terminal", error))?;
                 tty::make_ours(&slave).map_err(|error| ("take the terminal".to_owned(), error))?;
-                heed_keys().map_err(|error| step("reset signals", error))?;
             }
         }
         reset_signals(command.reaper).map_err(|error| step("reset signals", error))?;
@@ -300,22 +299,28 @@ fn part_from_init(command: &Prepared) -> Result<(), Failure> {
     }
 }
 
-/// Default handlers for what keys and the end of a terminal send: whoever started us may have had us ignore them
-/// (nohup(1), a script's background job), but this terminal is the command's own.
-fn heed_keys() -> Result<(), Errno> {
-    for key in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP] {
-        // SAFETY: no handler of ours is replaced.
-        unsafe { signal(key, SigHandler::SigDfl) }?;
-    }
-    Ok(())
-}
-
-/// Default handlers for what the Rust runtime ignores (SIGPIPE), and no signal blocked.
+/// Gives every signal its default effect and blocks none. A caller may ignore signals (nohup(1), `run … &` in a
+/// script, the Rust runtime), and ignored signals stay ignored across execve(2): the command would never hear of
+/// SIGINT or SIGQUIT. Under [`Reaper::Kernel`], SIGCHLD is ignored so that the kernel reaps orphans.
 fn reset_signals(reaper: Reaper) -> Result<(), Errno> {
-    // SAFETY: no handler of ours is replaced.
-    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    // The kernel's `struct sigaction`, all zeros: SIG_DFL, no flags, an empty mask of `MASK_BYTES`.
+    const MASK_BYTES: usize = 8;
+    let default = [0_u64; 4];
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: no handler of ours is replaced. The C library's own call refuses two signals that a caller may well
+        // ignore; the kernel refuses SIGKILL and SIGSTOP, which nobody can ignore.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                &raw const default,
+                std::ptr::null::<u64>(),
+                MASK_BYTES,
+            )
+        };
+    }
     if reaper == Reaper::Kernel {
-        // SAFETY: as above.
+        // SAFETY: no handler of ours is replaced.
         unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
     }
     SigSet::empty().thread_set_mask()

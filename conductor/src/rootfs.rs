@@ -1,4 +1,4 @@
-//! A root file system made ready from inside a new mount namespace: procfs, sysfs and /dev in it, then
+//! A root file system made ready from inside a new mount namespace: procfs, sysfs and a /dev in it, then
 //! `pivot_root(2)` into it, and nothing of the host's mounts left.
 //!
 //! Everything after the pivot is named by paths *inside* the new root, so that a symbolic link in an image cannot
@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
@@ -30,11 +30,23 @@ pub fn make_private() -> Result<(), Failure> {
     step("make the mounts private", mount_change("/", flags))
 }
 
-/// Makes the directory `root` the root, with a new /proc, a new /sys and the host's /dev in it, and `files` of the
+/// Which /dev a root gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dev {
+    /// The host's, bound, as the assignment asks for containers (section "run").
+    Host,
+    /// One of its own with the devices that every program may expect: nothing done in it reaches the host.
+    Own,
+}
+
+/// Makes the directory `root` the root, with a new /proc, a new /sys and a /dev in it, and `files` of the
 /// host bound over files in it. The caller must be alone in its mount namespace and in the PID namespace that
 /// /proc is to show.
-pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)]) -> Result<(), Failure> {
-    let dev = pick_up(Path::new("/dev"))?;
+pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), Failure> {
+    let host_dev = match dev {
+        Dev::Host => Some(pick_up(Path::new("/dev"))?),
+        Dev::Own => None,
+    };
     let files = files
         .iter()
         .map(|(outside, inside)| Ok((pick_up(outside)?, inside)))
@@ -42,7 +54,10 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)]) -> Result<(), Failure> {
     pivot(root)?;
     mount_in_root(c"proc", c"/proc", NO_PROGRAMS, c"")?;
     mount_in_root(c"sysfs", c"/sys", NO_PROGRAMS, c"")?;
-    put_down(&dev, Path::new("/dev"), Kind::Directory)?;
+    match &host_dev {
+        Some(dev) => put_down(dev, Path::new("/dev"), Kind::Directory)?,
+        None => make_dev()?,
+    }
     // Terminals and shared memory of its own: those of the host are not its business, and job control
     // and tty(1) need a terminal that the container can name.
     mount_in_dev(c"devpts", c"/dev/pts", c"newinstance,ptmxmode=0666,mode=0620,gid=5")?;
@@ -114,7 +129,46 @@ fn mount_in_root(kind: &CStr, target: &CStr, flags: MountFlags, data: &CStr) -> 
     step(&format!("mount {}", target.to_string_lossy()), mounted)
 }
 
-/// Mounts on a directory of the host's /dev, where it has that directory: nothing is made in the host's /dev.
+/// The devices of a /dev of its own, with their numbers (Documentation/admin-guide/devices.txt of the kernel).
+const DEVICES: [(&CStr, u32, u32); 6] = [
+    (c"/dev/null", 1, 3),
+    (c"/dev/zero", 1, 5),
+    (c"/dev/full", 1, 7),
+    (c"/dev/random", 1, 8),
+    (c"/dev/urandom", 1, 9),
+    (c"/dev/tty", 5, 0),
+];
+
+/// The links that programs expect in /dev.
+const DEV_LINKS: [(&CStr, &CStr); 5] = [
+    (c"pts/ptmx", c"/dev/ptmx"),
+    (c"/proc/self/fd", c"/dev/fd"),
+    (c"fd/0", c"/dev/stdin"),
+    (c"fd/1", c"/dev/stdout"),
+    (c"fd/2", c"/dev/stderr"),
+];
+
+/// Mounts an empty file system on /dev and fills it.
+fn make_dev() -> Result<(), Failure> {
+    mount_in_root(c"tmpfs", c"/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=755,size=1m")?;
+    let umask = rustix::process::umask(Mode::empty());
+    let fill = || {
+        for (path, major, minor) in DEVICES {
+            let device = rustix::fs::makedev(major, minor);
+            rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), device)?;
+        }
+        for (target, link) in DEV_LINKS {
+            rustix::fs::symlinkat(target, CWD, link)?;
+        }
+        rustix::fs::mkdir(c"/dev/pts", MODE_755)?;
+        rustix::fs::mkdir(c"/dev/shm", Mode::from_raw_mode(0o1777))
+    };
+    let filled = fill();
+    rustix::process::umask(umask);
+    step("fill /dev", filled)
+}
+
+/// Mounts on a directory of /dev, where there is that directory: nothing is made in the host's /dev.
 fn mount_in_dev(kind: &CStr, target: &CStr, data: &CStr) -> Result<(), Failure> {
     match mount(kind, target, kind, MountFlags::NOSUID | MountFlags::NOEXEC, data) {
         Err(Errno::NOENT) => Ok(()),

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::launch::{self, Command, Streams};
 use crate::layer::Draft;
@@ -16,8 +16,10 @@ use crate::merged::{self, Entry};
 use crate::namespaces;
 use crate::overlay;
 use crate::reaper::Reaper;
+use crate::rootfs::Dev;
 use crate::sandbox::Sandbox;
 use crate::store::{self, at};
+use crate::tty;
 
 /// Variables of the host that a `RUN` gets, so that packages can be fetched where a proxy is needed.
 const PROXY_VARIABLES: [&str; 6] =
@@ -64,12 +66,15 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
         namespaces: namespaces::BUILD,
         root: &root,
         mount_root: Some(&mount),
+        dev: Dev::Own,
         files: &resolver.files,
         hostname: None,
         command: &command,
         dies_with_us: true,
     };
+    let modes = tty::Modes::remember();
     let status = sandbox.run();
+    drop(modes);
     rustix::process::umask(umask);
     let status = status?;
     if !status.success() {
@@ -81,8 +86,8 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
 /// Name resolution for a `RUN`: a copy of the host's resolv.conf, bound over the image's.
 struct Resolver {
     files: Vec<(PathBuf, PathBuf)>,
-    /// The image has no such file, so one to bind over is made in the layer.
-    makes_file: bool,
+    /// Where in the layer an empty file is made to bind over, because the image has no resolv.conf.
+    made: Option<PathBuf>,
 }
 
 /// Where programs look for name servers.
@@ -90,21 +95,40 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 impl Resolver {
     fn prepare(draft: &mut Draft, lowers: &[PathBuf]) -> Result<Self, Error> {
-        let entry =
-            |path| merged::resolve(lowers, Path::new(path)).map_or(Entry::Missing, |place| place.entry);
         let copy = draft.scratch("etc")?.join("resolv.conf");
-        let copied = fs::copy(RESOLV_CONF, &copy);
-        if !matches!(entry("/etc"), Entry::Directory(_)) || copied.is_err() {
-            return Ok(Self { files: Vec::new(), makes_file: false });
-        }
-        let makes_file = entry(RESOLV_CONF) == Entry::Missing;
-        Ok(Self { files: vec![(copy, RESOLV_CONF.into())], makes_file })
+        let has_etc = matches!(merged::resolve(lowers, Path::new("/etc")), Ok(place) if matches!(place.entry, Entry::Directory(_)));
+        let Some(servers) = fs::read(RESOLV_CONF).ok().filter(|_| has_etc) else {
+            return Ok(Self { files: Vec::new(), made: None });
+        };
+        at(fs::write(&copy, servers), "write", &copy)?;
+        // apt resolves names as a user of its own, whatever mode the host's file has.
+        at(rustix::fs::chmod(&copy, Mode::from_raw_mode(0o644)), "set the mode of", &copy)?;
+        let place = merged::resolve(lowers, Path::new(RESOLV_CONF)).ok();
+        let made = place.filter(|place| place.entry == Entry::Missing).map(|place| place.path);
+        Ok(Self { files: vec![(copy, RESOLV_CONF.into())], made })
     }
 
-    /// Takes the empty file that was made to bind over out of the layer. One that the command put in its place stays.
+    /// Removes the empty file that was made to bind over from the layer. A file that the command put in its place
+    /// stays. The command may have replaced any folder above by a link, which could lead to a file of the host: no link
+    /// is followed.
     fn leave_no_trace(&self, diff: &Path) -> Result<(), store::Error> {
-        let path = diff.join(RESOLV_CONF.trim_start_matches('/'));
-        let is_ours = || fs::symlink_metadata(&path).is_ok_and(|data| data.is_file() && data.len() == 0);
-        if self.makes_file && is_ours() { at(fs::remove_file(&path), "remove", &path) } else { Ok(()) }
+        let Some((folder, name)) = self.made.as_deref().and_then(|path| path.parent().zip(path.file_name()))
+        else {
+            return Ok(());
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let layer = at(rustix::fs::open(diff, flags, Mode::empty()), "open", diff)?;
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let Ok(folder) = rustix::fs::openat2(&layer, folder, flags, Mode::empty(), inside) else {
+            return Ok(());
+        };
+        let is_ours = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0
+        });
+        if !is_ours {
+            return Ok(());
+        }
+        at(rustix::fs::unlinkat(&folder, name, AtFlags::empty()), "remove", &diff.join(RESOLV_CONF))
     }
 }

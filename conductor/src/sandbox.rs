@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use crate::launch::{self, Command, Prepared, Report, Reporter};
 use crate::namespaces::{self, Fork};
 use crate::process::Child;
-use crate::rootfs::{self, Failure};
+use crate::rootfs::{self, Dev, Failure};
 
 pub use crate::launch::{Error, Streams};
 
@@ -32,6 +32,8 @@ pub struct Sandbox<'a> {
     pub root: &'a Path,
     /// Mounts something on `root` that only the sandbox sees. Without it `root` is used as it is.
     pub mount_root: Option<&'a MountRoot<'a>>,
+    /// Which /dev it has.
+    pub dev: Dev,
     /// Files of the host that are bound over files in the sandbox: (outside, inside); what the sandbox writes to
     /// them it writes to the file outside, so give it a copy. Where there is nothing
     /// inside to bind over, an empty file is made, which stays in the root when the sandbox is gone.
@@ -103,7 +105,7 @@ impl Sandbox<'_> {
         if let Some(name) = self.hostname {
             nix::unistd::sethostname(name).map_err(|error| ("set the host name".into(), error.into()))?;
         }
-        rootfs::enter(self.root, self.files)
+        rootfs::enter(self.root, self.files, self.dev)
     }
 }
 

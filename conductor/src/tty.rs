@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::termios::{
@@ -52,6 +53,40 @@ pub fn is_interactive() -> bool {
 pub fn is_in_background() -> bool {
     let input = io::stdin();
     input.is_terminal() && tcgetpgrp(&input).is_ok_and(|group| group != rustix::process::getpgrp())
+}
+
+/// The modes of the terminals at our standard streams. Dropping this gives them their modes back.
+///
+/// A `RUN` writes to the caller's terminal and may change its modes, as `stty -echo <&1` does.
+#[derive(Debug)]
+pub struct Modes(Vec<(OwnedFd, Termios)>);
+
+impl Modes {
+    /// Remembers the modes as they are now.
+    pub fn remember() -> Self {
+        let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+        let modes = [input.as_fd(), output.as_fd(), errors.as_fd()].into_iter().filter_map(|stream| {
+            let modes = tcgetattr(stream).ok()?;
+            Some((stream.try_clone_to_owned().ok()?, modes))
+        });
+        Self(modes.collect())
+    }
+}
+
+impl Drop for Modes {
+    fn drop(&mut self) {
+        // A process in the background that sets modes is stopped by SIGTTOU, unless it blocks that signal.
+        let mut stops = SigSet::empty();
+        stops.add(Signal::SIGTTOU);
+        let before = stops.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        for (terminal, modes) in &self.0 {
+            // The terminal itself may be gone.
+            let _ = tcsetattr(terminal, OptionalActions::Now, modes);
+        }
+        if let Ok(before) = before {
+            let _ = before.thread_set_mask();
+        }
+    }
 }
 
 /// Our terminal in raw mode; as it was again when dropped.

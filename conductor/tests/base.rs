@@ -101,16 +101,41 @@ fn an_empty_tree_is_no_base_system_though_debootstrap_says_so() {
     assert!(!place.path().join(".cache/base/debian-bookworm").exists());
 }
 
+/// Puts a folder in the place of the playground's /usr/sbin.
+fn replace_sbin(place: &Playground, folder: &str) {
+    for sbin in ["/usr/sbin", "/usr/local/sbin"] {
+        let bound = place.command("mount").args(["--bind", folder, sbin]).status().unwrap();
+        assert!(bound.success());
+    }
+}
+
 #[test]
 fn a_missing_debootstrap_is_an_error_with_a_remedy() {
     let Some(place) = Playground::without_base() else { return };
     place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.write("empty/file", "");
+    replace_sbin(&place, "empty");
     place
         .conductor(["build", "img"])
         .env("PATH", place.path())
         .assert()
         .code(1)
         .stderr(contains("apt install debootstrap"));
+}
+
+#[test]
+fn debootstrap_is_found_in_sbin_where_the_callers_path_is_a_users() {
+    let Some(place) = Playground::without_base() else { return };
+    with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");
+    let tree = place.path().join("tree");
+    fs::write(
+        place.path().join("bin/debootstrap"),
+        format!("#!/bin/sh\ncp -a {}/. \"$2\"\n", tree.display()),
+    )
+    .unwrap();
+    replace_sbin(&place, "bin");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    place.conductor(["build", "img"]).env("PATH", "/usr/local/bin:/usr/bin:/bin").assert().success();
 }
 
 #[test]

@@ -299,3 +299,14 @@ fn without_a_terminal_there_are_plain_pipes() {
     let run = ["-q", "run", "img", "eg", "--", "sh", "-c", script];
     place.conductor(run).write_stdin("a\r\nb\0c").assert().success().stdout("no terminal\na\r\nb\0c");
 }
+
+#[test]
+fn a_build_gives_the_terminal_back_as_it_was() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN stty -echo <&1 && stty <&1\n");
+    let mut terminal = Terminal::open(&place);
+    let built = terminal.line("conductor build img", HOST_PROMPT);
+    assert!(built.contains("-echo"), "the RUN did not reach the terminal: {built}");
+    let modes = terminal.line("stty -a", HOST_PROMPT);
+    assert!(modes.contains(" echo "), "{modes}");
+}

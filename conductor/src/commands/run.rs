@@ -9,6 +9,7 @@ use crate::namespaces;
 use crate::overlay::{self, Flags};
 use crate::process;
 use crate::reaper::Reaper;
+use crate::rootfs::Dev;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::{Lock, Share, Store, sweep};
@@ -47,6 +48,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
         namespaces: namespaces::CONTAINER,
         root: &root,
         mount_root: Some(&mount_root),
+        dev: Dev::Host,
         files: &[],
         hostname: Some(args.container.as_str()),
         command: &command,
