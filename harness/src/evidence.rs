@@ -24,6 +24,10 @@ pub struct Record {
     pub data: Value,
 }
 
+/// The kind of the record that a program of the submission starts. From the first of these on, whatever happens in the
+/// machine is the submission's doing.
+pub const STARTS: &str = "start";
+
 /// How a scenario's run in its VM ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]

@@ -3,16 +3,20 @@
 //! Each recording is on disk as soon as its scenario ended, so a run that is killed keeps what it had. Only
 //! failures of ours are tried again, once; a submission's time-out never is.
 
+mod allowance;
+mod ending;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -21,7 +25,9 @@ use time::format_description::well_known::Rfc3339;
 use crate::bundle;
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::follow_through::{self, Graft};
+use crate::guest::patience::UNFINISHED;
 use crate::host_look::HostLook;
+use crate::lack::{self, LACK};
 use crate::packages::base::{Extent, Order};
 use crate::packages::{self, Supply};
 use crate::progress::Event;
@@ -30,7 +36,10 @@ use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{self, Scenario, Subtask};
 use crate::verdict::Environment;
-use crate::wire::{Errand, Inbox, SPOILT};
+use crate::wire::{Errand, Inbox};
+
+use allowance::Allowance;
+use ending::{Turn, ending};
 
 /// How many bytes of records a scenario may make.
 const MAX_OUTPUT: u64 = 64 << 20;
@@ -272,6 +281,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
     let forwards = from_host.iter().map(HostLook::forward).collect();
     let network = supply.map_or_else(vm::Network::default, |supply| supply.network(forwards));
     let mut look = None;
+    let mut allowance = Allowance::of(run.scenario.budget, slowdown);
     let outcome = match (errand, place.template.restore(&disks, &network)) {
         (Ok(stdin), Ok(mut guest)) => {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
@@ -279,9 +289,11 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
             command.stdin = stdin;
             command.deadline = run.scenario.budget.on(slowdown);
             command.max_output = MAX_OUTPUT;
+            let more = Arc::clone(&command.more);
             let mut take = |line: &[u8]| {
-                inbox.take(line);
-                if look.is_none() && inbox.last().is_some_and(|record| record.kind == HOST_MAY_LOOK) {
+                let Some(record) = inbox.take(line) else { return };
+                more.store(allowance.after(record), Ordering::Relaxed);
+                if look.is_none() && record.kind == HOST_MAY_LOOK {
                     look = from_host.map(|from_host| thread::spawn(move || from_host.look()));
                 }
             };
@@ -291,39 +303,31 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
         (Err(error), _) => Err(error.to_string()),
     };
     let (mut records, spoilt) = inbox.finish();
+    // This one is the host's to make.
+    records.retain(|record| record.kind != LACK);
     if let Some(page) = look.and_then(|look| look.join().ok()) {
-        let ms = records.last().map_or(0, |record| record.ms);
-        records.extend(serde_json::to_value(page).map(|data| Record { ms, kind: "page".to_owned(), data }));
+        add(&mut records, "page", page);
+    }
+    if matches!(outcome, Ok(vm::Outcome::TimedOut(_)))
+        && let Some(unfinished) = allowance.unfinished(run.scenario.id, began.elapsed())
+    {
+        add(&mut records, UNFINISHED, unfinished);
+    }
+    let said = supply.map(|supply| supply.stats().missing).unwrap_or_default();
+    if let Some(lack) = lack::of_packages(&records, &said) {
+        add(&mut records, LACK, lack);
     }
     let ending = match outcome {
-        Ok(outcome) => ending(&outcome, spoilt, !records.is_empty()),
+        Ok(outcome) => ending(&outcome, spoilt, Turn::of(&records)),
         Err(what) => Ending::Infrastructure { what, console: vec![] },
     };
     Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds: tenths(began), records }
 }
 
-/// Whose fault an end is. `begun` says that the submission had its turn; before that nothing is its fault.
-fn ending(outcome: &vm::Outcome, spoilt: Option<String>, begun: bool) -> Ending {
-    const ABORTED: i32 = 128 + nix::libc::SIGABRT;
-    let console = outcome.console().map(|console| console.0.clone()).unwrap_or_default();
-    let said = |stderr: &[u8]| String::from_utf8_lossy(stderr).trim().to_owned();
-    let (theirs, what) = match outcome {
-        vm::Outcome::Exited { code: 0, .. } => match spoilt {
-            None => return Ending::Finished,
-            Some(why) => (true, why),
-        },
-        vm::Outcome::Exited { code, stderr } if *code == i32::from(SPOILT) => {
-            (true, said(stderr).trim_start_matches("harness-guest: ").to_owned())
-        }
-        vm::Outcome::Exited { code, .. } if *code > 128 && *code != ABORTED => {
-            (true, format!("the guest half was ended by signal {}", code - 128))
-        }
-        vm::Outcome::Exited { code, stderr } => {
-            (false, format!("the guest half failed with status {code}: {}", said(stderr)))
-        }
-        outcome => (!outcome.is_infrastructure(), outcome.to_string()),
-    };
-    if theirs && begun { Ending::Lost { what, console } } else { Ending::Infrastructure { what, console } }
+/// Adds a record of the host's own to those of a guest.
+fn add(records: &mut Vec<Record>, kind: &str, data: impl Serialize) {
+    let ms = records.last().map_or(0, |record| record.ms);
+    records.extend(serde_json::to_value(data).map(|data| Record { ms, kind: kind.to_owned(), data }));
 }
 
 /// Randomness for one scenario: the same for the same seed, whatever else is graded.
@@ -340,31 +344,6 @@ fn tenths(since: Instant) -> f64 {
 mod tests {
     use super::*;
     use rand::RngExt;
-
-    fn exited(code: i32) -> vm::Outcome {
-        vm::Outcome::Exited { code, stderr: b"said".to_vec() }
-    }
-
-    #[test]
-    fn an_end_is_the_submissions_fault_only_after_its_turn_began() {
-        let console = vm::Console(vec!["panic".into()]);
-        let panicked = vm::Outcome::Panicked(console);
-        assert!(matches!(ending(&panicked, None, true), Ending::Lost { .. }));
-        assert!(matches!(ending(&panicked, None, false), Ending::Infrastructure { .. }));
-    }
-
-    #[test]
-    fn a_killed_or_starved_guest_half_is_the_submissions_doing_and_a_failed_one_is_ours() {
-        for (code, lost) in [(137, true), (143, true), (75, true), (1, false), (134, false)] {
-            assert_eq!(matches!(ending(&exited(code), None, true), Ending::Lost { .. }), lost, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_forged_line_spoils_a_run_that_ended_well() {
-        assert_eq!(ending(&exited(0), None, true), Ending::Finished);
-        assert!(matches!(ending(&exited(0), Some("forged".into()), true), Ending::Lost { .. }));
-    }
 
     #[test]
     fn plans_repeat_for_the_same_seed_and_differ_between_scenarios() {

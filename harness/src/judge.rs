@@ -1,9 +1,11 @@
 //! From evidence to a report: every judge is asked, every check gets exactly one verdict, the rubric gives it
 //! points. Pure: the same bundle and rubric make the same report.
 
-use crate::evidence::{Bundle, Cut};
+use crate::evidence::{Bundle, Cut, Recording};
 use crate::follow_through::{self, GRAFTS, Graft};
+use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
+use crate::task::conductor::launch::{OBSTRUCTED, Obstruction};
 use crate::task::{self, CheckSpec};
 use crate::verdict::{Check, Finding, FollowThrough, Report, Status, Subtask};
 
@@ -76,6 +78,8 @@ fn judge_subtask(
 fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Vec<Check> {
     let mut findings = (subtask.judge)(bundle);
     let cut = cut_short(subtask, bundle);
+    let recordings = subtask.scenarios.iter().filter_map(|scenario| bundle.recordings.get(*scenario));
+    let hindrances: Vec<Hindrance> = recordings.flat_map(lack::hindrances).collect();
     subtask
         .checks
         .iter()
@@ -86,18 +90,28 @@ fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Ve
                     Finding::new(spec.id, Status::Error, "", "its judge gave no verdict: a fault of ours")
                 }
             };
+            let finding = hindrances.iter().fold(finding, |finding, one| one.applied_to(finding));
             check(spec, finding, cut.as_ref(), rubric)
         })
         .collect()
 }
 
-/// How the first of the subtask's scenarios that did not come to its end was cut short, ours before theirs.
+/// How the first of the subtask's scenarios that did not come to its end was cut short, ours before theirs; or what in
+/// the submission's folder stood in our way.
 fn cut_short(subtask: &task::Subtask, bundle: &Bundle) -> Option<Cut> {
     let cuts = subtask.scenarios.iter().filter_map(|scenario| match bundle.recording(scenario) {
-        Ok(recording) => recording.cut(),
+        Ok(recording) => recording.cut().or_else(|| obstruction(recording)),
         Err(cut) => Some(cut),
     });
     cuts.max_by_key(|cut| cut.status)
+}
+
+fn obstruction(recording: &Recording) -> Option<Cut> {
+    let Obstruction { what, .. } = recording.first(OBSTRUCTED)?;
+    Some(Cut {
+        status: Status::Fail,
+        sentence: format!("not all could be tried, because of what the submission did to its folder: {what}"),
+    })
 }
 
 fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric) -> Check {
@@ -106,6 +120,7 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
         (Status::Pass, _) | (_, None) => (finding.status, finding.actual),
         // No mark is lost to a failure of ours, whatever a judge made of what little there was to see.
         (_, Some(Cut { status: Status::Error, sentence })) => (Status::Error, sentence.clone()),
+        (Status::Error, _) => (Status::Error, finding.actual),
         (status, Some(Cut { sentence, .. })) if finding.actual.is_empty() => (status, sentence.clone()),
         (status, Some(Cut { sentence, .. })) if finding.actual.contains(sentence) => (status, finding.actual),
         (status, Some(Cut { sentence, .. })) => (status, format!("{} ({sentence})", finding.actual)),
@@ -204,6 +219,12 @@ mod tests {
         let failed = judged(Status::Fail, Some(Status::Fail));
         assert_eq!(failed.status, Status::Fail);
         assert_eq!(failed.actual, "seen (the machine went away)");
+    }
+
+    #[test]
+    fn an_error_is_not_explained_by_what_the_submission_did() {
+        let error = judged(Status::Error, Some(Status::Fail));
+        assert_eq!((error.status, error.actual.as_str()), (Status::Error, "seen"));
     }
 
     #[test]

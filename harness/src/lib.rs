@@ -13,6 +13,7 @@ pub mod grade;
 pub mod guest;
 pub mod host_look;
 pub mod judge;
+pub mod lack;
 pub mod packages;
 pub mod programs;
 pub mod progress;

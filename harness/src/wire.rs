@@ -72,19 +72,22 @@ impl Inbox {
         Self { word, records: vec![], spoilt: None }
     }
 
-    /// Takes one line, without its newline. After one that is not the guest half's, nothing more is believed.
-    pub fn take(&mut self, line: &[u8]) {
-        if self.spoilt.is_none() {
-            match self.read(line) {
-                Ok(record) => self.records.push(record),
-                Err(why) => self.spoilt = Some(why.to_owned()),
+    /// Takes one line, without its newline, and returns its record. After one that is not the guest half's, nothing more
+    /// is believed.
+    pub fn take(&mut self, line: &[u8]) -> Option<&Record> {
+        if self.spoilt.is_some() {
+            return None;
+        }
+        match self.read(line) {
+            Ok(record) => {
+                self.records.push(record);
+                self.records.last()
+            }
+            Err(why) => {
+                self.spoilt = Some(why.to_owned());
+                None
             }
         }
-    }
-
-    /// What was taken last.
-    pub fn last(&self) -> Option<&Record> {
-        self.records.last()
     }
 
     /// The records, and why they stop short if they do.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -73,6 +75,8 @@ pub struct Command {
     pub stdin: Vec<u8>,
     /// How long it may take, by the host's clock.
     pub deadline: Duration,
+    /// Milliseconds that it may take beyond that. Whoever hears that it needs them adds them while it runs.
+    pub more: Arc<AtomicU64>,
     /// How many bytes it may write to standard output.
     pub max_output: u64,
 }
@@ -84,6 +88,7 @@ impl Command {
             argv: argv.into_iter().map(Into::into).collect(),
             stdin: Vec::new(),
             deadline: Duration::from_secs(60),
+            more: Arc::default(),
             max_output: 16 << 20,
         }
     }
@@ -140,7 +145,7 @@ impl Guest {
     }
 
     fn attend(&mut self, command: &Command, on_line: &mut dyn FnMut(&[u8])) -> Outcome {
-        let deadline = Instant::now() + command.deadline;
+        let began = Instant::now();
         let console = self.running.console.position();
         self.heard = Instant::now();
         // What cannot be written shows in what comes next: the guest half, the machine or QEMU is gone.
@@ -153,7 +158,8 @@ impl Guest {
         let mut line = Vec::new();
         let mut written = 0;
         loop {
-            match self.next(deadline, console) {
+            let more = Duration::from_millis(command.more.load(Ordering::Relaxed));
+            match self.next(began + command.deadline + more, console) {
                 Next::Word(FromGuest::Stdout { data }) => {
                     let Some(data) = decode(&data) else { continue };
                     written += data.len() as u64;

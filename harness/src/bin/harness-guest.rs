@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use harness::guest::debootstrap::{self, STORE};
 use harness::guest::exhaustion;
+use harness::guest::obstructed;
 use harness::guest::recorder::Recorder;
 use harness::guest::sleep;
+use harness::guest::speed::{PACE, Pace};
 use harness::guest::world::{FROM_HOST, World};
 use harness::packages::base::Extent;
 use harness::stage::MOUNTED_AT;
@@ -44,7 +46,8 @@ fn main() -> ExitCode {
                 Some(path) => eprintln!("harness-guest: {path} was removed or mounted over ({error})"),
                 None => eprintln!("harness-guest: {error}"),
             }
-            let is_spoilt = exhaustion::is_cause_of(&error) || missing.is_some();
+            let is_spoilt =
+                exhaustion::is_cause_of(&error) || obstructed::is_cause_of(&error) || missing.is_some();
             ExitCode::from(if is_spoilt { SPOILT } else { 1 })
         }
     }
@@ -61,14 +64,14 @@ fn drive(scenario: &str) -> io::Result<()> {
     io::stdin().read_to_string(&mut errand)?;
     let errand: Errand = serde_json::from_str(&errand)?;
     let payload = Path::new(MOUNTED_AT);
-    let site = Site {
-        submission: writable_copy(payload)?,
-        course: payload.join("course"),
-        slowdown: errand.slowdown,
-    };
+    // The machine may have more to do than on the day when it was calibrated.
+    let slowdown = Pace::first().slowdown(errand.slowdown);
+    let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
     let recorder = Recorder::new(Marked::new(io::stdout(), errand.word));
-    // From here on the machine is the submission's: the host tells by this record whose fault an end is.
+    // From here on the submission's files are at work, and its programs from the first record `start`: the host tells by
+    // these two whose fault an end is.
     recorder.record("begin", &site.submission)?;
+    recorder.record(PACE, &slowdown)?;
     (scenario.drive)(&site, &errand.plan, &recorder)
 }
 

@@ -207,6 +207,59 @@ pub fn ticks(pid: i32) -> Option<u64> {
     stat.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// What a process is at one moment, in one line of the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its parent's PID.
+    pub parent: i32,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+    /// Its processor time and that of its children that it has waited for, in clock ticks.
+    pub ticks: u64,
+}
+
+/// Every process there is.
+pub fn stats() -> BTreeMap<i32, Stat> {
+    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let of = |pid: i32| {
+        let fields = stat(pid)?;
+        Some(Stat {
+            parent: fields.get(1)?.parse().ok()?,
+            start: fields.get(19)?.parse().ok()?,
+            ticks: fields.get(11..15)?.iter().filter_map(|field| field.parse::<u64>().ok()).sum(),
+        })
+    };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| Some((pid, of(pid)?)))
+        .collect()
+}
+
+/// Now, in clock ticks since boot, as start times are given.
+pub fn uptime_ticks() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse::<f64>().ok());
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    (seconds.unwrap_or(0.0) * per_second as f64) as u64
+}
+
+/// Pages of 4 KiB that a process has read and written, its children left out (proc(5)).
+pub fn pages_moved(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let bytes = text.lines().filter_map(|line| {
+        line.strip_prefix("rchar: ").or_else(|| line.strip_prefix("wchar: "))?.trim().parse::<u64>().ok()
+    });
+    bytes.sum::<u64>() / 4096
+}
+
+/// A process's arguments, the first of them its own name; at most some.
+pub fn arguments(pid: i32) -> Vec<String> {
+    let mut text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    text.truncate(8 * COMMAND_LINE_CAP);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
+}
+
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets (proc(5)).
 fn stat(pid: i32) -> Option<Vec<String>> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;

@@ -12,10 +12,13 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::hostname;
+use super::patience::{EXTENDED, Late, Patience, UNFINISHED};
 use super::processes::{self, Process};
 use super::recorder::Recorder;
 use super::terminal::{Heard, Program, Terminal};
 use super::trace::{End, Event, Tracer, What};
+use super::work::Watch;
+use crate::evidence::STARTS;
 
 /// Longest time between two looks at everything.
 const IDLE: Duration = Duration::from_millis(16);
@@ -69,6 +72,15 @@ pub enum Stopped {
     Output,
     /// Number of processes.
     Processes,
+    /// Time, several times over, while known work still went on.
+    Working,
+}
+
+/// A program begins; the record `start`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// What is run.
+    pub argv: Vec<String>,
 }
 
 /// A piece of what the terminal showed; the record `output`.
@@ -124,16 +136,32 @@ impl Stage<'_, '_> {
     }
 }
 
-/// Runs `program` to its end or to a limit. `observe` sees every event of its processes and of those that the
+/// As [`run_patiently`], with no known work but what every program may do.
+///
+/// # Errors
+/// As [`run_patiently`].
+pub fn run(
+    program: &Program,
+    tracer: Tracer,
+    also: &[i32],
+    limits: Limits,
+    recorder: &Recorder,
+    observe: &mut dyn FnMut(&mut Stage, Sight) -> io::Result<()>,
+) -> io::Result<Outcome> {
+    run_patiently(program, tracer, also, limits, Watch::new(), recorder, observe)
+}
+
+/// Runs `program` to its end or to a limit, which known work may pass. `observe` sees every event of its processes and of those that the
 /// processes in `also` create.
 ///
 /// # Errors
 /// When the channel is gone, or no process can be made and traced.
-pub fn run(
+pub fn run_patiently(
     program: &Program,
     mut tracer: Tracer,
     also: &[i32],
     limits: Limits,
+    work: Watch,
     recorder: &Recorder,
     observe: &mut dyn FnMut(&mut Stage, Sight) -> io::Result<()>,
 ) -> io::Result<Outcome> {
@@ -143,6 +171,7 @@ pub fn run(
     let wakeups = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut hostname = hostname::Watch::start()?;
 
+    recorder.record(STARTS, &Start { argv: program.argv.clone() })?;
     let terminal = Terminal::hold(program)?;
     let root = terminal.pid;
     tracer.seize(root)?;
@@ -153,6 +182,7 @@ pub fn run(
     stage.terminal.release()?;
 
     let started = Instant::now();
+    let mut patience = Patience::new(limits.time, work);
     let mut run = Run {
         root,
         end: None,
@@ -171,7 +201,7 @@ pub fn run(
             stage.hear(Duration::ZERO)?;
             observe(&mut stage, Sight::Event(&event))?;
             run.account(&event, &mut tracer);
-            if started.elapsed() > limits.time {
+            if started.elapsed() > patience.until() {
                 break;
             }
         }
@@ -185,13 +215,18 @@ pub fn run(
         }
         let limit = if stage.over {
             Some(Stopped::Output)
-        } else if started.elapsed() > limits.time && run.end.is_none() {
-            Some(Stopped::Time)
+        } else if run.is_going_on()
+            && let Some(late) = patience.late()
+        {
+            Some(cut_off(late, program, &patience, recorder)?)
         } else if tracer.alive_below(root).len() > limits.processes {
             Some(Stopped::Processes)
         } else {
             None
         };
+        if let Some(extended) = patience.extended() {
+            recorder.record(EXTENDED, &extended)?;
+        }
         if run.is_over(limit, &tracer) {
             break;
         }
@@ -205,7 +240,7 @@ pub fn run(
         end: run.end,
         stopped: run.stopped,
         seconds: run.ended.unwrap_or_else(Instant::now).duration_since(started).as_secs_f64(),
-        limit: limits.time.as_secs_f64(),
+        limit: patience.until().as_secs_f64(),
         left: run.left,
         running: run.running,
         output: stage.terminal.received,
@@ -223,7 +258,19 @@ struct Run {
     running: Vec<Process>,
 }
 
+/// Records what known work was cut off, if any was.
+fn cut_off(late: Late, program: &Program, patience: &Patience, recorder: &Recorder) -> io::Result<Stopped> {
+    let Late::Working(progress) = late else { return Ok(Stopped::Time) };
+    recorder.record(UNFINISHED, &patience.unfinished(&program.argv.join(" "), progress))?;
+    Ok(Stopped::Working)
+}
+
 impl Run {
+    /// Whether it has neither ended nor been killed.
+    fn is_going_on(&self) -> bool {
+        self.end.is_none() && self.killed.is_none()
+    }
+
     fn account(&mut self, event: &Event, tracer: &mut Tracer) {
         match event.what {
             What::Ended(end) if event.pid == self.root => {

@@ -14,4 +14,5 @@ mod supply;
 pub use cache::{PackageCache, Stats};
 pub use mirrors::Mirrors;
 pub use server::Server;
+pub use store::hex;
 pub use supply::{Error, PACKAGES_AT, Supply};

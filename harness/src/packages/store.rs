@@ -132,7 +132,8 @@ fn name(url: &str) -> String {
     hex(&Sha256::digest(url))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// Bytes as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

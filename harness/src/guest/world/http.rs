@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::{Body, Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use super::in_time;
 use super::plan::{Packages, WorldPlan, is_public};
 use super::traffic::{Passed, Traffic, cut};
+use crate::guest::work::SERVED;
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
@@ -164,9 +165,15 @@ async fn pass_on(
         .header(HOST, host)
         .body(Empty::new())
         .map_err(io::Error::other)?;
+    let asked = SERVED.asked();
     let answer = sender.send_request(onward).await.map_err(io::Error::other)?;
+    drop(asked);
     *connection = Some(sender);
-    Ok(answer.map(BodyExt::boxed))
+    let count = |frame: Frame<Bytes>| {
+        SERVED.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+        frame
+    };
+    Ok(answer.map(|body| body.map_frame(count).boxed()))
 }
 
 async fn connect(packages: &Packages) -> io::Result<SendRequest<Empty<Bytes>>> {

@@ -33,6 +33,8 @@ pub enum Stopped {
     Still,
     /// It wrote too much.
     Output,
+    /// Its time was over several times, while known work still went on.
+    Working,
     /// The machine had no more of something.
     #[serde(untagged)]
     Exhausted(Exhausted),
@@ -71,6 +73,9 @@ impl Command {
                     "`{name}` did not end: it was stopped after {:.0} s, when nothing worked any more",
                     self.seconds
                 )
+            }
+            (Some(Stopped::Working), _) => {
+                format!("`{name}` was stopped after {:.0} s, while known work still went on", self.seconds)
             }
             (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
             (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {

@@ -6,19 +6,24 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde::Serialize;
 
 use super::command::{Command, Output, Start, Stopped};
+use crate::evidence::STARTS;
 use crate::guest::exhaustion::{Exhausted, Watch};
+use crate::guest::patience::{EXTENDED, Late, Patience, Pulse, UNFINISHED, WORKING};
 use crate::guest::processes;
 use crate::guest::recorder::Recorder;
 use crate::guest::stillness::Stillness;
 use crate::guest::terminal::{Heard, Program, Terminal};
 use crate::guest::trace::End;
+use crate::guest::work::{self, SERVED};
 use crate::task::transcript;
 
 /// Time between two looks at everything.
@@ -61,8 +66,14 @@ pub struct Desk<'a, 'r> {
     watch: Watch,
     /// Processes that were there before, where the desk gives up on a tool that hangs.
     before: Option<&'a BTreeSet<(i32, u64)>>,
+    /// When it was made, in clock ticks since boot.
+    since: u64,
+    /// The course's files that are compiled.
+    course: Vec<PathBuf>,
     /// Whether it has given up once.
     gave_up: bool,
+    /// Whether known work goes on.
+    pulse: Pulse,
     /// When it was last looked at what the machine has left.
     looked: Instant,
 }
@@ -71,6 +82,7 @@ pub struct Desk<'a, 'r> {
 enum Waited {
     Done,
     TimedOut,
+    Working,
     Still,
     Exhausted(Exhausted),
 }
@@ -83,7 +95,10 @@ impl<'a, 'r> Desk<'a, 'r> {
             sessions: Vec::new(),
             watch: Watch::begin(),
             before: None,
+            since: processes::uptime_ticks(),
+            course: Vec::new(),
             gave_up: false,
+            pulse: Pulse::of(work::Watch::new()),
             looked: Instant::now(),
         }
     }
@@ -96,13 +111,21 @@ impl<'a, 'r> Desk<'a, 'r> {
         self
     }
 
+    /// A compiler at these files is known work.
+    #[must_use]
+    pub fn compiling(mut self, course: Vec<PathBuf>) -> Self {
+        self.course = course;
+        self.pulse = Pulse::of(self.work());
+        self
+    }
+
     /// Starts a program on a terminal of its own.
     ///
     /// # Errors
     /// When the channel is gone, or no process or terminal can be had.
     pub fn start(&mut self, program: &Program) -> io::Result<Seat> {
         let seat = Seat(self.sessions.len());
-        self.recorder.record("start", &Start { terminal: seat.0, argv: program.argv.clone() })?;
+        self.recorder.record(STARTS, &Start { terminal: seat.0, argv: program.argv.clone() })?;
         let mut terminal = Terminal::hold(program)?;
         terminal.release()?;
         let now = Instant::now();
@@ -137,6 +160,7 @@ impl<'a, 'r> Desk<'a, 'r> {
             (Some(_), _) => None,
             (None, Waited::Done) => Some(Stopped::Output),
             (None, Waited::TimedOut) => Some(Stopped::Time),
+            (None, Waited::Working) => Some(Stopped::Working),
             (None, Waited::Still) => Some(Stopped::Still),
             (None, Waited::Exhausted(what)) => Some(Stopped::Exhausted(*what)),
         };
@@ -158,7 +182,7 @@ impl<'a, 'r> Desk<'a, 'r> {
         self.recorder.record("command", &command)?;
         match waited {
             Waited::Exhausted(what) => Err(what.into()),
-            Waited::Done | Waited::TimedOut | Waited::Still => Ok(command),
+            Waited::Done | Waited::TimedOut | Waited::Working | Waited::Still => Ok(command),
         }
     }
 
@@ -169,38 +193,71 @@ impl<'a, 'r> Desk<'a, 'r> {
     pub fn until(&mut self, limit: Duration, done: impl FnMut(&Self) -> bool) -> io::Result<bool> {
         match self.wait(limit, done)? {
             Waited::Done => Ok(true),
-            Waited::TimedOut | Waited::Still => Ok(false),
+            Waited::TimedOut | Waited::Working | Waited::Still => Ok(false),
             Waited::Exhausted(what) => Err(what.into()),
         }
     }
 
     fn wait(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> io::Result<Waited> {
-        let (limit, patience) =
+        let (limit, stillness_lasts) =
             if self.gave_up { (limit / PATIENCE_AGAIN, STILL_AGAIN) } else { (limit, STILL) };
-        let deadline = Instant::now() + limit;
+        let mut patience = Patience::new(limit, self.work());
         let mut stillness = self.before.map(Stillness::of_all_but);
         loop {
             self.look(Duration::ZERO)?;
             if done(self) {
                 return Ok(Waited::Done);
             }
-            if Instant::now() >= deadline {
+            let late = patience.late();
+            if let Some(extended) = patience.extended() {
+                self.recorder.record(EXTENDED, &extended)?;
+            }
+            if let Some(late) = late {
                 self.gave_up |= self.before.is_some() && !limit.is_zero();
-                return Ok(Waited::TimedOut);
+                let Late::Working(progress) = late else { return Ok(Waited::TimedOut) };
+                self.recorder.record(UNFINISHED, &patience.unfinished(&self.running(), progress))?;
+                return Ok(Waited::Working);
             }
             if self.looked.elapsed() >= GLANCE {
                 self.looked = Instant::now();
+                if let Some(progress) = self.pulse.beat() {
+                    self.recorder.record(WORKING, &format!("{progress:?}"))?;
+                }
                 if let Some(what) = self.watch.used_up() {
                     return Ok(Waited::Exhausted(what));
                 }
-                let written = self.sessions.iter().map(|session| session.screen.len()).sum();
-                if stillness.as_mut().is_some_and(|stillness| stillness.lasts(written) >= patience) {
+                // What our server sends, or owes, is waited for.
+                if SERVED.owes() {
+                    stillness = self.before.map(Stillness::of_all_but);
+                }
+                let screens: usize = self.sessions.iter().map(|session| session.screen.len()).sum();
+                let written = screens + SERVED.bytes() as usize;
+                if stillness.as_mut().is_some_and(|stillness| stillness.lasts(written) >= stillness_lasts) {
                     self.gave_up = true;
                     return Ok(Waited::Still);
                 }
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Records something beside what the terminals show.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        self.recorder.record(kind, data)
+    }
+
+    /// What may go on beyond a limit: the known work of processes that came since the desk was made.
+    pub fn work(&self) -> work::Watch<'static> {
+        work::Watch::since(self.since).compiling(self.course.clone())
+    }
+
+    /// What runs on the terminals, for a sentence.
+    fn running(&self) -> String {
+        let running = self.sessions.iter().filter(|session| session.end.is_none());
+        running.map(|session| session.argv.join(" ")).next_back().unwrap_or_default()
     }
 
     /// How the program on a terminal ended, if it has.

@@ -24,6 +24,19 @@ pub struct Absent {
     pub screen: String,
 }
 
+/// A file of ours could not be laid into the submission's folder; the record `obstructed`. What needs it is tried all the
+/// same, and fails by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obstruction {
+    /// What the scenario calls this step.
+    pub step: String,
+    /// One sentence without a full stop.
+    pub what: String,
+}
+
+/// The kind of an [`Obstruction`] record.
+pub const OBSTRUCTED: &str = "obstructed";
+
 /// A command that runs on a terminal of its own.
 #[derive(Clone, Debug)]
 pub struct Running {
@@ -52,6 +65,25 @@ impl Stage<'_, '_> {
     /// When the channel is gone.
     pub fn call(&mut self, step: &str, words: &[&str], limit: Duration) -> io::Result<Command> {
         self.desk.run(step, &self.tool.call(words), limit)
+    }
+
+    /// Writes a file into the tool's folder, such as a Conductorfile. Once the submission has had its turn, a folder that
+    /// it moved or locked is recorded and no error.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn write(&self, step: &str, name: &str, content: &str) -> io::Result<()> {
+        self.unless_obstructed(step, self.tool.write(name, content))
+    }
+
+    /// Records what kept a file of ours from being laid into the submission's folder.
+    ///
+    /// # Errors
+    /// When the channel is gone.
+    pub fn unless_obstructed(&self, step: &str, done: io::Result<()>) -> io::Result<()> {
+        let Err(error) = done else { return Ok(()) };
+        let obstruction = Obstruction { step: step.to_owned(), what: error.to_string() };
+        self.recorder.record(OBSTRUCTED, &obstruction)
     }
 
     /// `run` or `exec` with a command that goes on: first as the transcripts have it, then with the `--` of the

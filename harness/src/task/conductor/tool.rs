@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::guest::obstructed::{self, Obstructed};
 use crate::guest::terminal::Program;
 use crate::guest::world::LAN;
 use crate::task::Site;
@@ -34,12 +35,16 @@ impl Tool {
     pub fn prepare_in(site: &Site, folder: &str) -> io::Result<Self> {
         let dir = site.submission.join(folder);
         for script in ["conductor.sh", "setup.sh"] {
-            if dir.join(script).is_file() {
-                fs::set_permissions(dir.join(script), fs::Permissions::from_mode(0o755))?;
+            let script = dir.join(script);
+            if script.is_file() {
+                fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+                    .map_err(Obstructed::at("make executable", &script))?;
             }
         }
         if let Ok(settings) = fs::read_to_string(dir.join("setup.sh")) {
-            fs::write(dir.join("setup.sh"), with_default_interface(&settings, LAN))?;
+            let setup = dir.join("setup.sh");
+            fs::write(&setup, with_default_interface(&settings, LAN))
+                .map_err(Obstructed::at("write", &setup))?;
         }
         Ok(Self { dir, slowdown: site.slowdown })
     }
@@ -57,11 +62,12 @@ impl Tool {
     /// Writes a file into its folder, such as a Conductorfile.
     ///
     /// # Errors
-    /// When the guest cannot write there.
+    /// [`Obstructed`] when the guest cannot write there.
     pub fn write(&self, name: &str, content: &str) -> io::Result<()> {
         let path = self.dir.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        fs::write(path, content)
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder).map_err(Obstructed::at("make the folder", folder))?;
+        obstructed::write(&path, content)
     }
 }
 

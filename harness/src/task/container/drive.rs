@@ -13,12 +13,14 @@ use serde_json::{Value, json};
 
 use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
 use crate::guest::cgroups::{self, Hierarchy};
+use crate::guest::obstructed::Obstructed;
 use crate::guest::processes::{self, Directory, Process};
 use crate::guest::recorder::Recorder;
 use crate::guest::session::{self, Limits, Sight, Stage};
-use crate::guest::speed;
+use crate::guest::speed::{self, Pace};
 use crate::guest::terminal::Program;
 use crate::guest::trace::{End, Event, Tracer, What};
+use crate::guest::work::Watch;
 use crate::task::Site;
 
 /// What the uncapped benchmark is to take.
@@ -59,7 +61,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
 
     let seed = plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()).unwrap_or(1);
     let calls_per_second = speed::calls_per_second();
-    let slowdown = speed::slowdown(site.slowdown, calls_per_second);
+    let slowdown = Pace::first().slowdown(site.slowdown);
     let loops = ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000);
     let course = fs::read_to_string(site.course.join("task2/container_prog.c"))?;
     let supplied = supply(&dir, &course, seed, loops, &word("mark"))?;
@@ -72,9 +74,12 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let script = Program::new(&dir, ["./simple_container.sh"]);
     // What systemd starts on the script's behalf is the script's doing (sd_booted(3): is it there?).
     let also: &[i32] = if Path::new("/run/systemd/system").is_dir() { &[1] } else { &[] };
-    let outcome = session::run(&script, Tracer::new(false), also, limits, recorder, &mut |stage, sight| {
-        observer.observe(stage, &sight)
-    })?;
+    let mark = word("mark").into_bytes();
+    let known =
+        Watch::new().compiling([site.course.join("task2/container_prog.c")]).computing(&mark, &hierarchy);
+    let mut observe = |stage: &mut Stage, sight: Sight| observer.observe(stage, &sight);
+    let outcome =
+        session::run_patiently(&script, Tracer::new(false), also, limits, known, recorder, &mut observe)?;
     recorder.record("outcome", &outcome)?;
     observer.settle(recorder)?;
     probe(&dir, slowdown, recorder)
@@ -88,15 +93,17 @@ fn supply(dir: &Path, course: &str, seed: u32, loops: u64, mark: &str) -> io::Re
         let _ = fs::remove_dir_all(&path);
     }
     let root = dir.join("container_root");
-    fs::create_dir(&root)?;
+    fs::create_dir(&root).map_err(Obstructed::at("make", &root))?;
     let source = format!(
         "#define SEED {seed}U\n#define LOOPS {loops}L\n\
          __attribute__((used)) static const char mark_of_this_run[] = \"{mark}\";\n{course}"
     );
-    fs::write(dir.join("container_prog.c"), source)?;
+    let program = dir.join("container_prog.c");
+    fs::write(&program, source).map_err(Obstructed::at("write", &program))?;
     let script = dir.join("simple_container.sh");
     if script.is_file() {
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+            .map_err(Obstructed::at("make executable", &script))?;
     }
     Ok(Supplied { seed, loops, container_root: Directory::at(&root).unwrap_or_default() })
 }

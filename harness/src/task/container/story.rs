@@ -258,6 +258,9 @@ impl<'a> Story<'a> {
                     };
                     format!("the script was stopped after {:.0} s{what}", outcome.limit)
                 }
+                (Some(Stopped::Working), _) => {
+                    format!("the script was stopped after {:.0} s, while known work still went on", outcome.limit)
+                }
                 (Some(Stopped::Output), _) => {
                     format!("the script was stopped after {} bytes of output", outcome.output)
                 }

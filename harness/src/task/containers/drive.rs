@@ -54,7 +54,7 @@ pub fn plan(random: &mut StdRng) -> Value {
 /// The record kinds are the types of the parent module and of [`crate::task::conductor`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
-    let _world = conductor::connect(&plan.world)?;
+    let world = conductor::connect(&plan.world)?;
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
@@ -66,7 +66,10 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     };
     let submission = site.submission.as_path();
     let trees = state::root_trees(submission);
-    Scene { stage: &mut stage, submission, plan: &plan, base: None, trees }.play()
+    let played = Scene { stage: &mut stage, submission, plan: &plan, base: None, trees }.play();
+    drop(stage);
+    world.record(recorder)?;
+    played
 }
 
 struct Scene<'s, 'a, 'r> {
@@ -82,7 +85,7 @@ struct Scene<'s, 'a, 'r> {
 impl Scene<'_, '_, '_> {
     fn play(&mut self) -> io::Result<()> {
         let Plan { image, second_image, worker, shell, naps, .. } = self.plan;
-        self.stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
+        self.stage.write("build", "Conductorfile", "FROM debian:bookworm\n")?;
         for (step, name) in [("build", image), ("build-second", second_image)] {
             let limit = self.stage.tool.limit(240.0, 30.0);
             self.stage.call(step, &["build", name, "Conductorfile"], limit)?;

@@ -1,7 +1,7 @@
 //! Subtask 3e: what COPY puts where.
 
 use super::drive::{CHANGED_MODE, Plan};
-use super::{Base, Contents, Found, Layered, Layers, why_not_made};
+use super::{Base, Contents, Found, Layered, Layers, Moved, why_not_made};
 use crate::evidence::Bundle;
 use crate::guest::processes::Directory;
 use crate::task::CheckSpec;
@@ -117,7 +117,15 @@ fn file(story: Story, plan: &Plan) -> Finding {
             None => return question.fail(format!("there is no {path}")),
         }
     }
+    if was_moved(story, &plan.file) {
+        return question.fail(format!("all are there, and {} itself is gone: COPY moved it", plan.file));
+    }
     question.pass("all are there")
+}
+
+/// Whether a file or folder is gone from where COPY took it.
+fn was_moved(story: Story, name: &String) -> bool {
+    story.at::<Moved>("moved", "copied").is_some_and(|moved| moved.value.gone.contains(name))
 }
 
 fn directory(story: Story, plan: &Plan) -> Finding {
@@ -141,6 +149,10 @@ fn directory(story: Story, plan: &Plan) -> Finding {
             }
             Some(_) => {}
         }
+    }
+    if was_moved(story, &plan.folder) {
+        return question
+            .fail(format!("all of it is there, and {} itself is gone: COPY moved it", plan.folder));
     }
     question.pass("all of it is there, with its modes")
 }

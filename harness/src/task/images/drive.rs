@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
@@ -11,8 +11,9 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::sources::Sources;
 use super::tree::State;
-use super::{Base, Contents, Found, Layered, Layers};
+use super::{Base, Contents, Found, Layered, Layers, Moved};
 use crate::guest::processes::Directory;
 use crate::guest::recorder::Recorder;
 use crate::guest::world::WorldPlan;
@@ -133,7 +134,7 @@ pub fn plan(random: &mut StdRng) -> Value {
 /// The record kinds are the types of the parent module and of [`crate::task::conductor`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
-    let _world = conductor::connect(&plan.world)?;
+    let world = conductor::connect(&plan.world)?;
     let tool = Tool::prepare(site)?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
@@ -143,7 +144,10 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         tool: &tool,
         machine: &machine,
     };
-    Scene { stage, submission: &site.submission, plan: &plan, base: None }.play()
+    let sources = Sources::new(&tool.dir, &plan);
+    let played = Scene { stage, submission: &site.submission, plan: &plan, base: None, sources }.play();
+    world.record(recorder)?;
+    played
 }
 
 struct Scene<'a, 'r> {
@@ -152,6 +156,8 @@ struct Scene<'a, 'r> {
     plan: &'a Plan,
     /// The base's folder and its state when nothing but FROM was built on it.
     base: Option<(PathBuf, State)>,
+    /// What COPY takes.
+    sources: Sources,
 }
 
 impl Scene<'_, '_> {
@@ -169,7 +175,6 @@ impl Scene<'_, '_> {
             );
         self.record("image", &bare)?;
 
-        self.supply()?;
         let Plan { file, folder, other, copied, ran, failing, text, second_text, changed_text, .. } = plan;
         let [first, second] = plan.ran_files();
         let [deleted_file, deleted_folder] = DELETED;
@@ -221,38 +226,26 @@ impl Scene<'_, '_> {
         let plan = self.plan;
         let [again, by_mode, by_text] = &plan.copied_again;
         let [secret, program] = plan.changed_files();
-        let source = self.stage.tool.dir.join(&plan.folder);
         self.build("copied-again", again, conductorfile)?;
         self.record("layers", &self.layers("copied-again", again, &[]))?;
-        fs::set_permissions(source.join("secret"), fs::Permissions::from_mode(CHANGED_MODE))?;
+        self.sources.change_mode("secret", CHANGED_MODE);
         self.build("mode-changed", by_mode, conductorfile)?;
         self.record("layered", &self.layered("mode-changed", by_mode, &[secret]))?;
-        fs::write(source.join("run.sh"), &plan.changed_text)?;
+        self.sources.change_text("run.sh", &plan.changed_text);
         self.build("text-changed", by_text, conductorfile)?;
         self.record("layered", &self.layered("text-changed", by_text, &[program]))
     }
 
-    /// The file and the folder that COPY takes, in the tool's folder.
-    fn supply(&self) -> io::Result<()> {
-        let (plan, dir) = (self.plan, &self.stage.tool.dir);
-        fs::write(dir.join(&plan.file), &plan.text)?;
-        let folder = dir.join(&plan.folder);
-        fs::create_dir_all(folder.join("deep"))?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
-        for (path, mode, text) in plan.folder_content() {
-            if let Some(text) = text {
-                fs::write(folder.join(&path), text)?;
-            }
-            fs::set_permissions(folder.join(&path), fs::Permissions::from_mode(mode))?;
-        }
-        Ok(())
-    }
-
     fn build(&mut self, step: &str, image: &str, conductorfile: &str) -> io::Result<()> {
         let name = format!("Conductorfile.{step}");
-        self.stage.tool.write(&name, conductorfile)?;
+        self.stage.unless_obstructed(step, self.sources.lay_out())?;
+        self.stage.write(step, &name, conductorfile)?;
         let limit = self.stage.tool.limit(240.0, 30.0);
-        self.stage.call(step, &["build", image, &name], limit).map(drop)
+        self.stage.call(step, &["build", image, &name], limit)?;
+        match self.sources.gone() {
+            gone if gone.is_empty() => Ok(()),
+            gone => self.record("moved", &Moved { step: step.to_owned(), gone }),
+        }
     }
 
     /// Builds an image and looks at its layers, at what a container of it has, and at the base.

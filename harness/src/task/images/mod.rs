@@ -7,6 +7,7 @@
 mod copy;
 mod drive;
 mod instruction;
+mod sources;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -88,6 +89,14 @@ impl Layered {
     fn at(&self, path: &str) -> &[Found] {
         self.found.get(path).map_or(&[], Vec::as_slice)
     }
+}
+
+/// What COPY takes is no longer where it was after a build; the record `moved`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Moved {
+    step: String,
+    /// Names in the tool's folder.
+    gone: Vec<String>,
 }
 
 /// Whether the base is as it was; the record `base`.

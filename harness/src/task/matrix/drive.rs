@@ -18,6 +18,7 @@ use super::sight::{Container, containers, image_of, roles};
 use super::wait::{Limits, Script, settle};
 use super::{COUNTER_PORT, Containers, Count, Images, Landed, Online, PAGE_PORT, Port, Shown};
 use crate::guest::firewall::Firewall;
+use crate::guest::obstructed::Obstructed;
 use crate::guest::probe::{self, Place};
 use crate::guest::recorder::Recorder;
 use crate::guest::sleep;
@@ -93,7 +94,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let tool = Tool::prepare(site)?;
     let script = site.submission.join("task4/service-orchestrator.sh");
     if script.is_file() {
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+            .map_err(Obstructed::at("make executable", &script))?;
     }
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
@@ -103,7 +105,12 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         recorder.record("sleep-takes", &longer)?;
     }
     let mut scene = Scene {
-        stage: Stage { recorder, desk: Desk::new(recorder), tool: &tool, machine: &machine },
+        stage: Stage {
+            recorder,
+            desk: Desk::new(recorder).compiling(sources(&site.course.join("task4/counter-service"))),
+            tool: &tool,
+            machine: &machine,
+        },
         site,
         plan: &plan,
         world: &world,
@@ -353,7 +360,7 @@ impl<'a> Scene<'a, '_> {
     fn occupy(&mut self) -> io::Result<()> {
         let Plan { image, others, naps, .. } = self.plan;
         let file = format!("{image}.conductorfile");
-        self.stage.tool.write(&file, "FROM debian:bookworm\n")?;
+        self.stage.write("build-other", &file, "FROM debian:bookworm\n")?;
         let limit = self.stage.tool.limit(240.0, 30.0);
         self.stage.call("build-other", &["build", image, &file], limit)?;
         for (name, nap) in others.iter().zip(naps) {
@@ -388,6 +395,12 @@ impl<'a> Scene<'a, '_> {
     fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
         self.stage.recorder.record(kind, data)
     }
+}
+
+/// What a compiler gets of the counter-service.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    files.filter(|file| file.extension().is_some_and(|kind| kind == "c" || kind == "cpp")).collect()
 }
 
 /// The port on which the counter-service can be reached, as far as can be told.

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Shown;
+use crate::guest::patience::{EXTENDED, Late, Patience, UNFINISHED};
 use crate::guest::stillness::Stillness;
 use crate::guest::terminal::Program;
+use crate::guest::work::SERVED;
 use crate::task::conductor::desk::{Desk, Seat};
 use crate::task::conductor::sight::Machine;
 
@@ -75,6 +77,8 @@ pub enum Why {
     Ended,
     /// Nothing works any more, and there is no page.
     Still,
+    /// The time is over several times, and known work still goes on.
+    Working,
     /// The time is over.
     #[default]
     Late,
@@ -122,6 +126,7 @@ pub fn settle(
     let mut answered: Option<Instant> = None;
     let mut ended: Option<Instant> = None;
     let mut stillness = Stillness::of_all_but(&machine.processes);
+    let mut patience = Patience::new(limits.all, desk.work());
     let why = loop {
         desk.until(PAUSE, |_| false)?;
         page = ask();
@@ -142,11 +147,24 @@ pub fn settle(
         if long_ago(ended) && answered.is_none() {
             break Why::Ended;
         }
-        if stillness.lasts(desk.screen(script.shell).len()) >= STILL {
+        if SERVED.owes() {
+            stillness = Stillness::of_all_but(&machine.processes);
+        }
+        let written = desk.screen(script.shell).len() + SERVED.bytes() as usize;
+        if stillness.lasts(written) >= STILL {
             break if answered.is_some() { Why::Answers } else { Why::Still };
         }
-        if now - began >= limits.all {
-            break Why::Late;
+        let late = patience.late();
+        if let Some(extended) = patience.extended() {
+            desk.record(EXTENDED, &extended)?;
+        }
+        match late {
+            Some(Late::Idle) => break Why::Late,
+            Some(Late::Working(progress)) => {
+                desk.record(UNFINISHED, &patience.unfinished("./service-orchestrator.sh", progress))?;
+                break Why::Working;
+            }
+            None => {}
         }
     };
     // It may have a last step, such as looking at the page itself.

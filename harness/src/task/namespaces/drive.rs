@@ -13,7 +13,7 @@ use crate::guest::hostname;
 use crate::guest::processes::Process;
 use crate::guest::recorder::Recorder;
 use crate::guest::session::{self, Limits, Sight};
-use crate::guest::speed;
+use crate::guest::speed::Pace;
 use crate::guest::terminal::Program;
 use crate::guest::trace::{End, Tracer, What};
 use crate::task::Site;
@@ -31,7 +31,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     }
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     recorder.record("machine", &Machine { hostname, namespaces: Process::own().namespaces })?;
-    let slowdown = speed::slowdown(site.slowdown, speed::calls_per_second());
+    let slowdown = Pace::first().slowdown(site.slowdown);
     if compile(&dir, slowdown, recorder)? {
         let limits =
             Limits { time: Duration::from_secs_f64(10.0 + slowdown), output: 256 << 10, processes: 200 };

@@ -145,7 +145,7 @@ struct Scene<'a, 'r> {
 impl Scene<'_, '_> {
     fn play(&mut self) -> io::Result<()> {
         let plan = self.plan;
-        self.stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
+        self.stage.write("build", "Conductorfile", "FROM debian:bookworm\n")?;
         let limit = self.stage.tool.limit(240.0, 30.0);
         self.stage.call("build", &["build", &plan.image, "Conductorfile"], limit)?;
         for (role, nap) in ROLES.iter().zip(&plan.naps) {

@@ -97,7 +97,7 @@ fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
 
 fn play(stage: &mut Stage, programs: &Programs, plan: &Plan) -> io::Result<()> {
     let Plan { image, name, nap, .. } = plan;
-    stage.tool.write("Conductorfile", "FROM debian:bookworm\n")?;
+    stage.write("build", "Conductorfile", "FROM debian:bookworm\n")?;
     stage.call("build", &["build", image, "Conductorfile"], stage.tool.limit(240.0, 30.0))?;
     let Some(running) = stage.start("box", &["run", image, name], &["sleep", nap])? else { return Ok(()) };
     stage.call("addnetwork", &["addnetwork", name, "-i"], stage.tool.limit(20.0, 3.0))?;

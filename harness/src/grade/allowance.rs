@@ -1,0 +1,94 @@
+//! How long the host waits for a scenario.
+
+use std::time::{Duration, Instant};
+
+use crate::evidence::Record;
+use crate::guest::patience::{EXTENDED, Unfinished, WORKING};
+use crate::guest::speed::PACE;
+use crate::task::Budget;
+
+/// Known work is told of every half minute while it goes on.
+const RECENT: Duration = Duration::from_secs(90);
+
+/// How much longer than its budget a scenario may take: the guest half finds the machine slower than it was calibrated,
+/// or moves a limit on because known work goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    budget: Budget,
+    calibrated: f64,
+    paced: Duration,
+    extended: Duration,
+    /// When known work was last heard of.
+    worked: Option<Instant>,
+}
+
+impl Allowance {
+    /// A guest half that asks for more than so many times the budget is not believed.
+    const MOST: u32 = 8;
+
+    pub fn of(budget: Budget, calibrated: f64) -> Self {
+        Self { budget, calibrated, paced: Duration::ZERO, extended: Duration::ZERO, worked: None }
+    }
+
+    /// In milliseconds, once a record has come.
+    pub fn after(&mut self, record: &Record) -> u64 {
+        let usual = self.budget.on(self.calibrated);
+        match record.kind.as_str() {
+            PACE => {
+                let slowdown = record.data.as_f64().unwrap_or_default().clamp(self.calibrated, 1e6);
+                self.paced = self.budget.on(slowdown).saturating_sub(usual);
+            }
+            EXTENDED => {
+                let seconds = record.data["seconds"].as_f64().unwrap_or_default().clamp(0.0, 1e6);
+                self.extended += Duration::from_secs_f64(seconds);
+            }
+            WORKING => self.worked = Some(Instant::now()),
+            _ => {}
+        }
+        (self.paced + self.extended).min(Self::MOST * usual).as_millis().try_into().unwrap_or(u64::MAX)
+    }
+
+    /// What is to be recorded of a scenario whose time is over, where known work went on to the last.
+    pub fn unfinished(&self, scenario: &str, after: Duration) -> Option<Unfinished> {
+        let is_recent = self.worked.is_some_and(|worked| worked.elapsed() < RECENT);
+        is_recent.then(|| Unfinished {
+            step: format!("the scenario {scenario}"),
+            work: "known work was going on".to_owned(),
+            seconds: after.as_secs(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_scenario_gets_what_the_guest_half_says_it_needs_up_to_a_bound() {
+        let budget = Budget { fixed: 100, scaled: 10 };
+        let mut allowance = Allowance::of(budget, 10.0);
+        let mut after =
+            |kind: &str, data: Value| allowance.after(&Record { ms: 0, kind: kind.to_owned(), data });
+        assert_eq!(after("begin", Value::Null), 0);
+        assert_eq!(after(PACE, 5.0.into()), 0, "no less than calibrated");
+        assert_eq!(after(PACE, 20.0.into()), 100_000);
+        assert_eq!(after(EXTENDED, serde_json::json!({ "seconds": 30.0 })), 130_000);
+        assert_eq!(after("output", Value::Null), 130_000);
+        assert_eq!(after(EXTENDED, serde_json::json!({ "seconds": -5 })), 130_000);
+        assert_eq!(after(EXTENDED, serde_json::json!({ "seconds": 1e300 })), 1_600_000);
+        assert_eq!(after(EXTENDED, serde_json::json!({ "seconds": 1e300 })), 1_600_000);
+    }
+    #[test]
+    fn known_work_that_goes_on_to_the_last_is_nobodys_fault() {
+        let mut allowance = Allowance::of(Budget { fixed: 100, scaled: 10 }, 1.0);
+        let after = Duration::from_secs(110);
+        assert_eq!(allowance.unfinished("4-matrix", after), None);
+        allowance.after(&Record { ms: 0, kind: WORKING.to_owned(), data: Value::Null });
+        let unfinished = allowance.unfinished("4-matrix", after).unwrap();
+        assert_eq!((unfinished.step.as_str(), unfinished.seconds), ("the scenario 4-matrix", 110));
+        allowance.worked = Instant::now().checked_sub(RECENT);
+        assert_eq!(allowance.unfinished("4-matrix", after), None);
+    }
+}

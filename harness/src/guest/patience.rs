@@ -1,0 +1,236 @@
+//! How long a step is waited for. A limit is set for a machine of known speed; when it passes, it follows what the machine
+//! can do at that moment, and where known work still progresses it is moved on, up to a bound.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::speed::Pace;
+use super::work::{Progress, Sample, Watch};
+
+/// The time between two samples of what works, the second of them at the limit.
+const BETWEEN: Duration = Duration::from_secs(2);
+/// Limits below this are moments to look again, and are kept as they are.
+const SHORT: Duration = Duration::from_secs(5);
+/// Known work gets so many times the limit, the machine's pace left out.
+const BOUND: f64 = 4.0;
+/// By which part of the limit it is moved on at a time.
+const PART: u32 = 4;
+
+/// Why a step is not waited for any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// Its time is over.
+    Idle,
+    /// Its time is over several times, and known work still goes on: the machine is too slow, or has too much else to do.
+    Working(Progress),
+}
+
+/// Known work was cut off at its bound; the record `unfinished`. What was not seen by then has no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// What was cut off.
+    pub step: String,
+    /// What still worked.
+    pub work: String,
+    /// After so many seconds.
+    pub seconds: u64,
+}
+
+/// The kind of an [`Unfinished`] record.
+pub const UNFINISHED: &str = "unfinished";
+
+/// A limit was moved on; the record `extended`. The host waits so much longer, too.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Extended {
+    /// By so many seconds.
+    pub seconds: f64,
+}
+
+/// The kind of an [`Extended`] record.
+pub const EXTENDED: &str = "extended";
+
+/// The kind of the record that known work goes on: for the host, which limits the scenario as a whole.
+pub const WORKING: &str = "working";
+
+/// What becomes of a limit that has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    /// It now is this.
+    Until(Duration),
+    Stop(Late),
+}
+
+/// What becomes of a `limit` when `elapsed` has reached it: the machine is `slower` by so much than when it was set,
+/// `is_slow` at all, and shows this `progress`.
+fn decide(limit: Duration, elapsed: Duration, slower: f64, is_slow: bool, progress: Progress) -> Decision {
+    let followed = limit.mul_f64(slower.max(1.0));
+    if elapsed < followed {
+        return Decision::Until(followed);
+    }
+    let bound = followed.mul_f64(BOUND);
+    match progress {
+        Progress::None => Decision::Stop(Late::Idle),
+        _ if elapsed < bound => Decision::Until((elapsed + limit / PART).min(bound)),
+        // A machine of full speed is slow only by what the submission does with it; our own server may be slow anywhere.
+        Progress::Served => Decision::Stop(Late::Working(progress)),
+        Progress::Works if is_slow => Decision::Stop(Late::Working(progress)),
+        Progress::Works | Progress::Capped => Decision::Stop(Late::Idle),
+    }
+}
+
+/// The limit of one step, from now on.
+pub struct Patience<'a> {
+    began: Instant,
+    limit: Duration,
+    until: Duration,
+    watch: Watch<'a>,
+    sample: Option<Sample>,
+    moved: Duration,
+}
+
+impl<'a> Patience<'a> {
+    /// For a step that takes no longer than `limit` on a machine that is as fast as this one was [first](Pace::first).
+    pub fn new(limit: Duration, watch: Watch<'a>) -> Self {
+        Self { began: Instant::now(), limit, until: limit, watch, sample: None, moved: Duration::ZERO }
+    }
+
+    /// Where the limit is by now, from the step's beginning.
+    pub fn until(&self) -> Duration {
+        self.until
+    }
+
+    /// For how long the step has been going on.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Whether the limit is near or has passed, so that [`late`](Self::late) takes a while to answer.
+    pub fn late(&mut self) -> Option<Late> {
+        let elapsed = self.began.elapsed();
+        if self.limit < SHORT {
+            return (elapsed >= self.limit).then_some(Late::Idle);
+        }
+        if elapsed + BETWEEN >= self.until && self.sample.is_none() {
+            self.sample = Some(self.watch.sample());
+        }
+        if elapsed < self.until {
+            return None;
+        }
+        let before = self.sample.take().unwrap_or_default();
+        let progress = self.watch.sample().progress_since(&before);
+        let pace = Pace::now();
+        match decide(self.limit, elapsed, pace.stretch_since(Pace::first()), pace.is_slow(), progress) {
+            Decision::Until(until) => {
+                self.moved += until.saturating_sub(self.until);
+                self.until = until;
+                None
+            }
+            Decision::Stop(late) => Some(late),
+        }
+    }
+
+    /// By how much the limit was moved on since the last call, if it was.
+    pub fn extended(&mut self) -> Option<Extended> {
+        let moved = std::mem::take(&mut self.moved);
+        (!moved.is_zero()).then_some(Extended { seconds: moved.as_secs_f64() })
+    }
+
+    /// What is to be recorded where known work was cut off.
+    pub fn unfinished(&self, step: &str, progress: Progress) -> Unfinished {
+        let work = match progress {
+            Progress::Served => "the grader's package server was sending",
+            _ => "known work (packages, a compiler at the course's files, container_prog) was going on",
+        };
+        Unfinished { step: step.to_owned(), work: work.to_owned(), seconds: self.elapsed().as_secs() }
+    }
+}
+
+/// Finds out every half minute whether known work goes on.
+pub struct Pulse {
+    watch: Watch<'static>,
+    looked: Instant,
+    sample: Sample,
+}
+
+impl Pulse {
+    /// The time between two looks.
+    const EVERY: Duration = Duration::from_secs(30);
+
+    /// For the work that a watch knows.
+    pub fn of(watch: Watch<'static>) -> Self {
+        Self { watch, looked: Instant::now(), sample: Sample::default() }
+    }
+
+    /// What has worked since the last look; `None` where nothing has, or where it is not time to look again.
+    pub fn beat(&mut self) -> Option<Progress> {
+        if self.looked.elapsed() < Self::EVERY {
+            return None;
+        }
+        self.looked = Instant::now();
+        let before = std::mem::replace(&mut self.sample, self.watch.sample());
+        Some(self.sample.progress_since(&before)).filter(|progress| *progress >= Progress::Works)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(100);
+
+    fn after(seconds: u64, slower: f64, is_slow: bool, progress: Progress) -> Decision {
+        decide(LIMIT, Duration::from_secs(seconds), slower, is_slow, progress)
+    }
+
+    fn until(seconds: u64) -> Decision {
+        Decision::Until(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_loop_or_a_wait_of_the_submissions_own_is_stopped_at_its_limit_on_any_machine() {
+        for is_slow in [false, true] {
+            assert_eq!(after(100, 1.0, is_slow, Progress::None), Decision::Stop(Late::Idle));
+        }
+    }
+
+    #[test]
+    fn a_limit_follows_a_machine_that_has_become_slower_since_it_was_set() {
+        assert_eq!(after(100, 3.0, true, Progress::None), until(300));
+        assert_eq!(after(300, 3.0, true, Progress::None), Decision::Stop(Late::Idle));
+        assert_eq!(after(300, 3.5, true, Progress::None), until(350));
+        assert_eq!(after(100, 0.5, false, Progress::None), Decision::Stop(Late::Idle));
+    }
+
+    #[test]
+    fn known_work_goes_on_up_to_a_bound_and_is_nobodys_fault_there_on_a_slow_machine() {
+        for progress in [Progress::Works, Progress::Served, Progress::Capped] {
+            assert_eq!(after(100, 1.0, true, progress), until(125));
+            assert_eq!(after(390, 1.0, true, progress), until(400));
+        }
+        assert_eq!(after(400, 1.0, true, Progress::Works), Decision::Stop(Late::Working(Progress::Works)));
+        assert_eq!(after(400, 2.0, true, Progress::Works), until(425));
+        assert_eq!(after(800, 2.0, true, Progress::Works), Decision::Stop(Late::Working(Progress::Works)));
+    }
+
+    #[test]
+    fn on_a_fast_machine_only_our_own_server_excuses() {
+        assert_eq!(after(400, 1.0, false, Progress::Works), Decision::Stop(Late::Idle));
+        assert_eq!(after(400, 1.0, false, Progress::Served), Decision::Stop(Late::Working(Progress::Served)));
+    }
+
+    #[test]
+    fn what_the_submission_caps_gets_more_time_and_no_excuse() {
+        assert_eq!(after(100, 1.0, true, Progress::Capped), until(125));
+        assert_eq!(after(400, 1.0, true, Progress::Capped), Decision::Stop(Late::Idle));
+    }
+
+    #[test]
+    fn a_short_limit_is_kept_to_the_moment() {
+        let mut patience = Patience::new(Duration::from_millis(20), Watch::new());
+        assert_eq!(patience.late(), None);
+        std::thread::sleep(Duration::from_millis(25));
+        assert_eq!(patience.late(), Some(Late::Idle));
+        assert_eq!(patience.extended(), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! What a recording lacked that we owe: packages that could not be had, time on a slow machine. A check that it kept from
+//! being seen has no verdict; what was seen before it counts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Record, Recording};
+use crate::guest::patience::{UNFINISHED, Unfinished};
+use crate::guest::world::{Moment, Passed, RECORD};
+use crate::task::conductor::command::Command;
+use crate::verdict::{Finding, Status};
+
+/// What our package server could not give a guest; the record `lack`, which the host makes when a scenario has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// Each as the server says it: the address, and why.
+    pub packages: Vec<String>,
+}
+
+/// The kind of a [`Lack`] record.
+pub const LACK: &str = "lack";
+/// More are not listed.
+const LISTED: usize = 20;
+/// Which checks of a scenario rest on packages even where its first image was built.
+const NEED_PACKAGES: [(&str, &str); 2] = [("3-packages", "3c/packages"), ("4-matrix", "4/")];
+
+/// What a scenario's requests for packages came to, where our server had to refuse some. `said` are the server's own
+/// sentences, of this scenario and of others that ran beside it: a 404 is our lack where the server says so, because the
+/// archive's index names the file.
+pub fn of_packages(records: &[Record], said: &[String]) -> Option<Lack> {
+    let refused = |record: &Record| {
+        let moment = (record.kind == RECORD).then(|| Moment::deserialize(&record.data).ok())??;
+        match moment.passed {
+            Passed::Http { packages: true, status, host, path, .. } => {
+                let is_said = || said.iter().any(|sentence| sentence.contains(&path));
+                ((502..=504).contains(&status) || status == 404 && is_said()).then_some((host, path))
+            }
+            _ => None,
+        }
+    };
+    let mut packages: Vec<String> = Vec::new();
+    for (host, path) in records.iter().filter_map(refused) {
+        let sentence = said.iter().find(|sentence| sentence.contains(&path)).cloned();
+        let sentence = sentence.unwrap_or_else(|| format!("http://{host}{path}"));
+        if packages.len() < LISTED && !packages.contains(&sentence) {
+            packages.push(sentence);
+        }
+    }
+    (!packages.is_empty()).then_some(Lack { packages })
+}
+
+/// Something of ours that kept checks from being seen.
+#[derive(Debug)]
+pub struct Hindrance<'a> {
+    recording: &'a Recording,
+    sentence: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// Known work was cut off; this is its record.
+    Unfinished(usize),
+    Packages,
+}
+
+/// All that hindered one recording.
+pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
+    let unfinished = recording.records.iter().enumerate().find_map(|(index, record)| {
+        let Unfinished { step, work, seconds } =
+            (record.kind == UNFINISHED).then(|| Unfinished::deserialize(&record.data).ok())??;
+        let sentence = format!(
+            "not the submission's doing: `{step}` was cut off after {seconds} s, while {work}; grade it on a faster \
+             or less busy machine"
+        );
+        Some(Hindrance { recording, sentence, kind: Kind::Unfinished(index) })
+    });
+    let packages = recording.first::<Lack>(LACK).filter(|lack| !lack.packages.is_empty()).map(|lack| {
+        let more = match lack.packages.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let sentence = format!(
+            "not the submission's doing: the grader could not get a package: {}{more}; grade it again when it can",
+            lack.packages[0]
+        );
+        Hindrance { recording, sentence, kind: Kind::Packages }
+    });
+    unfinished.into_iter().chain(packages).collect()
+}
+
+impl Hindrance<'_> {
+    /// The finding as it stands with this: an error where it says nothing that was seen.
+    pub fn applied_to(&self, finding: Finding) -> Finding {
+        if !self.excuses(&finding) {
+            return finding;
+        }
+        let actual = match finding.actual.as_str() {
+            "" => self.sentence.clone(),
+            seen => format!("{} (seen: {seen})", self.sentence),
+        };
+        Finding { status: Status::Error, actual, ..finding }
+    }
+
+    fn excuses(&self, finding: &Finding) -> bool {
+        if !matches!(finding.status, Status::Fail | Status::Skip) {
+            return false;
+        }
+        match self.kind {
+            Kind::Unfinished(at) => {
+                let places = &finding.evidence;
+                places.is_empty() || !places.iter().all(|place| self.was_seen_before(place, at))
+            }
+            Kind::Packages => {
+                let needs = |(scenario, checks): &(&str, &str)| {
+                    self.recording.scenario.split('+').next() == Some(*scenario)
+                        && finding.check.starts_with(checks)
+                };
+                NEED_PACKAGES.iter().any(needs) || self.has_no_image()
+            }
+        }
+    }
+
+    /// Whether a place in the bundle shows something that was seen before the record `at`, or in another scenario.
+    fn was_seen_before(&self, place: &str, at: usize) -> bool {
+        let Some((file, line)) = place.split_once('#') else { return false };
+        let number = line.parse::<usize>().unwrap_or(usize::MAX);
+        file != format!("evidence/{}/records.jsonl", self.recording.scenario) || number <= at
+    }
+
+    /// Whether the first image, on which all rests, was not built.
+    fn has_no_image(&self) -> bool {
+        let first = self.recording.all::<Command>("command").map(|(_, command)| command);
+        first.into_iter().find(|command| command.step == "build").is_some_and(|build| !build.succeeded())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Ending;
+    use serde_json::{Value, json};
+
+    fn record(kind: &str, data: Value) -> Record {
+        Record { ms: 0, kind: kind.to_owned(), data }
+    }
+
+    fn recording(scenario: &str, records: Vec<Record>) -> Recording {
+        Recording {
+            scenario: scenario.to_owned(),
+            plan: Value::Null,
+            ending: Ending::Finished,
+            seconds: 0.0,
+            records,
+        }
+    }
+
+    fn asked(status: u16, path: &str) -> Record {
+        let passed = Passed::Http {
+            from: "192.0.2.1:4000".parse().unwrap(),
+            to: "192.0.2.2:80".parse().unwrap(),
+            method: "GET".into(),
+            host: "mirror.example".into(),
+            path: path.into(),
+            status,
+            packages: true,
+            bytes: None,
+        };
+        record(RECORD, serde_json::to_value(Moment { ms: 0, passed }).unwrap())
+    }
+
+    fn finding(check: &'static str, status: Status, evidence: &[&str]) -> Finding {
+        let mut finding = Finding::new(check, status, "", "seen");
+        finding.evidence = evidence.iter().map(|place| (*place).to_owned()).collect();
+        finding
+    }
+
+    fn status_of(recording: &Recording, finding: Finding) -> Status {
+        hindrances(recording).iter().fold(finding, |finding, one| one.applied_to(finding)).status
+    }
+
+    #[test]
+    fn what_was_seen_before_known_work_was_cut_off_counts_and_the_rest_has_no_verdict() {
+        let unfinished = json!({ "step": "./conductor.sh build a", "work": "dpkg worked", "seconds": 900 });
+        let recording = recording(
+            "3-build",
+            vec![
+                record("begin", Value::Null),
+                record("found", Value::Null),
+                record(UNFINISHED, unfinished),
+                record("command", Value::Null),
+            ],
+        );
+        let status =
+            |status, evidence: &[&str]| status_of(&recording, finding("3f/deletions", status, evidence));
+        assert_eq!(status(Status::Fail, &["evidence/3-build/records.jsonl#2"]), Status::Fail);
+        assert_eq!(status(Status::Fail, &["evidence/3-run/records.jsonl#9"]), Status::Fail);
+        assert_eq!(status(Status::Fail, &["evidence/3-build/records.jsonl#4"]), Status::Error);
+        assert_eq!(
+            status(Status::Fail, &["evidence/3-build/records.jsonl#2", "terminal.cast"]),
+            Status::Error
+        );
+        assert_eq!(status(Status::Skip, &[]), Status::Error);
+        assert_eq!(status(Status::Pass, &["evidence/3-build/records.jsonl#4"]), Status::Pass);
+    }
+
+    #[test]
+    fn the_report_says_which_limit_and_what_to_do() {
+        let unfinished = json!({ "step": "./conductor.sh build a", "work": "dpkg worked", "seconds": 900 });
+        let recording = recording("3-build", vec![record(UNFINISHED, unfinished)]);
+        let told = hindrances(&recording)[0].applied_to(finding("3f/deletions", Status::Skip, &[]));
+        assert_eq!(
+            told.actual,
+            "not the submission's doing: `./conductor.sh build a` was cut off after 900 s, while dpkg worked; grade \
+             it on a faster or less busy machine (seen: seen)"
+        );
+    }
+
+    #[test]
+    fn a_package_that_our_server_refused_excuses_only_what_rests_on_packages() {
+        let lack = record(LACK, json!({ "packages": ["http://mirror.example/pool/x.deb: timed out"] }));
+        let command = |status| {
+            record(
+                "command",
+                json!({ "step": "build", "argv": ["./conductor.sh"], "end": { "status": status },
+                                      "stopped": null, "seconds": 1.0, "screen": "" }),
+            )
+        };
+        let fail = |check| finding(check, Status::Fail, &["evidence/x/records.jsonl#1"]);
+        let built = recording("3-build", vec![command(0), lack.clone()]);
+        assert_eq!(status_of(&built, fail("3f/deletions")), Status::Fail);
+        let unbuilt = recording("3-build", vec![command(1), lack.clone()]);
+        assert_eq!(status_of(&unbuilt, fail("3f/deletions")), Status::Error);
+        let matrix = recording("4-matrix+conductor", vec![lack.clone()]);
+        assert_eq!(status_of(&matrix, fail("4/images-built")), Status::Error);
+        let packages = recording("3-packages", vec![lack]);
+        assert_eq!(status_of(&packages, fail("3c/packages")), Status::Error);
+        assert_eq!(status_of(&packages, fail("3c/expose")), Status::Fail);
+        assert_eq!(status_of(&recording("3-packages", vec![]), fail("3c/packages")), Status::Fail);
+    }
+
+    #[test]
+    fn a_404_that_the_server_does_not_own_up_to_is_no_lack() {
+        let records = [
+            asked(200, "/debian/a"),
+            asked(404, "/debian/b"),
+            asked(502, "/debian/c"),
+            asked(502, "/debian/c"),
+        ];
+        let said = ["http://upstream.example/debian/c: timed out".to_owned()];
+        assert_eq!(of_packages(&records, &said), Some(Lack { packages: said.to_vec() }));
+        let plain = Lack { packages: vec!["http://mirror.example/debian/c".to_owned()] };
+        assert_eq!(of_packages(&records, &[]), Some(plain));
+        assert_eq!(of_packages(&records[..2], &said), None);
+        let named = ["http://upstream.example/debian/b: 404, though the index names it".to_owned()];
+        assert_eq!(of_packages(&records[..2], &named), Some(Lack { packages: named.to_vec() }));
+    }
+}
