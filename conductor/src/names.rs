@@ -105,26 +105,39 @@ name_type! {
     ContainerName
 }
 
+/// Names of the two ends of a container's veth pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceNames {
+    /// The host's end, `<stem>-outside`.
+    pub outside: String,
+    /// The container's end, `<stem>-inside`.
+    pub inside: String,
+}
+
+/// How many interface names a long container name may choose from.
+const CHOICES: u8 = 16;
+
 impl ContainerName {
-    /// The host's end of the container's veth pair, `<stem>-outside`.
-    pub fn outside(&self) -> String {
-        self.stem() + OUTSIDE
+    /// The interface names that the container may have, best first.
+    ///
+    /// Where `<name>-outside` fits the 15 characters of an interface name, so up to 7 characters, the container's name is
+    /// the stem, and there is no other choice. The stem of a longer name is its first three characters and four hexadecimal
+    /// digits of a SHA-256: the kernel cuts names without a word (systemd#10721), so `webserver1` and `webserver2` would
+    /// become the same interface. Two of these can still be equal; then the next choice is another one.
+    pub fn interfaces(&self) -> impl Iterator<Item = InterfaceNames> + '_ {
+        let is_short = self.0.len() <= PLAIN_LEN;
+        (0..if is_short { 1 } else { CHOICES }).map(move |choice| {
+            let stem = if is_short { self.0.clone() } else { self.hashed_stem(choice) };
+            InterfaceNames { outside: format!("{stem}{OUTSIDE}"), inside: format!("{stem}{INSIDE}") }
+        })
     }
 
-    /// The container's end of its veth pair, `<stem>-inside`.
-    pub fn inside(&self) -> String {
-        self.stem() + INSIDE
-    }
-
-    /// What the two interface names begin with: the container's name where `<name>-outside` fits the 15
-    /// characters an interface name may have, that is up to 7 characters. A longer name gives its first
-    /// three characters and four hexadecimal digits of its SHA-256, so that `webserver1` and `webserver2`
-    /// do not become the same interface (the kernel cuts names without a word, systemd#10721).
-    fn stem(&self) -> String {
-        if self.0.len() <= PLAIN_LEN {
-            return self.0.clone();
+    fn hashed_stem(&self, choice: u8) -> String {
+        let mut hash = Sha256::new().chain_update(self.0.as_bytes());
+        if choice > 0 {
+            hash.update([0, choice]);
         }
-        let digest = Sha256::digest(self.0.as_bytes());
+        let digest = hash.finalize();
         format!("{}{:02x}{:02x}", &self.0[..3], digest[0], digest[1])
     }
 }
@@ -148,18 +161,24 @@ mod tests {
         }
     }
 
+    fn interfaces(name: &str) -> Vec<InterfaceNames> {
+        name.parse::<ContainerName>().unwrap().interfaces().collect()
+    }
+
     #[test]
     fn short_names_are_interface_names_as_they_stand() {
-        let name: ContainerName = "es-cont".parse().unwrap();
-        assert_eq!((name.outside(), name.inside()), ("es-cont-outside".into(), "es-cont-inside".into()));
+        let only = InterfaceNames { outside: "es-cont-outside".into(), inside: "es-cont-inside".into() };
+        assert_eq!(interfaces("es-cont"), [only]);
     }
 
     #[test]
     fn long_names_give_distinct_interface_names_that_fit() {
-        let one: ContainerName = "webserver1".parse().unwrap();
-        let two: ContainerName = "webserver2".parse().unwrap();
-        assert_ne!(one.outside(), two.outside());
-        assert_eq!(one.outside().len(), MAX_INTERFACE_LEN);
-        assert!(one.outside().starts_with("web"));
+        let (one, two) = (interfaces("webserver1"), interfaces("webserver2"));
+        assert_ne!(one[0], two[0]);
+        assert_ne!(one[0], one[1]);
+        for names in one.iter().chain(&two) {
+            assert_eq!(names.outside.len(), MAX_INTERFACE_LEN);
+            assert!(names.outside.starts_with("web"));
+        }
     }
 }

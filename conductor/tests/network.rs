@@ -7,6 +7,8 @@
 mod ownership;
 #[path = "network/repair.rs"]
 mod repair;
+#[path = "network/routing.rs"]
+mod routing;
 mod support;
 
 use std::fs;
@@ -529,7 +531,7 @@ fn an_interface_that_is_not_there_is_named_in_the_error() {
     add("nosuch0").code(1).stderr(contains("there is no interface nosuch0: set DEFAULT_IFC"));
     network.host("ip route del default");
     let none = network.place.conductor(["addnetwork", "eg", "-i"]).env("DEFAULT_IFC", "").assert().code(1);
-    none.stderr(contains("set DEFAULT_IFC").and(contains("there is no default route")));
+    none.stderr(contains("set DEFAULT_IFC").and(contains("the host has no route to the Internet")));
     network.host(&format!("ip route add default via {OTHER}"));
     assert_eq!(network.state(), before);
     add("wan0").success();
@@ -542,7 +544,9 @@ fn an_interface_of_somebody_else_is_not_touched() {
     let elsewhere = Elsewhere::run(&network, "eg");
     let before = network.state();
     let taken = elsewhere.conductor(&["addnetwork", "eg"]).code(1);
-    taken.stderr(contains("the host has an interface eg-outside already, of somebody else: delete that"));
+    taken.stderr(contains(
+        "the host has an interface eg-outside already, of a container of another CONTAINERDIR",
+    ));
     drop(elsewhere);
     assert_eq!(network.state(), before);
     assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from eg\n");
@@ -570,6 +574,20 @@ fn long_names_get_interfaces_of_their_own() {
         network.place.conductor(["stop", name]).assert().success();
     }
     assert!(!network.host("ip -o link").contains("outside"));
+}
+
+#[test]
+fn a_long_name_whose_interface_is_taken_gets_another_one() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("counter-service-1", &[], 7);
+    let taken = network.host("ip -o link show type veth | grep -o ' cou....-outside'");
+    network.place.conductor(["stop", "counter-service-1"]).assert().success();
+    network.host(&format!("ip link add {} type veth peer name other", taken.trim()));
+    network.add("counter-service-1", &[], 7);
+    assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from counter-service-1\n");
+    network.place.conductor(["stop", "counter-service-1"]).assert().success();
+    let left = network.host("ip -o link show type veth | grep -o ' cou....-outside'");
+    assert_eq!(left, taken, "an interface of somebody else was taken away");
 }
 
 #[test]

@@ -41,12 +41,23 @@ pub enum Error {
     /// The port is asked for twice.
     #[error("port {0} of the host is to lead to two ports: a port leads to one")]
     PortTwice(u16),
-    /// An interface that is not this container's has the name that its own would have.
+    /// An interface that is no container's has the name that its own would have.
     #[error(
         "the host has an interface {interface} already, of somebody else: delete that (ip link delete {interface}), or give \
          container '{container}' another name"
     )]
     InterfaceTaken {
+        /// The name.
+        interface: String,
+        /// The container.
+        container: ContainerName,
+    },
+    /// A container of another `CONTAINERDIR` has the name that its interface would have.
+    #[error(
+        "the host has an interface {interface} already, of a container of another CONTAINERDIR: give container \
+         '{container}' another name, or stop that one"
+    )]
+    InterfaceOfContainer {
         /// The name.
         interface: String,
         /// The container.

@@ -53,25 +53,19 @@ impl Network {
     }
 }
 
-/// What a host knows of IPv4 networks.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// Networks that addresses or routes refer to, without the default route.
-    pub networks: Vec<Network>,
-    /// Interface of the default route with the lowest metric.
-    pub default_interface: Option<u32>,
-}
+/// Routes of at most this prefix length are default routes: a VPN that takes all traffic has 0.0.0.0/1 and 128.0.0.0/1.
+const DEFAULT_PREFIX: u8 = 1;
 
-/// Networks that `host` has addresses in or routes to.
-pub fn known_networks(host: &mut Netlink) -> Result<Known, Error> {
-    let mut known = Known::default();
+/// Networks that `host` has addresses in or routes to, without default routes.
+pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
+    let mut known = Vec::new();
     let mut address = AddressMessage::default();
     address.header.family = AddressFamily::Inet;
     let question = RouteNetlinkMessage::GetAddress(address);
     for answer in dump(host, "list addresses", &question)? {
         if let RouteNetlinkMessage::NewAddress(found) = answer {
             let prefix = found.header.prefix_len;
-            known.networks.extend(found.attributes.iter().filter_map(|attribute| match attribute {
+            known.extend(found.attributes.iter().filter_map(|attribute| match attribute {
                 AddressAttribute::Local(IpAddr::V4(address))
                 | AddressAttribute::Address(IpAddr::V4(address)) => {
                     Some(Network { address: *address, prefix })
@@ -82,23 +76,16 @@ pub fn known_networks(host: &mut Netlink) -> Result<Known, Error> {
     }
     let mut route = RouteMessage::default();
     route.header.address_family = AddressFamily::Inet;
-    let mut best = u32::MAX;
     for answer in dump(host, "list routes", &RouteNetlinkMessage::GetRoute(route))? {
         let RouteNetlinkMessage::NewRoute(found) = answer else { continue };
-        let (mut destination, mut interface, mut metric) = (None, None, 0);
-        for attribute in &found.attributes {
-            match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => destination = Some(*address),
-                RouteAttribute::Oif(index) => interface = Some(*index),
-                RouteAttribute::Priority(priority) => metric = *priority,
-                _ => {}
-            }
-        }
         let prefix = found.header.destination_prefix_length;
-        if prefix > 0 {
-            known.networks.extend(destination.map(|address| Network { address, prefix }));
-        } else if interface.is_some() && metric < best {
-            (best, known.default_interface) = (metric, interface);
+        if prefix > DEFAULT_PREFIX {
+            known.extend(found.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+                    Some(Network { address: *address, prefix })
+                }
+                _ => None,
+            }));
         }
     }
     Ok(known)
@@ -250,13 +237,31 @@ pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
     delete(host, link)
 }
 
-/// The name of the interface that the default route leads through, or an error that says what to do.
-pub fn default_interface(host: &mut Netlink, known: &Known) -> Result<String, Error> {
-    let link = known.default_interface.map(|index| find_by_index(host, index)).transpose()?.flatten();
+/// An address that is not on any network of the host's own.
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
+
+/// The name of the interface through which the kernel sends packets to the Internet: whatever its rules, tables, metrics
+/// and multipath routes are. An error says what to do where there is none.
+pub fn default_interface(host: &mut Netlink) -> Result<String, Error> {
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.destination_prefix_length = 32;
+    route.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(OUTSIDE)));
+    let mut batch = Batch::default();
+    push(&mut batch, "ask for the route to the Internet", 0, &RouteNetlinkMessage::GetRoute(route));
+    let answer = host.get(batch, libc::ENETUNREACH)?;
+    let index = match answer.and_then(|body| parse(libc::RTM_NEWROUTE, &body)) {
+        Some(RouteNetlinkMessage::NewRoute(found)) => found.attributes.iter().find_map(|found| match found {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let link = index.map(|index| find_by_index(host, index)).transpose()?.flatten();
     link.map(|link| link.name).ok_or_else(|| {
         Error::new(
             "tell which interface leads to the Internet, set DEFAULT_IFC",
-            io::Error::new(io::ErrorKind::NotFound, "there is no default route"),
+            io::Error::new(io::ErrorKind::NotFound, "the host has no route to the Internet"),
         )
     })
 }

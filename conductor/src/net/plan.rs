@@ -4,12 +4,12 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::host::Host;
-use super::links::{self, Known, Network};
+use super::links::{self, Network};
 use super::record::{self, Record};
 use super::subnet::{self, Pair};
 use super::{Error, firewall};
 use crate::container::Container;
-use crate::names::ContainerName;
+use crate::names::{ContainerName, InterfaceNames};
 use crate::port_mapping::PortMapping;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -32,34 +32,55 @@ pub(super) fn plan(
     wishes: Wishes<'_>,
     former: Option<&Record>,
 ) -> Result<Record, Error> {
-    let outside = container.name().outside();
-    // Another CONTAINERDIR may have a container of the same name.
-    if links::find(&mut host.links, &outside)?.is_some() {
-        return Err(Error::InterfaceTaken { interface: outside, container: container.name().clone() });
-    }
     let mut others = records(settings)?;
     others.retain(|(name, _)| name != container.name());
     let state = host.filter_state()?;
+    let interfaces = interfaces(host, container.name(), &state, former)?;
     let ports = ports(wishes.ports, former)?;
     check_free(host, &state, &ports, &others)?;
 
-    let known = links::known_networks(&mut host.links)?;
-    let mut taken = known.networks.clone();
+    let mut taken = links::known_networks(&mut host.links)?;
     taken.extend(
         state.members().map(|other| Network { address: other.address, prefix: settings.subnet.prefix }),
     );
     taken.extend(others.iter().map(|(_, record)| record.network()));
     let pair = pair(settings, &taken, former)?;
     Ok(Record {
-        outside,
-        inside: container.name().inside(),
+        outside: interfaces.outside,
+        inside: interfaces.inside,
         mac: Some(record::new_mac()?),
         gateway: pair.outside,
         address: pair.inside,
         prefix: pair.prefix,
-        internet: internet(settings, host, &known, wishes, former)?,
+        internet: internet(settings, host, wishes, former)?,
         ports,
         ready: false,
+    })
+}
+
+/// The interface names of a container: those that it had, or the first that nothing else has. A container of another
+/// `CONTAINERDIR` may have the same name, and a long name may choose.
+fn interfaces(
+    host: &mut Host,
+    container: &ContainerName,
+    state: &firewall::State,
+    former: Option<&Record>,
+) -> Result<InterfaceNames, Error> {
+    let had = former
+        .map(|record| InterfaceNames { outside: record.outside.clone(), inside: record.inside.clone() });
+    let mut taken = String::new();
+    for names in had.into_iter().chain(container.interfaces()) {
+        if links::find(&mut host.links, &names.outside)?.is_none() {
+            return Ok(names);
+        }
+        taken = names.outside;
+    }
+    let container = container.clone();
+    let is_ours = |member| former.is_some_and(|record| record.member() == member);
+    Err(if state.members().any(|member| member.link == taken && !is_ours(member)) {
+        Error::InterfaceOfContainer { interface: taken, container }
+    } else {
+        Error::InterfaceTaken { interface: taken, container }
     })
 }
 
@@ -119,7 +140,6 @@ fn pair(settings: &Settings, taken: &[Network], former: Option<&Record>) -> Resu
 fn internet(
     settings: &Settings,
     host: &mut Host,
-    known: &Known,
     wishes: Wishes<'_>,
     former: Option<&Record>,
 ) -> Result<Option<String>, Error> {
@@ -138,6 +158,6 @@ fn internet(
     match set {
         Some(name) if exists(name)? => Ok(Some(name.clone())),
         Some(name) => Err(Error::NoInterface(name.clone())),
-        None => Ok(Some(links::default_interface(&mut host.links, known)?)),
+        None => Ok(Some(links::default_interface(&mut host.links)?)),
     }
 }
