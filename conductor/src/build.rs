@@ -211,6 +211,7 @@ impl Builder<'_> {
         let mut sources = Vec::new();
         let key = match step {
             Step::Run { command } => CacheKey::of_run(&self.top, command),
+            Step::Execute { argv } => CacheKey::of_execute(&self.top, argv),
             Step::Copy { sources: paths, .. } => {
                 for path in paths {
                     let mut source = Source::find(&self.context, path, &self.state)?;
@@ -227,7 +228,11 @@ impl Builder<'_> {
         let mut draft = Draft::begin(self.store, key, &lowers)?;
         let size = match step {
             Step::Run { command } => {
-                run_instruction::run(command, &mut draft, &lowers)?;
+                run_instruction::run(&run_instruction::in_a_shell(command), &mut draft, &lowers)?;
+                layer::size(&draft.diff())?
+            }
+            Step::Execute { argv } => {
+                run_instruction::run(argv, &mut draft, &lowers)?;
                 layer::size(&draft.diff())?
             }
             Step::Copy { destination, .. } => {

@@ -42,6 +42,16 @@ impl CacheKey {
         fields.finish()
     }
 
+    /// The key of a `RUN` without a shell on top of `parent`.
+    pub fn of_execute(parent: &Self, argv: &[String]) -> Self {
+        let mut fields = Fields::new("execute");
+        fields.add(parent.0.as_bytes());
+        for word in argv {
+            fields.add(word.as_bytes());
+        }
+        fields.finish()
+    }
+
     /// The key of a `COPY` of `sources` on top of `parent`. Every file must have its digest.
     pub fn of_copy(parent: &Self, step: &Step, sources: &[Source]) -> Self {
         let mut fields = Fields::new("copy");

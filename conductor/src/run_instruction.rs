@@ -39,8 +39,13 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
-/// Runs `command` on top of `lowers`; what it changes goes into `draft`.
-pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), Error> {
+/// The words of a shell command, as `RUN` has it.
+pub fn in_a_shell(command: &str) -> [String; 3] {
+    ["/bin/sh".into(), "-c".into(), command.into()]
+}
+
+/// Runs `argv`, a program and its arguments, on top of `lowers`; what it changes goes into `draft`.
+pub fn run(argv: &[String], draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), Error> {
     let (work, root) = (draft.scratch("work")?, draft.scratch("merged")?);
     let diff = draft.diff();
     let mount = || {
@@ -55,7 +60,7 @@ pub fn run(command: &str, draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), E
     env.push(("DEBIAN_FRONTEND".into(), "noninteractive".into()));
     env.extend(PROXY_VARIABLES.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))));
     let command = Command {
-        argv: vec!["/bin/sh".into(), "-c".into(), command.into()],
+        argv: argv.iter().map(Into::into).collect(),
         env,
         cwd: "/".into(),
         streams: Streams::NoInput,

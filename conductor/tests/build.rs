@@ -199,6 +199,14 @@ fn a_run_may_take_away_the_name_servers_that_it_was_lent() {
 }
 
 #[test]
+fn a_run_may_be_a_program_and_its_arguments() {
+    let Some(place) = Playground::new() else { return };
+    let built = place.build("RUN [\"echo\", \"$HOME  *\"]\n").success();
+    built.stdout(contains("$HOME  *\n"));
+    place.build("RUN [\"nosuch\"]\n").failure().stderr(contains("cannot execute nosuch"));
+}
+
+#[test]
 fn sources_outside_of_the_context_are_refused() {
     let Some(place) = Playground::new() else { return };
     fs::create_dir(place.path().join("context")).unwrap();
