@@ -24,11 +24,12 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
 use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::fit::Fit;
 use crate::follow_through::{self, Graft};
 use crate::guest::patience::UNFINISHED;
 use crate::host_look::HostLook;
 use crate::lack::{self, LACK};
-use crate::packages::base::{Extent, Order};
+use crate::packages::base::Maker;
 use crate::packages::{self, Supply};
 use crate::progress::Event;
 use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
@@ -82,6 +83,9 @@ pub enum Error {
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
+    /// The stand-in for a setup.sh cannot be written.
+    #[error("cannot put a setup.sh beside conductor.sh: {0}")]
+    StandIn(#[source] std::io::Error),
     /// The layout has no JSON form.
     #[error("cannot write down the submission's layout: {0}")]
     Layout(#[from] serde_json::Error),
@@ -113,12 +117,15 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle.environment.calibration = (template.calibration().factor() * 100.0).round() / 100.0;
         on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
         bundle::write_manifest(request.report, &bundle)?;
+        let fit = Fit::make(&submission.root).map_err(Error::StandIn)?;
+        fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
+        bundle.environment.notes = fit.notes();
         let payload = stage(submission, request.workdir)?;
-        let supply = supply(&scenarios, request, on)?;
+        let supply = supply(&scenarios, &fit, &template, request, on)?;
         let place = Place { template: &template, supply: supply.as_ref() };
-        let runs = scenarios.iter().map(|scenario| Run::of(scenario, payload.clone())).collect();
+        let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
         run_all(&place, runs, request, &mut bundle, on)?;
-        follow_through(&place, request, &mut bundle, on)?;
+        follow_through(&place, &fit, request, &mut bundle, on)?;
         for missing in supply.iter().flat_map(|supply| supply.stats().missing) {
             on(Event::Note(format!("a package was not to be had: {missing}")));
         }
@@ -145,19 +152,23 @@ struct Run {
     scenario: &'static Scenario,
     /// The name of its recording.
     name: String,
+    /// The name of the machine's interface.
+    interface: String,
     /// The disk with the submission.
     payload: PathBuf,
 }
 
 impl Run {
-    fn of(scenario: &'static Scenario, payload: PathBuf) -> Self {
-        Self { scenario, name: scenario.id.to_owned(), payload }
+    fn of(scenario: &'static Scenario, fit: &Fit, payload: PathBuf) -> Self {
+        let interface = fit.interface(scenario.id).to_owned();
+        Self { scenario, name: scenario.id.to_owned(), interface, payload }
     }
 }
 
 /// Drives again, with a graft, what a broken basic command kept from being seen.
 fn follow_through(
     place: &Place,
+    fit: &Fit,
     request: &Request,
     bundle: &mut Bundle,
     on: &mut dyn FnMut(Event),
@@ -167,8 +178,9 @@ fn follow_through(
         let Some((_, first)) = wanted.first() else { return Ok(()) };
         on(Event::Note(format!("follow-through: once more with the reference's {}", first.name())));
         let run = |(scenario, graft): &(&'static Scenario, Graft)| {
-            let payload = stage_grafted(*graft, request.workdir)?;
-            Ok(Run { name: graft.recording(scenario.id), ..Run::of(scenario, payload) })
+            let run = Run::of(scenario, fit, stage_grafted(*graft, request.workdir)?);
+            let interface = follow_through::interface(*graft).unwrap_or(run.interface);
+            Ok(Run { name: graft.recording(scenario.id), interface, ..run })
         };
         let runs: Result<Vec<Run>, stage::Error> = wanted.iter().map(run).collect();
         run_all(place, runs?, request, bundle, on)?;
@@ -178,25 +190,26 @@ fn follow_through(
 /// Packages and base trees, where a scenario's plan has a `world` (a [`crate::guest::world::WorldPlan`]).
 fn supply(
     scenarios: &[&'static Scenario],
+    fit: &Fit,
+    template: &vm::Template,
     request: &Request,
     on: &mut dyn FnMut(Event),
 ) -> Result<Option<Supply>, Error> {
-    let has_world = |scenario: &&Scenario| plan(scenario, request).get("world").is_some();
-    if !scenarios.iter().copied().any(|scenario| has_world(&scenario)) {
+    let has_world = |scenario: &&&Scenario| plan(scenario, "", request).get("world").is_some();
+    let scenarios: Vec<_> = scenarios.iter().filter(has_world).map(|scenario| scenario.id).collect();
+    if scenarios.is_empty() {
         return Ok(None);
     }
-    on(Event::Note("packages and base trees: the first time this takes minutes".to_owned()));
-    let orders = [Extent::Small, Extent::Full].map(|extent| Order::debian("bookworm", extent));
-    let supply = Supply::start(request.cache.root(), request.offline, request.workdir, &orders)?;
-    for note in supply.notes() {
-        on(Event::Note(note.clone()));
-    }
-    Ok(Some(supply))
+    let (orders, maker) = (fit.orders(&scenarios), Maker::find(Some(template)));
+    let mut say = |line| on(Event::Note(line));
+    let root = request.cache.root();
+    Ok(Some(Supply::start(root, request.offline, request.workdir, &orders, maker, &mut say)?))
 }
 
-fn plan(scenario: &Scenario, request: &Request) -> Value {
+fn plan(scenario: &Scenario, interface: &str, request: &Request) -> Value {
     let mut plan = (scenario.plan)(&mut dice(request.seed, scenario.id));
     if let Some(world) = plan.get_mut("world").and_then(Value::as_object_mut) {
+        world.insert("interface".to_owned(), interface.into());
         world.insert("pcap".to_owned(), request.pcap.into());
     }
     if let Some(from_host) = plan.get_mut("from_host") {
@@ -258,7 +271,7 @@ fn run_all(
 
 /// Drives one scenario; a second time where the first failed by our doing.
 fn record(place: &Place, run: &Run, request: &Request) -> Recording {
-    let plan = plan(run.scenario, request);
+    let plan = plan(run.scenario, &run.interface, request);
     let first = record_once(place, run, &plan);
     match first.ending {
         Ending::Infrastructure { .. } => record_once(place, run, &plan),

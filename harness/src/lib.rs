@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod corpus;
 pub mod course;
 pub mod evidence;
+pub mod fit;
 pub mod follow_through;
 pub mod grade;
 pub mod guest;

@@ -107,6 +107,9 @@ pub struct Environment {
     pub seconds: f64,
     /// How many times slower this machine is than the reference one; student time limits are scaled by it.
     pub calibration: f64,
+    /// What a reader should know of how the machine was made to fit the submission, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use harness::guest::debootstrap;
+use harness::guest::trust::{CERTIFICATE, trust};
 use harness::guest::world::{Packages, World, WorldPlan};
-use harness::packages::base::{Extent, Order};
+use harness::packages::base::{Maker, Order};
 use harness::packages::{Mirrors, PackageCache, Server};
 use machine::{in_a_machine, must};
 use rand::SeedableRng;
@@ -65,22 +66,47 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
 const DIFFERS: [&str; 4] = ["var/log/", "var/cache/ldconfig/aux-cache", "etc/machine-id", "var/cache/apt/"];
 
 #[test]
-#[ignore = "slow: runs the real debootstrap"]
+#[ignore = "slow: runs the real debootstrap twice"]
 fn a_prepared_tree_is_what_the_real_debootstrap_leaves() {
+    compare(Order::debian("bookworm"), "http://mirror.country.example/debian/");
+}
+
+#[test]
+#[ignore = "slow: runs the real debootstrap twice"]
+fn a_prepared_tree_is_what_it_leaves_by_https() {
+    compare(Order::debian("bookworm").by_https(), "https://mirror.country.example/debian");
+}
+
+#[test]
+#[ignore = "slow: runs the real debootstrap twice"]
+fn a_prepared_tree_of_jammy_is_what_it_leaves() {
+    compare(Order::ubuntu("jammy"), "http://in.archive.example.com/ubuntu/");
+}
+
+#[test]
+#[ignore = "slow: runs the real debootstrap twice"]
+fn a_prepared_tree_of_focal_is_what_it_leaves() {
+    let components = "main,universe".to_owned();
+    compare(Order { components, ..Order::ubuntu("focal") }, "http://in.archive.example.com/ubuntu");
+}
+
+/// Makes a tree in advance, has the real debootstrap make one in a world, and compares.
+fn compare(order: Order, mirror: &'static str) {
     // Outside the machine, which has no way out.
     let mirrors = Mirrors::of_this_host();
     let cache = Arc::new(PackageCache::open(&cache_root().join("packages"), mirrors, false).unwrap());
-    let scratch = tempfile::tempdir().unwrap();
+    let scratch = tempfile::tempdir_in("/var/tmp").unwrap();
     let bases = scratch.path().join("bases");
     let took = Instant::now();
-    Order::debian("bookworm", Extent::Full).prepare(&cache, &bases).unwrap();
+    order.prepare(Maker::find(None), &cache, &bases, &mut |line| eprintln!("{line}")).unwrap();
     eprintln!("prepared in {:.1} s", took.elapsed().as_secs_f64());
     let socket = scratch.path().join("packages.sock");
     let _server = Server::on_socket(&cache, &socket).unwrap();
     in_a_machine(move || {
         let mut plan = WorldPlan::draw(&mut rand::rngs::StdRng::seed_from_u64(1));
         plan.packages = Packages::Socket(socket);
-        let _world = World::start(&plan).unwrap();
+        let world = World::start(&plan).unwrap();
+        trust(Path::new("/"), &world.certificate()).unwrap();
         must("mount -t tmpfs tmpfs /usr/local/sbin && hostname > /etc/hostname");
 
         let (real, memo) = (scratch.path().join("real"), scratch.path().join("memo"));
@@ -88,42 +114,47 @@ fn a_prepared_tree_is_what_the_real_debootstrap_leaves() {
         for target in [&real, &memo] {
             must(&format!("umask 077; mkdir {}", target.display()));
         }
-        let mirror = "http://mirror.country.example/debian/";
+        let words = |target: &Path| {
+            let mut words = vec!["--arch".to_owned(), "amd64".to_owned()];
+            if order.components != "main" {
+                words.push(format!("--components={}", order.components));
+            }
+            words.extend([order.suite.clone(), target.display().to_string(), mirror.to_owned()]);
+            words
+        };
         let took = Instant::now();
+        must(&format!("unshare -mp --fork /usr/sbin/debootstrap {}", words(&real).join(" ")));
+        eprintln!("the real one took {:.1} s", took.elapsed().as_secs_f64());
+        // And what the world adds.
         must(&format!(
-            "unshare -mp --fork /usr/sbin/debootstrap --arch amd64 bookworm {} {mirror}",
+            "mkdir -p {0}/usr/local/share/ca-certificates
+             cp /{CERTIFICATE} {0}/{CERTIFICATE}
+             ! [ -x {0}/usr/sbin/update-ca-certificates ] || chroot {0} update-ca-certificates",
             real.display()
         ));
-        eprintln!("the real one took {:.1} s", took.elapsed().as_secs_f64());
-        debootstrap::install(&bases, Extent::Full).unwrap();
+        debootstrap::install(&bases, world.certificate()).unwrap();
         let took = Instant::now();
-        let target = memo.display().to_string();
-        let arguments = ["--arch", "amd64", "bookworm", &target, mirror].map(ToOwned::to_owned);
         assert_eq!(
-            format!("{:?}", debootstrap::main(&arguments)),
+            format!("{:?}", debootstrap::main(&words(&memo))),
             format!("{:?}", std::process::ExitCode::SUCCESS)
         );
         eprintln!("the memo took {:.1} s", took.elapsed().as_secs_f64());
-
-        let (real, memo) = (tree(&real), tree(&memo));
-        let mut differences = Vec::new();
-        for path in real.keys().chain(memo.keys().filter(|path| !real.contains_key(*path))) {
-            let (left, right) = (real.get(path), memo.get(path));
-            if left != right
-                && !DIFFERS.iter().any(|part| path.starts_with(part) && left.is_some() == right.is_some())
-            {
-                differences.push(format!("{}: {left:?} but {right:?}", path.display()));
-            }
-        }
-        assert!(real.len() > 5000, "{} files", real.len());
-        assert!(
-            differences.is_empty(),
-            "{} of {}:\n{}",
-            differences.len(),
-            real.len(),
-            differences.join("\n")
-        );
+        assert_same(&tree(&real), &tree(&memo));
     });
+}
+
+fn assert_same(real: &BTreeMap<PathBuf, String>, memo: &BTreeMap<PathBuf, String>) {
+    let mut differences = Vec::new();
+    for path in real.keys().chain(memo.keys().filter(|path| !real.contains_key(*path))) {
+        let (left, right) = (real.get(path), memo.get(path));
+        if left != right
+            && !DIFFERS.iter().any(|part| path.starts_with(part) && left.is_some() == right.is_some())
+        {
+            differences.push(format!("{}: {left:?} but {right:?}", path.display()));
+        }
+    }
+    assert!(real.len() > 5000, "{} files", real.len());
+    assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), real.len(), differences.join("\n"));
 }
 
 /// Makes a signed archive of an Ubuntu suite from Debian's packages, and a package `quince` of its own.
@@ -183,16 +214,16 @@ fn a_suite_of_ubuntu_is_served_under_any_mirrors_name() {
     let bases = scratch.path().join("bases");
     let key = scratch.path().join("archive.gpg");
     let variant = Some("minbase".to_owned());
-    let order = Order { variant, keyring: Some(key.clone()), ..Order::ubuntu("jammy", Extent::Full) };
-    order.prepare(&cache, &bases).unwrap();
+    let order = Order { variant, keyring: Some(key.clone()), ..Order::ubuntu("jammy") };
+    order.prepare(Maker::find(None), &cache, &bases, &mut |line| eprintln!("{line}")).unwrap();
     let socket = scratch.path().join("packages.sock");
     let _server = Server::on_socket(&cache, &socket).unwrap();
     in_a_machine(move || {
         let mut plan = WorldPlan::draw(&mut rand::rngs::StdRng::seed_from_u64(2));
         plan.packages = Packages::Socket(socket);
-        let _world = World::start(&plan).unwrap();
+        let world = World::start(&plan).unwrap();
         must("mount -t tmpfs tmpfs /usr/local/sbin && hostname > /etc/hostname");
-        debootstrap::install(&bases, Extent::Full).unwrap();
+        debootstrap::install(&bases, world.certificate()).unwrap();
         let target = scratch.path().join("jammy").display().to_string();
         let mirror = "http://in.archive.example.com/ubuntu";
         let arguments = ["--variant=minbase", "jammy", &target, mirror].map(ToOwned::to_owned);

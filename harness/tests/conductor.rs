@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use harness::corpus::{self, Case};
 use harness::evidence::{Bundle, Ending, Recording};
+use harness::fit::Fit;
 use harness::guest::recorder::Recorder;
 use harness::packages::Supply;
 use harness::rubric::Rubric;
@@ -19,13 +20,15 @@ use harness::{follow_through, judge};
 use rand::SeedableRng;
 use serde_json::Value;
 
-/// The tree that `debootstrap` is to make, not below /tmp; it gets hard links to its files. Without it these tests
-/// have no base.
+/// The tree that `debootstrap` is to make of bookworm, not below /tmp; it gets hard links to its files. Without it these
+/// tests have no base. Those of jammy and focal have the same name with `-jammy` and `-focal` behind it.
 const BASE: &str = "HARNESS_TEST_BASE";
 /// Inside a machine: the scenario, the submission and the file for its records.
 const SCENARIO: &str = "HARNESS_TEST_SCENARIO";
 const SUBMISSION: &str = "HARNESS_TEST_SUBMISSION";
 const RECORDS: &str = "HARNESS_TEST_RECORDS";
+/// The name of the machine's interface.
+const INTERFACE: &str = "HARNESS_TEST_INTERFACE";
 /// The socket of a package cache, as in the world of a virtual machine; without it there are no packages.
 const PACKAGES: &str = "HARNESS_TEST_PACKAGES";
 
@@ -44,13 +47,25 @@ const SET_UP: &str = r#"
     done
     umount /etc/resolv.conf 2> /dev/null || true
     mount -t sysfs sysfs /sys
+    mount -t tmpfs tmpfs /usr/local/share
     mount --bind /run/sbin /usr/local/sbin
     cat > /usr/local/sbin/debootstrap <<END
 #!/bin/sh
+base=$HARNESS_TEST_BASE
 for word; do
-    case \$word in -*|bookworm|http*|/usr/share/*) ;; *) target=\$word ;; esac
+    case \$word in
+    jammy|focal) base=$HARNESS_TEST_BASE-\$word ;;
+    -*|bookworm|http*|/usr/share/*) ;;
+    *) target=\$word ;;
+    esac
 done
-mkdir -p "\$target" && cp -al "$HARNESS_TEST_BASE/." "\$target"
+mkdir -p "\$target" && cp -al "\$base/." "\$target" || exit
+mkdir -p "\$target/usr/local/share/ca-certificates"
+cp /usr/local/share/ca-certificates/world.crt "\$target/usr/local/share/ca-certificates/"
+bundle=\$target/etc/ssl/certs/ca-certificates.crt
+if [ -e "\$bundle" ]; then
+    cat "\$bundle" /usr/local/share/ca-certificates/world.crt > "\$bundle.new" && mv "\$bundle.new" "\$bundle"
+fi
 END
     printf '#!/bin/sh\nexec "$@"\n' > /usr/local/sbin/sudo
     chmod 755 /usr/local/sbin/*
@@ -71,11 +86,13 @@ fn inside_a_machine() {
         slowdown: 3.0,
     };
     let records = std::fs::File::create(std::env::var_os(RECORDS).unwrap()).unwrap();
-    (scenario.drive)(&site, &plan(scenario), &Recorder::new(records)).unwrap();
+    let interface = std::env::var(INTERFACE).unwrap();
+    (scenario.drive)(&site, &plan(scenario, &interface), &Recorder::new(records)).unwrap();
 }
 
-fn plan(scenario: &Scenario) -> Value {
+fn plan(scenario: &Scenario, interface: &str) -> Value {
     let mut plan = (scenario.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
+    plan["world"]["interface"] = interface.into();
     // There is no card that leads to a package cache.
     plan["world"]["packages"] = match std::env::var(PACKAGES) {
         Ok(socket) => serde_json::json!({ "socket": socket }),
@@ -85,6 +102,7 @@ fn plan(scenario: &Scenario) -> Value {
 }
 
 fn record(submission: &Path, scenario: &Scenario) -> Recording {
+    let interface = Fit::of(submission).interface(scenario.id).to_owned();
     let home = tempfile::tempdir_in(HOMES).unwrap();
     let packages = ["3-packages", "4-matrix"].contains(&scenario.id).then(|| packages(home.path()));
     let (copy, records) = (home.path().join("submission"), home.path().join("records.jsonl"));
@@ -100,21 +118,23 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
             (SCENARIO, scenario.id.as_ref()),
             (SUBMISSION, copy.as_os_str()),
             (RECORDS, records.as_os_str()),
+            (INTERFACE, interface.as_ref()),
         ])
         .envs(packages.iter().map(|supply| (PACKAGES, supply.socket())))
         .status()
         .unwrap();
     assert!(machine.success());
     // What a RUN wrote that ran on the machine: the next one has the same names, and no /var/tmp of its own either.
-    for name in
-        ["file", "other"].into_iter().filter_map(|key| plan(scenario)[key].as_str().map(str::to_owned))
+    for name in ["file", "other"]
+        .into_iter()
+        .filter_map(|key| plan(scenario, &interface)[key].as_str().map(str::to_owned))
     {
         let _ = std::fs::remove_file(Path::new(HOMES).join(name));
     }
     let lines = std::fs::read_to_string(records).unwrap();
     Recording {
         scenario: scenario.id.to_owned(),
-        plan: plan(scenario),
+        plan: plan(scenario, &interface),
         ending: Ending::Finished,
         seconds: 0.0,
         records: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
@@ -123,7 +143,7 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
 
 /// The package cache of this user, which fetches what is not in it yet.
 fn packages(workdir: &Path) -> Supply {
-    Supply::start(vm::Cache::from_env().unwrap().root(), false, workdir, &[]).unwrap()
+    Supply::start(vm::Cache::from_env().unwrap().root(), false, workdir, &[], None, &mut |_| {}).unwrap()
 }
 
 fn bundle(subtasks: &[&Subtask], recordings: Vec<Recording>) -> Bundle {
@@ -156,6 +176,7 @@ fn differences(case: &Case) -> Vec<String> {
     let course = home.path().join("course");
     course::unpack(&course).unwrap();
     stage::supply(&course, &submission).unwrap();
+    Fit::make(&submission).unwrap();
     let needed =
         |scenario: &&Scenario| subtasks.iter().any(|subtask| subtask.scenarios.contains(&scenario.id));
     let recordings =

@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::guest::world::{FROM_HOST, Moment, Passed, WorldPlan};
-use harness::packages::Supply;
-use harness::packages::base::{Extent, Order};
+use harness::packages::base::{Maker, Order, TREE_FILE};
+use harness::packages::{Mirrors, PackageCache, Supply};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use sha2::{Digest, Sha256};
 
 fn template(cache: &vm::Cache) -> vm::Template {
     vm::prepare(cache, &vm::Request::default(), &mut |event| eprintln!("{event:?}")).unwrap()
@@ -25,6 +28,10 @@ fn payload(at: &Path) -> std::path::PathBuf {
     let disk = at.join("payload.img");
     vm::disk_from_dir(&content, &disk).unwrap();
     disk
+}
+
+fn supply(cache: &vm::Cache, workdir: &Path, orders: &[Order], maker: Option<Maker>) -> Supply {
+    Supply::start(cache.root(), false, workdir, orders, maker, &mut |line| eprintln!("{line}")).unwrap()
 }
 
 /// Runs a script in a machine with a world; what it printed, and what passed.
@@ -51,7 +58,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     let cache = vm::Cache::from_env().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
-    let supply = Supply::start(cache.root(), true, scratch.path(), &[]).unwrap();
+    let supply = Supply::start(cache.root(), true, scratch.path(), &[], None, &mut |_| {}).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free);
     let network = supply.network(vec![vm::HostForward { listen, guest_port: FROM_HOST }]);
@@ -100,9 +107,8 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
     for round in [1, 2] {
         let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(round));
         let workdir = tempfile::tempdir_in(scratch.path()).unwrap();
-        let orders = [Order::debian("bookworm", Extent::Full), Order::debian("bookworm", Extent::Small)];
-        let supply = Supply::start(cache.root(), false, workdir.path(), &orders).unwrap();
-        assert!(supply.notes().is_empty(), "{:?}", supply.notes());
+        let orders = [Order::debian("bookworm"), Order::debian("bookworm").by_https()];
+        let supply = supply(&cache, workdir.path(), &orders, Maker::find(Some(&template)));
         let disks =
             vm::Disks { payload: Some(payload.clone()), store: supply.store().map(Path::to_path_buf) };
         let mut guest = template.restore(&disks, &supply.network(vec![])).unwrap();
@@ -129,4 +135,64 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
             assert_eq!(supply.stats().upstream_requests, 0, "{:?}", supply.stats());
         }
     }
+}
+
+#[test]
+#[ignore = "slow: runs the real debootstrap twice, once in a virtual machine"]
+fn a_tree_that_a_guest_makes_is_the_one_that_root_makes() {
+    let cache = vm::Cache::from_env().unwrap();
+    let template = template(&cache);
+    let packages =
+        Arc::new(PackageCache::open(&cache.root().join("packages"), Mirrors::of_this_host(), false).unwrap());
+    let order = Order::debian("bookworm").by_https();
+    let scratch = tempfile::tempdir_in("/var/tmp").unwrap();
+    let entries = [("guest", Maker::Guest(&template)), ("host", Maker::Host)].map(|(name, maker)| {
+        let began = Instant::now();
+        let say = &mut |line| eprintln!("{line}");
+        let place = order.prepare(Some(maker), &packages, &scratch.path().join(name), say).unwrap();
+        eprintln!("{name}: {:.0} s", began.elapsed().as_secs_f64());
+        entries(&place.join(TREE_FILE))
+    });
+    let differs = ["./var/log/", "./var/cache/ldconfig/aux-cache", "./etc/machine-id", "./var/cache/apt/"];
+    let mut differences = Vec::new();
+    for path in entries[0].keys().chain(entries[1].keys()) {
+        let (guest, host) = (entries[0].get(path), entries[1].get(path));
+        if guest != host && !differs.iter().any(|part| path.starts_with(part)) {
+            differences.push(format!("{path}: {guest:?} in the guest's, {host:?} in the host's"));
+        }
+    }
+    assert!(entries[0].len() > 5000, "{} entries", entries[0].len());
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// What a tar file says of each path, but for times.
+fn entries(tree: &Path) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(fs::File::open(tree).unwrap());
+    let mut found = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let header = entry.header().clone();
+        let link = entry.link_name().unwrap().map(|link| link.display().to_string());
+        let attributes: Vec<_> = entry
+            .pax_extensions()
+            .unwrap()
+            .into_iter()
+            .flatten()
+            .map(|extension| extension.unwrap())
+            .filter(|extension| extension.key_bytes().starts_with(b"SCHILY"))
+            .map(|extension| format!("{:?}={:?}", extension.key(), extension.value_bytes()))
+            .collect();
+        let mut digest = Sha256::new();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        digest.update(&content);
+        let device = (header.device_major().ok().flatten(), header.device_minor().ok().flatten());
+        let (mode, owner) = (header.mode().unwrap(), (header.uid().unwrap(), header.gid().unwrap()));
+        let kind = header.entry_type();
+        let sum = digest.finalize();
+        found
+            .insert(path, format!("{kind:?} {mode:o} {owner:?} {link:?} {device:?} {attributes:?} {sum:x?}"));
+    }
+    found
 }

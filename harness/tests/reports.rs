@@ -115,6 +115,7 @@ fn report() -> Report {
             started: "2026-01-02T03:04:05Z".into(),
             seconds: 12.5,
             calibration: 3.4,
+            notes: vec![],
         },
         score: subtasks.iter().map(|subtask| subtask.score).sum(),
         follow_through: subtasks.iter().map(|subtask| subtask.follow_through).sum(),

@@ -6,10 +6,12 @@ mod machine;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::evidence::Record;
 use harness::guest::recorder::Recorder;
+use harness::guest::trust::trust;
 use harness::guest::world::{Frames, Moment, Packages, Passed, RECORD, World, WorldPlan};
 use machine::{in_a_machine, must, shell};
 use rand::SeedableRng;
@@ -55,6 +57,62 @@ fn names_resolve_through_resolv_conf_to_where_pages_are() {
         assert_eq!(must("cat /etc/resolv.conf"), format!("nameserver {}\n", plan.resolver));
         assert!(must("curl -sS http://www.example.org/some/page").contains(&plan.page_word));
         assert!(!shell("getent ahostsv6 www.example.org | grep -v ::ffff:").status.success());
+    });
+}
+
+#[test]
+fn https_is_answered_for_any_name_and_address_once_the_worlds_authority_is_trusted() {
+    in_a_world(|world, plan| {
+        for url in
+            ["https://www.example.org/some/page", "https://mirror.iitx.example/", "https://93.184.215.14/"]
+        {
+            assert!(!shell(&format!("curl -sS {url}")).status.success(), "{url}");
+        }
+        trust(Path::new("/"), &world.certificate()).unwrap();
+        for client in ["curl -sS", "wget -q -O-"] {
+            for url in ["https://www.example.org/some/page", "https://mirror.iitx.example/"] {
+                let page = must(&format!("{client} {url}"));
+                assert!(page.contains(&plan.page_word), "{client} {url}: {page}");
+            }
+        }
+        assert!(must("curl -sS https://93.184.215.14/").contains(&plan.page_word));
+        let said = must(
+            "openssl s_client -connect mirror.example:443 -servername mirror.example -verify_return_error \
+                 -verify_hostname mirror.example -x509_strict </dev/null 2>&1",
+        );
+        assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+        assert!(world.passed().iter().any(|moment| matches!(&moment.passed,
+            Passed::Http { to, host, path, status: 200, .. }
+            if to.port() == 443 && host == "www.example.org" && path == "/some/page")));
+    });
+}
+
+#[test]
+fn trust_is_what_update_ca_certificates_makes_of_the_certificate() {
+    in_a_world(|world, _| {
+        must("update-ca-certificates --fresh");
+        trust(Path::new("/"), &world.certificate()).unwrap();
+        let look = "cd /etc/ssl/certs; ls -lA | cut -d' ' -f1,3,4,10- | sed 's/ [A-Z][a-z][a-z] .*:[0-9][0-9] / /' \
+                 | grep -E 'world|f90bbe91'; sha256sum ca-certificates.crt; ls -l /usr/local/share/ca-certificates | wc -l";
+        let ours = must(look);
+        must("update-ca-certificates --fresh");
+        assert_eq!(must(look), ours);
+        // A second world's takes the place of the first one's.
+        let again = world.certificate();
+        trust(Path::new("/"), &again).unwrap();
+        assert_eq!(must(look), ours);
+    });
+}
+
+#[test]
+fn the_machines_interface_has_the_name_that_the_plan_says() {
+    in_a_machine(|| {
+        let mut plan = WorldPlan::draw(&mut StdRng::seed_from_u64(6));
+        (plan.packages, plan.interface) = (Packages::Nowhere, "enp1s0".to_owned());
+        let _world = World::start(&plan).unwrap();
+        assert!(must("ip -o -4 route show default").contains("dev enp1s0"));
+        assert!(!must("ip -o link").contains("lan0"));
+        assert!(must("curl -sS http://www.example.org/").contains(&plan.page_word));
     });
 }
 

@@ -18,8 +18,8 @@ use harness::guest::obstructed;
 use harness::guest::recorder::Recorder;
 use harness::guest::sleep;
 use harness::guest::speed::{PACE, Pace};
+use harness::guest::trust::trust;
 use harness::guest::world::{FROM_HOST, World};
-use harness::packages::base::Extent;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{Errand, Marked, SPOILT};
@@ -83,7 +83,8 @@ fn in_world(program: &str, arguments: &[&str]) -> io::Result<()> {
     let world = World::start(&serde_json::from_str(&plan)?).map_err(io::Error::other)?;
     world.forward_from_host(FROM_HOST, SocketAddrV4::new(world.plan().machine, 3000))?;
     eprintln!("the world took {:.3} s", started.elapsed().as_secs_f64());
-    debootstrap::install(Path::new(STORE), Extent::Full)?;
+    trust(Path::new("/"), &world.certificate())?;
+    debootstrap::install(Path::new(STORE), world.certificate())?;
     let status = Command::new(program).args(arguments).stdin(Stdio::null()).status()?;
     for moment in world.passed() {
         println!("{}", serde_json::to_string(&moment)?);

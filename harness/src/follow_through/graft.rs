@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 use super::Graft;
+use crate::fit::interface_in;
 use crate::submission::Beneath;
 
 /// The submission's own script, beside the one that stands in its place.
@@ -17,6 +18,11 @@ const BUILD: &str = include_str!("build.sh");
 const RUN: &str = include_str!("run.sh");
 const REFERENCE: &str = include_str!("../../../fixtures/submissions/reference-bash/task3/conductor.sh");
 const REFERENCE_SETUP: &str = include_str!("../../../fixtures/submissions/reference-bash/task3/setup.sh");
+
+/// The name that what is put there gives to the machine's interface, where it names it at all.
+pub fn interface(graft: Graft) -> Option<String> {
+    (graft == Graft::Conductor).then(|| interface_in(REFERENCE_SETUP))
+}
 
 /// Changes the submission's folder.
 ///

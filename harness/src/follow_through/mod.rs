@@ -13,7 +13,7 @@ use crate::task::conductor::story::Story;
 use crate::task::{Scenario, Subtask, matrix, scenarios};
 use crate::verdict::{Finding, Status};
 
-pub use graft::apply;
+pub use graft::{apply, interface};
 
 /// What of a conductor is replaced by the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,5 +21,6 @@ pub mod speed;
 pub mod stillness;
 pub mod terminal;
 pub mod trace;
+pub mod trust;
 pub mod work;
 pub mod world;

@@ -1,6 +1,6 @@
 //! Base trees made in advance: what debootstrap takes 14 minutes for under emulation, it does here once.
 //!
-//! The real debootstrap makes the tree on this host, from the package cache. The tree is kept as a tar file
+//! The real debootstrap makes the tree, on this host or in a guest ([`Maker`]), from the package cache. The tree is kept as a tar file
 //! beside the words of the command line that it stands for ([`Base`]), in a directory named by everything that
 //! went into it:
 //!
@@ -13,9 +13,10 @@
 //! Two things in a tree depend on where it was made: the mirror's name, which is a placeholder here, and the machine's
 //! resolv.conf and hostname, which are left out. [`crate::guest::debootstrap`] puts the guest's in their place.
 
+mod maker;
+
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -25,19 +26,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cache::{Content, PackageCache};
-use super::server::Server;
 use super::store::hex;
-
-/// What a tree is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Extent {
-    /// Exactly what debootstrap makes.
-    Full,
-    /// A quick stand-in: the essential packages, apt and what the scenarios of containers need, without
-    /// documentation. Answers to any variant.
-    Small,
-}
+pub use maker::Maker;
 
 /// A tree and the debootstrap command line that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +38,10 @@ pub struct Base {
     pub arch: String,
     /// `--variant`, where it is not the default one.
     pub variant: Option<String>,
-    /// How much of the suite it holds.
-    pub extent: Extent,
+    /// `--components`.
+    pub components: String,
+    /// Whether the mirror that the tree names is one of https: such trees have ca-certificates.
+    pub https: bool,
     /// The mirror that the tree names; not a real one.
     pub mirror: String,
     /// The one that debootstrap takes where none is named.
@@ -57,31 +49,30 @@ pub struct Base {
 }
 
 /// The host of the mirror that trees name: no real one has this name (RFC 6761).
-const MIRROR: &str = "http://mirror.invalid";
+const MIRROR: &str = "mirror.invalid";
 /// The names of a base's two files.
 pub const BASE_FILE: &str = "base.json";
 /// See [`BASE_FILE`].
 pub const TREE_FILE: &str = "tree.tar";
 
-/// What a [`Extent::Small`] tree has beyond debootstrap's minimum.
-const SMALL_INCLUDE: &str = "iproute2,iputils-ping,procps";
-/// What it lacks.
-const SMALL_LACKS: [&str; 5] =
-    ["usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian"];
+/// This host's architecture, as dpkg names it.
+const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 /// Part of every key: raised when a tree would come out differently.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A tree to prepare.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// The archive's path on a mirror: `debian`, `ubuntu`.
     pub archive: String,
     /// What the tree shall stand for; `arch` is this host's.
     pub suite: String,
+    /// Whether debootstrap is given a mirror of https.
+    pub https: bool,
     /// `--variant`.
     pub variant: Option<String>,
-    /// How much.
-    pub extent: Extent,
+    /// `--components`.
+    pub components: String,
     /// Checks the archive's signature; debootstrap's own choice where there is none.
     pub keyring: Option<PathBuf>,
 }
@@ -97,10 +88,8 @@ pub enum BaseError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// debootstrap needs it.
-    #[error(
-        "base trees are made by root: run this once as root, or copy the cache from a host where that was done"
-    )]
+    /// debootstrap needs root, or a machine to be root in.
+    #[error("base trees are made by root, or in a virtual machine, and here is neither")]
     NotRoot,
     /// The archive's index is not to be had.
     #[error("no index of {suite}: {why}")]
@@ -110,11 +99,17 @@ pub enum BaseError {
         /// What the cache said.
         why: String,
     },
+    /// The virtual machine that was to make it did not.
+    #[error("the virtual machine that makes it: {why}")]
+    Guest {
+        /// What happened.
+        why: String,
+    },
     /// A program that was run failed.
     #[error("{program} failed ({status}); the end of what it said:\n{output}")]
     Failed {
         /// Which.
-        program: &'static str,
+        program: String,
         /// How.
         status: String,
         /// Its last lines.
@@ -129,13 +124,36 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> BaseError {
 
 impl Order {
     /// The tree that `debootstrap bookworm DIR` makes.
-    pub fn debian(suite: &str, extent: Extent) -> Self {
-        Self { archive: "debian".to_owned(), suite: suite.to_owned(), variant: None, extent, keyring: None }
+    pub fn debian(suite: &str) -> Self {
+        Self {
+            archive: "debian".to_owned(),
+            suite: suite.to_owned(),
+            https: false,
+            variant: None,
+            components: "main".to_owned(),
+            keyring: None,
+        }
     }
 
     /// The same for a suite of Ubuntu.
-    pub fn ubuntu(suite: &str, extent: Extent) -> Self {
-        Self { archive: "ubuntu".to_owned(), ..Self::debian(suite, extent) }
+    pub fn ubuntu(suite: &str) -> Self {
+        Self { archive: "ubuntu".to_owned(), ..Self::debian(suite) }
+    }
+
+    /// The same where debootstrap is given a mirror of https.
+    #[must_use]
+    pub fn by_https(self) -> Self {
+        Self { https: true, ..self }
+    }
+
+    /// Of the mirrors that debootstrap is given.
+    fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+
+    /// The mirror that the tree names.
+    fn mirror(&self) -> String {
+        format!("{}://{MIRROR}/{}", self.scheme(), self.archive)
     }
 
     /// The directory of this tree under `bases`, made where it is missing; any number of processes may ask for
@@ -143,16 +161,21 @@ impl Order {
     ///
     /// # Errors
     /// See [`BaseError`].
-    pub fn prepare(&self, cache: &Arc<PackageCache>, bases: &Path) -> Result<PathBuf, BaseError> {
+    pub fn prepare(
+        &self,
+        maker: Option<Maker>,
+        cache: &Arc<PackageCache>,
+        bases: &Path,
+        say: &mut dyn FnMut(String),
+    ) -> Result<PathBuf, BaseError> {
+        let maker = maker.ok_or(BaseError::NotRoot)?;
         let at = |error: io::Error| failed(format!("keep base trees in {}", bases.display()))(error);
         fs::create_dir_all(bases).map_err(at)?;
-        let arch = said(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
-        let version = said(Command::new("debootstrap").arg("--version"))?;
+        let version = maker.version()?;
         let index = self.index(cache)?;
-        let what =
-            format!("{FORMAT}\n{self:?}\n{arch}\n{version}\n{SMALL_INCLUDE}\n{SMALL_LACKS:?}\n{index}");
+        let what = format!("{FORMAT}\n{self:?}\n{ARCH}\n{version}\n{index}");
         let key = &hex(&Sha256::digest(what))[..16];
-        let place = bases.join(format!("{}-{}-{key}", self.suite, self.extent.name()));
+        let place = bases.join(format!("{}-{}-{key}", self.suite, self.scheme()));
 
         let lock = File::create(bases.join(format!("{key}.lock"))).map_err(at)?;
         let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| at(errno.into()))?;
@@ -162,7 +185,8 @@ impl Order {
         let making = bases.join(format!("new-{key}"));
         let _ = fs::remove_dir_all(&making);
         fs::create_dir(&making).map_err(at)?;
-        let made = self.make(cache, &making, arch).and_then(|()| fs::rename(&making, &place).map_err(at));
+        let made =
+            self.make(maker, cache, &making, say).and_then(|()| fs::rename(&making, &place).map_err(at));
         if made.is_err() {
             let _ = fs::remove_dir_all(&making);
         }
@@ -178,7 +202,7 @@ impl Order {
             .map_err(failed("start a runtime"))?;
         runtime.block_on(async {
             let no_index = |why| BaseError::NoIndex { suite: self.suite.clone(), why };
-            let answer = cache.answer(MIRROR, &path).await;
+            let answer = cache.answer(&format!("http://{MIRROR}"), &path).await;
             let mut file = match answer.body {
                 Content::File(file) if answer.status == 200 => file,
                 Content::File(_) => return Err(no_index(format!("the mirror answered {}", answer.status))),
@@ -197,67 +221,21 @@ impl Order {
     }
 
     /// Makes the tree and its files in an empty directory.
-    fn make(&self, cache: &Arc<PackageCache>, making: &Path, arch: String) -> Result<(), BaseError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(BaseError::NotRoot);
-        }
-        let (_server, proxy) =
-            Server::on_loopback(cache).map_err(failed("serve packages on the loopback"))?;
-        let tree = making.join("tree");
-        fs::create_dir(&tree).map_err(failed("make a directory for the tree"))?;
-        fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).map_err(failed("open it"))?;
-
-        // In namespaces of its own, so that no mount and no process of it outlives it, and it does not outlive us.
-        let mut debootstrap = Command::new("setpriv");
-        debootstrap.args([
-            "--pdeathsig",
-            "KILL",
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--ipc",
-            "--uts",
-            "--kill-child",
-            "--",
-        ]);
-        debootstrap.args(["debootstrap", "--arch", &arch]);
-        match (self.extent, &self.variant) {
-            (Extent::Small, _) => {
-                debootstrap.args(["--variant=minbase", &format!("--include={SMALL_INCLUDE}")]);
-            }
-            (Extent::Full, Some(variant)) => {
-                debootstrap.arg(format!("--variant={variant}"));
-            }
-            (Extent::Full, None) => {}
-        }
-        if let Some(keyring) = &self.keyring {
-            debootstrap.arg("--keyring").arg(keyring);
-        }
-        let mirror = format!("{MIRROR}/{}", self.archive);
-        debootstrap.arg(&self.suite).arg(&tree).arg(&mirror);
-        debootstrap.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        debootstrap.env("HOME", "/root").env("LANG", "C.UTF-8").env("http_proxy", format!("http://{proxy}"));
-        said(&mut debootstrap)?;
-
-        if self.extent == Extent::Small {
-            for path in SMALL_LACKS {
-                let _ = fs::remove_dir_all(tree.join(path));
-            }
-        }
-        let mut tar = Command::new("tar");
-        tar.arg("--create").arg("--file").arg(making.join(TREE_FILE)).arg("--directory").arg(&tree);
-        tar.args(["--format=posix", "--pax-option=delete=atime,delete=ctime,delete=mtime", "--sort=name"]);
-        tar.args(["--numeric-owner", "--xattrs", "--xattrs-include=*"]);
-        tar.args(["--exclude=./etc/resolv.conf", "--exclude=./etc/hostname", "."]);
-        said(&mut tar)?;
-        fs::remove_dir_all(&tree).map_err(failed("remove the tree after it was packed"))?;
-
+    fn make(
+        &self,
+        maker: Maker,
+        cache: &Arc<PackageCache>,
+        making: &Path,
+        say: &mut dyn FnMut(String),
+    ) -> Result<(), BaseError> {
+        maker.make(self, ARCH, cache, making, say)?;
+        let mirror = self.mirror();
         let base = Base {
             suite: self.suite.clone(),
-            arch,
+            arch: ARCH.to_owned(),
             variant: self.variant.clone(),
-            extent: self.extent,
+            components: self.components.clone(),
+            https: self.https,
             default_mirror: cache
                 .mirrors()
                 .standing_for(&format!("/{}", self.archive))
@@ -270,22 +248,13 @@ impl Order {
     }
 }
 
-impl Extent {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Small => "small",
-        }
-    }
-}
-
 /// What a program that must succeed printed.
 fn said(command: &mut Command) -> Result<String, BaseError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())
         .output()
-        .map_err(failed(format!("run {program} (apt install debootstrap tar util-linux)")))?;
+        .map_err(failed(format!("run {program} (apt install {program})")))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
@@ -293,7 +262,7 @@ fn said(command: &mut Command) -> Result<String, BaseError> {
     let all = text + &String::from_utf8_lossy(&output.stderr);
     let lines: Vec<&str> = all.lines().collect();
     Err(BaseError::Failed {
-        program: if program == "tar" { "tar" } else { "debootstrap" },
+        program,
         status: output.status.to_string(),
         output: lines[lines.len().saturating_sub(15)..].join("\n"),
     })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
-use super::base::{BASE_FILE, Order, TREE_FILE};
+use super::base::{BASE_FILE, BaseError, Maker, Order, TREE_FILE};
 use super::cache::{PackageCache, Stats};
 use super::mirrors::Mirrors;
 use super::server::Server;
@@ -31,6 +31,14 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A base tree that a scenario needs is neither here nor to be had.
+    #[error("no base tree of {suite}: {source}")]
+    NoTree {
+        /// Of which suite.
+        suite: String,
+        /// Why.
+        source: BaseError,
+    },
     /// The disk cannot be made.
     #[error(transparent)]
     Vm(#[from] vm::Error),
@@ -48,17 +56,24 @@ pub struct Supply {
     _server: Server,
     socket: PathBuf,
     store: Option<PathBuf>,
-    notes: Vec<String>,
 }
 
 impl Supply {
     /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes a disk
-    /// with the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes it). A
-    /// tree that cannot be had is a note and no error: the real debootstrap then does the work in the guest.
+    /// with the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes it). `maker` makes
+    /// those that are not there; `say` hears what takes long.
     ///
     /// # Errors
-    /// When a directory cannot be written, or the disk not be made.
-    pub fn start(root: &Path, offline: bool, workdir: &Path, orders: &[Order]) -> Result<Self, Error> {
+    /// When a tree cannot be had: without it the real debootstrap would grind for an hour, and the submission would lose
+    /// what is ours to give. When a directory cannot be written, or the disk not be made.
+    pub fn start(
+        root: &Path,
+        offline: bool,
+        workdir: &Path,
+        orders: &[Order],
+        maker: Option<Maker>,
+        say: &mut dyn FnMut(String),
+    ) -> Result<Self, Error> {
         let packages = root.join("packages");
         let cache = PackageCache::open(&packages, Mirrors::of_this_host(), offline)
             .map_err(failed("open the package cache in", &packages))?;
@@ -66,15 +81,14 @@ impl Supply {
         let socket = workdir.join("packages.sock");
         let server = Server::on_socket(&cache, &socket).map_err(failed("serve packages at", &socket))?;
         let bases = root.join("debootstrap");
-        let (mut trees, mut notes) = (Vec::new(), Vec::new());
-        for order in orders {
-            match order.prepare(&cache, &bases) {
-                Ok(tree) => trees.push(tree),
-                Err(error) => notes.push(format!("no base tree of {} in advance: {error}", order.suite)),
-            }
-        }
+        let mut prepare = |order: &Order| {
+            order
+                .prepare(maker, &cache, &bases, say)
+                .map_err(|source| Error::NoTree { suite: order.suite.clone(), source })
+        };
+        let trees = orders.iter().map(&mut prepare).collect::<Result<Vec<_>, _>>()?;
         let store = if trees.is_empty() { None } else { Some(disk(&bases, &trees)?) };
-        Ok(Self { cache, _server: server, socket, store, notes })
+        Ok(Self { cache, _server: server, socket, store })
     }
 
     /// The disk for [`vm::Disks::store`].
@@ -96,11 +110,6 @@ impl Supply {
     /// What the package cache has done so far.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
-    }
-
-    /// What is not as it should be, one sentence each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
     }
 }
 

@@ -19,6 +19,9 @@ pub fn render(report: &Report) -> String {
         points(report.score),
         points(report.max)
     );
+    for note in &environment.notes {
+        let _ = writeln!(md, "> {}\n", inline(note));
+    }
     md.push_str("| | subtask | points | | s |\n|---|---|---:|---|---:|\n");
     for subtask in &report.subtasks {
         let mut lost: Vec<_> = lost(&subtask.checks).map(|check| format!("`{}`", check.name())).collect();

@@ -21,6 +21,9 @@ const WIDTH: usize = 110;
 /// for each check.
 pub fn render(report: &Report, verbose: bool) -> String {
     let mut out = String::new();
+    for note in &report.environment.notes {
+        let _ = writeln!(out, "  {OURS}note{OURS:#}  {}", visible(note));
+    }
     for subtask in &report.subtasks {
         let style = style(subtask.status);
         let lost: Vec<_> =

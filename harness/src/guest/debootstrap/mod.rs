@@ -16,7 +16,8 @@ use std::process::{Command, ExitCode};
 
 use serde::{Deserialize, Serialize};
 
-use crate::packages::base::{BASE_FILE, Base, Extent, TREE_FILE};
+use crate::guest::trust::trust;
+use crate::packages::base::{BASE_FILE, Base, TREE_FILE};
 use options::Request;
 
 /// The name under which [`main`] is started.
@@ -33,16 +34,17 @@ const SETTINGS: &str = "/run/harness-bases.json";
 #[derive(Serialize, Deserialize)]
 struct Settings {
     bases: PathBuf,
-    extent: Extent,
+    /// Of the authority that every tree is to trust, in PEM.
+    certificate: String,
 }
 
-/// Makes `debootstrap` take trees of the given extent from `bases`, a directory with one folder for each
-/// (`bases/*/base.json`). Needs the running program's own file to stay where it is.
+/// Makes `debootstrap` take trees from `bases`, a directory with one folder for each (`bases/*/base.json`), and makes
+/// every tree trust `certificate`. Needs the running program's own file to stay where it is.
 ///
 /// # Errors
 /// When /run or /usr/local/sbin cannot be written.
-pub fn install(bases: &Path, extent: Extent) -> io::Result<()> {
-    let settings = Settings { bases: bases.to_owned(), extent };
+pub fn install(bases: &Path, certificate: String) -> io::Result<()> {
+    let settings = Settings { bases: bases.to_owned(), certificate };
     fs::write(SETTINGS, serde_json::to_vec(&settings)?)?;
     let _ = fs::remove_file(LINK);
     std::os::unix::fs::symlink(std::env::current_exe()?, LINK)
@@ -50,14 +52,37 @@ pub fn install(bases: &Path, extent: Extent) -> io::Result<()> {
 
 /// Does what was asked on the command line: `arguments` without the program's name.
 pub fn main(arguments: &[String]) -> ExitCode {
-    match answer(arguments) {
+    let settings = fs::read(SETTINGS).ok().and_then(|settings| serde_json::from_slice(&settings).ok());
+    match settings.as_ref().and_then(|settings| answer(settings, arguments)) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
             eprintln!("E: {error}");
             ExitCode::FAILURE
         }
-        None => {
-            let error = Command::new(REAL).args(arguments).exec();
+        None => real(arguments, settings.as_ref()),
+    }
+}
+
+/// Has the real program do it, and makes the tree trust the world.
+fn real(arguments: &[String], settings: Option<&Settings>) -> ExitCode {
+    let (Some(settings), Some(target)) = (settings, options::target(arguments)) else {
+        let error = Command::new(REAL).args(arguments).exec();
+        eprintln!("{REAL}: {error}");
+        return ExitCode::from(127);
+    };
+    // Who ends this program means the real one.
+    let mut program = Command::new("setpriv");
+    program.args(["--pdeathsig", "TERM", "--", REAL]).args(arguments);
+    match program.status() {
+        Ok(status) if status.success() => match trust(Path::new(target), &settings.certificate) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("E: {target}: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Ok(status) => ExitCode::from(status.code().unwrap_or(1) as u8),
+        Err(error) => {
             eprintln!("{REAL}: {error}");
             ExitCode::from(127)
         }
@@ -65,8 +90,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 /// Nothing where the real program must do it.
-fn answer(arguments: &[String]) -> Option<io::Result<()>> {
-    let settings: Settings = serde_json::from_slice(&fs::read(SETTINGS).ok()?).ok()?;
+fn answer(settings: &Settings, arguments: &[String]) -> Option<io::Result<()>> {
     // The real program heeds it.
     if std::env::var_os("DEBOOTSTRAP_DIR").is_some() {
         return None;
@@ -74,12 +98,13 @@ fn answer(arguments: &[String]) -> Option<io::Result<()>> {
     let request = Request::parse(arguments)?;
     let target = std::path::absolute(&request.target).ok()?;
     let empty = fs::read_dir(&target).map_or(!target.exists(), |mut entries| entries.next().is_none());
-    let (tree, base) = find(&settings, &request).filter(|_| empty && nix::unistd::geteuid().is_root())?;
+    let (tree, base) = find(settings, &request).filter(|_| empty && nix::unistd::geteuid().is_root())?;
     let mirror = request.mirror.as_ref().unwrap_or(&base.default_mirror);
     println!("I: Target architecture can be executed");
     println!("I: Installing the base system...");
     Some(
         unpack::unpack(&tree, &base, &target, mirror)
+            .and_then(|()| trust(&target, &settings.certificate))
             .map(|()| println!("I: Base system installed successfully.")),
     )
 }
@@ -88,7 +113,6 @@ fn answer(arguments: &[String]) -> Option<io::Result<()>> {
 fn find(settings: &Settings, request: &Request) -> Option<(PathBuf, Base)> {
     fs::read_dir(&settings.bases).ok()?.flatten().find_map(|entry| {
         let base: Base = serde_json::from_slice(&fs::read(entry.path().join(BASE_FILE)).ok()?).ok()?;
-        (base.extent == settings.extent && request.is_for(&base))
-            .then(|| (entry.path().join(TREE_FILE), base))
+        request.is_for(&base).then(|| (entry.path().join(TREE_FILE), base))
     })
 }

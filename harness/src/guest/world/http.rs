@@ -42,7 +42,7 @@ const PAGE_LIMIT: usize = 64 << 10;
 
 /// Answers the requests of one connection.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     from: SocketAddrV4,
     to: SocketAddrV4,
     plan: Arc<WorldPlan>,

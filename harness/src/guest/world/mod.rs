@@ -1,6 +1,6 @@
 //! Everything beyond the machine: a network namespace that stands for the LAN and the Internet.
 //!
-//! The machine's default interface leads here and nowhere else. The [`World`] answers ping, DNS and HTTP for
+//! The machine's default interface leads here and nowhere else. The [`World`] answers ping, DNS, HTTP and HTTPS for
 //! every public address, serves packages under whatever name a tool asks for, and holds another machine on the
 //! LAN from which a scenario connects in. It is one thread in a namespace without a name, so nothing that a
 //! submission does to named namespaces, to the machine's firewall or to its resolv.conf ends it, and no rule
@@ -26,6 +26,7 @@ mod lan;
 mod netlink;
 mod network;
 mod plan;
+mod tls;
 mod traffic;
 
 use std::future::Future;
@@ -48,6 +49,8 @@ use dns::v4;
 pub use http::Page;
 pub use network::LAN;
 pub use plan::{PREFIX, Packages, WorldPlan, is_public};
+use tls::Authority;
+pub use tls::NAME as AUTHORITY;
 pub use traffic::{Moment, Passed, RECORD};
 use traffic::{Traffic, cut};
 
@@ -78,6 +81,7 @@ pub struct World {
     plan: Arc<WorldPlan>,
     traffic: Arc<Traffic>,
     capture: Arc<Capture>,
+    authority: Arc<Authority>,
     tasks: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -94,6 +98,8 @@ impl World {
     pub fn start(plan: &WorldPlan) -> Result<Self, WorldError> {
         let plan = Arc::new(plan.clone());
         let (traffic, capture) = (Arc::new(Traffic::new()), Arc::new(Capture::default()));
+        let authority = Authority::new().map_err(WorldError::at("make the world's certificate authority"))?;
+        let authority = Arc::new(authority);
         let (namespace_made, namespace) = mpsc::channel();
         let (cards_moved, cards) = mpsc::channel();
         let (ready, started) = mpsc::channel();
@@ -101,13 +107,17 @@ impl World {
         let thread = std::thread::Builder::new()
             .name("world".to_owned())
             .spawn({
-                let (plan, traffic, capture) =
-                    (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&capture));
+                let services = Services {
+                    plan: Arc::clone(&plan),
+                    traffic: Arc::clone(&traffic),
+                    authority: Arc::clone(&authority),
+                };
+                let capture = Arc::clone(&capture);
                 move || {
                     // Where the other end is gone, `start` has failed already.
                     let _ = namespace_made.send(network::enter_new_namespace());
                     if cards.recv().is_ok() {
-                        live(&plan, &traffic, &capture, &ready, stopped);
+                        live(&services, &capture, &ready, stopped);
                     }
                 }
             })
@@ -128,12 +138,17 @@ impl World {
             .map_err(WorldError::at("set up the world"))?;
         network::configure_machine(&plan, Path::new("/etc/resolv.conf"))
             .map_err(WorldError::at("connect the machine to the world"))?;
-        Ok(Self { plan, traffic, capture, tasks, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { plan, traffic, capture, authority, tasks, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What the world is like.
     pub fn plan(&self) -> &WorldPlan {
         &self.plan
+    }
+
+    /// The certificate of the authority that signs for every server of this world, in PEM.
+    pub fn certificate(&self) -> String {
+        self.authority.certificate()
     }
 
     /// Opens an echo service on a TCP port of every address in the world: it reads one line and answers with
@@ -244,22 +259,28 @@ impl Drop for World {
     }
 }
 
+/// What the world's services share.
+struct Services {
+    plan: Arc<WorldPlan>,
+    traffic: Arc<Traffic>,
+    authority: Arc<Authority>,
+}
+
 /// The world's thread: sets up its namespace, serves, and ends when told to.
 fn live(
-    plan: &Arc<WorldPlan>,
-    traffic: &Arc<Traffic>,
+    services: &Services,
     capture: &Arc<Capture>,
     ready: &mpsc::Sender<io::Result<Handle>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let set_up = || {
-        let cable = network::configure_world(plan)?;
+        let cable = network::configure_world(&services.plan)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            if plan.pcap {
+            if services.plan.pcap {
                 capture.start(cable)?;
             }
-            serve(plan, traffic).await
+            serve(services).await
         })?;
         Ok(runtime)
     };
@@ -275,17 +296,23 @@ fn live(
 }
 
 /// Opens the services that are always there.
-async fn serve(plan: &Arc<WorldPlan>, traffic: &Arc<Traffic>) -> io::Result<()> {
+async fn serve(services: &Services) -> io::Result<()> {
     let everywhere = |port| (Ipv4Addr::UNSPECIFIED, port);
-    let (for_udp, for_tcp, for_http) = (Arc::clone(plan), Arc::clone(plan), Arc::clone(plan));
-    let (udp_traffic, tcp_traffic, http_traffic) =
-        (Arc::clone(traffic), Arc::clone(traffic), Arc::clone(traffic));
-    tokio::spawn(dns::serve_udp(UdpSocket::bind(everywhere(53)).await?, for_udp, udp_traffic));
+    let shared = || (Arc::clone(&services.plan), Arc::clone(&services.traffic));
+    let (plan, traffic) = shared();
+    tokio::spawn(dns::serve_udp(UdpSocket::bind(everywhere(53)).await?, plan, traffic));
+    let (plan, traffic) = shared();
     tokio::spawn(accept(TcpListener::bind(everywhere(53)).await?, move |stream, from, to| {
-        dns::serve_tcp(stream, from, to, Arc::clone(&for_tcp), Arc::clone(&tcp_traffic))
+        dns::serve_tcp(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
     }));
+    let (plan, traffic) = shared();
     tokio::spawn(accept(TcpListener::bind(everywhere(80)).await?, move |stream, from, to| {
-        http::serve(stream, from, to, Arc::clone(&for_http), Arc::clone(&http_traffic))
+        http::serve(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
+    }));
+    let ((plan, traffic), authority) = (shared(), Arc::clone(&services.authority));
+    tokio::spawn(accept(TcpListener::bind(everywhere(443)).await?, move |stream, from, to| {
+        let (plan, traffic, authority) = (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&authority));
+        async move { http::serve(authority.accept(stream, to).await?, from, to, plan, traffic).await }
     }));
     Ok(())
 }

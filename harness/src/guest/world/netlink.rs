@@ -53,6 +53,14 @@ impl Netlink {
         self.request(RouteNetlinkMessage::SetLink(message), 0)
     }
 
+    /// Gives a link that is down another name.
+    pub fn rename(&self, link: u32, name: &str) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = link;
+        message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        self.request(RouteNetlinkMessage::SetLink(message), 0)
+    }
+
     pub fn set_up(&self, link: u32) -> io::Result<()> {
         let mut message = LinkMessage::default();
         message.header.index = link;

@@ -24,7 +24,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
 use super::plan::{PREFIX, Packages, WorldPlan};
 
-/// The machine's default interface.
+/// The machine's default interface as every guest has it; [`WorldPlan::interface`] is its name afterwards.
 pub const LAN: &str = "lan0";
 /// The other end of its cable.
 const WORLD: &str = "world0";
@@ -51,10 +51,14 @@ pub(super) fn hand_over_cards(plan: &WorldPlan, world: &fs::File) -> io::Result<
     Ok(())
 }
 
-/// Gives the machine its address, default route and name server.
+/// Gives the machine its interface's name, its address, default route and name server.
 pub(super) fn configure_machine(plan: &WorldPlan, resolv_conf: &Path) -> io::Result<()> {
     let netlink = Netlink::open()?;
     let lan = link(LAN)?;
+    if plan.interface != LAN {
+        // Only what is down can be renamed.
+        netlink.rename(lan, &plan.interface)?;
+    }
     netlink.add_address(lan, plan.machine, PREFIX)?;
     netlink.set_up(lan)?;
     netlink.add_route(&Route {

@@ -8,11 +8,15 @@ use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::network::LAN;
 use crate::packages::PACKAGES_AT;
 
 /// The addresses and words of one run's world. A scenario's plan holds one; the judge reads it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorldPlan {
+    /// The name of the machine's default interface.
+    #[serde(default = "own_name")]
+    pub interface: String,
     /// The machine's own address on the LAN, whose prefix is [`PREFIX`] long.
     pub machine: Ipv4Addr,
     /// The machine's default gateway: the world.
@@ -66,6 +70,7 @@ impl WorldPlan {
         let on_lan = |host| Ipv4Addr::new(10, a, b, host);
         let names = rng.random();
         Self {
+            interface: own_name(),
             machine: on_lan(hosts[0]),
             gateway: on_lan(hosts[1]),
             neighbour: on_lan(hosts[2]),
@@ -97,6 +102,10 @@ pub fn is_public(address: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         || (a == 198 && (18..20).contains(&b)))
+}
+
+fn own_name() -> String {
+    LAN.to_owned()
 }
 
 fn hashed_address(seed: u64, name: &str) -> Ipv4Addr {

@@ -15,18 +15,20 @@ use std::io;
 use std::path::Path;
 
 use crate::guest::debootstrap;
+use crate::guest::trust::trust;
 use crate::guest::world::{World, WorldPlan};
-use crate::packages::base::Extent;
 
-/// Connects the machine to a world, and gives it the quick `debootstrap` where trees made in advance are at hand.
+/// Connects the machine to a world and makes it trust that world's servers, and gives it the quick `debootstrap` where
+/// trees made in advance are at hand.
 ///
 /// # Errors
 /// When there are no cards for it, or the kernel refuses.
 pub fn connect(plan: &WorldPlan) -> io::Result<World> {
     let world = World::start(plan).map_err(io::Error::other)?;
+    trust(Path::new("/"), &world.certificate())?;
     let trees = Path::new(debootstrap::STORE);
     if trees.is_dir() {
-        debootstrap::install(trees, Extent::Small)?;
+        debootstrap::install(trees, world.certificate())?;
     }
     Ok(world)
 }

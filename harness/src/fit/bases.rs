@@ -1,0 +1,178 @@
+//! Which base trees a submission needs: what its Conductorfiles name, and how its conductor.sh calls debootstrap.
+
+use std::collections::BTreeSet;
+
+use super::text::{Folder, lines};
+use crate::packages::base::Order;
+use crate::task::matrix;
+
+/// What a Conductorfile may name (section "build" of the assignment): distribution, suite.
+const BASES: [(&str, &str); 3] = [("debian", "bookworm"), ("ubuntu", "jammy"), ("ubuntu", "focal")];
+/// Where conductor.sh and its settings lie.
+const SCRIPTS: [&str; 6] = [
+    "task3/conductor.sh",
+    "task3/setup.sh",
+    "task3/config.sh",
+    "task4/conductor.sh",
+    "task4/setup.sh",
+    "task4/config.sh",
+];
+
+/// The trees that scenarios of task 3 and those of task 4 need. Every scenario's own Conductorfiles name the first of
+/// [`BASES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bases {
+    every: Vec<Order>,
+    task4: Vec<Order>,
+}
+
+impl Bases {
+    /// Reads a submission's scripts.
+    pub fn of(folder: &Folder) -> Self {
+        let scripts: Vec<String> = SCRIPTS.iter().filter_map(|path| folder.read(path)).collect();
+        let texts: Vec<String> = scripts.iter().flat_map(|text| lines(text)).collect();
+        let named: Vec<String> =
+            folder.files_in("task4").iter().filter_map(|path| folder.read(path)).collect();
+        let is_named = |base: &(&str, &str)| named.iter().any(|text| names(text, base.0, base.1));
+        let (every, others) = BASES.split_at(1);
+        let orders = |bases: &[(&str, &str)]| {
+            bases.iter().flat_map(|(distribution, suite)| calls(&texts, distribution, suite)).collect()
+        };
+        let others: Vec<_> = others.iter().copied().filter(is_named).collect();
+        Self { every: orders(every), task4: orders(&others) }
+    }
+
+    /// Those that these scenarios need.
+    pub fn needed(&self, scenarios: &[&str]) -> Vec<Order> {
+        let task4 = if scenarios.contains(&matrix::SCENARIO.id) { &self.task4[..] } else { &[] };
+        self.every.iter().chain(task4).cloned().collect()
+    }
+}
+
+/// Whether a Conductorfile, or a script that writes one, has a FROM with this base.
+fn names(text: &str, distribution: &str, suite: &str) -> bool {
+    lines(text).any(|line| {
+        let mut words = line.split_whitespace();
+        words.any(|word| word.trim_start_matches(['"', '\'']) == "FROM")
+            && words.next().is_some_and(|base| {
+                base.trim_end_matches(['"', '\'', ';']).split_once("\\n").map_or(base, |(base, _)| base)
+                    == format!("{distribution}:{suite}")
+            })
+    })
+}
+
+/// The trees that debootstrap is asked for when `FROM` names a suite: one for each way in which its mirror is named.
+fn calls(lines: &[String], distribution: &str, suite: &str) -> Vec<Order> {
+    let order = Order {
+        archive: distribution.to_owned(),
+        suite: suite.to_owned(),
+        https: false,
+        variant: variant(lines),
+        components: components(lines, distribution),
+        keyring: None,
+    };
+    let schemes: BTreeSet<bool> = lines.iter().flat_map(|line| schemes(line, distribution)).collect();
+    match schemes.len() {
+        // Where none is named, debootstrap takes its own, by http.
+        0 => vec![order],
+        _ => schemes.into_iter().map(|https| Order { https, ..order.clone() }).collect(),
+    }
+}
+
+/// Whether each address in a line that may be the distribution's mirror is one of https.
+fn schemes(line: &str, distribution: &str) -> Vec<bool> {
+    let mut found = Vec::new();
+    for (at, _) in line.match_indices("://") {
+        let ends = |char: char| char.is_whitespace() || "\"'();,|&<>".contains(char);
+        let rest = line[at + 3..].split(ends).next().unwrap_or_default().trim_end_matches('/');
+        let last = rest.rsplit('/').next().unwrap_or_default();
+        if last.eq_ignore_ascii_case(distribution) || last.contains('$') {
+            let scheme = &line[..at];
+            found.extend(["https", "http"].iter().position(|end| scheme.ends_with(end)).map(|at| at == 0));
+        }
+    }
+    found
+}
+
+/// The `--variant` of a call of debootstrap, where it is a plain word.
+fn variant(lines: &[String]) -> Option<String> {
+    let after = |line: &String| {
+        let (_, rest) = line.split_once("debootstrap")?;
+        let (_, value) = rest.split_once("--variant")?;
+        let word = value.trim_start_matches(['=', ' ', '"', '\'']);
+        let word = word.split(|char: char| !char.is_ascii_alphanumeric()).next()?;
+        Some(word.to_owned()).filter(|word| !word.is_empty())
+    };
+    lines.iter().find_map(after)
+}
+
+/// The archive's components, where a list of them stands in the scripts: `main,universe`.
+fn components(lines: &[String], distribution: &str) -> String {
+    let own: &[&str] = match distribution {
+        "ubuntu" => &["universe", "multiverse", "restricted"],
+        _ => &["contrib", "non-free", "non-free-firmware"],
+    };
+    let is_list = |word: &&str| {
+        let mut parts = word.split(',');
+        parts.next() == Some("main") && word.contains(',') && parts.all(|part| own.contains(&part))
+    };
+    let words = |line: &String| {
+        let split = line.split(|char: char| !char.is_ascii_alphanumeric() && !",-".contains(char));
+        split.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    lines.iter().flat_map(words).find(|word| is_list(&word.as_str())).unwrap_or_else(|| "main".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called(script: &str, distribution: &str) -> Vec<(bool, Option<String>, String)> {
+        let lines: Vec<String> = lines(script).collect();
+        let orders = calls(&lines, distribution, "suite");
+        orders.into_iter().map(|order| (order.https, order.variant, order.components)).collect()
+    }
+
+    #[test]
+    fn the_way_in_which_a_mirror_is_named_decides_which_tree_is_needed() {
+        let plain = |https| vec![(https, None, "main".to_owned())];
+        let starter =
+            "MIRRORS=([debian]=https://mirror.example/debian/ [ubuntu]='http://m.example/ubuntu')\n";
+        assert_eq!(called(starter, "debian"), plain(true));
+        assert_eq!(called(starter, "ubuntu"), plain(false));
+        assert_eq!(
+            called("debootstrap $1 $2 \"https://mirror.example/pub/debian\"\n", "debian"),
+            plain(true)
+        );
+        assert_eq!(
+            called("# https://mirror.example/debian\ndebootstrap bookworm d\n", "debian"),
+            plain(false)
+        );
+        assert_eq!(called("echo see https://docs.example/help\n", "debian"), plain(false));
+        let both = "A=http://a.example/debian\nB=https://b.example/debian\n";
+        assert_eq!(called(both, "debian"), [plain(false), plain(true)].concat());
+        assert_eq!(called("debootstrap $s $t https://mirror.example/$distro\n", "ubuntu"), plain(true));
+    }
+
+    #[test]
+    fn options_of_debootstrap_are_seen() {
+        let minbase =
+            called("debootstrap --arch amd64 \\\n  --variant=minbase \"$suite\" \"$dir\"\n", "debian");
+        assert_eq!(minbase, [(false, Some("minbase".to_owned()), "main".to_owned())]);
+        let parts = "COMPONENTS=([debian]=\"main\" [ubuntu]=\"main,universe\")\n";
+        assert_eq!(called(parts, "ubuntu"), [(false, None, "main,universe".to_owned())]);
+        assert_eq!(called(parts, "debian"), [(false, None, "main".to_owned())]);
+    }
+
+    #[test]
+    fn conductorfiles_name_bases_wherever_they_are_written() {
+        for text in
+            ["FROM ubuntu:focal\nRUN x\n", "  FROM  ubuntu:focal  ", "printf 'FROM ubuntu:focal\\nRUN x'"]
+        {
+            assert!(names(text, "ubuntu", "focal"), "{text}");
+        }
+        for text in ["# FROM ubuntu:focal\n", "FROM ubuntu:jammy\n", "FROM\n", "ubuntu:focal"] {
+            assert!(!names(text, "ubuntu", "focal"), "{text}");
+        }
+    }
+}
