@@ -391,6 +391,20 @@ mod tests {
         assert!(!fits(&plain, Status::Fail) && !fits(&plain, Status::Error));
     }
 
+    /// The same for what is only noted.
+    #[test]
+    fn every_informational_check_of_networks_images_and_task_4_is_shown_by_some_mutant() {
+        let mutants = cases(&corpus()).unwrap();
+        let is_shown = |id: &str| {
+            let of_mutants = mutants.iter().filter(|case| case.name.starts_with("mutants/"));
+            of_mutants.into_iter().any(|case| case.expect.noted.iter().any(|noted| noted == id))
+        };
+        let driven = task::subtasks().into_iter().filter(|of| ["3c", "3e", "3f", "4"].contains(&of.id));
+        for spec in driven.flat_map(|subtask| subtask.checks).filter(|spec| spec.informational) {
+            assert!(is_shown(spec.id), "no mutant shows {}", spec.id);
+        }
+    }
+
     #[test]
     fn a_subtask_that_does_not_exist_is_an_error() {
         let folder = tempfile::tempdir().unwrap();

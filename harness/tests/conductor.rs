@@ -124,13 +124,7 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
         .status()
         .unwrap();
     assert!(machine.success());
-    // What a RUN wrote that ran on the machine: the next one has the same names, and no /var/tmp of its own either.
-    for name in ["file", "other"]
-        .into_iter()
-        .filter_map(|key| plan(scenario, &interface)[key].as_str().map(str::to_owned))
-    {
-        let _ = std::fs::remove_file(Path::new(HOMES).join(name));
-    }
+    sweep(&plan(scenario, &interface));
     let lines = std::fs::read_to_string(records).unwrap();
     Recording {
         scenario: scenario.id.to_owned(),
@@ -139,6 +133,14 @@ fn record(submission: &Path, scenario: &Scenario) -> Recording {
         seconds: 0.0,
         records: lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
     }
+}
+
+/// Removes what a RUN wrote that ran on the machine: the next one has the same names, and no /var/tmp of its own either.
+fn sweep(plan: &Value) {
+    let written = plan["written"].as_object().into_iter().flatten().map(|(_, file)| &file["name"]);
+    let folder = written.filter_map(Value::as_str).map(|name| Path::new(HOMES).join(name));
+    let at_root = plan["files"]["run-rewrites"]["name"].as_str().map(|name| Path::new("/").join(name));
+    folder.chain(at_root).for_each(|path| drop(std::fs::remove_file(path)));
 }
 
 /// The package cache of this user, which fetches what is not in it yet.

@@ -16,6 +16,7 @@ pub mod pty;
 pub mod recorder;
 pub mod session;
 pub mod sleep;
+pub mod sniffer;
 pub mod sockets;
 pub mod speed;
 pub mod stillness;

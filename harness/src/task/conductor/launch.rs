@@ -126,7 +126,8 @@ impl Stage<'_, '_> {
     fn attempt(&mut self, step: &str, words: &[&str], command: &[&str]) -> io::Result<Option<Running>> {
         let program = self.tool.call(words);
         let seat = self.desk.start(&program)?;
-        let limit = self.tool.limit(15.0, 3.0);
+        // A tool without overlays copies a whole system first.
+        let limit = self.tool.limit(40.0, 4.0);
         let machine = self.machine;
         let mut main = None;
         self.desk.until(limit, |desk| {

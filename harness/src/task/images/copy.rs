@@ -1,32 +1,37 @@
 //! Subtask 3e: what COPY puts where.
 
-use super::drive::{CHANGED_MODE, Plan};
-use super::{Base, Contents, Found, Layered, Layers, Moved, why_not_made};
+use super::Contents;
+use super::Layers;
+use super::built::{Built, fault};
+use super::layers::{are_same, base_untouched, own_layer, unmounted};
+use super::plan::{CHANGED_MODE, COPIES, LINK};
 use crate::evidence::Bundle;
-use crate::guest::processes::Directory;
 use crate::task::CheckSpec;
-use crate::task::conductor::overlay::Overlays;
-use crate::task::conductor::story::Story;
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 
+const COPY: &str = "you should extend the tool to support COPY instruction";
 const LAYER: &str = "Since the instruction modifies the rootfs, you should consider it as a layer for the overlayfs \
                      and store it in the layer stack.";
+const FIRST: &str = "3e/file";
+/// Builds that copy one file.
+const OF_A_FILE: [&str; 3] = ["copy-name", "copy-into", "copy-bin"];
 
-pub const CHECKS: [CheckSpec; 6] = [
+pub const CHECKS: [CheckSpec; 7] = [
     CheckSpec {
-        id: "3e/file",
+        id: FIRST,
         title: "a file",
-        requirement: "you should extend the tool to support COPY instruction",
+        requirement: COPY,
         hint: "Copy a file to a new name, into a folder that exists, and to /bin, which is a link to usr/bin: what is \
                where in a container of the image?",
         informational: false,
     },
     CheckSpec {
         id: "3e/directory",
-        title: "a folder, with its modes",
-        requirement: "you should extend the tool to support COPY instruction",
-        hint: "Compare the folder with its copy in a container of the image, folders in it and modes included.",
+        title: "a folder, with all that is in it",
+        requirement: COPY,
+        hint: "Copy a folder to a new name, and one to /, and compare it with its copy in a container of the image: \
+               hidden files, folders in it and links included.",
         informational: false,
     },
     CheckSpec {
@@ -47,8 +52,15 @@ pub const CHECKS: [CheckSpec; 6] = [
         id: "3e/unmounted",
         title: "unmounted after the build",
         requirement: "Temporarily mount the overlayfs, perform the copy operation, unmount the overlay file system",
-        hint: "`findmnt -t overlay` after the build.",
+        hint: "`findmnt -t overlay` before and after the build.",
         informational: false,
+    },
+    CheckSpec {
+        id: "3e/modes",
+        title: "the modes of what is copied",
+        requirement: COPY,
+        hint: "Compare the modes of a folder and of its copy: which of them does cp keep, and what does the umask do?",
+        informational: true,
     },
     CheckSpec {
         id: "3e/layer-cached",
@@ -61,128 +73,165 @@ pub const CHECKS: [CheckSpec; 6] = [
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let story = match Story::open(bundle, "3-build", &CHECKS) {
-        Ok(story) => story,
+    let built = match Built::open(bundle, &CHECKS) {
+        Ok(built) => built,
         Err(errors) => return errors,
     };
-    let Some(plan) = story.plan::<Plan>() else {
-        let unstarted =
-            |spec: &CheckSpec| story.missing(Question::new(spec.id, "an image"), "nothing was built");
-        return CHECKS.iter().map(unstarted).collect();
-    };
-    let files = plan.copied_files();
-    let directory = directory(story, &plan);
-    let cached = cached(story, &plan, &directory);
-    vec![
-        file(story, &plan),
-        directory,
-        own_layer(story, Question::new("3e/own-layer", "a layer for each COPY"), "copied", &files),
-        base_untouched(story, Question::new("3e/base-untouched", "the base as it was before"), "copied"),
-        unmounted(story, Question::new("3e/unmounted", "no overlay is mounted after the build"), &["copied"]),
-        cached,
-    ]
-}
-
-/// What a container of the image has; a finding where there is none. Where the build failed, the first check of the
-/// subtask fails and the others are skipped.
-fn contents(story: Story, question: Question, is_first: bool) -> Result<(Question, Contents), Finding> {
-    if let Some(why) = story.why_unbuilt() {
-        return Err(question.skip(format!("no image with nothing but FROM: {why}")));
-    }
-    if let Some(why) = why_not_made(story, "copied") {
-        return Err(if is_first { question.fail(why) } else { question.skip(why) });
-    }
-    match story.at::<Contents>("found", "copied") {
-        Some(seen) => Ok((question.proof(seen.place), seen.value)),
-        None => {
-            Err(story.missing(question, format!("no container of the image: {}", story.why_absent("copied"))))
+    let directory = directory(&built);
+    let needs = |question: Question, judge: &dyn Fn(Question) -> Finding| {
+        if built.why_none(&COPIES).is_some() {
+            question.skip(format!("there is no image to look at: see {FIRST}"))
+        } else {
+            judge(question)
         }
-    }
+    };
+    // Not the one in /bin: in a bare layer it lies elsewhere.
+    let instructions: Vec<(&str, Vec<String>)> =
+        ["copy-name", "copy-into", "copy-two"].iter().map(|step| (*step, built.plan.paths(step))).collect();
+    let own = needs(Question::new("3e/own-layer", "a layer for each COPY"), &|question| {
+        own_layer(&built, question, &instructions)
+    });
+    let untouched = needs(Question::new("3e/base-untouched", "the base as it was before"), &|question| {
+        base_untouched(&built, question, "copies")
+    });
+    let unmounted =
+        needs(Question::new("3e/unmounted", "no overlay is mounted after the build"), &|question| {
+            unmounted(&built, question, &built.made(&COPIES))
+        });
+    let (modes, cached) = (modes(&built), cached(&built, &untouched));
+    vec![file(&built), directory, own, untouched, unmounted, modes, cached]
 }
 
-fn file(story: Story, plan: &Plan) -> Finding {
-    let [as_name, in_folder] = plan.copied_files();
-    let paths = [as_name, in_folder, plan.copied_program()];
-    let question = Question::new("3e/file", format!("the file's text at {}", paths.join(", ")));
-    let (question, contents) = match contents(story, question, true) {
-        Ok(there) => there,
-        Err(finding) => return finding,
-    };
-    for path in &paths {
-        match contents.found.get(path) {
-            Some(Found { kind, text, .. }) if kind == "file" && *text == plan.text => {}
-            Some(other) => {
-                return question.fail(format!("{path} is a {} with the text {:?}", other.kind, other.text));
+fn file(built: &Built) -> Finding {
+    let question = Question::new(
+        FIRST,
+        "the file's text where COPY puts it: at a new name, in a folder, in /bin, each in an image of its own",
+    );
+    if let Some(why) = built.story.why_unbuilt() {
+        return question.skip(format!("no image with nothing but FROM: {why}"));
+    }
+    if let Some(why) = built.why_none(&COPIES) {
+        return question.fail(why);
+    }
+    if !built.any_ran() {
+        let why = built.story.why_absent(OF_A_FILE[0]);
+        return built.story.missing(question, format!("no container of the image: {why}"));
+    }
+    let mut question = question;
+    let mut faults = Vec::new();
+    for step in OF_A_FILE {
+        let wrong = match built.shown(step) {
+            Ok(seen) => {
+                question = question.proof(&seen.place);
+                let path = built.plan.copied(step);
+                let wrong = fault(&path, seen.value.found.get(&path), built.plan.text_of(step));
+                wrong.or_else(|| built.moved(step))
             }
-            None => return question.fail(format!("there is no {path}")),
-        }
+            Err(why) => Some(why),
+        };
+        faults.extend(wrong.map(|wrong| format!("`{}`: {wrong}", built.plan.instructions(step))));
     }
-    if was_moved(story, &plan.file) {
-        return question.fail(format!("all are there, and {} itself is gone: COPY moved it", plan.file));
-    }
-    question.pass("all are there")
+    if faults.is_empty() { question.pass("all three are there") } else { question.fail(faults.join("; ")) }
 }
 
-/// Whether a file or folder is gone from where COPY took it.
-fn was_moved(story: Story, name: &String) -> bool {
-    story.at::<Moved>("moved", "copied").is_some_and(|moved| moved.value.gone.contains(name))
+fn directory(built: &Built) -> Finding {
+    let top = built.plan.copied_folder();
+    let question =
+        Question::new("3e/directory", format!("the folder's files, folders and links at {top}, and in /"));
+    if let Some(why) = built.unseen(&COPIES, FIRST) {
+        return built.story.missing(question, why);
+    }
+    let mut question = question;
+    let mut faults = Vec::new();
+    for (step, tops) in [("copy-folder", vec![top]), ("copy-to-root", built.plan.copied_to_root().to_vec())] {
+        let wrong = match built.shown(step) {
+            Ok(seen) => {
+                question = question.proof(&seen.place);
+                // In one place or the other: the one that lacks least is told of.
+                let lacking = tops.iter().map(|top| missing_of_folder(built, top, &seen.value));
+                let wrong = lacking.min_by_key(Vec::len).unwrap_or_default().into_iter().next();
+                wrong.or_else(|| built.moved(step))
+            }
+            Err(why) => Some(why),
+        };
+        faults.extend(wrong.map(|wrong| format!("`{}`: {wrong}", built.plan.instructions(step))));
+    }
+    if faults.is_empty() { question.pass("all of it is there") } else { question.fail(faults.join("; ")) }
 }
 
-fn directory(story: Story, plan: &Plan) -> Finding {
-    let top = plan.copied_folder();
-    let question = Question::new("3e/directory", format!("the folder's files, folders and modes at {top}"));
-    let (question, contents) = match contents(story, question, false) {
-        Ok(there) => there,
-        Err(finding) => return finding,
-    };
-    for (path, mode, text) in plan.folder_content() {
+/// What is not as it should be of a copied folder.
+fn missing_of_folder(built: &Built, top: &str, seen: &Contents) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (path, _, text) in built.plan.folder_content() {
         let path = format!("{top}/{path}");
-        let kind = if text.is_some() { "file" } else { "folder" };
-        match contents.found.get(&path) {
-            None => return question.fail(format!("there is no {path}")),
-            Some(found) if found.kind != kind => return question.fail(format!("{path} is a {}", found.kind)),
-            Some(found) if text.is_some_and(|text| text != found.text) => {
-                return question.fail(format!("{path} has the text {:?}", found.text));
+        match (seen.found.get(&path), text) {
+            (found, Some(text)) => faults.extend(fault(&path, found, text)),
+            (None, None) => faults.push(format!("there is no {path}")),
+            (Some(found), None) if found.kind != "folder" => {
+                faults.push(format!("{path} is a {}", found.kind));
             }
-            Some(found) if found.mode != mode => {
-                return question.fail(format!("{path} has mode {:o}, not {mode:o}", found.mode));
-            }
-            Some(_) => {}
+            (Some(_), None) => {}
         }
     }
-    if was_moved(story, &plan.folder) {
-        return question
-            .fail(format!("all of it is there, and {} itself is gone: COPY moved it", plan.folder));
+    let link = format!("{top}/{}", LINK.0);
+    match seen.found.get(&link) {
+        None => faults.push(format!("there is no {link}")),
+        Some(found) if found.kind != "link" => {
+            faults.push(format!("{link} is a {} and no link", found.kind));
+        }
+        Some(found) if found.text != LINK.1 => {
+            faults.push(format!("{link} leads to {:?}, not to {:?}", found.text, LINK.1));
+        }
+        Some(_) => {}
     }
-    question.pass("all of it is there, with its modes")
+    faults
 }
 
-fn cached(story: Story, plan: &Plan, directory: &Finding) -> Finding {
+fn modes(built: &Built) -> Finding {
+    let question = Question::new("3e/modes", "the copy of a folder has the modes of the folder");
+    let seen = match built.shown("copy-folder") {
+        Ok(seen) => seen,
+        Err(why) => return built.story.missing(question, why),
+    };
+    let question = question.proof(&seen.place);
+    let top = built.plan.copied_folder();
+    let mut looked = false;
+    for (path, mode, _) in built.plan.folder_content() {
+        let path = format!("{top}/{path}");
+        let Some(found) = seen.value.found.get(&path) else { continue };
+        looked = true;
+        if found.mode != mode {
+            return question.fail(format!("{path} has mode {:o}, not {mode:o}", found.mode));
+        }
+    }
+    if looked { question.pass("it has") } else { question.skip("it needs 3e/directory") }
+}
+
+fn cached(built: &Built, untouched: &Finding) -> Finding {
     let question = Question::new(
         "3e/layer-cached",
         "a second build uses the same layers, and none that was made of another text or mode",
     );
-    let (before, again) =
-        (story.at::<Layers>("layers", "copied"), story.at::<Layers>("layers", "copied-again"));
-    let changed =
-        (story.at::<Layered>("layered", "mode-changed"), story.at::<Layered>("layered", "text-changed"));
-    let (Some(before), Some(again), (Some(by_mode), Some(by_text))) = (before, again, changed) else {
-        return story.missing(question, "no second build");
-    };
-    if directory.status != Status::Pass {
-        return question.skip("it needs 3e/directory");
+    if untouched.status == Status::Fail {
+        return question.skip("what COPY brought is in the base: see 3e/base-untouched");
     }
+    let layers = |step: &str| built.story.at::<Layers>("layers", step);
+    let all = (layers("copy-folder"), layers("copied-again"), layers("mode-changed"), layers("text-changed"));
+    let (Some(before), Some(again), Some(by_mode), Some(by_text)) = all else {
+        return built.story.missing(question, "no second build");
+    };
     let question = question.proof(again.place).proof(by_mode.place).proof(by_text.place);
-    let [secret, program] = plan.changed_files();
+    let [secret, program] = built.plan.changed_files();
     let (modes, texts) = (by_mode.value.at(&secret), by_text.value.at(&program));
     if before.value.dirs.is_empty() || modes.is_empty() || texts.is_empty() {
         return question.skip("it is in none of the layers: see 3e/own-layer");
     }
-    if !modes.iter().any(|found| found.mode == CHANGED_MODE) {
+    let keeps_modes = modes_are_kept(built);
+    if keeps_modes && !modes.iter().any(|found| found.mode == CHANGED_MODE) {
         return question
             .fail(format!("{secret} has its old mode in an image that was built after the mode changed"));
     }
-    if !texts.iter().any(|found| found.text == plan.changed_text) {
+    if !texts.iter().any(|found| found.text == built.plan.changed_text) {
         return question
             .fail(format!("{program} has its old text in an image that was built after the text changed"));
     }
@@ -190,85 +239,7 @@ fn cached(story: Story, plan: &Plan, directory: &Finding) -> Finding {
     question.answer(same, if same { "it does" } else { "it makes them anew" })
 }
 
-/// Whether two images have the same layers.
-pub fn are_same(one: &[Directory], other: &[Directory]) -> bool {
-    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is(other))
-}
-
-/// Judges whether each of `paths`, which different instructions brought, is in a layer of its own above the base.
-pub fn own_layer(story: Story, question: Question, step: &str, paths: &[String]) -> Finding {
-    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, step)) {
-        return question.skip(format!("no image: {why}"));
-    }
-    let Some(layers) = story.at::<Layers>("layers", step) else {
-        return story.missing(question, "no image was built");
-    };
-    let base = story.at::<crate::task::conductor::state::Image>("image", "build");
-    let base = base.map(|seen| seen.value.named).unwrap_or_default();
-    let question = question.proof(layers.place);
-    let Layers { dirs, having, .. } = &layers.value;
-    if dirs.is_empty() {
-        return question.skip("the image's layers are not known: see 3d/layers-file");
-    }
-    let mut taken = Vec::new();
-    for path in paths {
-        let with = having.get(path).map_or(&[][..], Vec::as_slice);
-        let own = with.iter().find(|number| !taken.contains(*number));
-        let Some(own) = own else {
-            return question.fail(if with.is_empty() {
-                format!("{path} is in none of the image's {} layers", dirs.len())
-            } else {
-                format!(
-                    "{path} is in the same layer as what another instruction brought: {}",
-                    dirs[with[0]].path
-                )
-            });
-        };
-        if base.iter().any(|base| dirs.get(*own).is_some_and(|dir| base.is(dir))) {
-            return question.fail(format!("{path} is in the base itself, {}", dirs[*own].path));
-        }
-        taken.push(*own);
-    }
-    question.pass(format!("{} layers above the base", taken.len()))
-}
-
-/// Judges whether the base is as it was.
-pub fn base_untouched(story: Story, question: Question, step: &str) -> Finding {
-    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, step)) {
-        return question.skip(format!("no image: {why}"));
-    }
-    let Some(base) = story.at::<Base>("base", step) else {
-        return story.missing(question, "the base is not known: see 3d/layers-file");
-    };
-    let changed = &base.value.changed;
-    let question = question.proof(base.place);
-    if changed.is_empty() {
-        question.pass("nothing in it changed")
-    } else {
-        question.fail(format!(
-            "changed in it: {}",
-            changed.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
-        ))
-    }
-}
-
-/// Judges whether the builds left an overlay mounted.
-pub fn unmounted(story: Story, question: Question, steps: &[&str]) -> Finding {
-    let first = steps.first().copied().unwrap_or_default();
-    if let Some(why) = story.why_unbuilt().or_else(|| why_not_made(story, first)) {
-        return question.skip(format!("no image: {why}"));
-    }
-    let mut question = question;
-    for step in steps {
-        let Some(overlays) = story.at::<Overlays>("overlays", step) else {
-            return story.missing(question, "no image was built");
-        };
-        question = question.proof(overlays.place);
-        let places: Vec<String> =
-            overlays.value.mounted.iter().map(|overlay| overlay.at.join(" and ")).collect();
-        if !places.is_empty() {
-            return question.fail(format!("still mounted: {}", places.join("; ")));
-        }
-    }
-    question.pass("none is mounted")
+/// Where modes are lost anyway, a changed one tells nothing of the cache.
+fn modes_are_kept(built: &Built) -> bool {
+    modes(built).status == Status::Pass
 }

@@ -1,21 +1,25 @@
 //! Subtask 3f: where and on what RUN runs.
 
-use super::copy::{are_same, base_untouched, own_layer, unmounted};
-use super::drive::{DELETED, Plan};
-use super::{Contents, Layered, Layers, why_not_made};
+use super::built::{Built, fault};
+use super::layers::{are_same, base_untouched, own_layer, unmounted};
+use super::plan::{DELETED, RUNS};
+use super::{Contents, Layers};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
 use crate::task::conductor::command::Command;
-use crate::task::conductor::story::Story;
 use crate::task::finding::Question;
+use crate::task::network;
 use crate::verdict::{Finding, Status};
 
 const INSIDE: &str = "Execute the RUN instruction properly inside the overlay filesystem.";
 const LAYER: &str = "Create a new layer for the RUN instruction";
+const LIKE_DOCKER: &str = "extend your tool to support RUN instruction just like Dockerfile";
+const CLEAN: &str = "Clean up and record metadata";
+const FIRST: &str = "3f/runs-in-image";
 
-pub const CHECKS: [CheckSpec; 8] = [
+pub const CHECKS: [CheckSpec; 13] = [
     CheckSpec {
-        id: "3f/runs-in-image",
+        id: FIRST,
         title: "runs in the image",
         requirement: INSIDE,
         hint: "What is the root directory of the command that RUN executes?",
@@ -44,176 +48,339 @@ pub const CHECKS: [CheckSpec; 8] = [
     },
     CheckSpec {
         id: "3f/deletions",
-        title: "what it removes is gone",
-        requirement: "extend your tool to support RUN instruction just like Dockerfile",
-        hint: "An overlay records a deletion as a character device 0/0 in the upper folder: is it still there in the \
-               layer, and is the layer above the one that has the file?",
+        title: "what it removes is gone, what it rewrites is new",
+        requirement: LIKE_DOCKER,
+        hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in \
+               the upper folder: is it still there in the layer?",
         informational: false,
     },
     CheckSpec {
         id: "3f/failure-fails-build",
         title: "a failing command fails the build",
-        requirement: "extend your tool to support RUN instruction just like Dockerfile",
+        requirement: LIKE_DOCKER,
         hint: "What becomes of the command's exit status?",
         informational: false,
     },
     CheckSpec {
         id: "3f/unmounted",
         title: "unmounted after the build",
-        requirement: "Clean up and record metadata",
-        hint: "`findmnt -t overlay` after a build, and after one that failed.",
+        requirement: CLEAN,
+        hint: "`findmnt -t overlay` before and after a build.",
         informational: false,
+    },
+    CheckSpec {
+        id: "3f/rebuild-from-cache",
+        title: "a second image of the same file",
+        requirement: CLEAN,
+        hint: "Build the same Conductorfile under another name and run it: which folders does its `layers` name?",
+        informational: true,
+    },
+    CheckSpec {
+        id: "3f/failure-from-cache",
+        title: "what failed is not taken from the cache",
+        requirement: CLEAN,
+        hint: "Build a file with a failing RUN twice. By what does your tool know that a layer is complete?",
+        informational: true,
+    },
+    CheckSpec {
+        id: "3f/parent-in-cache-key",
+        title: "the same RUN after other instructions",
+        requirement: CLEAN,
+        hint: "By what does your tool know a layer: by its instruction alone, or also by what is below it?",
+        informational: true,
+    },
+    CheckSpec {
+        id: "3f/unmounted-after-failure",
+        title: "unmounted after a build that failed",
+        requirement: CLEAN,
+        hint: "`findmnt -t overlay` before and after a build whose RUN fails.",
+        informational: true,
     },
     CheckSpec {
         id: "3f/layer-cached",
         title: "not run again",
-        requirement: "Clean up and record metadata",
+        requirement: CLEAN,
         hint: "Build the same Conductorfile twice.",
         informational: true,
     },
+    network::IMAGE_CHECK,
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let story = match Story::open(bundle, "3-build", &CHECKS) {
-        Ok(story) => story,
+    let built = match Built::open(bundle, &CHECKS) {
+        Ok(built) => built,
         Err(errors) => return errors,
     };
-    let Some(plan) = story.plan::<Plan>() else {
-        let unstarted =
-            |spec: &CheckSpec| story.missing(Question::new(spec.id, "an image"), "nothing was built");
-        return CHECKS.iter().map(unstarted).collect();
-    };
-    let inside = runs_in_image(story, &plan);
-    // Where no container shows it, the layers still do.
-    let outside = inside.status == Status::Fail;
+    let inside = runs_in_image(&built);
+    // What ran on the machine shows in no image.
+    let outside = ran_on_machine(&built);
     let needs = |question: Question, judge: &dyn Fn(Question) -> Finding| {
-        if outside { question.skip("see 3f/runs-in-image") } else { judge(question) }
+        if outside || built.why_none(&RUNS).is_some() {
+            question.skip(format!("see {FIRST}"))
+        } else {
+            judge(question)
+        }
     };
-    let files = plan.ran_files();
+    let instructions: Vec<(&str, Vec<String>)> =
+        ["run-echo", "run-after-run"].iter().map(|step| (*step, built.plan.paths(step))).collect();
     let own = needs(Question::new("3f/own-layer", "a layer for each RUN"), &|question| {
-        own_layer(story, question, "ran", &files)
+        own_layer(&built, question, &instructions)
     });
-    let untouched =
-        base_untouched(story, Question::new("3f/base-untouched", "the base as it was before"), "ran");
+    let untouched = Question::new("3f/base-untouched", "the base as it was before");
+    let untouched = match built.why_none(&RUNS) {
+        Some(_) => untouched.skip(format!("see {FIRST}")),
+        None => base_untouched(&built, untouched, "runs"),
+    };
     let sees = Question::new("3f/sees-earlier-layers", "a RUN reads what the instructions before it wrote");
-    let sees = needs(sees, &|question| earlier(story, question, &plan));
-    let gone = Question::new("3f/deletions", format!("no {} in the image", DELETED.join(" and ")));
-    let gone = needs(gone, &|question| deletions(story, question));
-    let unmounted = unmounted(
-        story,
-        Question::new("3f/unmounted", "no overlay is mounted after a build"),
-        &["ran", "failing"],
+    let sees = needs(sees, &|question| earlier(&built, question));
+    let gone = Question::new(
+        "3f/deletions",
+        format!("no {} in the image, and the new text of a file that RUN rewrites", DELETED.join(" and ")),
     );
-    vec![inside, own, untouched, sees, gone, failure(story), unmounted, cached(story)]
+    let gone = needs(gone, &|question| deletions(&built, question));
+    let left = Question::new("3f/unmounted", "no overlay is mounted after a build");
+    let left = match built.why_none(&RUNS) {
+        Some(_) => left.skip(format!("see {FIRST}")),
+        None => unmounted(&built, left, &built.made(&RUNS)),
+    };
+    vec![
+        inside,
+        own,
+        untouched,
+        sees,
+        gone,
+        failure(&built),
+        left.clone(),
+        rebuilt(&built),
+        failure_again(&built),
+        parent_in_key(&built),
+        left_by_failure(&built, &left),
+        cached(&built),
+        network::packages_in_image(bundle),
+    ]
 }
 
-fn runs_in_image(story: Story, plan: &Plan) -> Finding {
-    let [first, _] = plan.ran_files();
-    let question = Question::new("3f/runs-in-image", format!("{first} in the image, and not on the machine"));
-    if let Some(why) = story.why_unbuilt() {
+/// Whether what RUN writes is on the machine.
+fn ran_on_machine(built: &Built) -> bool {
+    let on_machine = built.story.at::<Contents>("found", "machine-after");
+    on_machine.is_some_and(|seen| seen.value.found.contains_key(&built.plan.wrote("run-echo")))
+}
+
+fn runs_in_image(built: &Built) -> Finding {
+    let path = built.plan.wrote("run-echo");
+    let question = Question::new(FIRST, format!("{path} in the image, and not on the machine"));
+    if let Some(why) = built.story.why_unbuilt() {
         return question.skip(format!("no image with nothing but FROM: {why}"));
     }
-    if let Some(why) = why_not_made(story, "ran") {
+    if ran_on_machine(built) {
+        return question.fail(format!("the command ran on the machine: it wrote {path} there"));
+    }
+    if let Some(why) = built.why_none(&RUNS) {
         return question.fail(why);
     }
-    let on_machine = story.at::<Contents>("found", "machine-after");
-    if let Some(seen) = on_machine.filter(|seen| seen.value.found.contains_key(&first)) {
-        return question
-            .proof(seen.place)
-            .fail(format!("the command ran on the machine: it wrote {first} there"));
+    if !built.any_ran() {
+        let why = built.story.why_absent("run-echo");
+        return built.story.missing(question, format!("no container of the image: {why}"));
     }
-    match story.at::<Contents>("found", "ran") {
-        None => story.missing(question, format!("no container of the image: {}", story.why_absent("ran"))),
-        Some(seen) => {
-            let text = seen.value.found.get(&first).map(|found| found.text.trim().to_owned());
+    match built.shown("run-echo") {
+        Err(why) => question.fail(why),
+        Ok(seen) => {
+            let wrong = fault(&path, seen.value.found.get(&path), built.plan.word_of("run-echo"));
             let question = question.proof(seen.place);
-            match text {
-                Some(text) if text == plan.text => question.pass(format!("{first} is in the image")),
-                Some(text) => question.fail(format!("{first} is in the image, with the text {text:?}")),
-                None => question.fail(format!("there is no {first} in the image")),
+            match wrong {
+                None => question.pass(format!("{path} is in the image")),
+                Some(wrong) => question.fail(format!("in the image {wrong}")),
             }
         }
     }
 }
 
-fn earlier(story: Story, question: Question, plan: &Plan) -> Finding {
-    let [_, second] = plan.ran_files();
-    let Some(seen) = story.at::<Contents>("found", "ran") else {
-        return story.missing(question, "no container of the image");
-    };
-    let text = seen.value.found.get(&second).map(|found| found.text.as_str()).unwrap_or_default();
-    let question = question.proof(seen.place);
-    if text.lines().any(|line| line == plan.text) {
-        in_order(story, question, plan)
-    } else if text.lines().any(|line| line == plan.second_text) {
-        question.fail("the second RUN did not find what the first one wrote")
-    } else {
-        question.fail("what the second RUN wrote is not in the image")
+/// What a step's RUN wrote that first reads a file and then writes a word of its own: whether it found the file.
+enum Read {
+    Found,
+    Missed,
+    Nothing(String),
+}
+
+fn read(built: &Built, step: &str, by: &str, word: &str) -> (Read, Option<String>) {
+    match built.shown(step) {
+        Err(why) => (Read::Nothing(why), None),
+        Ok(seen) => {
+            let path = built.plan.wrote(by);
+            let text = seen.value.found.get(&path).map(|found| found.text.as_str()).unwrap_or_default();
+            let has = |word: &str| text.lines().any(|line| line == word);
+            let read = if has(word) {
+                Read::Found
+            } else if has(built.plan.word_of(by)) {
+                Read::Missed
+            } else {
+                Read::Nothing(format!("what RUN wrote to {path} is not in the image"))
+            };
+            (read, Some(seen.place))
+        }
     }
 }
 
-/// A RUN finds what a COPY before it has copied, where COPY works; and the layer of a RUN is not taken for that of the
-/// same RUN after other instructions.
-fn in_order(story: Story, question: Question, plan: &Plan) -> Finding {
-    let Some(mixed) = story.at::<Layered>("layered", "mixed") else { return question.pass("it does") };
-    let question = question.proof(mixed.place);
-    let ([copied, _], [_, second]) = (plan.copied_files(), plan.ran_files());
-    let mixed = mixed.value;
-    if !mixed.at(&copied).is_empty() && mixed.at(&plan.saw_copied()).is_empty() {
-        return question
-            .fail(format!("it does; but a RUN after COPY did not find {copied}, which is in the image"));
+fn earlier(built: &Built, question: Question) -> Finding {
+    if !built.any_ran() {
+        return built.story.missing(question, "no container of the image");
     }
-    let has = |text: &str| mixed.at(&second).iter().any(|found| found.text.lines().any(|line| line == text));
-    if has(&plan.text) && !has(&plan.changed_text) {
-        return question.fail(
-            "it does; but the same RUN after other instructions was taken from the cache, with what it read at first",
-        );
+    let plan = &built.plan;
+    let (after_run, place) =
+        read(built, "run-after-run", "run-after-run-second", plan.word_of("run-after-run"));
+    let mut question = place.into_iter().fold(question, Question::proof);
+    match after_run {
+        Read::Found => {}
+        Read::Missed => return question.fail("the second RUN did not find what the first one wrote"),
+        Read::Nothing(why) => return question.fail(why),
     }
-    question.pass("it does")
+    // Where COPY brings nothing there is nothing to find.
+    let copied = plan.copied("run-after-copy");
+    let text = plan.text_of("run-after-copy");
+    let is_copied = built
+        .shown("run-after-copy")
+        .is_ok_and(|seen| fault(&copied, seen.value.found.get(&copied), text).is_none());
+    if !is_copied {
+        return question.pass("a RUN finds what one before it wrote; COPY brings nothing: see 3e/file");
+    }
+    let (after_copy, place) = read(built, "run-after-copy", "run-after-copy", text);
+    question = place.into_iter().fold(question, Question::proof);
+    match after_copy {
+        Read::Found => question.pass("it does, after RUN and after COPY"),
+        Read::Missed => question.fail(format!(
+            "after RUN it does, but after COPY it did not find {copied}, which is in the image"
+        )),
+        Read::Nothing(why) => question.fail(format!("after RUN it does; after COPY {why}")),
+    }
 }
 
-fn deletions(story: Story, question: Question) -> Finding {
-    let Some(seen) = story.at::<Contents>("found", "ran") else {
-        return story.missing(question, "no container of the image");
+fn deletions(built: &Built, question: Question) -> Finding {
+    if !built.any_ran() {
+        return built.story.missing(question, "no container of the image");
+    }
+    let seen = match built.shown("run-deletes") {
+        Ok(seen) => seen,
+        Err(why) => return question.fail(why),
     };
-    let question = question.proof(seen.place);
+    let mut question = question.proof(seen.place);
     let there: Vec<&str> = DELETED.into_iter().filter(|path| seen.value.found.contains_key(*path)).collect();
-    if there.is_empty() {
-        question.pass("both are gone")
-    } else {
-        question.fail(format!("RUN removed it, and it is there: {}", there.join(", ")))
+    if !there.is_empty() {
+        return question.fail(format!("RUN removed it, and it is there: {}", there.join(", ")));
+    }
+    let path = built.plan.wrote("run-rewrites");
+    let rewritten = match built.shown("run-rewrites") {
+        Ok(seen) => {
+            question = question.proof(&seen.place);
+            seen.value.found.get(&path).map(|found| found.text.trim_end().to_owned())
+        }
+        Err(_) => None,
+    };
+    match rewritten.as_deref() {
+        Some(text) if text == built.plan.word_of("run-rewrites") => {
+            question.pass("both are gone, and the file has its new text")
+        }
+        Some(text) if text == built.plan.text_of("run-rewrites") => question
+            .fail(format!("RUN rewrote {path}, which COPY brought, and in the image it has its old text")),
+        Some(text) => question.fail(format!("RUN rewrote {path}, and in the image it has the text {text:?}")),
+        // Where COPY brings nothing to `/`, that is 3e's.
+        None => question.pass("both are gone"),
     }
 }
 
-fn failure(story: Story) -> Finding {
+fn failed(command: &Command) -> bool {
+    command.stopped.is_none() && !command.succeeded()
+}
+
+fn failure(built: &Built) -> Finding {
     let question = Question::new("3f/failure-fails-build", "a status other than 0");
-    if let Some(why) = story.why_failed("build").or_else(|| story.why_failed("ran")) {
+    if let Some(why) = built.story.why_failed("build") {
         return question.skip(format!("no build succeeds: {why}"));
     }
-    let Some(first) = story.at::<Command>("command", "failing") else {
-        return story.missing(question, "no failing build was tried");
-    };
-    let failed = |command: &Command| command.stopped.is_none() && !command.succeeded();
-    let question = question.proof(first.place);
-    if !failed(&first.value) {
-        return question.fail(first.value.ending());
+    if !RUNS.iter().any(|step| built.succeeded(step)) {
+        let why = built.story.why_failed(RUNS[0]).unwrap_or_else(|| "none was tried".to_owned());
+        return built.story.missing(question, format!("no build with RUN succeeds: {why}"));
     }
-    match story.at::<Command>("command", "failing-again") {
-        Some(again) if !failed(&again.value) => question
-            .proof(again.place)
-            .fail(format!("it failed, and then, built once more: {}", again.value.ending())),
-        _ => question.pass(first.value.ending()),
+    match built.story.at::<Command>("command", "fails") {
+        None => built.story.missing(question, "no failing build was tried"),
+        Some(seen) => question.proof(seen.place).answer(failed(&seen.value), seen.value.ending()),
     }
 }
 
-fn cached(story: Story) -> Finding {
-    let question = Question::new("3f/layer-cached", "a second build of the same file uses the same layers");
-    let (before, after) =
-        (story.at::<Layers>("layers", "ran-again-before"), story.at::<Layers>("layers", "ran-again"));
-    let (Some(before), Some(after)) = (before, after) else {
-        return story.missing(question, "no second build");
+fn failure_again(built: &Built) -> Finding {
+    let question = Question::new(
+        "3f/failure-from-cache",
+        "a status other than 0, also when the file whose RUN failed is built once more",
+    );
+    if failure(built).status != Status::Pass {
+        return built.story.missing(question, "it needs 3f/failure-fails-build");
+    }
+    match built.story.at::<Command>("command", "fails-again") {
+        None => built.story.missing(question, "no failing build was tried again"),
+        Some(seen) => question.proof(seen.place).answer(failed(&seen.value), seen.value.ending()),
+    }
+}
+
+fn left_by_failure(built: &Built, unmounted_after_all: &Finding) -> Finding {
+    let question =
+        Question::new("3f/unmounted-after-failure", "no overlay is mounted after a build that failed");
+    if failure(built).status != Status::Pass {
+        return built.story.missing(question, "it needs 3f/failure-fails-build");
+    }
+    if unmounted_after_all.status != Status::Pass {
+        return built.story.missing(question, "it needs 3f/unmounted");
+    }
+    unmounted(built, question, &["fails"])
+}
+
+fn rebuilt(built: &Built) -> Finding {
+    let question = Question::new(
+        "3f/rebuild-from-cache",
+        "a container of a second image from the same Conductorfile runs and shows the same files",
+    );
+    let Ok(first) = built.shown("run-after-copy") else {
+        return built.story.missing(question, "there is no container of the first image");
     };
-    let (before, now) = (&before.value.dirs, &after.value.dirs);
-    let same = are_same(before, now);
+    match built.shown("rebuilt") {
+        Err(why) => question.proof(first.place).fail(why),
+        Ok(second) => {
+            let same = first.value.found == second.value.found;
+            let question = question.proof(first.place).proof(second.place);
+            question.answer(same, if same { "it does" } else { "its files differ" })
+        }
+    }
+}
+
+fn parent_in_key(built: &Built) -> Finding {
+    let question = Question::new(
+        "3f/parent-in-cache-key",
+        "a RUN that was built before is executed again after other instructions",
+    );
+    let plan = &built.plan;
+    let (first, _) = read(built, "run-after-run", "run-after-run-second", plan.word_of("run-after-run"));
+    if !matches!(first, Read::Found) {
+        return built.story.missing(question, "it needs 3f/sees-earlier-layers");
+    }
+    let Some(layers) = built.story.at::<Layers>("layers", "same-run-elsewhere") else {
+        return built.story.missing(question, "it was not built again");
+    };
+    let question = question.proof(layers.place);
+    let second = layers.value.at(&plan.wrote("run-after-run-second"));
+    let has = |word: &str| second.iter().any(|found| found.text.lines().any(|line| line == word));
+    if has(&plan.changed_text) {
+        return question.pass("it is");
+    }
+    if has(plan.word_of("run-after-run")) {
+        return question.fail("it was taken from the cache, with what it read at first");
+    }
+    question.fail("what it wrote is in none of the image's layers")
+}
+
+fn cached(built: &Built) -> Finding {
+    let question = Question::new("3f/layer-cached", "a second build of the same file uses the same layers");
+    let layers = |step: &str| built.story.at::<Layers>("layers", step);
+    let (Some(before), Some(after)) = (layers("run-after-copy"), layers("rebuilt")) else {
+        return built.story.missing(question, "no second build");
+    };
+    let same = are_same(&before.value.dirs, &after.value.dirs);
     question.proof(after.place).answer(same, if same { "it does" } else { "it makes them anew" })
 }

@@ -1,12 +1,15 @@
 //! Subtasks 3e and 3f: images that COPY and RUN make.
 //!
-//! One scenario gives evidence for both: an image with nothing but FROM shows the base as it was, one has files and
-//! folders copied into it in every form, one runs commands, one fails. What an image holds is seen in a container of
-//! it; what a layer holds, in the folders that the image's `layers` names.
+//! One scenario gives evidence for both. Each question has a build of its own, the plainest that can show the answer, so
+//! that one that fails leaves the others their marks. What an image holds is seen in a container of it; what a layer
+//! holds, in the folders that the image's `layers` names.
 
+mod built;
 mod copy;
 mod drive;
 mod instruction;
+mod layers;
+mod plan;
 mod sources;
 mod tree;
 
@@ -16,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budget, Scenario, Subtask};
 use crate::guest::processes::Directory;
-use crate::task::conductor::story::Story;
 
 /// Subtasks 3e and 3f.
 pub static SUBTASKS: [Subtask; 2] = [
@@ -33,29 +35,18 @@ pub static SUBTASKS: [Subtask; 2] = [
 /// Builds images and looks into containers of them.
 pub static SCENARIO: Scenario = Scenario {
     id: "3-build",
-    budget: Budget { fixed: 300, scaled: 30 },
-    plan: drive::plan,
+    budget: Budget { fixed: 420, scaled: 60 },
+    plan: plan::plan,
     drive: drive::drive,
 };
-
-/// Why there is no image that COPY or RUN made: how its `build` ended. Where a container has what the instructions were
-/// to make there is one, whatever `build` said.
-fn why_not_made(story: Story, step: &str) -> Option<String> {
-    let made = story.plan::<drive::Plan>().map(|plan| [plan.copied_files(), plan.ran_files()].concat());
-    let made = made.unwrap_or_default();
-    let in_container = story.at::<Contents>("found", step);
-    let is_made =
-        in_container.is_some_and(|seen| made.iter().any(|path| seen.value.found.contains_key(path)));
-    if is_made { None } else { story.why_failed(step) }
-}
 
 /// A file as a container, a layer or the machine has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Found {
-    /// `file`, `folder`, or another kind.
+    /// `file`, `folder`, `link`, or another kind.
     kind: String,
     mode: u32,
-    /// Of a file: its text, cut.
+    /// Of a file: its text, cut. Of a link: where it leads.
     text: String,
 }
 
@@ -71,21 +62,16 @@ struct Contents {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Layers {
     step: String,
-    /// The folders that the image's `layers` file names, or that a container of it is mounted from.
+    /// The folders that the image's `layers` file names.
     dirs: Vec<Directory>,
     /// By path: the folders, by their place in `dirs`, that have it.
     having: BTreeMap<String, Vec<usize>>,
-}
-
-/// What an image's layers have of this run's files; the record `layered`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Layered {
-    step: String,
-    /// By path: what each layer has that has it.
+    /// By path: what these have there, in the same order.
+    #[serde(default)]
     found: BTreeMap<String, Vec<Found>>,
 }
 
-impl Layered {
+impl Layers {
     fn at(&self, path: &str) -> &[Found] {
         self.found.get(path).map_or(&[], Vec::as_slice)
     }
@@ -102,7 +88,8 @@ struct Moved {
 /// Whether the base is as it was; the record `base`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Base {
+    /// `copies` or `runs`: what was built since the last look.
     step: String,
-    /// Paths that came, went or changed since the image with nothing but FROM was built, some of them.
+    /// Paths that came, went or changed, some of them.
     changed: Vec<String>,
 }

@@ -6,16 +6,25 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::drive::Plan;
+use super::plan::{LINK, Plan};
 use crate::guest::obstructed::{self, Obstructed};
 
-/// A file, or a folder where there is no text.
+/// What is at one path.
+#[derive(Clone, Debug)]
+enum Kind {
+    Folder,
+    File(String),
+    /// A link to another file beside it.
+    Link(&'static str),
+}
+
+/// A file, a folder or a link.
 #[derive(Clone, Debug)]
 struct Source {
     /// Below the tool's folder.
     path: String,
     mode: u32,
-    text: Option<String>,
+    kind: Kind,
 }
 
 /// All files and folders that COPY takes.
@@ -24,23 +33,34 @@ pub struct Sources {
     dir: PathBuf,
     /// Folders before what is in them.
     all: Vec<Source>,
-    /// The top folder's name.
+    /// The name of the folder whose files change.
     folder: String,
 }
 
 impl Sources {
     /// Those of a plan, in the tool's folder.
     pub fn new(dir: &Path, plan: &Plan) -> Self {
-        let Plan { file, folder, text, .. } = plan;
-        let mut all = vec![
-            Source { path: file.clone(), mode: 0o644, text: Some(text.clone()) },
-            Source { path: folder.clone(), mode: 0o755, text: None },
-        ];
-        all.extend(plan.folder_content().into_iter().map(|(path, mode, text)| Source {
-            path: format!("{folder}/{path}"),
-            mode,
-            text: text.map(str::to_owned),
-        }));
+        let mut all: Vec<Source> = plan
+            .files
+            .values()
+            .map(|file| Source {
+                path: file.name.clone(),
+                mode: 0o644,
+                kind: Kind::File(format!("{}\n", file.text)),
+            })
+            .collect();
+        for folder in &plan.folders {
+            all.push(Source { path: folder.clone(), mode: 0o755, kind: Kind::Folder });
+            all.extend(plan.folder_content().into_iter().map(|(path, mode, text)| Source {
+                path: format!("{folder}/{path}"),
+                mode,
+                kind: text.map_or(Kind::Folder, |text| Kind::File(text.to_owned())),
+            }));
+            all.push(Source { path: format!("{folder}/{}", LINK.0), mode: 0o777, kind: Kind::Link(LINK.1) });
+        }
+        // The two folders differ in more than their names.
+        let [folder, other] = &plan.folders;
+        all.push(Source { path: format!("{other}/only-here"), mode: 0o644, kind: Kind::File(other.clone()) });
         Self { dir: dir.to_owned(), all, folder: folder.clone() }
     }
 
@@ -51,7 +71,7 @@ impl Sources {
 
     /// Gives a file in the folder another text from now on.
     pub fn change_text(&mut self, name: &str, text: &str) {
-        self.of_folder(name).for_each(|source| source.text = Some(text.to_owned()));
+        self.of_folder(name).for_each(|source| source.kind = Kind::File(text.to_owned()));
     }
 
     fn of_folder(&mut self, name: &str) -> impl Iterator<Item = &mut Source> {
@@ -80,10 +100,15 @@ impl Sources {
 impl Source {
     fn lay_out(&self, path: &Path) -> io::Result<()> {
         let there = fs::symlink_metadata(path).ok();
-        match &self.text {
-            None if there.as_ref().is_some_and(fs::Metadata::is_dir) => {}
-            None => fs::create_dir_all(path).map_err(Obstructed::at("make the folder", path))?,
-            Some(text) => {
+        match &self.kind {
+            Kind::Folder if there.as_ref().is_some_and(fs::Metadata::is_dir) => {}
+            Kind::Folder => fs::create_dir_all(path).map_err(Obstructed::at("make the folder", path))?,
+            Kind::Link(_) if there.as_ref().is_some_and(fs::Metadata::is_symlink) => return Ok(()),
+            Kind::Link(target) => {
+                return std::os::unix::fs::symlink(target, path)
+                    .map_err(Obstructed::at("make the link", path));
+            }
+            Kind::File(text) => {
                 let is_right = there.is_some_and(|there| there.is_file() && there.len() == text.len() as u64)
                     && fs::read(path).is_ok_and(|there| there == text.as_bytes());
                 if !is_right {
@@ -107,7 +132,7 @@ mod tests {
     use super::*;
 
     fn sources(dir: &Path) -> Sources {
-        let plan = super::super::drive::plan(&mut rand::SeedableRng::seed_from_u64(1));
+        let plan = super::super::plan::plan(&mut rand::SeedableRng::seed_from_u64(1));
         Sources::new(dir, &serde_json::from_value(plan).unwrap())
     }
 

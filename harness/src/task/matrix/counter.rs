@@ -1,11 +1,13 @@
 //! What is asked of the counter-service, and of the page's count.
 
-use super::drive::IN_A_ROW;
+use super::again::CURLED;
+use super::drive::{COUNT_PATH, IN_A_ROW};
 use super::judge::{Room, told};
 use super::sight::roles;
 use super::wait::Settled;
 use super::{Containers, Count, Port, Shown};
-use crate::task::conductor::story::Seen;
+use crate::task::conductor::command::Command;
+use crate::task::conductor::story::{Seen, quote};
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 
@@ -34,12 +36,12 @@ pub fn counter_reachable(room: &Room, running: &Finding) -> Finding {
     let question = question.proof(&count.place);
     let Count { address, port, answer, error, .. } = &count.value;
     match (answer, error) {
-        (Some(count), _) => question.pass(format!("http://{address}:{port}/count answers {count}")),
+        (Some(count), _) => question.pass(format!("http://{address}:{port}{COUNT_PATH} answers {count}")),
         (None, error) => {
             let why = error.as_deref().unwrap_or("no answer");
             let listens =
                 if counter.listening.is_empty() { "; nothing listens in its container" } else { "" };
-            room.lost(question, &[running], format!("http://{address}:{port}/count: {why}{listens}"))
+            room.lost(question, &[running], format!("http://{address}:{port}{COUNT_PATH}: {why}{listens}"))
         }
     }
 }
@@ -49,11 +51,16 @@ pub fn counts(room: &Room, reachable: &Finding, service: &Finding) -> Finding {
         "4/counts",
         "each visit, from wherever, is counted once by the counter-service and shows the count",
     );
-    if reachable.status != Status::Pass {
-        return room.story.missing(question, "it needs 4/reachable-from-lan");
-    }
     let pages = room.story.all::<Shown>("page");
-    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step != "again").collect();
+    let mut pages: Vec<&Seen<Shown>> =
+        pages.iter().filter(|page| !page.value.step.starts_with("again")).collect();
+    // Where other machines are not let in, the machine itself may see the page.
+    if reachable.status != Status::Pass {
+        pages.retain(|page| page.value.from == "machine");
+        if pages.first().and_then(|page| page.value.number()).is_none() {
+            return room.story.missing(question, "it needs 4/reachable-from-lan");
+        }
+    }
     let all = room.story.all::<Count>("count");
     let counter_says = |step: &str| {
         all.iter().find(|count| count.value.step == step && count.value.from == "itself")?.value.answer
@@ -79,11 +86,14 @@ pub fn counts(room: &Room, reachable: &Finding, service: &Finding) -> Finding {
     let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
     numbers.sort_unstable();
     let visits = numbers.len() as u64;
-    let is_each_once = numbers.iter().copied().eq(before + 1..=before + visits);
+    // The count that is answered may be the one before the visit or the one after it.
+    let first = numbers.first().copied().unwrap_or_default();
+    let is_each_once =
+        [before, before + 1].contains(&first) && numbers.iter().copied().eq(first..first + visits);
     if is_in_order && is_each_once && after == before + visits {
         return question.pass(format!("{visits} visits, counted from {before} to {after}"));
     }
-    let (first, last) = (numbers.first().copied().unwrap_or(0), numbers.last().copied().unwrap_or(0));
+    let last = numbers.last().copied().unwrap_or_default();
     room.lost(
         question,
         &[service],
@@ -116,7 +126,9 @@ pub fn counter_hidden(room: &Room, counter: &Finding) -> Finding {
         ));
     }
     let question = ports.iter().take(2).fold(question, |question, port| question.proof(&port.place));
-    if ports.is_empty() || counter.status != Status::Pass {
+    let counts = room.story.all::<Count>("count");
+    let runs = counts.iter().any(|count| count.value.from == "itself" && count.value.answer.is_some());
+    if ports.is_empty() || counter.status != Status::Pass && !runs {
         return room.story.missing(question, "there is none to be hidden: see 4/counter-reachable-from-host");
     }
     question.pass(format!("none of {} ports does", ports.len()))
@@ -130,11 +142,13 @@ pub fn address_discovered(room: &Room, counts: &Finding) -> Finding {
     if counts.status != Status::Pass {
         return room.story.missing(question, "it needs 4/counts");
     }
-    let Some(settled) = room.story.at::<Settled>("settled", "again") else {
+    // After a clean start, where the script did not go on with what was there.
+    let at = |step: &str| Some((room.story.at::<Settled>("settled", step)?, step.to_owned()));
+    let Some((settled, step)) = at("again-clean").or_else(|| at("again")) else {
         return room.story.missing(question, "it did not come to that");
     };
     let pages = room.story.all::<Shown>("page");
-    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step == "again").collect();
+    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step == step).collect();
     let question = pages
         .iter()
         .take(2)
@@ -142,7 +156,7 @@ pub fn address_discovered(room: &Room, counts: &Finding) -> Finding {
     let numbers: Vec<u64> = pages.iter().filter_map(|page| page.value.number()).collect();
     let rises = numbers.len() >= 2 && numbers.windows(2).all(|two| two[1] == two[0] + 1);
     if rises && numbers.len() == pages.len() {
-        let addresses = [room.story.at::<Containers>("containers", "again"), room.seen.clone()];
+        let addresses = [room.story.at::<Containers>("containers", &step), room.seen.clone()];
         let addresses: Vec<String> = addresses
             .iter()
             .flatten()
@@ -155,4 +169,40 @@ pub fn address_discovered(room: &Room, counts: &Finding) -> Finding {
     }
     let last = pages.last().map_or_else(|| settled.value.page.told(), |page| page.value.told());
     question.fail(format!("the page answers {last}{}", told(&settled.value)))
+}
+
+/// What `exec` shows is text of the submission's: no mark rests on it.
+pub fn exec_beside(room: &Room) -> Finding {
+    let question = Question::new(
+        "4/exec-beside-services",
+        "`exec` installs curl in the container of the external-service while its service runs, and the page counts there",
+    );
+    let Some(install) = room.story.at::<Command>("command", "install-beside") else {
+        return room.story.missing(question, "the page does not count, or the container's name is not known");
+    };
+    let question = question.proof(&install.place);
+    if !install.value.succeeded() {
+        return question.fail(format!("{}{}", install.value.ending(), quote(&install.value.screen)));
+    }
+    let mut numbers = Vec::new();
+    for turn in 0..CURLED {
+        let Some(curl) = room.story.at::<Command>("command", &format!("curl-beside-{turn}")) else {
+            return room.story.missing(question, "curl was not tried");
+        };
+        let lines = crate::task::transcript::lines(&curl.value.screen);
+        let body = lines.last().cloned().unwrap_or_default();
+        let page = Shown { status: Some(200), body, ..Shown::default() };
+        match page.number() {
+            Some(number) => numbers.push(number),
+            None => {
+                return question.proof(curl.place).fail(format!(
+                    "{}{}",
+                    curl.value.ending(),
+                    quote(&curl.value.screen)
+                ));
+            }
+        }
+    }
+    let rises = numbers.windows(2).all(|two| two[1] == two[0] + 1);
+    question.answer(rises, format!("it showed {numbers:?}"))
 }

@@ -24,14 +24,13 @@ use crate::guest::recorder::Recorder;
 use crate::guest::sleep;
 use crate::guest::sockets;
 use crate::guest::world::{FROM_HOST, Page, World, WorldPlan};
+use crate::task::Site;
 use crate::task::conductor::desk::Desk;
 use crate::task::conductor::launch::Stage;
 use crate::task::conductor::overlay::Overlays;
 use crate::task::conductor::sight::Machine;
-use crate::task::conductor::state;
 use crate::task::conductor::tool::Tool;
 use crate::task::conductor::{self, words};
-use crate::task::{Site, transcript};
 
 /// The names of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,8 +52,6 @@ const CLIENTS: usize = 6;
 const EACH: usize = 5;
 /// Requests of the machine itself, by its own address.
 const BY_MACHINE: usize = 3;
-/// Requests in the second run.
-const AGAIN: usize = 3;
 /// Most ports of the machine that are tried from the LAN.
 const PORTS_CAP: usize = 40;
 /// How much of a page is kept, in characters.
@@ -65,6 +62,8 @@ const LONGEST: Duration = Duration::from_secs(8);
 const APP_PATIENCE: f64 = 15.0;
 /// For how long a script may sleep between two steps.
 const LONGEST_SLEEP: Duration = Duration::from_secs(8);
+/// Where the counter-service says its count without adding to it.
+pub const COUNT_PATH: &str = "/get_counter";
 /// The record that tells the host to look at the page.
 pub const HOST_MAY_LOOK: &str = "host-may-look";
 
@@ -124,10 +123,10 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     played
 }
 
-struct Scene<'a, 'r> {
-    stage: Stage<'a, 'r>,
-    site: &'a Site,
-    plan: &'a Plan,
+pub(super) struct Scene<'a, 'r> {
+    pub(super) stage: Stage<'a, 'r>,
+    pub(super) site: &'a Site,
+    pub(super) plan: &'a Plan,
     world: &'a World,
     firewall: &'a Firewall,
     /// How long it may take to get through, and to get the page.
@@ -141,29 +140,31 @@ impl<'a> Scene<'a, '_> {
         let seen = self.look_into("first")?;
         let (counter, page) = roles(&seen);
         self.try_internet(counter, page)?;
-        let counts = self.count_pages(&seen, counter)?;
+        let counted_from = self.count_pages(&seen, counter)?;
         if let Some(counter) = counter {
             self.try_ports(counter)?;
         }
         self.look("first-end", &seen)?;
-        if !counts {
-            return Ok(());
-        }
+        let Some(from) = counted_from else { return Ok(()) };
         if beside.dir.join("conductor.sh").exists() {
             self.stage.tool = beside;
         }
+        if let Some(page) = page {
+            self.exec_beside(page)?;
+        }
         self.stop_all(script)?;
-        self.occupy()?;
-        self.orchestrate("again")?;
-        self.look("again", &[])?;
-        for _ in 0..AGAIN {
-            self.ask("again", "lan")?;
+        let (script, both_run) = self.run_again("again", from)?;
+        if !both_run {
+            // A script may not go on where its images are there already.
+            self.stop_all(script)?;
+            self.remove_images()?;
+            self.run_again("again-clean", from)?;
         }
         Ok(())
     }
 
     /// Runs the script until its page counts, or it is clear that it will not.
-    fn orchestrate(&mut self, step: &str) -> io::Result<Script> {
+    pub(super) fn orchestrate(&mut self, step: &str) -> io::Result<Script> {
         let dir = self.site.submission.join("task4");
         let patience = self.stage.tool.limit(5.0, 1.0);
         let script = Script::call(&mut self.stage.desk, &dir, "./service-orchestrator.sh", patience)?;
@@ -173,7 +174,14 @@ impl<'a> Scene<'a, '_> {
             pause: LONGEST_SLEEP.mul_f64(sleep::stretch(self.site.slowdown)),
         };
         let (world, to, within) = (self.world, self.page_address(), self.page_within);
-        let ask = || shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
+        let ask = || {
+            let page = shown("settled", "lan", to, "/", world.http_get_from_lan(to, "/", within));
+            // Where other machines are not let in, the machine itself may be.
+            match page.status {
+                Some(_) => page,
+                None => shown("settled", "machine", to, "/", probe::page(Place::Machine, to, "/", within)),
+            }
+        };
         let settled = settle(step, &mut self.stage.desk, script, self.stage.machine, limits, ask)?;
         self.record("settled", &settled)?;
         Ok(script)
@@ -196,7 +204,7 @@ impl<'a> Scene<'a, '_> {
     }
 
     /// Sees which containers there are.
-    fn look(&self, step: &str, known: &[Container]) -> io::Result<()> {
+    pub(super) fn look(&self, step: &str, known: &[Container]) -> io::Result<()> {
         let containers = containers(self.stage.machine, known);
         self.record("containers", &Containers { step: step.to_owned(), containers })
     }
@@ -213,18 +221,16 @@ impl<'a> Scene<'a, '_> {
         Ok(())
     }
 
-    /// Asks for the page from everywhere, and the counter-service before and after; says whether the page counts.
-    fn count_pages(&self, seen: &[Container], counter: Option<&Container>) -> io::Result<bool> {
+    /// Asks for the page from everywhere, and the counter-service before and after; says from where the page
+    /// counts: from the LAN, or else from the machine itself.
+    fn count_pages(
+        &self,
+        seen: &[Container],
+        counter: Option<&Container>,
+    ) -> io::Result<Option<&'static str>> {
         self.land(seen)?;
         self.count("before", counter)?;
-        let mut counts = true;
-        for _ in 0..IN_A_ROW {
-            counts = self.ask("in-a-row", "lan")?.number().is_some();
-            if !counts {
-                break;
-            }
-        }
-        if counts {
+        let from = if self.ask_in_a_row("lan")? {
             self.ask_at_once()?;
             for _ in 0..BY_MACHINE {
                 self.ask("in-a-row", "machine")?;
@@ -232,9 +238,22 @@ impl<'a> Scene<'a, '_> {
             if let Some(counter) = counter.filter(|_| self.plan.from_host) {
                 self.let_the_host_look(counter)?;
             }
-        }
+            Some("lan")
+        } else {
+            self.ask_in_a_row("machine")?.then_some("machine")
+        };
         self.count("after", counter)?;
-        Ok(counts)
+        Ok(from)
+    }
+
+    /// Asks for the page one time after the other, as long as it counts; says whether it always did.
+    fn ask_in_a_row(&self, from: &str) -> io::Result<bool> {
+        for _ in 0..IN_A_ROW {
+            if self.ask("in-a-row", from)?.number().is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Sees in which containers a connection to the page's port ends.
@@ -265,7 +284,7 @@ impl<'a> Scene<'a, '_> {
         let ways = [("itself", place, Some(itself)), ("machine", Place::Machine, by_address)];
         for (from, place, to) in ways {
             let Some(to) = to else { continue };
-            let answer = shown(step, from, to, "/count", probe::page(place, to, "/count", self.within));
+            let answer = shown(step, from, to, COUNT_PATH, probe::page(place, to, COUNT_PATH, self.within));
             let count = Count {
                 step: step.to_owned(),
                 from: from.to_owned(),
@@ -294,7 +313,8 @@ impl<'a> Scene<'a, '_> {
     /// Opens the way from the real host, which records itself what it sees, and waits until its visit is counted.
     fn let_the_host_look(&self, counter: &Container) -> io::Result<()> {
         let (place, to) = Self::inside(counter);
-        let count = || shown("", "", to, "/count", probe::page(place, to, "/count", self.within)).number();
+        let count =
+            || shown("", "", to, COUNT_PATH, probe::page(place, to, COUNT_PATH, self.within)).number();
         let before = count();
         self.world.forward_from_host(FROM_HOST, self.page_address())?;
         self.record(HOST_MAY_LOOK, &self.page_address())?;
@@ -322,8 +342,8 @@ impl<'a> Scene<'a, '_> {
         let ports: BTreeSet<u16> = likely.into_iter().chain(others).take(PORTS_CAP).collect();
         let ask = |port: u16| {
             let to = SocketAddrV4::new(self.plan.world.machine, port);
-            let page = self.world.http_get_from_lan(to, "/count", self.within);
-            Port { port, page: shown("ports", "lan", to, "/count", page) }
+            let page = self.world.http_get_from_lan(to, COUNT_PATH, self.within);
+            Port { port, page: shown("ports", "lan", to, COUNT_PATH, page) }
         };
         let answers: Vec<Port> = std::thread::scope(|scope| {
             let ask = &ask;
@@ -333,47 +353,8 @@ impl<'a> Scene<'a, '_> {
         answers.iter().try_for_each(|answer| self.record("port", answer))
     }
 
-    /// Ends a script that is still there, as a person does, and makes a clean start as the assignment's questions and
-    /// answers have it: containers are stopped and images removed.
-    fn stop_all(&mut self, script: Script) -> io::Result<()> {
-        script.end(&mut self.stage.desk, self.stage.tool.limit(10.0, 2.0))?;
-        let limit = self.stage.tool.limit(15.0, 3.0);
-        let listed = self.stage.call("ps", &["ps"], limit)?;
-        for name in self.names(&listed.screen) {
-            self.stage.call("stop", &["stop", &name], limit)?;
-        }
-        for image in images(&self.site.submission, &[], &mut Trees::default()) {
-            let name = Path::new(&image.dir).file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.stage.call("rmi", &["rmi", &name], limit)?;
-        }
-        Ok(())
-    }
-
-    /// The containers that `ps` lists: first words of lines for which there is a folder.
-    fn names(&self, screen: &str) -> Vec<String> {
-        let first = |line: String| line.split_whitespace().next().map(str::to_owned);
-        let is_there = |name: &String| state::find(&self.site.submission, name, |_| true).is_some();
-        transcript::lines(screen).into_iter().filter_map(first).filter(is_there).collect()
-    }
-
-    /// Starts containers of our own that take the first subnets.
-    fn occupy(&mut self) -> io::Result<()> {
-        let Plan { image, others, naps, .. } = self.plan;
-        let file = format!("{image}.conductorfile");
-        self.stage.write("build-other", &file, "FROM debian:bookworm\n")?;
-        let limit = self.stage.tool.limit(240.0, 30.0);
-        self.stage.call("build-other", &["build", image, &file], limit)?;
-        for (name, nap) in others.iter().zip(naps) {
-            if self.stage.start("other", &["run", image, name], &["sleep", nap])?.is_some() {
-                let limit = self.stage.tool.limit(20.0, 3.0);
-                self.stage.call("addnetwork-other", &["addnetwork", name], limit)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Asks for the page once and records it.
-    fn ask(&self, step: &str, from: &str) -> io::Result<Shown> {
+    pub(super) fn ask(&self, step: &str, from: &str) -> io::Result<Shown> {
         let page = self.get(step, from);
         self.record("page", &page)?;
         Ok(page)
@@ -392,7 +373,7 @@ impl<'a> Scene<'a, '_> {
         SocketAddrV4::new(self.plan.world.machine, PAGE_PORT)
     }
 
-    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+    pub(super) fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
         self.stage.recorder.record(kind, data)
     }
 }

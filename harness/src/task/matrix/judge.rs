@@ -1,7 +1,7 @@
 //! What the orchestrator made, and who could reach it.
 
 use super::contents::Contents;
-use super::counter::{address_discovered, counter_hidden, counter_reachable, counts};
+use super::counter::{address_discovered, counter_hidden, counter_reachable, counts, exec_beside};
 use super::drive::Plan;
 use super::sight::{Container, roles};
 use super::wait::{Settled, Why};
@@ -16,7 +16,7 @@ use crate::verdict::{Finding, Status};
 const HIDDEN: &str = "Only the external-service is accessible from the outside world (other hosts on the network), \
                       whereas the counter-service should only be accessible from the host.";
 
-pub const CHECKS: [CheckSpec; 8] = [
+pub const CHECKS: [CheckSpec; 9] = [
     CheckSpec {
         id: "4/images-built",
         title: "both images",
@@ -80,6 +80,14 @@ pub const CHECKS: [CheckSpec; 8] = [
         hint: "Run your script while other containers have a network already: does everything still fit together?",
         informational: false,
     },
+    CheckSpec {
+        id: "4/exec-beside-services",
+        title: "exec while the services run",
+        requirement: "This function executes the given program along with its arguments within the specified running \
+                      container.",
+        hint: "By what does exec find the container's process, and what does it find while another exec is at work?",
+        informational: true,
+    },
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
@@ -96,7 +104,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let counts = counts(&room, &reachable, &counter);
     let hidden = counter_hidden(&room, &counter);
     let discovered = address_discovered(&room, &counts);
-    vec![images, running, internet, reachable, counts, hidden, counter, discovered]
+    vec![images, running, internet, reachable, counts, hidden, counter, discovered, exec_beside(&room)]
 }
 
 /// What was seen, for the checks.

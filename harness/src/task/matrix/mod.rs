@@ -5,6 +5,7 @@
 //! is run again: an address that was written down instead of looked up leads nowhere. Which container is which is told
 //! by the files in it, never by its name.
 
+mod again;
 mod contents;
 mod counter;
 mod drive;
@@ -36,7 +37,7 @@ pub static SUBTASK: Subtask = Subtask {
 /// Runs the orchestrator, asks its service from everywhere, and runs it again beside other containers.
 pub static SCENARIO: Scenario = Scenario {
     id: "4-matrix",
-    budget: Budget { fixed: 420, scaled: 60 },
+    budget: Budget { fixed: 480, scaled: 75 },
     plan: drive::plan,
     drive: drive::drive,
 };
@@ -101,8 +102,10 @@ pub struct Shown {
 impl Shown {
     /// The one number on a page that was found; `None` where it has none, or several.
     fn number(&self) -> Option<u64> {
+        // Not one that is part of a word, such as CS695.
+        let words = self.body.split(|char: char| !char.is_alphanumeric());
         let mut numbers =
-            self.body.split(|char: char| !char.is_ascii_digit()).filter(|digits| !digits.is_empty());
+            words.filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()));
         let number = numbers.next()?.parse().ok()?;
         (self.status == Some(200) && numbers.next().is_none()).then_some(number)
     }
@@ -153,6 +156,8 @@ mod tests {
     #[test]
     fn the_one_number_on_a_page_is_its_count() {
         assert_eq!(page(200, "This page has been visited 17 times.\n").number(), Some(17));
+        let greeting = "Hello CS695 Explorers! You have sent request to this container 17 times.";
+        assert_eq!(page(200, greeting).number(), Some(17));
         assert_eq!(page(200, "3 of 4").number(), None);
         assert_eq!(page(502, "17").number(), None);
         assert_eq!(page(200, "none").number(), None);

@@ -1,24 +1,27 @@
-//! Connects three containers in three ways, tries who reaches whom before and after `peer`, and stops one.
+//! Connects one container after the other in each way while no other one has a network; then four at once: tries who
+//! reaches whom before and after `peer`, and stops one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rand::RngExt;
-use rand::rngs::StdRng;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::marks::{marks, names, outside_links};
-use super::{NetworkLeft, Networks, Reach};
+use super::marks::{machine_end, marks, names, outside_links};
+use super::plan::{Plan, ROLES};
+use super::{NetworkLeft, Networks, Reach, Sniffed};
 use crate::guest::firewall::Firewall;
 use crate::guest::links::{Link, Network};
 use crate::guest::probe::{self, Answer, Echo, Place};
 use crate::guest::processes::Process;
 use crate::guest::recorder::Recorder;
-use crate::guest::world::{World, WorldPlan};
+use crate::guest::sniffer::Sniffer;
+use crate::guest::world::World;
 use crate::task::Site;
 use crate::task::conductor;
 use crate::task::conductor::desk::Desk;
@@ -26,72 +29,10 @@ use crate::task::conductor::launch::{Running, Stage};
 use crate::task::conductor::sight::Machine;
 use crate::task::conductor::state::Folder;
 use crate::task::conductor::tool::Tool;
-use crate::task::conductor::words;
 use crate::task::containers::left;
-
-/// The names, ports and words of one run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Plan {
-    pub world: WorldPlan,
-    pub image: String,
-    /// Container names by role.
-    pub plain: String,
-    pub quiet: String,
-    pub web: String,
-    pub store: String,
-    pub naps: [String; 5],
-    /// The word with which a place's server answers, by role, and `machine`.
-    pub words: BTreeMap<String, String>,
-    /// The port in the containers on which a server listens, and which `web` exposes.
-    pub inner: u16,
-    /// The machine's port for it.
-    pub outer: u16,
-    /// Another port on which servers in the containers listen.
-    pub other: u16,
-    /// A server's port in the Internet, and its address.
-    pub public: SocketAddrV4,
-}
-
-impl Plan {
-    /// The container of a role.
-    pub fn name(&self, role: &str) -> &str {
-        match role {
-            "plain" => &self.plain,
-            "quiet" => &self.quiet,
-            "web" => &self.web,
-            _ => &self.store,
-        }
-    }
-}
 
 /// What an attempt may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
 const LONGEST: Duration = Duration::from_secs(8);
-/// The containers' roles, in the order in which they are made.
-const ROLES: [&str; 4] = ["plain", "web", "store", "quiet"];
-
-pub fn plan(random: &mut StdRng) -> Value {
-    let world = WorldPlan::draw(random);
-    let mut port = |from: u16| from + random.random_range(0..2000);
-    let (inner, outer, other, public) = (port(5000), port(10000), port(15000), port(20000));
-    let address = world.address_of("public.example");
-    let places = ROLES.iter().chain(&["machine"]);
-    let words = places.map(|place| ((*place).to_owned(), words::word(random))).collect();
-    json!(Plan {
-        world,
-        image: words::name(random, '_'),
-        plain: words::name(random, '_'),
-        quiet: words::name(random, '-'),
-        web: words::name(random, '-'),
-        store: words::name(random, '_'),
-        naps: std::array::from_fn(|_| words::nap(random)),
-        words,
-        inner,
-        outer,
-        other,
-        public: SocketAddrV4::new(address, public),
-    })
-}
-
 /// The record kinds are the types of the parent module and of [`crate::task::conductor`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = Plan::deserialize(plan)?;
@@ -148,15 +89,19 @@ impl Scene<'_, '_> {
         self.stage.write("build", "Conductorfile", "FROM debian:bookworm\n")?;
         let limit = self.stage.tool.limit(240.0, 30.0);
         self.stage.call("build", &["build", &plan.image, "Conductorfile"], limit)?;
-        for (role, nap) in ROLES.iter().zip(&plan.naps) {
-            let run = ["run", &plan.image, plan.name(role)];
-            if let Some(running) = self.stage.start(role, &run, &["sleep", nap])? {
-                self.containers.push(Container { role, running });
+        self.alone("first", &plan.naps[0], &[])?;
+        self.alone("online", &plan.naps[1], &["-i"])?;
+
+        let mapping = format!("{}-{}", plan.inner, plan.outer);
+        for (role, nap) in ROLES.iter().zip(&plan.naps[2..]) {
+            self.start(role, nap)?;
+            if *role == "web" {
+                self.connect("web", &["-i", "-e", &mapping])?;
+                self.networks = self.look("web")?;
+                self.try_all("web")?;
             }
         }
-        let mapping = format!("{}-{}", plan.inner, plan.outer);
         self.connect("plain", &[])?;
-        self.connect("web", &["-i", "-e", &mapping])?;
         self.connect("store", &["-i"])?;
         self.connect("quiet", &[])?;
         self.networks = self.look("connected")?;
@@ -177,6 +122,54 @@ impl Scene<'_, '_> {
         self.stop()
     }
 
+    /// Connects a container while no other one has a network, tries what it reaches, and ends it.
+    fn alone(&mut self, role: &'static str, nap: &str, options: &[&str]) -> io::Result<()> {
+        self.start(role, nap)?;
+        self.connect(role, options)?;
+        self.networks = self.look(role)?;
+        let sniffer = self.sniffer(role);
+        self.try_all(role)?;
+        if role == "first" {
+            self.record("sniffed", &Sniffed { step: role.to_owned(), icmp: sniffer.map(Sniffer::pings) })?;
+            // A host without a firewall: only routes and address translation are left to keep a container in.
+            self.firewall.set_forward_policy("ACCEPT")?;
+            self.try_all("first-open")?;
+            self.firewall.set_forward_policy("DROP")?;
+        }
+        let Some(Container { running, .. }) = self.containers.pop() else { return Ok(()) };
+        let limit = self.stage.tool.limit(15.0, 3.0);
+        self.stage.call(&format!("stop-{role}"), &["stop", self.plan.name(role)], limit)?;
+        self.put_away(role, &running)
+    }
+
+    /// Ends what `stop` left of a container that was alone: that is not what the next one is asked about.
+    fn put_away(&mut self, role: &str, running: &Running) -> io::Result<()> {
+        for process in running.sight.remains(self.stage.machine) {
+            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
+        }
+        self.stage.desk.kill(running.seat)?;
+        let inside = self.networks.containers.get(role).cloned().unwrap_or_default();
+        let outside = outside_links(&inside, &self.networks.machine);
+        let is_there = |link: &Link| Path::new("/sys/class/net").join(&link.name).exists();
+        // The kernel removes them in the background when the namespace's last process is gone.
+        self.stage.desk.until(self.stage.tool.limit(2.0, 1.0), |_| !outside.iter().any(is_there)).map(drop)
+    }
+
+    /// Listens on the machine's end as it is called in the assignment; `None` where there is no such link.
+    fn sniffer(&self, role: &str) -> Option<Sniffer> {
+        let name = format!("{}-outside", self.plan.name(role));
+        let link = self.networks.machine.links.iter().find(|link| link.name == name)?;
+        Sniffer::start(link.index).ok()
+    }
+
+    fn start(&mut self, role: &'static str, nap: &str) -> io::Result<()> {
+        let run = ["run", &self.plan.image, self.plan.name(role)];
+        if let Some(running) = self.stage.start(role, &run, &["sleep", nap])? {
+            self.containers.push(Container { role, running });
+        }
+        Ok(())
+    }
+
     /// Stops the exposed container, with a process in it that does not heed signals; the others stay.
     fn stop(&mut self) -> io::Result<()> {
         let plan = self.plan;
@@ -184,7 +177,7 @@ impl Scene<'_, '_> {
             return Ok(());
         }
         if let Some(shell) = self.stage.start_shell("stubborn", &["exec", &plan.web])? {
-            let line = format!("(trap '' HUP INT TERM; exec sleep {}) & disown", plan.naps[4]);
+            let line = format!("(trap '' HUP INT TERM; exec sleep {}) & disown", plan.naps[6]);
             let limit = self.stage.tool.limit(5.0, 2.0);
             self.stage.desk.type_line(shell.seat, &line, limit)?;
             self.stage.desk.type_last_line(shell.seat, "exit");
@@ -236,9 +229,10 @@ impl Scene<'_, '_> {
             places.push((container.role, Place::Process(container.running.sight.main.pid)));
         }
         for (role, place) in &places {
-            servers.push(Echo::start(*place, plan.inner, word(role)));
-            if *role != "machine" {
-                servers.push(Echo::start(*place, plan.other, word(role)));
+            let port = if *role == "machine" { plan.home } else { plan.other };
+            servers.push(Echo::start(*place, port, word(role)));
+            if *role == "web" {
+                servers.push(Echo::start(*place, plan.inner, word(role)));
             }
         }
 
@@ -276,11 +270,11 @@ impl Scene<'_, '_> {
         let at = |address, port| SocketAddrV4::new(address, port);
         for (role, place) in places.iter().filter(|(role, _)| *role != "machine") {
             let Some(own) = self.networks.containers.get(*role).and_then(Network::address) else { continue };
-            add("machine", role, word(role), Way::Tcp(Place::Machine, at(own, plan.inner)));
+            add("machine", role, word(role), Way::Tcp(Place::Machine, at(own, plan.other)));
             add("machine", role, "", Way::Ping(Place::Machine, own));
-            add(role, "itself", word(role), Way::Tcp(*place, at(Ipv4Addr::LOCALHOST, plan.inner)));
+            add(role, "itself", word(role), Way::Tcp(*place, at(Ipv4Addr::LOCALHOST, plan.other)));
             if let Some(outside) = self.gateway_of(role) {
-                add(role, "machine", word("machine"), Way::Tcp(*place, at(outside, plan.inner)));
+                add(role, "machine", word("machine"), Way::Tcp(*place, at(outside, plan.home)));
                 add(role, "machine", "", Way::Ping(*place, outside));
             }
             add(role, "internet", &plan.world.echo_word, Way::Tcp(*place, plan.public));
@@ -288,14 +282,15 @@ impl Scene<'_, '_> {
                 let Some(to) = self.networks.containers.get(*other).and_then(Network::address) else {
                     continue;
                 };
-                // Not the port that one of them exposes, which may be open to all.
                 add(role, other, word(other), Way::Tcp(*place, at(to, plan.other)));
             }
         }
         let machine = plan.world.machine;
-        add("lan", "exposed", web, Way::FromLan(at(machine, plan.outer)));
-        add("machine", "exposed", web, Way::Tcp(Place::Machine, at(machine, plan.outer)));
-        for other in ROLES {
+        if self.has("web") {
+            add("lan", "exposed", web, Way::FromLan(at(machine, plan.outer)));
+            add("machine", "exposed", web, Way::Tcp(Place::Machine, at(machine, plan.outer)));
+        }
+        for (other, _) in places.iter().filter(|(other, _)| *other != "machine") {
             add("lan", "other-port", word(other), Way::FromLan(at(machine, plan.other)));
             add("machine", "other-port", word(other), Way::Tcp(Place::Machine, at(machine, plan.other)));
         }
@@ -305,17 +300,7 @@ impl Scene<'_, '_> {
     /// The machine's address in a container's network.
     fn gateway_of(&self, role: &str) -> Option<Ipv4Addr> {
         let inside = self.networks.containers.get(role)?;
-        let mut networks =
-            inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
-        let ours: Vec<Ipv4Addr> = self
-            .networks
-            .machine
-            .links
-            .iter()
-            .flat_map(|link| &link.addresses)
-            .map(|address| address.ip)
-            .collect();
-        networks.find_map(|network| ours.iter().find(|ip| network.reaches(**ip))).copied()
+        machine_end(inside, &self.networks.machine).map(|address| address.ip)
     }
 
     fn take(&self, way: &Way, within: Duration) -> Answer {

@@ -1,13 +1,11 @@
 //! Subtask 3c: how are containers connected, and who reached whom?
 
-use std::net::Ipv4Addr;
-
-use super::drive::Plan;
-use super::marks::outside_links;
+use super::link::{addresses, both_ways, loopback, seen_on_outside, veth_pair};
 use super::peers::{isolated, peer};
+use super::plan::Plan;
+use super::two::two_containers;
 use super::{Networks, Reach, STOP_SCENARIO, packages};
 use crate::evidence::Bundle;
-use crate::guest::links::{Address, Link, Network};
 use crate::task::CheckSpec;
 use crate::task::conductor::command::Command;
 use crate::task::conductor::sight::Sight;
@@ -21,7 +19,7 @@ const DEFAULT: &str = "It should be noted that only communication between eg-out
 const VETH: &str = "you need to add a veth link connecting the container's network namespace to the root (host) \
                     namespace. Moreover the interfaces should be enabled for its proper usage.";
 
-pub const CHECKS: [CheckSpec; 11] = [
+pub const CHECKS: [CheckSpec; 13] = [
     CheckSpec {
         id: "3c/veth-pair",
         title: "a pair of interfaces, both up",
@@ -34,7 +32,14 @@ pub const CHECKS: [CheckSpec; 11] = [
         id: "3c/addresses",
         title: "addresses of one network at both ends",
         requirement: "eg-inside: inet 192.168.1.2/24, eg-outside: inet 192.168.1.1/24",
-        hint: "`ip addr` at both ends: is it the same network, and one that no other container has?",
+        hint: "`ip addr` at both ends: is it the same network?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3c/two-containers",
+        title: "a second container",
+        requirement: "Network path between container and host [for each container that is run]",
+        hint: "Run two containers and call addnetwork for both: `ip addr` and `ip route` on the machine.",
         informational: false,
     },
     CheckSpec {
@@ -100,6 +105,13 @@ pub const CHECKS: [CheckSpec; 11] = [
         hint: "A way is needed in both directions, and for these two only.",
         informational: false,
     },
+    CheckSpec {
+        id: "3c/seen-on-outside",
+        title: "pings are seen on NAME-outside",
+        requirement: "eg-outside: the machine's end of the link",
+        hint: "`tcpdump -i eg-outside icmp` on the machine, while the container pings it.",
+        informational: true,
+    },
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
@@ -107,41 +119,59 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         Ok(story) => story,
         Err(errors) => return errors,
     };
-    let room = Room { networks: story.at("networks", "connected"), reaches: story.all("reach"), story };
+    if story.plan::<Plan>().is_none() {
+        let older = |spec: &CheckSpec| {
+            Question::new(spec.id, "a network").error("the evidence is older than this check: grade it again")
+        };
+        return CHECKS.iter().map(older).collect();
+    }
+    let room = Room { reaches: story.all("reach"), story };
+    let veth = veth_pair(&room);
+    let both_ways = both_ways(&room);
+    let addresses = addresses(&room);
     let internet = internet(&room);
+    let expose = expose(&room);
     let packages = packages::packages(bundle, &internet);
+    let two = two_containers(&room, &veth, &internet, &expose);
+    let isolated = isolated(&room, &two);
+    let peer = peer(&room, &two, &isolated);
     vec![
-        veth_pair(&room),
-        addresses(&room),
+        veth,
+        addresses,
         loopback(&room),
-        both_ways(&room),
-        no_internet(&room),
+        both_ways,
+        no_internet(&room, &two),
         internet,
         packages,
-        expose(&room),
-        not_exposed(&room),
-        isolated(&room),
-        peer(&room),
+        expose,
+        not_exposed(&room, &two),
+        two,
+        isolated,
+        peer,
+        seen_on_outside(&room),
     ]
 }
 
 pub struct Room<'a> {
     pub story: Story<'a>,
-    /// With all containers connected.
-    networks: Option<Seen<Networks>>,
     reaches: Vec<Seen<Reach>>,
 }
 
 impl Room<'_> {
-    /// Why a container of this role has no network that could be tried.
-    pub fn why_not(&self, role: &str) -> Option<String> {
+    /// The networks at a step.
+    pub fn networks(&self, step: &str) -> Option<Seen<Networks>> {
+        self.story.at("networks", step)
+    }
+
+    /// Why a container of this role has no network that could be tried at a step.
+    pub fn why_not(&self, role: &str, step: &str) -> Option<String> {
         if let Some(why) = self.story.why_unbuilt() {
             return Some(format!("no image: {why}"));
         }
         if self.story.at::<Sight>("container", role).is_none() {
             return Some(format!("no container: {}", self.story.why_absent(role)));
         }
-        let connected = self.networks.as_ref().and_then(|seen| seen.value.containers.get(role)?.address());
+        let connected = self.networks(step).and_then(|seen| seen.value.containers.get(role)?.address());
         if connected.is_some() {
             return None;
         }
@@ -158,7 +188,7 @@ impl Room<'_> {
         ))
     }
 
-    fn tried(&self, step: &str, from: &str, to: &str) -> Vec<&Seen<Reach>> {
+    pub fn tried(&self, step: &str, from: &str, to: &str) -> Vec<&Seen<Reach>> {
         let mine = |seen: &&Seen<Reach>| {
             let reach = &seen.value;
             reach.step == step && reach.from == from && reach.to == to
@@ -167,7 +197,7 @@ impl Room<'_> {
     }
 
     /// A place in words: a container by its name and by how it was connected.
-    fn called(&self, place: &str) -> String {
+    pub fn called(&self, place: &str) -> String {
         let words = match place {
             "machine" => "the machine",
             "lan" => "another machine",
@@ -182,7 +212,7 @@ impl Room<'_> {
                     .map_or_else(|| role.to_owned(), |plan| plan.name(role).to_owned());
                 return match role {
                     "web" => format!("{name} (-i -e)"),
-                    "store" => format!("{name} (-i)"),
+                    "online" | "store" => format!("{name} (-i)"),
                     _ => name,
                 };
             }
@@ -233,149 +263,44 @@ impl Room<'_> {
     }
 }
 
-fn veth_pair(room: &Room) -> Finding {
-    let question =
-        Question::new("3c/veth-pair", "a veth pair from the container to the machine, both ends up");
-    let Some(networks) = &room.networks else {
-        return room.story.missing(question, "no container was connected");
-    };
-    let question = question.proof(&networks.place);
-    let Some(inside) = networks.value.containers.get("plain") else {
-        return room.story.missing(question, room.why_not("plain").unwrap_or_default());
-    };
-    let outside = outside_links(inside, &networks.value.machine);
-    let names = |links: &[Link]| links.iter().map(|link| link.name.clone()).collect::<Vec<_>>().join(", ");
-    let Some(link) = outside.first() else {
-        let command = room.story.at::<Command>("command", "addnetwork-plain");
-        let said = command.map_or_else(String::new, |seen| {
-            format!("; {}{}", seen.value.ending(), quote(&seen.value.screen))
-        });
-        return question.fail(format!(
-            "the container has {} and none of them leads to the machine{said}",
-            names(&inside.links)
-        ));
-    };
-    let ends = inside.links.iter().filter(|own| own.peer == Some(link.index)).chain([link]);
-    let down: Vec<String> = ends.filter(|end| !end.up).map(|end| end.name.clone()).collect();
-    if down.is_empty() {
-        question.pass(format!("{} on the machine", link.name))
-    } else {
-        question.fail(format!("{} is down", down.join(" and ")))
-    }
-}
-
-fn addresses(room: &Room) -> Finding {
-    let question = Question::new(
-        "3c/addresses",
-        ".1 at the machine's end and .2 at the container's, in a network that no other container is in",
-    );
-    let Some(networks) = &room.networks else {
-        return room.story.missing(question, "no container was connected");
-    };
-    let question = question.proof(&networks.place);
-    let Networks { machine, containers, .. } = &networks.value;
-    let connected: Vec<(&String, &Network)> =
-        containers.iter().filter(|(_, inside)| !outside_links(inside, machine).is_empty()).collect();
-    if connected.is_empty() {
-        return room.story.missing(question, "no container is connected to the machine: see 3c/veth-pair");
-    }
-    let mut taken = Vec::new();
-    for (role, inside) in connected {
-        let own =
-            inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses).next();
-        let Some(own) = own else { return question.fail(format!("the container {role} has no address")) };
-        let ours = machine
-            .links
-            .iter()
-            .filter(|link| link.veth || link.peer.is_none())
-            .flat_map(|link| &link.addresses);
-        let Some(ours) = ours.clone().find(|address| own.reaches(address.ip)) else {
-            return question
-                .fail(format!("the machine has no address in the network of {}/{}", own.ip, own.prefix));
-        };
-        if ours.ip == own.ip {
-            return question.fail(format!("both ends have the address {}", own.ip));
-        }
-        let host_part =
-            |ip: Ipv4Addr| u32::from(ip) & u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0);
-        if (host_part(ours.ip), host_part(own.ip)) != (1, 2) {
-            return question.fail(format!("the machine has {} and the container {role} {}", ours.ip, own.ip));
-        }
-        if taken.iter().any(|other: &Address| own.reaches(other.ip)) {
-            return question.fail(format!("two containers are in the network of {}/{}", own.ip, own.prefix));
-        }
-        taken.push(*own);
-    }
-    question.pass(taken.iter().map(|own| format!("{}/{}", own.ip, own.prefix)).collect::<Vec<_>>().join(", "))
-}
-
-fn loopback(room: &Room) -> Finding {
-    let question = Question::new("3c/loopback-up", "lo is up, and a container reaches itself by 127.0.0.1");
-    let inside = room.networks.as_ref().and_then(|seen| seen.value.containers.get("plain"));
-    let Some(inside) = inside else {
-        return room.story.missing(question, room.why_not("plain").unwrap_or_default());
-    };
-    let leads_out =
-        room.networks.as_ref().is_some_and(|seen| !outside_links(inside, &seen.value.machine).is_empty());
-    if !leads_out {
-        return room
-            .story
-            .missing(question, "the container is not connected to the machine: see 3c/veth-pair");
-    }
-    let lo = inside.links.iter().find(|link| link.name == "lo");
-    if lo.is_none_or(|lo| !lo.up) {
-        return question.fail("lo is down");
-    }
-    // Without a network of its own nothing else is tried.
-    if room.tried("connected", "plain", "itself").is_empty() {
-        return question.pass("lo is up");
-    }
-    room.ways(question, "connected", &[("plain", "itself")], true, "it answers on 127.0.0.1")
-}
-
-fn both_ways(room: &Room) -> Finding {
-    let question =
-        Question::new("3c/ping-both-ways", "ping and TCP, from the machine to the container and back");
-    if let Some(why) = room.why_not("plain") {
-        return room.story.missing(question, why);
-    }
-    if room.tried("connected", "plain", "machine").is_empty() {
-        return room
-            .story
-            .missing(question, "the machine has no address in the container's network: see 3c/addresses");
-    }
-    let ways = [("machine", "plain"), ("plain", "machine")];
-    room.ways(question, "connected", &ways, true, "both answer each other")
-}
-
-fn no_internet(room: &Room) -> Finding {
+/// With others connected too, where two can be connected at all.
+fn no_internet(room: &Room, two: &Finding) -> Finding {
     let question =
         Question::new("3c/no-internet-by-default", "a container without -i reaches nothing in the Internet");
-    if let Some(why) = room.why_not("plain") {
+    if let Some(why) = room.why_not("first", "first") {
         return room.story.missing(question, why);
     }
-    let way = [("plain", "internet")];
-    let closed = room.ways(question.clone(), "connected", &way, false, "it reaches nothing there");
-    if closed.status != Status::Pass {
-        return closed;
-    }
     let well = "it reaches nothing there, even where the machine forwards all packets";
-    let mut open = room.ways(question, "open", &way, false, well);
-    if open.status == Status::Fail {
-        open.actual +=
-            ", once the machine's FORWARD policy was ACCEPT: what keeps it in must not be that alone";
+    let mut last = question.clone().skip("it was not tried");
+    let beside = two.status == Status::Pass && room.why_not("plain", "connected").is_none();
+    for (step, role) in
+        [("first", "first"), ("first-open", "first"), ("connected", "plain"), ("open", "plain")]
+    {
+        if role == "plain" && !beside {
+            continue;
+        }
+        last = room.ways(question.clone(), step, &[(role, "internet")], false, well);
+        if last.status != Status::Pass {
+            if last.status == Status::Fail && step.ends_with("open") {
+                last.actual +=
+                    ", once the machine's FORWARD policy was ACCEPT: what keeps it in must not be that alone";
+            }
+            return last;
+        }
     }
-    open
+    last
 }
 
 fn internet(room: &Room) -> Finding {
     let question = Question::new("3c/internet", "a container with -i reaches a server in the Internet");
-    if let Some(why) = room.why_not("store") {
+    if let Some(why) = room.why_not("online", "online") {
         return room.story.missing(question, why);
     }
-    let ways = [("store", "internet"), ("web", "internet")];
-    room.ways(question, "connected", &ways, true, "it is answered")
+    room.ways(question, "online", &[("online", "internet")], true, "it is answered")
 }
+
+/// From another machine, and from the machine itself by its own address.
+const EXPOSED: [(&str, &str); 2] = [("lan", "exposed"), ("machine", "exposed")];
 
 fn expose(room: &Room) -> Finding {
     let plan = room.story.plan::<Plan>();
@@ -386,19 +311,22 @@ fn expose(room: &Room) -> Finding {
             "port {outer} of the machine leads to port {inner} of the container, from the LAN and from the machine"
         ),
     );
-    if let Some(why) = room.why_not("web") {
+    if let Some(why) = room.why_not("web", "web") {
         return room.story.missing(question, why);
     }
-    let ways = [("lan", "exposed"), ("machine", "exposed")];
-    room.ways(question, "connected", &ways, true, "the container answers both")
+    room.ways(question, "web", &EXPOSED, true, "the container answers both")
 }
 
-fn not_exposed(room: &Room) -> Finding {
+fn not_exposed(room: &Room, two: &Finding) -> Finding {
     let question =
         Question::new("3c/not-exposed-otherwise", "no other port of the machine leads to a container");
-    if let Some(why) = room.why_not("web") {
+    if let Some(why) = room.why_not("web", "web") {
         return room.story.missing(question, why);
     }
     let ways = [("lan", "other-port"), ("machine", "other-port")];
+    let alone = room.ways(question.clone(), "web", &ways, false, "nobody answers there");
+    if alone.status != Status::Pass || two.status != Status::Pass {
+        return alone;
+    }
     room.ways(question, "connected", &ways, false, "nobody answers there")
 }

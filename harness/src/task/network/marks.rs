@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::guest::links::{Link, Network};
+use crate::guest::links::{Address, Link, Network};
 
 /// The machine's ends of a container's pairs.
 pub fn outside_links(inside: &Network, machine: &Network) -> Vec<Link> {
@@ -14,6 +14,26 @@ pub fn outside_links(inside: &Network, machine: &Network) -> Vec<Link> {
                 .any(|own| own.veth && own.peer == Some(link.index) && link.peer == Some(own.index))
     };
     machine.links.iter().filter(pairs).cloned().collect()
+}
+
+/// The machine's address in a container's network: one whose network the container's first address is in, or else, as
+/// with a pair of /32, the one at the other end of the container's pair.
+pub fn machine_end(inside: &Network, machine: &Network) -> Option<Address> {
+    let own: Vec<Address> = inside
+        .links
+        .iter()
+        .filter(|link| link.name != "lo")
+        .flat_map(|link| link.addresses.clone())
+        .collect();
+    let outside = outside_links(inside, machine);
+    let of_pair = outside.iter().flat_map(|link| link.addresses.clone());
+    let all = machine.links.iter().flat_map(|link| link.addresses.clone());
+    // The pair's own address before another one that is in the same network by chance.
+    let candidates: Vec<Address> = of_pair.clone().chain(all).collect();
+    candidates
+        .into_iter()
+        .find(|ours| own.iter().any(|own| own.reaches(ours.ip)))
+        .or_else(|| of_pair.clone().next())
 }
 
 /// What a rule of this container names.

@@ -1,18 +1,22 @@
 //! Subtask 3c: networks of containers, and what `stop` leaves of them.
 //!
-//! Three containers: a plain one, and two with Internet of which one exposes a port; later these two are peers, as
-//! task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
+//! One container after the other is connected in each way while no other has a network. Then there are four: two plain
+//! ones, and two with Internet of which one exposes a port; later these are peers in pairs, as task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
 //! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet. A real program has
 //! its turn in a scenario of its own.
 
 mod drive;
 mod judge;
 mod left;
+mod link;
 mod marks;
 mod packages;
 mod peers;
+mod plan;
+mod two;
 
 pub use left::left_of_exposed;
+pub use packages::{IMAGE_CHECK, packages_in_image};
 
 use std::collections::BTreeMap;
 
@@ -40,8 +44,8 @@ pub static PACKAGES_SCENARIO: &Scenario = &packages::SCENARIO;
 /// Connects containers, tries who reaches whom, and stops one of them.
 pub static SCENARIO: Scenario = Scenario {
     id: STOP_SCENARIO,
-    budget: Budget { fixed: 300, scaled: 40 },
-    plan: drive::plan,
+    budget: Budget { fixed: 360, scaled: 55 },
+    plan: plan::plan,
     drive: drive::drive,
 };
 
@@ -50,14 +54,15 @@ pub static SCENARIO: Scenario = Scenario {
 struct Networks {
     step: String,
     machine: Network,
-    /// By the containers' roles: `plain`, `web`, `store`.
+    /// By the containers' roles: `first`, `online`, `plain`, `web`, `store`, `quiet`.
     containers: BTreeMap<String, Network>,
 }
 
 /// One attempt to get through; the record `reach`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Reach {
-    /// Such as `before-peer`.
+    /// `first`, `first-open`, `online` and `web`, when only one container had a network; `connected`, `peer`, `open` and
+    /// `after-stop`, with all of them.
     step: String,
     /// `machine`, `lan`, or a container's role.
     from: String,
@@ -77,6 +82,14 @@ impl Reach {
         let Some(line) = &self.answer.line else { return false };
         self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
     }
+}
+
+/// What was heard on the machine's end of a container's pair; the record `sniffed`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Sniffed {
+    step: String,
+    /// How many pings and answers; `None` where no link is called `<container>-outside`.
+    icmp: Option<usize>,
 }
 
 /// What of a stopped container is left in the machine's network; the record `network-left`.

@@ -1,5 +1,7 @@
-//! Subtask 3c: does a container with Internet have all that real programs need? `apt` asks a name server over UDP,
+//! Subtasks 3c and 3f: does a container with Internet have all that real programs need? `apt` asks a name server over UDP,
 //! fetches by HTTP as a user who is not root, and unpacks.
+//!
+//! Then an image is built as course staff do: a file copied, `apt` in a RUN, another file copied and rewritten.
 //!
 //! A scenario of its own, beside the others: `apt` takes longer than all of them on a slow machine. It is started in
 //! the container by a copy of the machine's own nsenter(1), not by the submission's `exec`.
@@ -38,13 +40,26 @@ pub const CHECK: CheckSpec = CheckSpec {
     informational: false,
 };
 
-/// Installs a package in a container.
+/// What RUN needs of the network, for 3f.
+pub const IMAGE_CHECK: CheckSpec = CheckSpec {
+    id: "3f/packages",
+    title: "apt in a RUN",
+    requirement: "extend your tool to support RUN instruction just like Dockerfile",
+    hint: "`RUN apt update && apt install -y htop`, with a COPY before it and one after it: what is in a container of the \
+           image?",
+    informational: true,
+};
+
+/// Installs a package in a container, and one in an image.
 pub static SCENARIO: Scenario =
-    Scenario { id: "3-packages", budget: Budget { fixed: 300, scaled: 60 }, plan, drive };
+    Scenario { id: "3-packages", budget: Budget { fixed: 420, scaled: 120 }, plan, drive };
 
 /// A small package without dependencies but the C library, and the program it brings.
 const PACKAGE: &str = "hello";
 const PROGRAM: &str = "usr/bin/hello";
+/// What course staff install in an image.
+const IN_IMAGE: &str = "htop";
+const IMAGE_PROGRAM: &str = "usr/bin/htop";
 /// Translations are most of what it unpacks; without the error mode, a list that cannot be had is a warning.
 const UPDATE: &str = "apt-get -q -o Acquire::Languages=none -o APT::Update::Error-Mode=any update";
 /// What asks for every namespace, root and working directory of a process (nsenter(1)).
@@ -57,6 +72,18 @@ struct Plan {
     image: String,
     name: String,
     nap: String,
+    /// What is built with `apt`, and a container of it.
+    #[serde(default)]
+    built: String,
+    #[serde(default)]
+    built_name: String,
+    #[serde(default)]
+    built_nap: String,
+    /// Files that are copied to `/`, and the text that a RUN gives the second one.
+    #[serde(default)]
+    files: [String; 2],
+    #[serde(default)]
+    text: String,
 }
 
 /// Whether the package's program is in the container; the record `installed`.
@@ -66,12 +93,26 @@ struct Installed {
     after: bool,
 }
 
+/// What a container of the image shows that was built with `apt`; the record `built-with-apt`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct BuiltWithApt {
+    installed: bool,
+    /// The texts of the copied files.
+    first: Option<String>,
+    second: Option<String>,
+}
+
 fn plan(random: &mut StdRng) -> Value {
     json!(Plan {
         world: WorldPlan::draw(random),
         image: words::name(random, '-'),
         name: words::name(random, '-'),
         nap: words::nap(random),
+        built: words::name(random, '_'),
+        built_name: words::name(random, '_'),
+        built_nap: words::nap(random),
+        files: std::array::from_fn(|_| words::word(random)),
+        text: words::word(random),
     })
 }
 
@@ -110,7 +151,36 @@ fn play(stage: &mut Stage, programs: &Programs, plan: &Plan) -> io::Result<()> {
         format!("export DEBIAN_FRONTEND=noninteractive; {UPDATE} && apt-get -q install -y {PACKAGE}");
     words.extend(INSIDE.iter().chain(&["--", "/bin/sh", "-c", &install]).map(|word| (*word).to_owned()));
     stage.desk.run("install", &Program::new(Path::new("/"), words), stage.tool.limit(120.0, 40.0))?;
-    stage.recorder.record("installed", &Installed { before, after: is_there() })
+    stage.recorder.record("installed", &Installed { before, after: is_there() })?;
+    build_with_apt(stage, plan)
+}
+
+/// Builds an image in which RUN installs a package, between a COPY and one whose file another RUN rewrites.
+fn build_with_apt(stage: &mut Stage, plan: &Plan) -> io::Result<()> {
+    let Plan { built, built_name, built_nap, files: [first, second], text, .. } = plan;
+    for file in [first, second] {
+        stage.write("build-apt", file, &format!("{file}\n"))?;
+    }
+    let instructions = format!(
+        "FROM debian:bookworm\nCOPY {first} /\nRUN apt update && apt install -y {IN_IMAGE}\nCOPY {second} /\nRUN echo {text} > /{second}\n"
+    );
+    stage.write("build-apt", "Conductorfile.apt", &instructions)?;
+    let limit = stage.tool.limit(120.0, 60.0);
+    stage.call("build-apt", &["build", built, "Conductorfile.apt"], limit)?;
+    let Some(running) = stage.start("apt", &["run", built, built_name], &["sleep", built_nap])? else {
+        return Ok(());
+    };
+    let root = format!("/proc/{}/root", running.sight.main.pid);
+    let at = |path: &str| Path::new(&root).join(path);
+    let text = |file: &str| std::fs::read(at(file)).ok().map(|bytes| shown(&bytes));
+    let seen =
+        BuiltWithApt { installed: at(IMAGE_PROGRAM).exists(), first: text(first), second: text(second) };
+    stage.recorder.record("built-with-apt", &seen)
+}
+
+/// The beginning of a file.
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).trim_end().to_owned()
 }
 
 /// `internet` is whether it reaches a server there at all.
@@ -155,6 +225,44 @@ pub fn packages(bundle: &Bundle, internet: &Finding) -> Finding {
         None => "they failed".to_owned(),
     };
     question.fail(format!("{how}{}", quote(screen)))
+}
+
+/// `3f/packages`: what a container of the image shows that was built with `apt`.
+pub fn packages_in_image(bundle: &Bundle) -> Finding {
+    let question = Question::new(
+        IMAGE_CHECK.id,
+        format!(
+            "RUN installs {IN_IMAGE}, a COPY before it and one after it are there, and a RUN rewrote the latter"
+        ),
+    );
+    let Some(recording) = bundle.recordings.get(SCENARIO.id) else {
+        return question.skip(format!("the scenario {} was not run", SCENARIO.id));
+    };
+    let story = Story::of(recording);
+    let Some(plan) = story.plan::<Plan>().filter(|plan| !plan.built.is_empty()) else {
+        return question.skip("the evidence is older than this check: grade it again");
+    };
+    let Some(build) = story.at::<Command>("command", "build-apt") else {
+        return story.missing(question, "it was not built: see 3c/packages");
+    };
+    let question = question.proof(build.place);
+    let Some(seen) = story.all::<BuiltWithApt>("built-with-apt").pop() else {
+        if let Some(path) = unfetched(story) {
+            return question.skip(format!("the grader could not get {path} from a mirror"));
+        }
+        let why = story.why_failed("build-apt").unwrap_or_else(|| story.why_absent("apt"));
+        return question.fail(why);
+    };
+    let question = question.proof(seen.place);
+    let BuiltWithApt { installed, first, second } = seen.value;
+    if !installed {
+        return question.fail(format!("there is no /{IMAGE_PROGRAM}"));
+    }
+    if first.as_ref() != Some(&plan.files[0]) {
+        return question.fail(format!("the file that is copied first has the text {first:?}"));
+    }
+    question
+        .answer(second.as_ref() == Some(&plan.text), format!("the rewritten file has the text {second:?}"))
 }
 
 /// The path that our own package cache had to refuse.

@@ -24,30 +24,50 @@ fn connected(
     room: &Room,
     ways: &[(&'static str, &'static str)],
 ) -> Result<Vec<(&'static str, &'static str)>, String> {
-    let why_not = |(from, to): &(&str, &str)| room.why_not(from).or_else(|| room.why_not(to));
+    let why_not =
+        |(from, to): &(&str, &str)| room.why_not(from, "connected").or_else(|| room.why_not(to, "connected"));
     let usable: Vec<_> = ways.iter().filter(|way| why_not(way).is_none()).copied().collect();
     if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
 }
 
-pub fn isolated(room: &Room) -> Finding {
+const NEEDS_TWO: &str = "it needs two containers with networks of their own: see 3c/two-containers";
+
+pub fn isolated(room: &Room, two: &Finding) -> Finding {
     let question = Question::new("3c/isolated-by-default", "no container reaches another one");
-    match connected(room, &[&PEERS[..], &APART].concat()) {
-        Ok(ways) => room.ways(question, "connected", &ways, false, "none gets through to another"),
-        Err(why) => room.story.missing(question, why),
+    let ways = match connected(room, &[&PEERS[..], &APART].concat()) {
+        Ok(ways) => ways,
+        Err(why) => return room.story.missing(question, why),
+    };
+    if two.status != Status::Pass {
+        return room.story.missing(question, NEEDS_TWO);
     }
+    room.ways(question, "connected", &ways, false, "none gets through to another")
 }
 
-pub fn peer(room: &Room) -> Finding {
-    let question = Question::new("3c/peer", "peers reach each other, and a third container reaches neither");
+/// Where containers are not apart by default, peers are asked about alone: the others are told of there.
+pub fn peer(room: &Room, two: &Finding, isolated: &Finding) -> Finding {
+    let apart = isolated.status == Status::Pass;
+    let question = Question::new(
+        "3c/peer",
+        if apart {
+            "peers reach each other, and a third container reaches neither"
+        } else {
+            "peers reach each other"
+        },
+    );
     let ways = match connected(room, &PEERS) {
         Ok(ways) => ways,
         Err(why) => return room.story.missing(question, why),
     };
+    if two.status != Status::Pass {
+        return room.story.missing(question, NEEDS_TWO);
+    }
     let both = room.ways(question.clone(), "peer", &ways, true, "both ways");
-    let Ok(third) = connected(room, &APART) else { return both };
-    if both.status == Status::Pass {
-        room.ways(question, "peer", &third, false, "both ways, and the others stay out")
-    } else {
-        both
+    if both.status != Status::Pass || !apart {
+        return both;
+    }
+    match connected(room, &APART) {
+        Ok(third) => room.ways(question, "peer", &third, false, "both ways, and the others stay out"),
+        Err(_) => both,
     }
 }
