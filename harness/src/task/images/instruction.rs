@@ -309,7 +309,7 @@ fn failure(built: &Built) -> Finding {
 fn failure_again(built: &Built) -> Finding {
     let question = Question::new(
         "3f/failure-from-cache",
-        "a status other than 0, also when the file whose RUN failed is built once more",
+        "a status other than 0, also when the RUN that failed is built once more",
     );
     if failure(built).status != Status::Pass {
         return built.story.missing(question, "it needs 3f/failure-fails-build");

@@ -202,9 +202,8 @@ impl Plan {
             "run-rewrites" => {
                 format!("COPY {} /\nRUN echo {} > {}", file(step), word(step), self.wrote(step))
             }
-            "fails" | "fails-again" => {
-                format!("RUN test {} = {}\nRUN true", self.texts[0], self.texts[1])
-            }
+            "fails" => format!("{}\nRUN true", self.instructions("fails-again")),
+            "fails-again" => format!("RUN test {} = {}", self.texts[0], self.texts[1]),
             "same-run-elsewhere" => format!(
                 "RUN echo {} > {}\n{}",
                 self.changed_text,
