@@ -47,6 +47,11 @@ pub const PROGRAMS: [Program; 10] =
     [QEMU, QEMU_IMG, MKFS, MMDEBSTRAP, UNSHARE, FAKEROOT, FAKECHROOT, NEWUIDMAP, APT_GET, SH];
 
 impl Program {
+    /// Whether root does without it.
+    pub fn is_only_for_users(self) -> bool {
+        [FAKEROOT, FAKECHROOT, NEWUIDMAP].contains(&self)
+    }
+
     /// Where it is: in `$PATH`, or where administrators' programs are, which not every user's `$PATH` has.
     pub fn find(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();

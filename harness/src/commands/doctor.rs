@@ -98,12 +98,13 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
 fn programs() -> Vec<Line> {
     let install =
         |missing: &[vm::Program]| Some(format!("on Debian and Ubuntu: apt install {}", packages(missing)));
+    let is_root = nix::unistd::geteuid().is_root();
     let missing = Verb::Grade.missing();
     let mut lines: Vec<Line> = missing
         .iter()
         .map(|program| Line {
-            mark: Mark::Missing,
-            what: format!("{}, which {}", program.name, program.purpose),
+            mark: if is_root && program.is_only_for_users() { Mark::Weak } else { Mark::Missing },
+            what: format!("{} is missing, which {}", program.name, program.purpose),
             remedy: install(&[*program]),
         })
         .collect();

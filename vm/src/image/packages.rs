@@ -82,16 +82,21 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
     const APART: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
     /// With all the users that a tree has.
     const AS_USER: [&str; 2] = ["--map-root-user", "--map-auto"];
+    let tried = |user: &[&str]| {
+        tool::UNSHARE.output(|command| {
+            command.args(user).args(APART).arg("true");
+        })
+    };
     let refused = if geteuid().is_root() {
         None
     } else {
-        let tried = tool::UNSHARE.output(|command| {
-            command.args(AS_USER).args(APART).arg("true");
-        });
-        tried.err()
+        // First with no users but one's own: with them, unshare leaves a process behind where it is refused.
+        tried(&AS_USER[..1]).and_then(|_| tried(&AS_USER)).err()
     };
     if let Some(why) = refused {
-        on(Event::Note(format!("no user namespace can be had, so fakechroot makes the image ({why})")));
+        let why = why.to_string();
+        let why = why.lines().last().unwrap_or_default();
+        on(Event::Note(format!("no user namespace can be had ({why}): fakechroot makes the image")));
         let mut command = tool::FAKECHROOT.command()?;
         let script = concat!(include_str!("packages-user.sh"), include_str!("packages.sh"));
         command.arg(tool::FAKEROOT.path()?).arg(tool::SH.path()?).args(["-c", script, "packages.sh"]);
