@@ -225,6 +225,48 @@ mod tests {
         assert_eq!(after(400, 1.0, true, Progress::Capped), Decision::Stop(Late::Idle));
     }
 
+    /// How a shell's script is waited for: to its end, or until it is late.
+    fn waited(script: &str) -> (Option<Late>, Duration) {
+        let mut patience = Patience::new(SHORT, Watch::new());
+        let mut command = std::process::Command::new("/bin/bash");
+        let mut child = command.args(["-c", script]).spawn().unwrap();
+        let late = loop {
+            if child.try_wait().unwrap().is_some() {
+                break None;
+            }
+            if let late @ Some(_) = patience.late() {
+                break late;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let _ = child.kill();
+        child.wait().unwrap();
+        (late, patience.elapsed())
+    }
+
+    #[test]
+    #[ignore = "slow: waits for limits of some seconds"]
+    fn dpkg_gets_more_time_and_a_loop_gets_none() {
+        if !std::path::Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
+            eprintln!("skipped: no package database here");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().display();
+        let control =
+            "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
+        let make = format!(
+            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 120M /dev/urandom > \
+             {dir}/p/noise; exec dpkg-deb --threads-max=1 --build -Zxz -z9 {dir}/p {dir}/x.deb"
+        );
+        let (late, seconds) = waited(&make);
+        assert_eq!(late, None);
+        assert!(seconds > SHORT, "it took {seconds:?} and shows nothing: give it more to do");
+        assert_eq!(waited("while :; do :; done").0, Some(Late::Idle));
+        assert_eq!(waited("while :; do /bin/true; done").0, Some(Late::Idle));
+        assert_eq!(waited("sleep 1000; :").0, Some(Late::Idle));
+    }
+
     #[test]
     fn a_short_limit_is_kept_to_the_moment() {
         let mut patience = Patience::new(Duration::from_millis(20), Watch::new());
