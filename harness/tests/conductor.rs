@@ -98,6 +98,8 @@ fn plan(scenario: &Scenario, interface: &str) -> Value {
         Ok(socket) => serde_json::json!({ "socket": socket }),
         Err(_) => serde_json::json!("nowhere"),
     };
+    // Other programs of this machine write to its disk meanwhile.
+    plan["shared_disk"] = true.into();
     plan
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,17 +35,55 @@ pub fn of(pid: i32) -> Vec<Mount> {
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
 }
 
-/// Places of `before` at which there is less or more now: what was mounted there is gone, or something lies over it.
-/// What comes when somebody looks (autofs), and what services mount below /run, is left out.
+/// What became of the mount points of `before`: a sentence for each that is gone, or that something else covers now.
+/// What is mounted at any other place is no matter. Left out is what services mount and unmount below /run, and what
+/// comes when somebody looks (autofs).
 pub fn disturbed(before: &[Mount], now: &[Mount]) -> Vec<String> {
-    let at = |mounts: &[Mount], place: &str| mounts.iter().filter(|mount| mount.mount_point == place).count();
-    let by_itself = |place: &str| {
-        let is_automatic = |mount: &Mount| mount.mount_point == place && mount.fs_type == "autofs";
-        place.starts_with("/run/") || before.iter().any(is_automatic)
+    let is_new = |mount: &&Mount| !before.iter().any(|old| old.is(mount));
+    let by_itself = |old: &Mount| old.mount_point.starts_with("/run/") || old.fs_type == "autofs";
+    let lies_on_autofs = |old: &Mount| {
+        before.iter().any(|other| other.mount_point == old.mount_point && other.fs_type == "autofs")
     };
-    let places: BTreeSet<&str> = before.iter().map(|mount| mount.mount_point.as_str()).collect();
-    let changed = places.into_iter().filter(|place| at(before, place) != at(now, place) && !by_itself(place));
-    changed.map(str::to_owned).collect()
+    let mut sentences = Vec::new();
+    for old in before.iter().filter(|old| !by_itself(old) && !lies_on_autofs(old)) {
+        let place = &old.mount_point;
+        let sentence = match now.iter().find(|mount| mount.is(old)) {
+            None => Some(format!("{place} is unmounted")),
+            Some(mount) => {
+                let below = ancestors(mount, now);
+                let covers = |new: &&Mount| lies_in(place, &new.mount_point) && !below.contains(&new.id);
+                let cover = now.iter().filter(is_new).find(covers);
+                cover.map(|new| format!("{place} is covered by a mount of {}", new.fs_type))
+            }
+        };
+        sentences.extend(sentence);
+    }
+    sentences.dedup();
+    sentences
+}
+
+/// The mounts on which a mount lies, down to the root's.
+fn ancestors(mount: &Mount, all: &[Mount]) -> BTreeSet<u32> {
+    let mut ids = BTreeSet::new();
+    let mut parent = mount.parent;
+    while ids.insert(parent) {
+        let Some(next) = all.iter().find(|other| other.id == parent) else { break };
+        parent = next.parent;
+    }
+    ids
+}
+
+/// Whether a path is `folder` or lies in it.
+fn lies_in(path: &str, folder: &str) -> bool {
+    Path::new(path).starts_with(folder)
+}
+
+impl Mount {
+    /// Whether both are the same mount. Ids are given to new mounts again, so they alone do not tell.
+    fn is(&self, other: &Self) -> bool {
+        (self.id, &self.device, &self.root, &self.mount_point)
+            == (other.id, &other.device, &other.root, &other.mount_point)
+    }
 }
 
 fn parse(line: &str) -> Option<Mount> {
@@ -91,19 +130,48 @@ mod tests {
         assert_eq!(mount.options, "rw,noatime,rw,errors=continue");
     }
 
+    fn mount(id: u32, parent: u32, mount_point: &str, fs_type: &str) -> Mount {
+        let (mount_point, fs_type) = (mount_point.to_owned(), fs_type.to_owned());
+        Mount { id, parent, mount_point, fs_type, ..Mount::default() }
+    }
+
+    fn machine() -> Vec<Mount> {
+        vec![
+            mount(1, 0, "/", "ext4"),
+            mount(2, 1, "/dev", "devtmpfs"),
+            mount(3, 2, "/dev/pts", "devpts"),
+            mount(4, 1, "/proc", "proc"),
+            mount(5, 4, "/proc/sys/fs/binfmt_misc", "autofs"),
+            mount(6, 1, "/run/user/0", "tmpfs"),
+        ]
+    }
+
     #[test]
-    fn what_is_unmounted_or_covered_is_told_and_what_comes_elsewhere_is_not() {
-        let mounts = |places: &[&str]| -> Vec<Mount> {
-            let mount = |place: &&str| Mount { mount_point: (*place).to_owned(), ..Mount::default() };
-            places.iter().map(mount).collect()
-        };
-        let mut before =
-            mounts(&["/", "/dev", "/dev/pts", "/proc", "/proc/sys/fs/binfmt_misc", "/run/user/0"]);
-        before[4].fs_type = "autofs".to_owned();
-        let after =
-            mounts(&["/", "/dev", "/dev", "/proc", "/proc/sys/fs/binfmt_misc", "/proc/sys/fs/binfmt_misc"]);
-        assert_eq!(disturbed(&before, &after), ["/dev", "/dev/pts"]);
-        assert_eq!(disturbed(&before[..4], &mounts(&["/", "/dev", "/dev/pts", "/proc", "/mnt"])), [""; 0]);
+    fn what_is_unmounted_or_covered_is_told() {
+        let mut now = machine();
+        now.retain(|mount| mount.mount_point != "/dev/pts");
+        assert_eq!(disturbed(&machine(), &now), ["/dev/pts is unmounted"]);
+        let covered = [machine(), vec![mount(9, 3, "/dev/pts", "devpts")]].concat();
+        assert_eq!(disturbed(&machine(), &covered), ["/dev/pts is covered by a mount of devpts"]);
+        let from_above = [machine(), vec![mount(9, 2, "/dev", "tmpfs")]].concat();
+        let both = ["/dev is covered by a mount of tmpfs", "/dev/pts is covered by a mount of tmpfs"];
+        assert_eq!(disturbed(&machine(), &from_above), both);
+    }
+
+    #[test]
+    fn a_new_mount_elsewhere_or_below_an_old_one_disturbs_nothing() {
+        let elsewhere = [
+            mount(9, 1, "/srv/task3/.containers/eg/rootfs", "overlay"),
+            mount(10, 9, "/srv/task3/.containers/eg/rootfs/dev", "devtmpfs"),
+            mount(11, 2, "/dev/new", "tmpfs"),
+            mount(12, 5, "/proc/sys/fs/binfmt_misc", "binfmt_misc"),
+        ];
+        let mut now = [machine(), elsewhere.to_vec()].concat();
+        now.retain(|mount| mount.mount_point != "/run/user/0");
+        // Propagation puts a new mount below the one that is there.
+        now.push(mount(13, 2, "/dev/pts", "devpts"));
+        now[2].parent = 13;
+        assert_eq!(disturbed(&machine(), &now), [""; 0]);
     }
 
     #[test]

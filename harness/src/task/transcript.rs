@@ -49,6 +49,12 @@ pub fn difference(wanted: &[String], seen: &[String]) -> String {
     lines.join("\n")
 }
 
+/// Whether all lines that are wanted were seen, in their order. Lines in addition are no loss.
+pub fn is_complete(wanted: &[String], seen: &[String]) -> bool {
+    let mut seen = seen.iter();
+    wanted.iter().all(|line| seen.any(|other| other == line))
+}
+
 /// Takes out escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`), and the two-character ones.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -78,6 +84,14 @@ mod tests {
     #[test]
     fn what_a_terminal_adds_is_taken_out() {
         assert_eq!(lines("\u{1b}[1;32mone\u{1b}[0m \r\n\r\n\0two\r\n"), ["one", "two"]);
+    }
+
+    #[test]
+    fn lines_in_addition_are_no_loss_and_missing_ones_and_another_order_are() {
+        let text = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let complete = |seen: &[&str]| is_complete(&text(&["a", "b", "a"]), &text(seen));
+        assert!(complete(&["a", "b", "a"]) && complete(&["x", "a", "b", "y", "a", "z"]));
+        assert!(!complete(&["a", "b"]) && !complete(&["b", "a", "a"]) && !complete(&[]));
     }
 
     #[test]

@@ -58,6 +58,16 @@ impl Overlays {
     }
 }
 
+impl Overlays {
+    /// The lowest folder of the one overlay that is mounted.
+    pub fn lowest(&self) -> Option<&Directory> {
+        match self.mounted.as_slice() {
+            [only] => only.lower.last().filter(|dir| dir.ino != 0),
+            _ => None,
+        }
+    }
+}
+
 /// The upper folder of the overlay that is a container's root, where the kernel tells its whole path.
 pub fn upper_of_root(mounts: &[Mount]) -> Option<String> {
     let root = mounts.iter().rfind(|mount| mount.mount_point == "/" && mount.fs_type == "overlay")?;

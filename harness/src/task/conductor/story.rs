@@ -79,6 +79,16 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// Whether the recording does not come to its end.
+    pub fn is_cut(&self) -> bool {
+        self.recording.cut().is_some()
+    }
+
+    /// Whether a command was expected to start and did not.
+    pub fn is_absent(&self, step: &str) -> bool {
+        self.recording.all::<Absent>("absent").any(|(_, absent)| absent.step == step)
+    }
+
     /// Why a command never started: what its tool said and how it ended.
     pub fn why_absent(&self, step: &str) -> String {
         let mut absents = self.recording.all::<Absent>("absent").map(|(_, absent)| absent);

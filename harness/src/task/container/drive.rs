@@ -11,8 +11,11 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
-use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
+use super::{
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied,
+};
 use crate::guest::cgroups::{self, Hierarchy};
+use crate::guest::mounts::{self, Mount};
 use crate::guest::obstructed::Obstructed;
 use crate::guest::processes::{self, Directory, Process};
 use crate::guest::recorder::Recorder;
@@ -31,6 +34,10 @@ const REMOVAL: Duration = Duration::from_secs(2);
 const PROGRAM_CAP: u64 = 1 << 20;
 /// Most names kept of a root directory.
 const ENTRIES_CAP: usize = 300;
+/// Most mounts kept of a container.
+const MOUNTS_CAP: usize = 100;
+/// File systems whose mounts are looked into.
+const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
 /// What an output needs to get through a terminal.
 const SETTLE: Duration = Duration::from_millis(15);
 
@@ -56,6 +63,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         root: Directory::at(Path::new("/")).unwrap_or_default(),
         entries: names(Path::new("/")),
         subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
+        mounts: mounts::of(nix::unistd::gettid().as_raw()),
     };
     recorder.record("machine", &machine)?;
 
@@ -115,6 +123,20 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).take(ENTRIES_CAP).collect();
     names.sort();
     names
+}
+
+/// What is mounted on or below the root directory of a process.
+fn reachable(pid: i32) -> Vec<Mounted> {
+    let mounts = mounts::of(pid).into_iter().take(MOUNTS_CAP);
+    let look = |mount: Mount| {
+        let place = format!("/proc/{pid}/root{}", mount.mount_point);
+        // Only file systems that answer: one that a program of the submission serves may not.
+        let answers = LOOKED_AT.contains(&mount.fs_type.as_str());
+        let folder = !answers || Path::new(&place).is_dir();
+        let entries = if mount.fs_type == "overlay" { names(Path::new(&place)) } else { Vec::new() };
+        Mounted { mount, folder, entries }
+    };
+    mounts.map(look).collect()
 }
 
 /// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
@@ -209,7 +231,7 @@ impl<'a> Observer<'a> {
         }
         self.members.insert(pid);
         let entries = names(Path::new(&format!("/proc/{pid}/root")));
-        recorder.record("run", &Run { member, entries, fellows })?;
+        recorder.record("run", &Run { member, entries, mounts: reachable(pid), fellows })?;
         self.sample(recorder)
     }
 

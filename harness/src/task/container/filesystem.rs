@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::story::{Round, Story};
-use super::{Supplied, script};
+use super::{Supplied, reach, script};
 use crate::evidence::Bundle;
 use crate::guest::processes::Directory;
 use crate::guest::trace::End;
@@ -20,7 +20,8 @@ pub static CHECKS: [CheckSpec; 3] = [
         title: "container_root is the root directory",
         requirement: "Run the program container_prog by assigning the provided directory container_root as its \
                       root directory.",
-        hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs.",
+        hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs, and look at what is \
+               mounted below container_root.",
         informational: false,
     },
     CheckSpec {
@@ -36,7 +37,8 @@ pub static CHECKS: [CheckSpec; 3] = [
         id: "2a/transcript",
         title: "output as shown",
         requirement: "Output Subtask 2a: Process PID, Child Process PID, Files/Directories in root directory",
-        hint: "Lines with `-` are missing, lines with `+` came instead: what does container_prog see as its root?",
+        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. What does \
+               container_prog see as its root?",
         informational: false,
     },
 ];
@@ -85,6 +87,9 @@ pub fn root_isolated(story: &Story, round: Option<&Round>, check: &'static str) 
             "its root is {}, and all that lies in the machine's own root directory is in it",
             root.path
         ));
+    }
+    if let Some(fault) = reach::fault(story, round) {
+        return question.fail(fault);
     }
     question.pass(format!("its root is {} (inode {}, the machine's {})", root.path, root.ino, machine.ino))
 }

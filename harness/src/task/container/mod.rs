@@ -9,6 +9,7 @@ mod drive;
 mod filesystem;
 mod isolation;
 mod provisioning;
+mod reach;
 mod script;
 mod story;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Budget, Scenario, Subtask};
 use crate::evidence::Recording;
 use crate::guest::cgroups::Group;
+use crate::guest::mounts::Mount;
 use crate::guest::processes::{Directory, Namespaces, Process};
 
 /// The three subtasks, in order.
@@ -59,6 +61,9 @@ struct Machine {
     entries: Vec<String>,
     /// The controllers enabled in the root cgroup.
     subtree_control: String,
+    /// What it has mounted.
+    #[serde(default)]
+    mounts: Vec<Mount>,
 }
 
 /// What was put into this run's `container_prog`, and where its root is to be; the record `supplied`.
@@ -83,8 +88,21 @@ struct Run {
     member: Member,
     /// The names in its root directory, sorted.
     entries: Vec<String>,
+    /// What is mounted on or below its root directory. Older evidence does not tell.
+    #[serde(default)]
+    mounts: Vec<Mounted>,
     /// The other processes of its PID namespace, when that is not the machine's.
     fellows: Vec<Member>,
+}
+
+/// A mount that `container_prog` can reach.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Mounted {
+    mount: Mount,
+    /// A folder is mounted, not a file.
+    folder: bool,
+    /// The names in it, where it is an overlay.
+    entries: Vec<String>,
 }
 
 /// A child of a container's process before its first instruction; the record `born`.

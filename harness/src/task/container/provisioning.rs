@@ -64,7 +64,8 @@ pub static CHECKS: [CheckSpec; 7] = [
         title: "output as shown",
         requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2, …, Computation Benchmark, Time Taken, \
                       Value",
-        hint: "Lines with `-` are missing, lines with `+` came instead. Does container_prog run to its end?",
+        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. Does \
+               container_prog run to its end?",
         informational: false,
     },
     CheckSpec {
@@ -199,6 +200,11 @@ fn throttled(story: &Story, round: &Round, quota: &Finding, members: &Finding) -
         return question.skip("the container was not under a cap of 50 % all the time");
     }
     let Some((_, _, group)) = tightest(round) else { return question.skip("no cap") };
+    if round.computes_nothing() {
+        return question
+            .proof(story.proof(round.record))
+            .pass("it was run with subtask1, which computes nothing: there was nothing to stop, and the cap was there");
+    }
     let count = |chain: &[cgroups::Group]| {
         chain
             .iter()

@@ -8,6 +8,7 @@ use crate::verdict::Finding;
 
 const RULE: &str = "_ _ _ _ _ _ _ _ _ _ _ _ _ _";
 const LISTING: &str = "Files/Directories in root directory:";
+const BENCHMARK: &str = "Computation Benchmark:";
 const VALUE: &str = "Value (Ignore): ";
 const HOST: &str = "Hostname in the host: ";
 /// Stands for the names in the root directory.
@@ -15,7 +16,10 @@ const NAMES: &str = "[names in container_root]";
 
 /// Compares with a snapshot. `facts`: whether what the text says was also seen to be so.
 pub fn judge(story: &Story, subtask: usize, check: &'static str, snapshot: &str, facts: bool) -> Finding {
-    let wanted = transcript::snapshot(snapshot);
+    let mut wanted = transcript::snapshot(snapshot);
+    if subtask == 2 && story.rounds[2].as_ref().is_some_and(Round::computes_nothing) {
+        wanted.truncate(wanted.iter().position(|line| line == BENCHMARK).unwrap_or(wanted.len()));
+    }
     let question = Question::new(check, wanted.join("\n"))
         .proof(format!("evidence/{}/terminal.cast", story.recording.scenario));
     let seen = redacted(story, subtask);
@@ -26,9 +30,8 @@ pub fn judge(story: &Story, subtask: usize, check: &'static str, snapshot: &str,
             story.complaint(subtask)
         ));
     }
-    let difference = transcript::difference(&wanted, &seen);
-    if !difference.is_empty() {
-        question.fail(difference)
+    if !transcript::is_complete(&wanted, &seen) {
+        question.fail(transcript::difference(&wanted, &seen))
     } else if facts {
         question.pass("the lines asked for, and what they say is so")
     } else {
@@ -97,8 +100,12 @@ fn redact(story: &Story, round: Option<&Round>, subtask: usize, value: Option<&s
     line
 }
 
-/// The names in the root directory in one line, if they are those that were seen there, and there is nothing of the
-/// machine's own root; else sorted.
+fn is_entry(round: Option<&Round>, name: &String) -> bool {
+    round.is_none_or(|round| round.run.entries.contains(name))
+}
+
+/// The names in the root directory in one line, if all that were seen there are among them, and there is nothing of the
+/// machine's own root; else sorted. What else stands there is kept.
 fn without_names(story: &Story, round: Option<&Round>, block: Vec<String>) -> Vec<String> {
     let Some(first) = block.iter().position(|line| line == LISTING).map(|index| index + 1) else {
         return block;
@@ -111,10 +118,13 @@ fn without_names(story: &Story, round: Option<&Round>, block: Vec<String>) -> Ve
         && has(".")
         && has("..")
         && round.is_none_or(|round| {
-            let others = names.iter().filter(|name| !matches!(name.as_str(), "." | ".."));
             let isolated = !round.process().root.is(&story.machine.root);
-            isolated && others.eq(&round.run.entries)
+            isolated && round.run.entries.iter().all(|entry| has(entry))
         });
-    let names = if right { vec![NAMES.to_owned()] } else { names };
+    if right {
+        let is_name = |name: &String| matches!(name.as_str(), "." | "..") || is_entry(round, name);
+        names.retain(|name| !is_name(name));
+        names.insert(0, NAMES.to_owned());
+    }
     [&block[..first], &names, &block[first + count..]].concat()
 }

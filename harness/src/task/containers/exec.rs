@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Survival;
 use super::run::describe;
 use super::shell::{judge_ps, judge_shell};
+use super::{AtOnce, Entered, Survival};
 use crate::evidence::Bundle;
 use crate::guest::processes::Namespaces;
 use crate::task::CheckSpec;
@@ -82,17 +82,13 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let (Some(machine), Some(plan)) = (story.first::<Machine>("machine"), story.plan::<Plan>()) else {
         return unstarted("nothing was run");
     };
-    let Some(container) = story.at::<Sight>("container", "worker") else {
-        return unstarted(&format!("no container to execute in: {}", story.why_absent("worker")));
-    };
-    let room = Room {
-        container: container.value,
-        command: story.at("container", "exec-command"),
-        shell: story.at("container", "exec-shell"),
-        story,
-        machine,
-        plan,
-    };
+    let executed: Vec<Executed> = STEPS.iter().filter_map(|step| Executed::find(story, step)).collect();
+    if executed.is_empty() && container_of(story, STEPS[0]).is_none() {
+        let step = if story.is_absent("entered-1") { "entered-1" } else { "worker" };
+        let why = story.why_absent(step);
+        return unstarted(&format!("no container to execute in: {why}"));
+    }
+    let room = Room { story, machine, plan, executed };
     vec![
         namespaces(&room),
         root(&room),
@@ -104,29 +100,49 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     ]
 }
 
+/// The steps that try `exec`, each while no other runs.
+const STEPS: [&str; 3] = ["exec-command", "exec-bash", "exec-shell"];
+
 struct Room<'a> {
     story: Story<'a>,
     machine: Machine,
     plan: Plan,
+    executed: Vec<Executed>,
+}
+
+/// What `exec` started, and the container in which it was to start it.
+struct Executed {
+    step: &'static str,
+    seen: Seen<Sight>,
     container: Sight,
-    command: Option<Seen<Sight>>,
-    shell: Option<Seen<Sight>>,
+}
+
+impl Executed {
+    fn find(story: Story, step: &'static str) -> Option<Self> {
+        Some(Self { step, seen: story.at("container", step)?, container: container_of(story, step)? })
+    }
+}
+
+/// The container that a step entered. Before there were several, it was that of the command.
+fn container_of(story: Story, step: &str) -> Option<Sight> {
+    let entered = story.at::<Entered>("entered", step).map(|seen| seen.value.container);
+    Some(story.at::<Sight>("container", entered.as_deref().unwrap_or("worker"))?.value)
 }
 
 impl Room<'_> {
-    fn executed(&self) -> impl Iterator<Item = &Seen<Sight>> {
-        self.command.iter().chain(&self.shell)
+    fn at(&self, step: &str) -> Option<&Executed> {
+        self.executed.iter().find(|executed| executed.step == step)
     }
 
-    fn all(&self, question: Question, well: &str, fault: impl Fn(&Sight) -> Option<String>) -> Finding {
+    fn all(&self, question: Question, well: &str, fault: impl Fn(&Executed) -> Option<String>) -> Finding {
         let mut question = question;
-        if self.executed().next().is_none() {
+        if self.executed.is_empty() {
             let why = self.story.why_absent("exec-command");
             return self.story.missing(question, format!("nothing was executed: {why}"));
         }
-        for seen in self.executed() {
-            question = question.proof(&seen.place);
-            if let Some(fault) = fault(&seen.value) {
+        for executed in &self.executed {
+            question = question.proof(&executed.seen.place);
+            if let Some(fault) = fault(executed) {
                 return question.fail(fault);
             }
         }
@@ -152,8 +168,9 @@ fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
 fn namespaces(room: &Room) -> Finding {
     let question =
         Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
-    room.all(question, "all five are the container's", |sight| {
-        let apart = apart(&sight.main.namespaces, &room.container.main.namespaces);
+    room.all(question, "all five are the container's", |executed| {
+        let sight = &executed.seen.value;
+        let apart = apart(&sight.main.namespaces, &executed.container.main.namespaces);
         (!apart.is_empty())
             .then(|| format!("{} is not in the container's {}", describe(sight), apart.join(", ")))
     })
@@ -161,8 +178,9 @@ fn namespaces(room: &Room) -> Finding {
 
 fn root(room: &Room) -> Finding {
     let question = Question::new("3b/root", "the container's root directory");
-    room.all(question, "it has the container's root directory", |sight| {
-        let (own, container) = (&sight.main.root, &room.container.main.root);
+    room.all(question, "it has the container's root directory", |executed| {
+        let sight = &executed.seen.value;
+        let (own, container) = (&sight.main.root, &executed.container.main.root);
         if !own.is(container) {
             let whose = if own.is(&room.machine.root) { "the machine's" } else { "another" };
             return Some(format!("the root of {} is {whose}", describe(sight)));
@@ -184,17 +202,17 @@ fn is_below(cwd: &str, root: &str) -> bool {
 
 fn ps(room: &Room) -> Finding {
     let question = Question::new("3b/ps-sees-only-container", "the container's own processes and no others");
-    let Some(shell) = &room.shell else {
+    let Some(shell) = room.at("exec-bash").or_else(|| room.at("exec-shell")) else {
         let why = room.story.why_absent("exec-shell");
         return room.story.missing(question, format!("no shell to type it at: {why}"));
     };
-    judge_ps(room.story, question, "ps-in-exec", &shell.value, &room.machine)
+    judge_ps(room.story, question, "ps-in-exec", &shell.seen.value, &room.machine)
 }
 
 fn default_shell(room: &Room) -> Finding {
     let question = Question::new("3b/default-shell", "bash at its prompt, on the terminal");
-    match &room.shell {
-        Some(seen) => judge_shell(question, seen),
+    match room.at("exec-shell") {
+        Some(executed) => judge_shell(question, &executed.seen),
         None => question.fail(room.story.why_absent("exec-shell")),
     }
 }
@@ -202,34 +220,47 @@ fn default_shell(room: &Room) -> Finding {
 fn command(room: &Room) -> Finding {
     let question =
         Question::new("3b/command-and-args", format!("`sleep {}` runs in the container", room.plan.naps[1]));
-    match &room.command {
-        Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
+    match room.at("exec-command") {
+        Some(Executed { seen, .. }) => {
+            question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value)))
+        }
         None => question.fail(room.story.why_absent("exec-command")),
     }
 }
 
 fn survives(room: &Room) -> Finding {
-    let question = Question::new("3b/container-survives", "the container's first command runs on");
-    if room.executed().next().is_none() {
+    let mut question = Question::new("3b/container-survives", "the container's first command runs on");
+    if room.executed.is_empty() {
         let why = room.story.why_absent("exec-command");
         return room.story.missing(question, format!("nothing was executed: {why}"));
     }
-    match room.story.at::<Survival>("survival", "worker-after-exec") {
-        None => room.story.missing(question, "not looked at"),
-        Some(seen) => {
-            let actual = if seen.value.alive { "it runs on" } else { "it has ended with what was executed" };
-            question.proof(seen.place).answer(seen.value.alive, actual)
+    let after = ["worker-after-exec", "after-exec-command", "after-exec-bash", "after-exec-shell"];
+    let seen: Vec<Seen<Survival>> =
+        after.into_iter().filter_map(|step| room.story.at("survival", step)).collect();
+    if seen.is_empty() {
+        return room.story.missing(question, "not looked at");
+    }
+    for survival in seen {
+        question = question.proof(survival.place);
+        if !survival.value.alive {
+            return question.fail("it has ended with what was executed");
         }
     }
+    question.pass("it runs on")
 }
 
 fn concurrent(room: &Room) -> Finding {
     let question = Question::new("3b/concurrent", "both run at once");
-    match (&room.command, &room.shell) {
-        (Some(_), Some(_)) => {
-            let both = room.story.at::<Sight>("container", "exec-both");
-            question.answer(both.is_some(), if both.is_some() { "both ran" } else { "the first ended early" })
+    let actual = |both| if both { "both ran" } else { "the second was not seen while the first ran" };
+    if let Some(AtOnce { both, .. }) = room.story.at("at-once", "at-once").map(|seen| seen.value) {
+        return question.answer(both, actual(both));
+    }
+    // In older evidence a command and a shell were tried at once, and nothing else.
+    match (room.at("exec-command"), room.at("exec-shell"), room.story.at::<Entered>("entered", STEPS[0])) {
+        (Some(_), Some(_), None) => {
+            let both = room.story.at::<Sight>("container", "exec-both").is_some();
+            question.answer(both, actual(both))
         }
-        _ => room.story.missing(question, "at most one of them was seen"),
+        _ => room.story.missing(question, "the first of them was not seen"),
     }
 }

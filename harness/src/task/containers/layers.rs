@@ -1,6 +1,8 @@
 //! Subtask 3d: do containers share their image's layers by an overlay?
 
-use super::{Disk, Written};
+use std::path::Path;
+
+use super::{Disk, Written, commands};
 use crate::evidence::Bundle;
 use crate::guest::processes::Directory;
 use crate::task::CheckSpec;
@@ -8,6 +10,7 @@ use crate::task::conductor::overlay::{Overlay, Overlays};
 use crate::task::conductor::sight::Sight;
 use crate::task::conductor::state::Image;
 use crate::task::conductor::story::{Seen, Story};
+use crate::task::containers::drive::Plan;
 use crate::task::finding::Question;
 use crate::verdict::Finding;
 
@@ -16,7 +19,7 @@ const SMALL_BASE: u64 = 32 << 20;
 /// What takes up this part of the base holds a copy of it.
 const COPY_SHARE: u64 = 4;
 
-pub const CHECKS: [CheckSpec; 6] = [
+pub const CHECKS: [CheckSpec; 7] = [
     CheckSpec {
         id: "3d/layers-file",
         title: "the image's layers file",
@@ -63,6 +66,14 @@ pub const CHECKS: [CheckSpec; 6] = [
         hint: "`findmnt -t overlay` after stop.",
         informational: false,
     },
+    CheckSpec {
+        id: "3d/given-commands",
+        title: "what was handed out still works",
+        requirement: "You are free to modify any part of the bash script to make it better, considering it does not \
+                      break any functionality.",
+        hint: "Try build without a file name, images, rmi, rmcache and -h by hand.",
+        informational: true,
+    },
 ];
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
@@ -73,24 +84,33 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let room = Room {
         image: story.at("image", "build"),
         second: story.at("image", "build-second"),
-        one: story.at("overlays", "worker"),
         both: story.at("overlays", "both"),
         worker: story.at("container", "worker"),
         shell: story.at("container", "shell"),
+        other: story.at("container", "other"),
         story,
     };
-    vec![layers_file(&room), no_copy(&room), one(&room), writes(&room), shared(&room), unmounted(&room)]
+    vec![
+        layers_file(&room),
+        no_copy(&room),
+        one(&room),
+        writes(&room),
+        shared(&room),
+        unmounted(&room),
+        commands::judge(story, story.plan().as_ref()),
+    ]
 }
 
 struct Room<'a> {
     story: Story<'a>,
     image: Option<Seen<Image>>,
     second: Option<Seen<Image>>,
-    /// While one container runs, and while two do.
-    one: Option<Seen<Overlays>>,
+    /// While the container with the default shell runs, beside the one with a command if that came up.
     both: Option<Seen<Overlays>>,
     worker: Option<Seen<Sight>>,
     shell: Option<Seen<Sight>>,
+    /// A container of the second image.
+    other: Option<Seen<Sight>>,
 }
 
 impl Room<'_> {
@@ -98,24 +118,31 @@ impl Room<'_> {
         let why = self.story.why_unbuilt().unwrap_or_else(|| self.story.why_absent("worker"));
         self.story.missing(question, format!("no container: {why}"))
     }
+
+    /// The first container that came up, and the overlays while it was the only one.
+    fn alone(&self) -> Option<(&Seen<Sight>, Seen<Overlays>)> {
+        let (container, step) = match (&self.worker, &self.shell) {
+            (Some(worker), _) => (worker, "worker"),
+            (None, Some(shell)) => (shell, "both"),
+            (None, None) => return None,
+        };
+        Some((container, self.story.at("overlays", step)?))
+    }
 }
 
 /// The overlay that is a container's root.
-fn overlay_of<'a>(
-    container: Option<&Seen<Sight>>,
-    overlays: Option<&'a Seen<Overlays>>,
-) -> Option<&'a Overlay> {
-    let root = container?.value.mounts.iter().rfind(|mount| mount.mount_point == "/")?;
-    overlays?.value.mounted.iter().find(|overlay| overlay.device == root.device)
+fn overlay_of<'a>(container: &Seen<Sight>, overlays: &'a Overlays) -> Option<&'a Overlay> {
+    let root = container.value.mounts.iter().rfind(|mount| mount.mount_point == "/")?;
+    overlays.mounted.iter().find(|overlay| overlay.device == root.device)
 }
 
 fn paths(dirs: &[Directory]) -> String {
     dirs.iter().map(|dir| dir.path.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether `named` is the folder itself or one in which it lies.
-fn covers(named: &Directory, dir: &Directory) -> bool {
-    named.is(dir) || dir.path.starts_with(&format!("{}/", named.path))
+/// Whether `named` is the layer itself or the folder that holds it, as `layers/<key>` holds `layers/<key>/diff`.
+fn names_layer(named: &Directory, layer: &Directory) -> bool {
+    named.is(layer) || Path::new(&layer.path).parent() == Some(Path::new(&named.path))
 }
 
 fn layers_file(room: &Room) -> Finding {
@@ -139,17 +166,17 @@ fn layers_file(room: &Room) -> Finding {
     if named.is_empty() {
         return question.fail(format!("`layers` names no folder that exists: {:?}", text.trim()));
     }
-    if room.worker.is_none() {
+    let Some((container, overlays)) = room.alone() else {
         return question.skip(format!("it names {}; no container runs on them", paths(named)));
-    }
-    let Some(overlay) = overlay_of(room.worker.as_ref(), room.one.as_ref()) else {
+    };
+    let Some(overlay) = overlay_of(container, &overlays.value) else {
         return question.fail(format!(
             "it names {}, but the container does not run on an overlay of them",
             paths(named)
         ));
     };
     let unnamed: Vec<&Directory> =
-        overlay.lower.iter().filter(|dir| !named.iter().any(|named| covers(named, dir))).collect();
+        overlay.lower.iter().filter(|dir| !named.iter().any(|named| names_layer(named, dir))).collect();
     if unnamed.is_empty() {
         question.pass(format!("it names {}", paths(named)))
     } else {
@@ -165,26 +192,39 @@ fn no_copy(room: &Room) -> Finding {
         return question.skip(format!("no image: {why}"));
     }
     let mut question = question.proof(&image.place);
-    let whole = image.value.base.bytes.max(SMALL_BASE);
-    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    let disk = |step| room.story.at::<Disk>("disk", step);
+    // The folder on which a container really runs, whatever `layers` names.
+    let base = disk("worker").and_then(|seen| seen.value.base).unwrap_or(image.value.base).bytes;
+    let whole = base.max(SMALL_BASE);
     for image in room.image.iter().chain(&room.second) {
         if image.value.size.bytes > whole / COPY_SHARE {
             let size = megabytes(image.value.size.bytes);
             return question.proof(&image.place).fail(format!("an image's folder takes up {size}"));
         }
     }
-    let disk = |step| room.story.at::<Disk>("disk", step);
     if let Some(built) = disk("build") {
         question = question.proof(built.place);
         if built.value.trees.len() > 1 {
             let trees = paths(&built.value.trees);
             return question.fail(format!("one image, and its root tree is there more than once: {trees}"));
         }
+        // The base itself, unless the disk on which it lies is not looked at, and half of it for what debootstrap leaves
+        // elsewhere.
+        let own = if room.story.plan::<Plan>().is_some_and(|plan| plan.shared_disk) { 0 } else { whole };
+        let grown = disk("before").and_then(|before| growth(&before.value, &built.value));
+        if let Some(grown) = grown.filter(|grown| *grown > own + whole / 2) {
+            return question.fail(format!(
+                "the machine's disks hold {} more after the first build; the base takes up {}",
+                megabytes(grown),
+                megabytes(base)
+            ));
+        }
     }
     // A second base for the second image is a matter of base-shared.
     if let (Some(before), Some(running)) = (disk("build-second"), disk("worker")) {
         question = question.proof(before.place).proof(running.place);
-        let grown = running.value.beside.bytes.saturating_sub(before.value.beside.bytes);
+        let beside = running.value.beside.bytes.saturating_sub(before.value.beside.bytes);
+        let grown = growth(&before.value, &running.value).unwrap_or_default().max(beside);
         if grown > whole / COPY_SHARE {
             return question.fail(format!("a container takes up {} more", megabytes(grown)));
         }
@@ -192,22 +232,28 @@ fn no_copy(room: &Room) -> Finding {
     if room.worker.is_none() {
         return room.no_container(question);
     }
-    question.pass(format!(
-        "image and container take up little beside the base's {}",
-        megabytes(image.value.base.bytes)
-    ))
+    question.pass(format!("image and container take up little beside the base's {}", megabytes(base)))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// What is in use on the machine's disks beyond what was before; `None` in evidence that does not tell.
+fn growth(before: &Disk, after: &Disk) -> Option<u64> {
+    Some(after.used?.saturating_sub(before.used?))
 }
 
 fn one(room: &Room) -> Finding {
     let question =
         Question::new("3d/one-overlay-while-running", "exactly one overlay, and it is the container's root");
-    let (Some(overlays), Some(_)) = (&room.one, &room.worker) else { return room.no_container(question) };
+    let Some((container, overlays)) = room.alone() else { return room.no_container(question) };
     let question = question.proof(&overlays.place);
     let mounted = &overlays.value.mounted;
     let places = |overlay: &Overlay| overlay.at.join(" and ");
     match mounted.as_slice() {
         [] => question.fail("no overlay is mounted"),
-        [only] if overlay_of(room.worker.as_ref(), room.one.as_ref()).is_some() => {
+        [only] if overlay_of(container, &overlays.value).is_some() => {
             question.pass(format!("one, at {}", places(only)))
         }
         [only] => question.fail(format!("one, at {}, and the container's root is not on it", places(only))),
@@ -251,25 +297,30 @@ fn shared(room: &Room) -> Finding {
     if !named.is_empty() && !others.is_empty() && !named.iter().any(|dir| is_shared(&dir)) {
         return question.fail(format!("one image is on {}, the other on {}", paths(named), paths(others)));
     }
-    if room.worker.is_none() {
+    if room.worker.is_none() && room.shell.is_none() {
         return room.no_container(question);
     }
-    let containers = [(&room.worker, &room.one), (&room.shell, &room.both)];
-    let mut lowest: Option<&Directory> = None;
-    for (container, overlays) in containers.iter().filter(|(container, _)| container.is_some()) {
-        let overlay = overlay_of(container.as_ref(), overlays.as_ref());
+    let other = room.story.at::<Overlays>("overlays", "other");
+    if other.is_some() && room.other.is_none() {
+        let why = room.story.why_absent("other");
+        return room.story.missing(question, format!("no container of the second image: {why}"));
+    }
+    let worker = room.worker.as_ref().and_then(|_| room.alone()).map(|(_, overlays)| overlays);
+    let containers = [(&room.worker, &worker), (&room.shell, &room.both), (&room.other, &other)];
+    let mut lowest: Option<Directory> = None;
+    for (container, overlays) in containers {
+        let Some(container) = container else { continue };
+        let overlay = overlays.as_ref().and_then(|overlays| overlay_of(container, &overlays.value));
         let Some(base) = overlay.and_then(|overlay| overlay.lower.last()) else {
             return question.skip("the containers are on no overlay: see 3d/one-overlay-while-running");
         };
-        if lowest.is_some_and(|lowest| !lowest.is(base)) {
-            return question.fail(format!(
-                "two containers of an image are on different folders, one of them {}",
-                base.path
-            ));
+        if lowest.as_ref().is_some_and(|lowest| !lowest.is(base)) {
+            return question
+                .fail(format!("two containers are on different folders, one of them {}", base.path));
         }
-        lowest = Some(base);
+        lowest = Some(base.clone());
     }
-    question.pass(format!("all are on {}", lowest.map_or("", |base| base.path.as_str())))
+    question.pass(format!("all are on {}", lowest.map_or_else(String::new, |base| base.path)))
 }
 
 fn unmounted(room: &Room) -> Finding {
@@ -278,7 +329,7 @@ fn unmounted(room: &Room) -> Finding {
     if room.worker.is_none() && room.shell.is_none() {
         return room.no_container(question);
     }
-    let while_running = [&room.one, &room.both];
+    let while_running = ["worker", "both"].map(|step| room.story.at::<Overlays>("overlays", step));
     if while_running.iter().all(|seen| seen.as_ref().is_none_or(|seen| seen.value.mounted.is_empty())) {
         return room.story.missing(question, "no overlay was mounted: see 3d/one-overlay-while-running");
     }

@@ -1,7 +1,7 @@
 //! Subtask 3a, a container from run to stop: is it listed, is its name taken, and what does stop leave?
 
 use super::run::Room;
-use super::{Left, Refused, Survival};
+use super::{Left, MachineMounts, Refused, Survival};
 use crate::evidence::Bundle;
 use crate::task::conductor::command::Command;
 use crate::task::conductor::story::Seen;
@@ -10,12 +10,12 @@ use crate::task::{network, transcript};
 use crate::verdict::Finding;
 
 pub fn listed(room: &Room) -> Finding {
-    let name = &room.plan.worker;
     let question =
         Question::new("3a/listed-by-ps", "a container is in the list from run to stop, and only then");
-    if room.worker.is_none() {
+    let worker = room.worker.as_ref().map(|_| (room.plan.worker.as_str(), "stop-worker"));
+    let Some((name, stop)) = worker.or_else(|| room.exited().map(|(_, name, stop)| (name, stop))) else {
         return room.missing(question);
-    }
+    };
     let lists = |step, name: &str| {
         let seen = room.story.at::<Command>("command", step)?;
         Some(
@@ -24,7 +24,7 @@ pub fn listed(room: &Room) -> Finding {
                 .any(|line| line.split_whitespace().any(|word| word == name)),
         )
     };
-    if room.shell.is_some() && lists("ps-exited", &room.plan.shell) == Some(false) {
+    if room.exited().is_some_and(|(_, name, _)| lists("ps-exited", name) == Some(false)) {
         return question.fail("not listed any more when its first process has ended, before stop");
     }
     match (lists("ps-before", name), lists("ps-running", name), lists("ps-after", name)) {
@@ -32,7 +32,7 @@ pub fn listed(room: &Room) -> Finding {
         (Some(true), ..) => question.fail("listed before it was run"),
         (_, Some(false), _) => question.fail("not listed while it runs"),
         // A folder that stop leaves is listed still: that is a matter of stop-cleans-up.
-        (.., Some(true)) if room.left("stop-worker").is_some_and(|left| left.value.state.is_some()) => {
+        (.., Some(true)) if room.left(stop).is_some_and(|left| left.value.state.is_some()) => {
             question.pass("listed from run on")
         }
         (.., Some(true)) => question.fail("still listed after stop"),
@@ -41,45 +41,71 @@ pub fn listed(room: &Room) -> Finding {
 }
 
 pub fn twice(room: &Room) -> Finding {
-    let mut question =
-        Question::new("3a/cannot-run-twice", "a second run under the same name starts nothing");
-    let attempts = [("again-while-running", &room.worker), ("again-after-exit", &room.shell)];
-    let attempts: Vec<Seen<Refused>> = attempts
-        .iter()
-        .filter(|(_, first)| first.is_some())
-        .filter_map(|(step, _)| room.story.at("refused", step))
-        .collect();
-    if attempts.is_empty() {
-        return room.missing(question);
+    let question = Question::new(
+        "3a/cannot-run-twice",
+        "a second run of a name whose container has ended starts nothing",
+    );
+    if room.exited().is_none() {
+        return room
+            .story
+            .missing(question, format!("no shell to exit from: {}", room.story.why_absent("shell")));
     }
-    for attempt in attempts {
-        question = question.proof(&attempt.place);
-        if attempt.value.started {
-            let when = attempt.value.step.replace('-', " ");
-            return question.fail(format!("its command was started a second time ({when})"));
-        }
-    }
-    question.pass("refused while it ran and after it had ended")
+    let Some(attempt) = room.story.at::<Refused>("refused", "again-after-exit") else {
+        return room.story.missing(question, "it was not tried");
+    };
+    let started = attempt.value.started;
+    question.proof(attempt.place).answer(
+        !started,
+        if started { "its command was started a second time" } else { "refused after it had ended" },
+    )
 }
 
-pub fn stop(room: &Room, bundle: &Bundle) -> Finding {
-    let question = Question::new(
-        "3a/stop-cleans-up",
-        "no process, mount, interface, rule or state of a stopped container is left, and its neighbour works on",
+/// Whether the mount points that the machine had are as they were while containers run, and after `stop`.
+pub fn machine_unchanged(room: &Room, bundle: &Bundle) -> Finding {
+    let mut question = Question::new(
+        "3a/machine-unchanged",
+        "what the machine has mounted is neither covered nor gone while a container runs and after stop",
     );
     if room.containers().next().is_none() {
         return room.missing(question);
     }
-    let steps = [
-        ("stop-shell", &room.shell, "again-after-exit"),
-        ("stop-worker", &room.worker, "again-while-running"),
-    ];
-    let mut question = question;
-    // Two containers under one name are a matter of cannot-run-twice: what stop makes of them is not judged.
-    let is_single =
-        |again: &str| room.story.at::<Refused>("refused", again).is_none_or(|seen| !seen.value.started);
-    let steps = steps.iter().filter(|(_, container, again)| container.is_some() && is_single(again));
-    for step in steps.map(|(step, ..)| *step) {
+    let running: Vec<Seen<MachineMounts>> =
+        ["worker", "both"].into_iter().filter_map(|step| room.story.at("machine-mounts", step)).collect();
+    let stops = || STOPS.iter().filter_map(|step| room.left(step));
+    if room.story.is_cut() && (running.is_empty() || stops().next().is_none()) {
+        return room.story.missing(question, "stop was not reached");
+    }
+    if running.is_empty() {
+        return question.error("the evidence is older than this check: grade it again");
+    }
+    let stopped = stops().chain(network::left(bundle));
+    let looks = running
+        .into_iter()
+        .map(|seen| ("while a container runs", seen.place, seen.value.disturbed))
+        .chain(stopped.map(|seen| ("after stop", seen.place, seen.value.disturbed)));
+    for (when, place, disturbed) in looks {
+        question = question.proof(place);
+        if !disturbed.is_empty() {
+            return question.fail(format!("{when}: {}", disturbed.join("; ")));
+        }
+    }
+    question.pass("all that was mounted is mounted and visible")
+}
+
+/// The steps in which containers are stopped.
+const STOPS: [&str; 3] = ["stop-shell", "stop-named-shell", "stop-worker"];
+
+pub fn stop(room: &Room, bundle: &Bundle) -> Finding {
+    let mut question = Question::new(
+        "3a/stop-cleans-up",
+        "no process, mount, interface or folder of a stopped container is left, and its neighbour works on",
+    );
+    if room.containers().next().is_none() {
+        return room.missing(question);
+    }
+    let containers = [&room.shell, &room.named_shell, &room.worker];
+    let steps = STOPS.into_iter().zip(containers).filter(|(_, container)| container.is_some());
+    for step in steps.map(|(step, _)| step).filter(|step| !is_doubled(room, step)) {
         let Some(left) = room.left(step) else {
             return room.story.missing(question, "stop was not reached");
         };
@@ -91,6 +117,7 @@ pub fn stop(room: &Room, bundle: &Bundle) -> Finding {
     }
     if let Some(neighbour) = room.story.at::<Survival>("survival", "worker-after-stop")
         && !neighbour.value.alive
+        && was_alive(room)
     {
         return question.proof(neighbour.place).fail("another container ended with the one that was stopped");
     }
@@ -104,7 +131,37 @@ pub fn stop(room: &Room, bundle: &Bundle) -> Finding {
     question.pass("nothing is left")
 }
 
-/// What is left of a container, in words.
+/// Whether a second container was started under its name. That is a matter of cannot-run-twice: what `stop` makes of
+/// two is not judged.
+fn is_doubled(room: &Room, step: &str) -> bool {
+    let started = |again| room.story.at::<Refused>("refused", again).is_some_and(|seen| seen.value.started);
+    let is_exited = room.exited().is_some_and(|(.., stop)| stop == step);
+    is_exited && started("again-after-exit") || step == "stop-worker" && started("again-while-running")
+}
+
+/// Whether the neighbour still ran when the other container was stopped: what else ended it is no matter of `stop`.
+fn was_alive(room: &Room) -> bool {
+    ["worker-before-stop", "worker-after-exec"]
+        .into_iter()
+        .filter_map(|step| room.story.at::<Survival>("survival", step))
+        .all(|seen| seen.value.alive)
+}
+
+/// The rules of a stopped container: its address may be another's next, and a port that leads to it is then open.
+pub fn stop_rules(room: &Room, bundle: &Bundle) -> Finding {
+    let question = Question::new("3a/stop-removes-rules", "no firewall rule of it is left while others run");
+    match network::rules_of_exposed(bundle) {
+        None => room.story.missing(question, "no container with a network was stopped"),
+        Some((rules, place)) => {
+            let left = rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ");
+            let well = rules.is_empty();
+            question.proof(place).answer(well, if well { "none is left".to_owned() } else { left })
+        }
+    }
+}
+
+/// What is left of a container, in words. An overlay that is still mounted, and the folder that cannot be deleted
+/// because of it, are a matter of `3d/unmounted-on-stop`.
 pub fn remains(left: &Left) -> Vec<String> {
     let mut words = Vec::new();
     if !left.processes.is_empty() {
@@ -113,15 +170,14 @@ pub fn remains(left: &Left) -> Vec<String> {
     } else if left.foreground {
         words.push("the `run` that started it still runs".to_owned());
     }
-    if !left.mounts.is_empty() {
-        words.push(format!("still mounted: {}", left.mounts.join(", ")));
+    let mounts: Vec<&str> =
+        left.mounts.iter().filter(|place| !left.overlays.contains(place)).map(String::as_str).collect();
+    if !mounts.is_empty() {
+        words.push(format!("still mounted: {}", mounts.join(", ")));
     }
-    if !left.disturbed.is_empty() {
-        words.push(format!("unmounted or mounted over on the machine itself: {}", left.disturbed.join(", ")));
-    }
-    if let Some(state) = &left.state {
+    if let Some(state) = left.state.as_ref().filter(|_| left.overlays.is_empty()) {
         words.push(format!("still there: {state}"));
-    } else if let Some(written) = &left.written {
+    } else if let Some(written) = left.written.as_ref().filter(|_| left.state.is_none()) {
         words.push(format!("what was written in it is still there: {written}"));
     }
     words

@@ -4,12 +4,17 @@
 //! and shells in them. What a container is follows from its processes' namespaces, roots and mounts; what a
 //! terminal shows counts only where the assignment asks what a tool like `ps` lists.
 
+mod commands;
+mod disk;
 mod drive;
+mod enter;
 mod exec;
 mod layers;
 mod lifetime;
 mod run;
 mod shell;
+#[cfg(test)]
+mod tests;
 
 pub use drive::left;
 pub use lifetime::remains;
@@ -42,7 +47,7 @@ pub static SUBTASKS: [Subtask; 3] = [
 /// Builds, runs, enters and stops containers.
 pub static SCENARIO: Scenario = Scenario {
     id: "3-run",
-    budget: Budget { fixed: 300, scaled: 30 },
+    budget: Budget { fixed: 420, scaled: 45 },
     plan: drive::plan,
     drive: drive::drive,
 };
@@ -74,15 +79,53 @@ struct Survival {
     alive: bool,
 }
 
-/// Disk use of the submission; the record `disk`.
+/// Disk use; the record `disk`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Disk {
     step: String,
-    /// Without the folders that the first image's `layers` names.
+    /// Of the submission, without the folders that the first image's `layers` names.
     beside: Size,
     /// Root trees that the submission made.
     #[serde(default)]
     trees: Vec<Directory>,
+    /// Bytes in use on the file systems of the machine.
+    #[serde(default)]
+    used: Option<u64>,
+    /// The lowest folder below the one container that runs now.
+    #[serde(default)]
+    base: Option<Size>,
+}
+
+/// The container in which `exec` was tried; the record `entered`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Entered {
+    /// The step of `exec`.
+    step: String,
+    /// The step in which the container was started.
+    container: String,
+}
+
+/// Two commands at once in one container; the record `at-once`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct AtOnce {
+    step: String,
+    /// The second was seen while the first still ran.
+    both: bool,
+}
+
+/// What became of the machine's own mount points; the record `machine-mounts`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct MachineMounts {
+    step: String,
+    /// A sentence for each that is gone or covered.
+    disturbed: Vec<String>,
+}
+
+/// Which root trees that the first image names are still there; the record `cache`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Cache {
+    step: String,
+    left: Vec<String>,
 }
 
 /// What was written into one container and where it showed; the record `written`.
@@ -110,7 +153,10 @@ pub struct Left {
     pub foreground: bool,
     /// Where something of its name is still mounted.
     pub mounts: Vec<String>,
-    /// Where the machine had something mounted that was taken away or covered since the scenario began.
+    /// Those of them that are overlays.
+    #[serde(default)]
+    pub overlays: Vec<String>,
+    /// What became of the machine's own mount points since the scenario began.
     #[serde(default)]
     pub disturbed: Vec<String>,
     /// Its folder.

@@ -1,7 +1,7 @@
 //! Subtask 3a: is what `run` starts a container?
 
 use super::Left;
-use super::lifetime::{listed, stop, twice};
+use super::lifetime::{listed, machine_unchanged, stop, stop_rules, twice};
 use super::shell::{judge_ps, judge_shell};
 use crate::evidence::Bundle;
 use crate::task::CheckSpec;
@@ -11,7 +11,7 @@ use crate::task::containers::drive::Plan;
 use crate::task::finding::Question;
 use crate::verdict::Finding;
 
-pub const CHECKS: [CheckSpec; 11] = [
+pub const CHECKS: [CheckSpec; 13] = [
     CheckSpec {
         id: "3a/namespaces",
         title: "five namespaces of its own",
@@ -41,6 +41,15 @@ pub const CHECKS: [CheckSpec; 11] = [
                       host) bind mount to container-rootfs/dev",
         hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
                it. From where are they mounted, and is it early or late enough?",
+        informational: false,
+    },
+    CheckSpec {
+        id: "3a/machine-unchanged",
+        title: "the machine's own mounts stay",
+        requirement: "You also need to mount appropriate filesystems to the rootfs within the container to enable \
+                      tools that utilize those filesystems to be confined within the container isolation.",
+        hint: "Compare `findmnt` on the machine before run, while the container runs, and after stop. A mount below a \
+               bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
         informational: false,
     },
     CheckSpec {
@@ -95,8 +104,15 @@ pub const CHECKS: [CheckSpec; 11] = [
         requirement: "Killing the unshare process that started the container; killing all processes running within \
                       the container; unmounting any remaining mount point within the container rootfs; deleting \
                       container-name",
-        hint: "After stop, look for its processes, mounts, interfaces, firewall rules and folder.",
+        hint: "After stop, look for its processes, mounts, interfaces and folder.",
         informational: false,
+    },
+    CheckSpec {
+        id: "3a/stop-removes-rules",
+        title: "stop removes its firewall rules",
+        requirement: "Stopping a container will delete all state of the container",
+        hint: "After stop, look for rules that still name its address or its interface while another container runs.",
+        informational: true,
     },
 ];
 
@@ -113,6 +129,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let room = Room {
         worker: story.at("container", "worker"),
         shell: story.at("container", "shell"),
+        named_shell: story.at("container", "named-shell"),
         story,
         machine,
         plan,
@@ -122,6 +139,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         pid_one(&room),
         root(&room),
         proc_sys_dev(&room),
+        machine_unchanged(&room, bundle),
         ps(&room),
         default_shell(&room),
         command(&room),
@@ -129,6 +147,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         listed(&room),
         twice(&room),
         stop(&room, bundle),
+        stop_rules(&room, bundle),
     ]
 }
 
@@ -140,11 +159,20 @@ pub struct Room<'a> {
     pub worker: Option<Seen<Sight>>,
     /// The container with the default shell.
     pub shell: Option<Seen<Sight>>,
+    /// The container with a shell that was named, where the default one did not come.
+    pub named_shell: Option<Seen<Sight>>,
 }
 
 impl Room<'_> {
     pub fn containers(&self) -> impl Iterator<Item = &Seen<Sight>> {
-        self.worker.iter().chain(&self.shell)
+        self.worker.iter().chain(&self.shell).chain(&self.named_shell)
+    }
+
+    /// The container whose shell was left by `exit`, its name, and the step that stopped it.
+    pub fn exited(&self) -> Option<(&Seen<Sight>, &str, &'static str)> {
+        let shell = self.shell.as_ref().map(|seen| (seen, self.plan.shell.as_str(), "stop-shell"));
+        let named = || Some((self.named_shell.as_ref()?, self.plan.named_shell.as_str(), "stop-named-shell"));
+        shell.or_else(named)
     }
 
     /// Judges every container there is by `fault`, which says what is wrong with one.
@@ -306,7 +334,7 @@ fn dev_fault(sight: &Sight) -> Option<String> {
 
 fn ps(room: &Room) -> Finding {
     let question = Question::new("3a/ps-sees-only-container", "the container's own processes and no others");
-    let Some(shell) = &room.shell else {
+    let Some((shell, ..)) = room.exited() else {
         return room
             .story
             .missing(question, format!("no shell to type it at: {}", room.story.why_absent("shell")));

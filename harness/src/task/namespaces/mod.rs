@@ -78,8 +78,8 @@ const CHECKS: [CheckSpec; 7] = [
         id: "1/transcript",
         title: "output as shown",
         requirement: "The output of the program should be as follows",
-        hint: "Lines with `-` are missing, lines with `+` came instead. Who has to wait for whom, so that the \
-               lines come in this order?",
+        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. Who has to \
+               wait for whom, so that the lines come in this order?",
         informational: false,
     },
     CheckSpec {

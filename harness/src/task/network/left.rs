@@ -1,11 +1,24 @@
-//! What `stop` left of the container with network, port and peer: a part of `3a/stop-cleans-up`.
+//! What `stop` left of the container with network, port and peer: for `3a/stop-cleans-up` and
+//! `3a/stop-removes-rules`.
 
 use super::{NetworkLeft, Reach, STOP_SCENARIO};
 use crate::evidence::Bundle;
 use crate::task::conductor::story::{Seen, Story};
 use crate::task::containers::{Left, remains};
 
-/// What `stop` left of the container with network, port and peer: one phrase each, and where it was seen. `None` where
+/// What is left of it beside its network.
+pub fn left(bundle: &Bundle) -> Option<Seen<Left>> {
+    Story::of(bundle.recordings.get(STOP_SCENARIO)?).at("left", "stop-web")
+}
+
+/// The firewall's rules of it, and where they were seen.
+pub fn rules_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, String)> {
+    let story = Story::of(bundle.recordings.get(STOP_SCENARIO)?);
+    let left = story.at::<NetworkLeft>("network-left", "stop-web")?;
+    Some((left.value.rules, left.place))
+}
+
+/// What `stop` left of it: one phrase each, and where it was seen. `None` where
 /// there was no such container.
 pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
     let story = Story::of(bundle.recordings.get(STOP_SCENARIO)?);
@@ -13,12 +26,9 @@ pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
     let mut words = remains(&left.value);
     let mut places = vec![left.place];
     if let Some(network) = story.at::<NetworkLeft>("network-left", "stop-web") {
-        let NetworkLeft { links, rules, .. } = &network.value;
+        let NetworkLeft { links, .. } = &network.value;
         if !links.is_empty() {
             words.push(format!("interfaces: {}", links.join(", ")));
-        }
-        if !rules.is_empty() {
-            words.push(format!("rules: {}", rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ")));
         }
         places.push(network.place);
     }
@@ -33,7 +43,7 @@ pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
     for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain"), ("plain", "quiet")]
     {
         if worked("peer", from, to) && !worked("after-stop", from, to) {
-            words.push(format!("its neighbour suffers: {from} reaches {to} no more"));
+            words.push(format!("stopping it broke another container: {from} can no longer reach {to}"));
         }
     }
     Some((words, places))

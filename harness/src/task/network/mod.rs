@@ -15,7 +15,7 @@ mod peers;
 mod plan;
 mod two;
 
-pub use left::left_of_exposed;
+pub use left::{left, left_of_exposed, rules_of_exposed};
 pub use packages::{IMAGE_CHECK, packages_in_image};
 
 use std::collections::BTreeMap;
