@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::guest::session::Output;
 use crate::guest::world::{FRAMES, Frames, pcap_header};
+use crate::report;
 use crate::verdict::{Environment, SubmissionInfo};
 
 const SCHEMA: &str = "harness-evidence/1";
@@ -70,15 +71,27 @@ impl Error {
     }
 }
 
-/// Makes a report directory ready: the evidence of an earlier run in it goes, nothing else does.
+/// Makes a report directory ready: evidence and reports of an earlier run in it go, nothing else does. So no old
+/// verdict stands beside new evidence.
 pub fn start(directory: &Path) -> Result<(), Error> {
+    let remove = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    };
+    for name in report::FILES {
+        remove(&directory.join(name))?;
+    }
     let manifest = directory.join("manifest.json");
     if manifest.exists() {
         let evidence = directory.join("evidence");
-        if evidence.exists() {
-            fs::remove_dir_all(&evidence).map_err(Error::io("remove", &evidence))?;
+        match fs::symlink_metadata(&evidence) {
+            Ok(there) if there.is_dir() => {
+                fs::remove_dir_all(&evidence).map_err(Error::io("remove", &evidence))?;
+            }
+            Ok(_) => remove(&evidence)?,
+            Err(_) => {}
         }
-        fs::remove_file(&manifest).map_err(Error::io("remove", &manifest))?;
+        remove(&manifest)?;
     }
     fs::create_dir_all(directory).map_err(Error::io("create", directory))
 }
@@ -158,6 +171,13 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
     }
     let mut recordings = BTreeMap::new();
     for scenario in manifest.scenarios {
+        // Reports are handed around: no name in one leads out of it.
+        if Path::new(&scenario).components().count() != 1
+            || scenario.contains(['/', '\0'])
+            || scenario == ".."
+        {
+            return Err(Error::Malformed { path, why: format!("it names a scenario {scenario:?}") });
+        }
         let folder = directory.join("evidence").join(&scenario);
         let head: Head = read_json(&folder.join("recording.json"))?;
         let records = read_records(&folder.join("records.jsonl"))?;

@@ -49,9 +49,15 @@ pub struct Grade {
     /// Only these subtasks, such as 1,2c,3 [default: all]
     #[arg(long, value_name = "LIST")]
     pub only: Option<String>,
-    /// Where report.json, junit.xml, summary.md and the evidence go [default: reports/<id>]
+    /// Where report.json, junit.xml, summary.md and the evidence go [default: reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Replace the report of another submission in that directory
+    #[arg(long, requires = "report")]
+    pub force: bool,
+    /// Whose submission it is [default: the roll number in its name, else in the folder inside, else its name]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// Points in place of the default ones, a TOML file (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
@@ -92,6 +98,9 @@ pub struct Check {
     /// Write report.json, junit.xml and summary.md there
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Replace the report of another submission in that directory
+    #[arg(long, requires = "report")]
+    pub force: bool,
 }
 
 /// Arguments of `judge`.
@@ -105,6 +114,9 @@ pub struct Judge {
     /// Write report.json, junit.xml and summary.md there
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
+    /// Replace the report of another submission in that directory
+    #[arg(long, requires = "report")]
+    pub force: bool,
     /// A line for each check
     #[arg(short, long)]
     pub verbose: bool,

@@ -35,7 +35,7 @@ use crate::progress::Event;
 use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
 use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
-use crate::task::{self, Scenario, Subtask};
+use crate::task::{Scenario, Subtask, handed_in};
 use crate::verdict::Environment;
 use crate::wire::{Errand, Inbox};
 
@@ -106,8 +106,10 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         layout: serde_json::to_value(&submission.layout)?,
         recordings: BTreeMap::new(),
     };
-    bundle::start(request.report)?;
-    let scenarios = scenarios_of(request.subtasks);
+    let scenarios = handed_in::scenarios(request.subtasks, &submission.layout);
+    if scenarios.is_empty() {
+        bundle::start(request.report)?;
+    }
     if !scenarios.is_empty() {
         let template = vm::prepare(request.cache, &request.machine, &mut |event| on(Event::Vm(event)))?;
         let accelerator = template.accelerator();
@@ -116,12 +118,14 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle.environment.accelerator = format!("{}: {}", accelerator.kind, accelerator.reason);
         bundle.environment.calibration = (template.calibration().factor() * 100.0).round() / 100.0;
         on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
-        bundle::write_manifest(request.report, &bundle)?;
         let fit = Fit::make(&submission.root).map_err(Error::StandIn)?;
         fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
         bundle.environment.notes = fit.notes();
         let payload = stage(submission, request.workdir)?;
         let supply = supply(&scenarios, &fit, &template, request, on)?;
+        // Not before everything of ours is there: until then an earlier report stays.
+        bundle::start(request.report)?;
+        bundle::write_manifest(request.report, &bundle)?;
         let place = Place { template: &template, supply: supply.as_ref() };
         let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
         run_all(&place, runs, request, &mut bundle, on)?;
@@ -133,12 +137,6 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
     bundle.environment.seconds = tenths(began);
     bundle::write_manifest(request.report, &bundle)?;
     Ok(bundle)
-}
-
-fn scenarios_of(subtasks: &[&Subtask]) -> Vec<&'static Scenario> {
-    let wanted =
-        |scenario: &&Scenario| subtasks.iter().any(|subtask| subtask.scenarios.contains(&scenario.id));
-    task::scenarios().into_iter().filter(wanted).collect()
 }
 
 /// Where scenarios are driven.

@@ -6,7 +6,7 @@ use crate::follow_through::{self, GRAFTS, Graft};
 use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
 use crate::task::conductor::launch::{OBSTRUCTED, Obstruction};
-use crate::task::{self, CheckSpec};
+use crate::task::{self, CheckSpec, handed_in};
 use crate::verdict::{Check, Finding, FollowThrough, Report, Status, Subtask};
 
 /// Judges the subtasks that a bundle holds.
@@ -76,6 +76,13 @@ fn judge_subtask(
 
 /// One verdict for every check of a subtask.
 fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Vec<Check> {
+    if let Some(file) = handed_in::missing(subtask.id, &bundle.layout) {
+        let skipped = |spec: &CheckSpec| {
+            let finding = Finding::new(spec.id, Status::Skip, "", format!("not handed in: {file}"));
+            check(spec, finding, None, rubric)
+        };
+        return subtask.checks.iter().map(skipped).collect();
+    }
     let mut findings = (subtask.judge)(bundle);
     let cut = cut_short(subtask, bundle);
     let recordings = subtask.scenarios.iter().filter_map(|scenario| bundle.recordings.get(*scenario));

@@ -21,10 +21,12 @@ fn main() -> ExitCode {
         Command::Man => commands::man::run(),
         Command::Corpus(arguments) => commands::corpus::run(arguments),
     };
+    // A result that nobody can read is none, unless something worse happened.
+    let done = done.and_then(|status| commands::printed().map(|()| status));
     match done {
         Ok(status) => status.into(),
         Err(failure) => {
-            anstream::eprintln!("harness: {failure}");
+            harness::note!("harness: {failure}");
             failure.status().into()
         }
     }

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::say::shown;
+use crate::{note, say};
+
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Event {
@@ -82,9 +85,9 @@ impl Progress {
         let seconds = began.elapsed().as_secs_f64().round();
         match &self.mode {
             Mode::Quiet => {}
-            Mode::Plain if open => eprintln!("{seconds} s"),
-            Mode::Plain => eprintln!("{phrase}: {seconds} s"),
-            Mode::Bar { bar, .. } => bar.suspend(|| eprintln!("{phrase}: {seconds} s")),
+            Mode::Plain if open => note!("{seconds} s"),
+            Mode::Plain => note!("{phrase}: {seconds} s"),
+            Mode::Bar { bar, .. } => bar.suspend(|| note!("{phrase}: {seconds} s")),
         }
     }
 }
@@ -100,18 +103,18 @@ impl Drop for Progress {
 
 fn plain(step: Option<&mut Step>, event: Event) {
     match event {
-        Event::Vm(vm::Event::Step(phrase)) => eprint!("{phrase} … "),
+        Event::Vm(vm::Event::Step(phrase)) => say::begin(&format!("{phrase} … ")),
         Event::Vm(vm::Event::Note(note)) | Event::Note(note) => {
             if let Some(step) = step
                 && std::mem::take(&mut step.open)
             {
-                eprintln!();
+                say::begin("\n");
             }
-            eprintln!("{note}");
+            note!("{note}");
         }
         Event::Ended { scenario, seconds, remark } => match remark {
-            Some(remark) => eprintln!("scenario {scenario}: {seconds:.1} s, {remark}"),
-            None => eprintln!("scenario {scenario}: {seconds:.1} s"),
+            Some(remark) => note!("scenario {scenario}: {seconds:.1} s, {remark}"),
+            None => note!("scenario {scenario}: {seconds:.1} s"),
         },
         Event::Vm(vm::Event::Progress { .. }) | Event::Scenarios(_) | Event::Began(_) => {}
     }
@@ -119,7 +122,7 @@ fn plain(step: Option<&mut Step>, event: Event) {
 
 fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<String>, event: Event) {
     match event {
-        Event::Vm(vm::Event::Step(phrase)) => replace(bar, None, "{spinner} {msg} {elapsed:.dim}", phrase),
+        Event::Vm(vm::Event::Step(phrase)) => replace(bar, None, "{spinner} {msg} {elapsed:.dim}", &phrase),
         Event::Vm(vm::Event::Progress { done, total, unit }) => {
             if total.is_some() && bar.length() != total {
                 let template = match unit {
@@ -127,32 +130,32 @@ fn on_terminal(bar: &mut ProgressBar, running: &mut Vec<String>, event: Event) {
                     vm::Unit::Items => "{spinner} {msg} [{bar:30}] {pos}/{len} {elapsed:.dim}",
                 };
                 let (phrase, elapsed) = (bar.message(), bar.elapsed());
-                replace(bar, total, template, phrase);
+                replace(bar, total, template, &phrase);
                 bar.set_elapsed(elapsed);
             }
             bar.set_position(done);
         }
-        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => bar.suspend(|| eprintln!("{note}")),
+        Event::Vm(vm::Event::Note(note)) | Event::Note(note) => bar.suspend(|| note!("{note}")),
         Event::Scenarios(number) => {
             let template = "{spinner} [{bar:30}] {pos}/{len} scenarios {elapsed:.dim}  {msg}";
-            replace(bar, Some(number as u64), template, String::new());
+            replace(bar, Some(number as u64), template, "");
         }
         Event::Began(scenario) => {
             running.push(scenario);
-            bar.set_message(running.join(" "));
+            bar.set_message(shown(&running.join(" ")));
         }
         Event::Ended { scenario, remark, .. } => {
             running.retain(|other| *other != scenario);
-            bar.set_message(running.join(" "));
+            bar.set_message(shown(&running.join(" ")));
             bar.inc(1);
             if let Some(remark) = remark {
-                bar.suspend(|| eprintln!("scenario {scenario}: {remark}"));
+                bar.suspend(|| note!("scenario {scenario}: {remark}"));
             }
         }
     }
 }
 
-fn replace(bar: &mut ProgressBar, length: Option<u64>, template: &str, message: String) {
+fn replace(bar: &mut ProgressBar, length: Option<u64>, template: &str, message: &str) {
     bar.finish_and_clear();
     *bar = match length {
         Some(length) => ProgressBar::new(length),
@@ -161,6 +164,6 @@ fn replace(bar: &mut ProgressBar, length: Option<u64>, template: &str, message: 
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_message(message);
+    bar.set_message(shown(message));
     bar.enable_steady_tick(Duration::from_millis(120));
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -20,7 +21,7 @@ fn fixtures(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(path)
 }
 
-/// A submission with all files and a git history of one commit, as far as one can see from outside.
+/// A submission with all files and a git history of one commit.
 fn complete(home: &Path) -> PathBuf {
     let root = home.join("23m0001_assignment3");
     for path in harness::submission::ASKED {
@@ -28,9 +29,15 @@ fn complete(home: &Path) -> PathBuf {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "echo\n").unwrap();
     }
-    fs::create_dir_all(root.join(".git/refs/heads")).unwrap();
-    fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
-    fs::write(root.join(".git/refs/heads/main"), "0\n").unwrap();
+    let git = root.join(".git");
+    fs::create_dir_all(git.join("refs/heads")).unwrap();
+    fs::create_dir_all(git.join("objects/01")).unwrap();
+    fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    fs::write(git.join("refs/heads/main"), format!("01{}\n", "2".repeat(38))).unwrap();
+    let object = fs::File::create(git.join("objects/01").join("2".repeat(38))).unwrap();
+    let mut object = flate2::write::ZlibEncoder::new(object, flate2::Compression::fast());
+    object.write_all(b"commit 10\0tree 0123\n").unwrap();
+    object.finish().unwrap();
     root
 }
 

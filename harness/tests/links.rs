@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use harness::follow_through::{self, Graft};
 use harness::submission::{Error, Limits, Refusal, Submission, open};
 use harness::{course, stage};
+use proptest::prelude::*;
 use tar::{EntryType, Header};
 use tempfile::TempDir;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -273,6 +274,86 @@ fn nothing_outside_is_quoted_in_what_is_said_of_a_submission() {
     for form in FORMS {
         let said = said(&place.take(form).unwrap());
         assert!(said.contains("own_text") && !said.contains("secret"), "{said}");
+    }
+}
+
+/// A path of a few names that matter, some of which differ in case only.
+fn path_of_names() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(vec![
+        "task1",
+        "TASK1",
+        "Task2",
+        "task2",
+        "task3",
+        "task4",
+        "conductor.sh",
+        "Conductor.SH",
+        "simple_container.sh",
+        "a",
+        "b",
+    ]);
+    prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
+}
+
+/// Where a link leads: up, down and about.
+fn text_of_a_link() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "..",
+        ".",
+        "task1",
+        "TASK1",
+        "task2",
+        "task3",
+        "a",
+        "b",
+        "conductor.sh",
+        "victim",
+    ]);
+    prop::collection::vec(part, 1..7).prop_map(|parts| parts.join("/"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is linked to whatever under whatever name: the victims stay as they are, and no link that is left
+    /// leads out.
+    #[test]
+    fn no_combination_of_names_and_links_leads_out(
+        entries in prop::collection::vec((path_of_names(), prop::option::of(text_of_a_link())), 1..9)
+    ) {
+        let place = Place::new(&[]);
+        let mut builder = tar::Builder::new(File::create(place.path("s.tar")).unwrap());
+        for (name, link) in &entries {
+            let mut header = Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(0);
+            header.set_entry_type(if link.is_some() { EntryType::Symlink } else { EntryType::Regular });
+            let link = link.as_deref().unwrap_or_default();
+            header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+            header.set_path(format!("{ROOT}/{name}")).unwrap();
+            header.set_cksum();
+            builder.append(&header, &b""[..]).unwrap();
+        }
+        builder.finish().unwrap();
+        drop(builder);
+        if let Ok(submission) = place.take("s.tar") {
+            stays_inside(&submission.root, &submission.root.canonicalize().unwrap());
+        }
+        place.is_untouched();
+    }
+}
+
+/// Every link that leads anywhere leads into `top`, and what is asked for is no link.
+fn stays_inside(folder: &Path, top: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = fs::symlink_metadata(&path).unwrap().file_type();
+        if let (true, Ok(end)) = (kind.is_symlink(), path.canonicalize()) {
+            assert!(end.starts_with(top), "{} leads to {}", path.display(), end.display());
+        }
+        if kind.is_dir() {
+            stays_inside(&path, top);
+        }
     }
 }
 

@@ -217,8 +217,19 @@ fn a_git_history_with_a_commit_is_told_from_one_without() {
     ];
     let git = |entries: &[Entry]| Desk::with_tar("s.tar", entries).take("s.tar").unwrap().layout.git;
     assert_eq!(git(&entries), GitFact::Empty);
-    entries.push(file("a_assignment3/.git/refs/heads/main", b"0123\n"));
+    // A branch that leads nowhere is no history, whatever stands in its file.
+    entries.push(file("a_assignment3/.git/refs/heads/main", b""));
+    assert_eq!(git(&entries), GitFact::Empty);
+    let name = "ab".repeat(20);
+    entries.push(file("a_assignment3/.git/refs/heads/main", format!("{name}\n").as_bytes()));
+    assert_eq!(git(&entries), GitFact::Empty);
+    let mut object = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
+    object.write_all(b"commit 11\0tree abcdef").unwrap();
+    let path = format!("a_assignment3/.git/objects/ab/{}", &name[2..]);
+    entries.push(file(&path, &object.finish().unwrap()));
     assert_eq!(git(&entries), GitFact::Present);
+    // Neither is a file of that name.
+    assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use harness::evidence::Bundle;
 use harness::judge;
 use harness::report;
+use harness::reports::{self, Place};
 use harness::rubric::Rubric;
+use harness::say;
 use harness::submission::{self, Limits};
 use harness::verdict::Environment;
 use harness::workdir::Workdir;
 
-use super::{Failure, Status};
+use super::{Failure, Status, printed_from};
 use crate::cli::Check;
 
 /// Judges the `layout` subtask alone.
@@ -31,8 +33,13 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
     };
     let report = judge::judge(&bundle, &rubric);
     if let Some(directory) = &arguments.report {
-        report::write(directory, &report).map_err(Failure::infrastructure)?;
+        let place =
+            Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
+        reports::write(&place, &report).map_err(Failure::place)?;
     }
-    anstream::print!("{}", report::terminal::render(&report, true));
+    say::styled(&report::terminal::render(&report, true));
+    if let Some(directory) = &arguments.report {
+        printed_from(directory)?;
+    }
     Ok(judge::outcome(&report).into())
 }

@@ -1,7 +1,5 @@
 //! `harness completions`: a completion script, made from the definition in [`crate::cli`].
 
-use std::io;
-
 use clap::CommandFactory;
 
 use super::Status;
@@ -9,6 +7,8 @@ use crate::cli::{Cli, Completions};
 
 /// Prints the script for one shell.
 pub fn run(arguments: &Completions) -> Status {
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "harness", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "harness", &mut script);
+    harness::say!("{}", String::from_utf8_lossy(&script).trim_end());
     Status::Good
 }

@@ -35,7 +35,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     let turns: Vec<&Case> = cases.iter().cycle().take(cases.len() * usize::from(arguments.repeat)).collect();
     let next = AtomicUsize::new(0);
     let wrong = AtomicUsize::new(0);
-    anstream::println!("{:<11}  {:<52} {:>8} {:>8} {:>9}", "", "case", "expected", "got", "seconds");
+    harness::say!("{:<11}  {:<52} {:>8} {:>8} {:>9}", "", "case", "expected", "got", "seconds");
     thread::scope(|scope| {
         for _ in 0..arguments.jobs {
             scope.spawn(|| {
@@ -53,7 +53,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
         }
     });
     let wrong = wrong.into_inner();
-    anstream::println!("{} of {} as expected", turns.len() - wrong, turns.len());
+    harness::say!("{} of {} as expected", turns.len() - wrong, turns.len());
     Ok(if wrong == 0 { Status::Good } else { Status::Lacking })
 }
 
@@ -67,9 +67,9 @@ fn grade_and_tell(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Pa
     let Comparison { checks, expected, passed, .. } = compared;
     let of_all = |count: usize| format!("{count}/{checks}");
     let (expected, passed) = (of_all(expected), of_all(passed));
-    anstream::println!("{verdict:<11}  {:<52} {expected:>8} {passed:>8} {seconds:>9.1}", case.name);
+    harness::say!("{verdict:<11}  {:<52} {expected:>8} {passed:>8} {seconds:>9.1}", case.name);
     for line in &compared.differences {
-        anstream::println!("             {line}");
+        harness::say!("             {line}");
     }
     as_expected
 }

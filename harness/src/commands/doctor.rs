@@ -38,9 +38,9 @@ pub fn run() -> Result<Status, Failure> {
             Mark::Weak => "note   ",
             Mark::Missing => "MISSING",
         };
-        anstream::println!("{mark}  {}", line.what);
+        harness::say!("{mark}  {}", line.what);
         if let Some(remedy) = &line.remedy {
-            anstream::println!("         {remedy}");
+            harness::say!("         {remedy}");
         }
     }
     let lacking = lines.iter().any(|line| line.mark == Mark::Missing);

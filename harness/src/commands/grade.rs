@@ -1,17 +1,16 @@
 //! `harness grade`: a submission in, marks with reasons out.
 
-use std::path::PathBuf;
-
 use harness::grade::{self, Request};
 use harness::progress::{Event, Progress};
+use harness::reports::{self, Place};
 use harness::rubric::Rubric;
 use harness::selection::select;
 use harness::submission::{self, Limits};
 use harness::workdir::Workdir;
-use harness::{judge, report};
+use harness::{judge, report, say};
 
 use super::vm::machine;
-use super::{Failure, Status};
+use super::{Failure, Status, printed_from};
 use crate::cli::Grade;
 
 /// Grades, judges, writes the reports and prints the marks.
@@ -21,34 +20,60 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
-    let submission =
+    let id = arguments.id.as_deref().map(given).transpose()?;
+    let mut submission =
         submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
             .map_err(Failure::submission)?;
-    let directory =
-        arguments.report.clone().unwrap_or_else(|| PathBuf::from("reports").join(&submission.info.id));
+    if let Some(id) = id {
+        submission.info.id = id;
+    }
+    let place = Place::claim(arguments.report.as_deref(), &submission.info, arguments.force)
+        .map_err(Failure::place)?;
 
     let mut progress = Progress::new(arguments.talk.quiet);
     progress.show(Event::Note(format!("{}: {}", submission.info.id, submission.layout)));
+    let mismatch = submission::id::mismatch(&arguments.submission, submission.layout.folder.as_deref());
+    if let Some(mismatch) = mismatch {
+        progress.show(Event::Note(format!("{}: {mismatch}", submission.info.id)));
+    }
     let request = Request {
         subtasks: &subtasks,
         machine: machine(&arguments.machine),
         cache: &cache,
         workdir: workdir.path(),
-        report: &directory,
+        report: place.directory(),
         jobs: arguments.jobs.map_or_else(default_jobs, usize::from),
         seed: arguments.seed.unwrap_or_else(rand::random),
         offline: arguments.offline,
         pcap: arguments.pcap,
     };
-    let bundle = grade::grade(&submission, &request, &mut |event| progress.show(event))
-        .map_err(Failure::infrastructure)?;
+    let graded = grade::grade(&submission, &request, &mut |event| progress.show(event));
     drop(progress);
+    let bundle = match graded {
+        Ok(bundle) => bundle,
+        Err(error) => {
+            place.abandon();
+            return Err(Failure::infrastructure(error));
+        }
+    };
 
     let report = judge::judge(&bundle, &rubric);
-    report::write(&directory, &report).map_err(Failure::infrastructure)?;
-    anstream::print!("{}", report::terminal::render(&report, arguments.talk.verbose));
-    anstream::println!("  {}", directory.join("report.json").display());
+    reports::write(&place, &report).map_err(Failure::place)?;
+    say::styled(&report::terminal::render(&report, arguments.talk.verbose));
+    let written = place.directory().join("report.json");
+    say!("  {}", written.display());
+    printed_from(&written)?;
     Ok(judge::outcome(&report).into())
+}
+
+/// An id that was given.
+fn given(id: &str) -> Result<String, Failure> {
+    let wrong = || {
+        Failure::unreadable(format!(
+            "--id {id:?} is no id: at most 64 letters, digits, '-', '_' and '.' inside"
+        ))
+    };
+    submission::id::given(id).ok_or_else(wrong)
 }
 
 /// A machine has two processors: more at a time than the host has would only slow each other down.

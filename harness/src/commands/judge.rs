@@ -1,9 +1,10 @@
 //! `harness judge`: marks from evidence that an earlier run left, with this harness and this rubric.
 
+use harness::reports::{self, Place};
 use harness::rubric::Rubric;
-use harness::{bundle, judge, report};
+use harness::{bundle, judge, report, say};
 
-use super::{Failure, Status};
+use super::{Failure, Status, printed_from};
 use crate::cli::Judge;
 
 /// Reads a bundle and judges it.
@@ -12,8 +13,13 @@ pub fn run(arguments: &Judge) -> Result<Status, Failure> {
     let bundle = bundle::read(&arguments.evidence).map_err(Failure::unreadable)?;
     let report = judge::judge(&bundle, &rubric);
     if let Some(directory) = &arguments.report {
-        report::write(directory, &report).map_err(Failure::infrastructure)?;
+        let place =
+            Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
+        reports::write(&place, &report).map_err(Failure::place)?;
     }
-    anstream::print!("{}", report::terminal::render(&report, arguments.verbose));
+    say::styled(&report::terminal::render(&report, arguments.verbose));
+    if let Some(directory) = &arguments.report {
+        printed_from(directory)?;
+    }
     Ok(judge::outcome(&report).into())
 }

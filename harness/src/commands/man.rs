@@ -1,7 +1,5 @@
 //! `harness man`: the man page, made from the definition in [`crate::cli`].
 
-use std::io;
-
 use clap::CommandFactory;
 
 use super::{Failure, Status};
@@ -9,6 +7,8 @@ use crate::cli::Cli;
 
 /// Prints the page.
 pub fn run() -> Result<Status, Failure> {
-    clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()).map_err(Failure::infrastructure)?;
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::infrastructure)?;
+    harness::say!("{}", String::from_utf8_lossy(&page).trim_end());
     Ok(Status::Good)
 }

@@ -11,10 +11,11 @@ pub mod man;
 pub mod vm;
 
 use std::fmt::{self, Display};
+use std::path::Path;
 use std::process::ExitCode;
 
 use harness::judge::Outcome;
-use harness::submission;
+use harness::{reports, say, submission};
 
 /// The exit status of `harness`: a contract, see `harness --help`.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,21 @@ impl From<Outcome> for Status {
     }
 }
 
+/// Whether all of the result could be printed.
+pub fn printed() -> Result<(), Failure> {
+    let failed = |error| Failure::infrastructure(format!("cannot print the result: {error}"));
+    say::finish().map_err(failed)
+}
+
+/// Whether all of it could be printed; where not, its report is still there.
+pub fn printed_from(report: &Path) -> Result<(), Failure> {
+    let there = report.display();
+    printed().map_err(|Failure { status, message }| Failure {
+        status,
+        message: format!("{message}; it is in {there}"),
+    })
+}
+
 /// Why a command came to no result.
 #[derive(Debug)]
 pub struct Failure {
@@ -66,6 +82,11 @@ impl Failure {
     /// Of taking a submission in: its own, unless our copy could not be made.
     pub fn submission(error: submission::Error) -> Self {
         if error.is_ours() { Self::infrastructure(error) } else { Self::unreadable(error) }
+    }
+
+    /// Of a report that has no place.
+    pub fn place(error: reports::Error) -> Self {
+        if error.is_of_the_arguments() { Self::unreadable(error) } else { Self::infrastructure(error) }
     }
 
     /// The exit status that it makes.

@@ -1,6 +1,5 @@
 //! `harness vm`: virtual machines by hand.
 
-use std::io::Write;
 use std::time::Instant;
 
 use harness::progress::{Event, Progress};
@@ -38,9 +37,9 @@ fn prepare(cache: &Cache, arguments: &Machine) -> Result<Template, Failure> {
 fn build(cache: &Cache, arguments: &Machine) -> Result<Status, Failure> {
     let template = prepare(cache, arguments)?;
     let accelerator = template.accelerator();
-    anstream::println!("{}, kernel {}", template.image(), template.kernel());
-    anstream::println!("{}: {}", accelerator.kind, accelerator.reason);
-    anstream::println!(
+    harness::say!("{}, kernel {}", template.image(), template.kernel());
+    harness::say!("{}: {}", accelerator.kind, accelerator.reason);
+    harness::say!(
         "template {}, {:.1} times slower than the reference",
         template.key(),
         template.calibration().factor()
@@ -54,11 +53,9 @@ fn boot(cache: &Cache, arguments: &Boot) -> Result<Status, Failure> {
         template.restore(&Disks::default(), &Network::default()).map_err(Failure::infrastructure)?;
     let began = Instant::now();
     let outcome = guest.run(&vm::Command::new(arguments.command.iter().cloned()), &mut |line| {
-        let mut out = std::io::stdout().lock();
-        // A reader that went away is no failure of the machine.
-        let _ = out.write_all(line).and_then(|()| out.write_all(b"\n"));
+        harness::say!("{}", String::from_utf8_lossy(line));
     });
-    anstream::eprintln!(
+    harness::note!(
         "restored in {:.2} s, the command took {:.2} s",
         guest.restored_in().as_secs_f64(),
         began.elapsed().as_secs_f64()
@@ -66,7 +63,7 @@ fn boot(cache: &Cache, arguments: &Boot) -> Result<Status, Failure> {
     match outcome {
         Outcome::Exited { code: 0, .. } => Ok(Status::Good),
         Outcome::Exited { code, stderr } => {
-            anstream::eprintln!("{}the command ended with status {code}", String::from_utf8_lossy(&stderr));
+            harness::note!("{}the command ended with status {code}", String::from_utf8_lossy(&stderr));
             Ok(Status::Lacking)
         }
         outcome => Err(Failure::infrastructure(outcome)),
@@ -85,7 +82,7 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
     }
     match template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)? {
         vm::Outcome::Exited { .. } => {}
-        ended => anstream::eprintln!("{ended}"),
+        ended => harness::note!("{ended}"),
     }
     Ok(Status::Good)
 }
@@ -101,7 +98,7 @@ fn list(cache: &Cache) -> Result<Status, Failure> {
         };
         let in_use = if entry.in_use { ", in use" } else { "" };
         let megabytes = entry.bytes.div_ceil(1 << 20);
-        anstream::println!("{kind:<9} {:<width$} {megabytes:>6} MiB  {}{in_use}", entry.id, entry.title);
+        harness::say!("{kind:<9} {:<width$} {megabytes:>6} MiB  {}{in_use}", entry.id, entry.title);
     }
     Ok(Status::Good)
 }
@@ -117,7 +114,7 @@ fn remove(cache: &Cache, arguments: &Rm) -> Result<Status, Failure> {
     };
     for id in ids {
         cache.remove(&id).map_err(Failure::infrastructure)?;
-        anstream::println!("removed {id}");
+        harness::say!("removed {id}");
     }
     Ok(Status::Good)
 }

@@ -32,6 +32,8 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
     let copy = Beneath::open(submission)?;
     let folder = Path::new("task3");
     if !copy.has_folder(folder) {
+        // A file may have the folder's name.
+        copy.remove(folder)?;
         copy.make_folder(folder)?;
         copy.set_mode(folder, 0o755)?;
     }

@@ -5,12 +5,15 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod terminal;
-mod text;
+pub(crate) mod text;
 
 use std::path::Path;
 
 use crate::bundle::{self, write_atomically};
 use crate::verdict::Report;
+
+/// The files that [`write`] writes.
+pub const FILES: [&str; 4] = ["report.json", "junit.xml", "summary.md", "annotations.txt"];
 
 /// Writes `report.json`, `junit.xml`, `summary.md` and `annotations.txt` into a directory.
 pub fn write(directory: &Path, report: &Report) -> Result<(), bundle::Error> {

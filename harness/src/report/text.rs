@@ -12,9 +12,17 @@ pub fn visible(text: &str) -> String {
             '\r' => shown.push('␍'),
             '\0'..='\x1f' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('�')),
             '\x7f' => shown.push('␡'),
-            // C1 controls, zero-width characters, joiners, bidirectional overrides, byte order mark, tags.
+            // C1 controls, fillers, zero-width characters, joiners, bidirectional marks and overrides, byte order
+            // mark, annotations, tags.
             '\u{80}'..='\u{9f}'
             | '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{180e}'
+            | '\u{3164}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'

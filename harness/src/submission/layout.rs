@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Beneath, Form, root};
+use super::{Beneath, Form, git};
 
 /// The files that the assignment asks for (section "Submission details").
 pub const ASKED: [&str; 7] = [
@@ -80,28 +80,6 @@ pub struct MarkedDiff {
     pub diff: String,
 }
 
-impl Layout {
-    /// The submission's id: the roll number where the folder or the archive has one in its name, else the
-    /// folder's or file's name. Safe to use as a file name.
-    pub fn id(&self, source: &Path) -> String {
-        let folder = self.folder.as_deref().map(Path::new);
-        let name = folder
-            .and_then(root::roll_number)
-            .or_else(|| root::roll_number(source))
-            .or_else(|| source.file_name()?.to_str())
-            .or(self.folder.as_deref())
-            .unwrap_or_default();
-        let stem =
-            [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"].iter().find_map(|end| name.strip_suffix(end));
-        let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-        let id: String = stem.unwrap_or(name).chars().map(safe).take(64).collect();
-        match id.trim_start_matches('.') {
-            "" => "submission".to_owned(),
-            id => id.to_owned(),
-        }
-    }
-}
-
 /// For the line that a run begins with: "7 files, layout as asked".
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,17 +94,12 @@ impl fmt::Display for Layout {
 /// Looks for a git history in our copy, and above the source where it was handed in as a directory.
 pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
     let git = Path::new(".git");
-    if copy.has_file(git) {
+    if copy.read(git, 4096).is_ok_and(|text| text.starts_with(b"gitdir:")) {
         return GitFact::Enclosing;
     }
-    if copy.has_file(&git.join("HEAD")) {
-        let heads = copy.folder(&git.join("refs/heads")).and_then(|heads| heads.names(1));
-        let branches = heads.is_ok_and(|heads| !heads.is_empty());
-        return if branches || copy.has_file(&git.join("packed-refs")) {
-            GitFact::Present
-        } else {
-            GitFact::Empty
-        };
+    if copy.kind(git).is_some() {
+        let has_commit = copy.folder(git).is_ok_and(|repository| git::has_commit(&repository));
+        return if has_commit { GitFact::Present } else { GitFact::Empty };
     }
     let enclosed = form == Form::Directory
         && source

@@ -8,6 +8,8 @@ mod beneath;
 mod digest;
 mod error;
 mod form;
+mod git;
+pub mod id;
 mod intake;
 mod layout;
 mod marked;
@@ -90,6 +92,7 @@ pub fn open(
         git: layout::git(source, form, &copy),
         unmarked: starter.map(|starter| marked::changes(starter, &copy)).transpose()?,
     };
-    let (id, source) = (layout.id(source), source.display().to_string());
+    let id = id::choose(source, layout.folder.as_deref());
+    let source = source.display().to_string();
     Ok(Submission { info: SubmissionInfo { id, source, sha256 }, root: into.to_owned(), layout, copy, names })
 }

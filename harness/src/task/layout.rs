@@ -1,11 +1,13 @@
 //! Layout: the submission has the form that the assignment asks for. Judged from what the host saw while taking
 //! it in; nothing is driven.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
 use super::{CheckSpec, Subtask};
 use crate::evidence::Bundle;
-use crate::submission::{ASKED, Form, GitFact, Layout};
+use crate::submission::{ASKED, Form, GitFact, Layout, id};
 use crate::verdict::{Finding, Status};
 
 /// Layout.
@@ -49,7 +51,7 @@ pub static SUBTASK: Subtask = Subtask {
 
 fn judge(bundle: &Bundle) -> Vec<Finding> {
     match Layout::deserialize(&bundle.layout) {
-        Ok(layout) => vec![archive(&layout), files(&layout), git(&layout), unmarked(&layout)],
+        Ok(layout) => vec![archive(bundle, &layout), files(&layout), git(&layout), unmarked(&layout)],
         Err(error) => {
             let actual = format!("the bundle's layout cannot be read: {error}");
             let error = |check: &CheckSpec| Finding::new(check.id, Status::Error, "", actual.clone());
@@ -58,7 +60,7 @@ fn judge(bundle: &Bundle) -> Vec<Finding> {
     }
 }
 
-fn archive(layout: &Layout) -> Finding {
+fn archive(bundle: &Bundle, layout: &Layout) -> Finding {
     let folder = layout.folder.as_deref().unwrap_or_default();
     // A directory is what one works in, and may be called anything.
     let named = folder.to_ascii_lowercase().strip_suffix("_assignment3").is_some_and(|roll| !roll.is_empty());
@@ -69,6 +71,10 @@ fn archive(layout: &Layout) -> Finding {
     };
     if layout.depth > 1 {
         actual += ", inside another folder";
+    }
+    if let Some(mismatch) = id::mismatch(Path::new(&bundle.submission.source), layout.folder.as_deref()) {
+        actual += "; ";
+        actual += &mismatch;
     }
     if !layout.left_aside.is_empty() {
         actual += "; left aside: ";
@@ -110,7 +116,7 @@ fn git(layout: &Layout) -> Finding {
     let (status, actual) = match layout.git {
         GitFact::Present => (Status::Pass, ".git with commits"),
         GitFact::Enclosing => (Status::Pass, "the directory lies in a git working tree"),
-        GitFact::Empty => (Status::Fail, ".git without a commit"),
+        GitFact::Empty => (Status::Fail, ".git, but its HEAD leads to no commit that is there"),
         GitFact::Missing => (Status::Fail, "no .git"),
     };
     Finding::new("layout/git", status, ".git with the history in it", actual)

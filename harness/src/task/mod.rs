@@ -7,6 +7,7 @@ pub mod conductor;
 pub mod container;
 pub mod containers;
 pub mod finding;
+pub mod handed_in;
 pub mod images;
 pub mod layout;
 pub mod matrix;

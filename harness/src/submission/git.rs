@@ -1,0 +1,324 @@
+//! Whether a submission's `.git` has a history: HEAD's branch leads to a commit that is there. Files are read, git is
+//! never started: a repository's configuration can name programs.
+//!
+//! Formats: gitrepository-layout(5), gitformat-pack(5). Everything is bounded; what is not understood is no commit.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flate2::read::ZlibDecoder;
+
+use super::beneath::Beneath;
+
+/// How large the text files of a repository may be.
+const MOST_TEXT: u64 = 8 << 20;
+
+/// How many names lead from HEAD to a commit at most.
+const MOST_REFS: usize = 8;
+
+/// How many deltas lie on top of each other at most: git itself makes 50, and takes 4095.
+const MOST_DELTAS: usize = 4096;
+
+/// How many packs are looked into.
+const MOST_PACKS: usize = 200;
+
+/// What kind a packed object is.
+const COMMIT: u8 = 1;
+const OFFSET_DELTA: u8 = 6;
+const NAME_DELTA: u8 = 7;
+
+/// Whether `git`, a repository's folder, has the commit that its HEAD leads to.
+pub fn has_commit(git: &Beneath) -> bool {
+    head(git).is_some_and(|object| is_commit(git, &object))
+}
+
+/// The object that HEAD leads to, in hexadecimal.
+fn head(git: &Beneath) -> Option<String> {
+    let mut name = PathBuf::from("HEAD");
+    for _ in 0..MOST_REFS {
+        let text = match git.read(&name, MOST_TEXT) {
+            Ok(text) => String::from_utf8(text).ok()?,
+            Err(_) => return packed_ref(git, name.to_str()?),
+        };
+        match text.trim_end().strip_prefix("ref:") {
+            None => return object_name(text.trim()),
+            Some(next) => name = PathBuf::from(next.trim()),
+        }
+        if !name.starts_with("refs") {
+            return None;
+        }
+    }
+    None
+}
+
+/// A line `<object> <ref>` of `packed-refs`.
+fn packed_ref(git: &Beneath, name: &str) -> Option<String> {
+    let text = git.read(Path::new("packed-refs"), MOST_TEXT).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = |line: &str| {
+        line.split_once(' ').filter(|(_, found)| *found == name).and_then(|(id, _)| object_name(id))
+    };
+    text.lines().find_map(line)
+}
+
+/// A SHA-1 or SHA-256 in hexadecimal.
+fn object_name(text: &str) -> Option<String> {
+    let is_name = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_name.then(|| text.to_ascii_lowercase())
+}
+
+fn is_commit(git: &Beneath, object: &str) -> bool {
+    let loose = Path::new("objects").join(&object[..2]).join(&object[2..]);
+    match git.file(&loose) {
+        Ok(file) => begins_as_commit(file),
+        Err(_) => is_packed_commit(git, object).unwrap_or(false),
+    }
+}
+
+/// A loose object is `commit <length>\0<content>`, and a commit's content begins with its tree.
+fn begins_as_commit(file: File) -> bool {
+    let mut start = Vec::new();
+    if ZlibDecoder::new(file).take(256).read_to_end(&mut start).is_err() && start.len() < 64 {
+        return false;
+    }
+    let Some(end) = start.iter().position(|byte| *byte == 0) else { return false };
+    start.starts_with(b"commit ") && start[end + 1..].starts_with(b"tree ")
+}
+
+fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
+    let folder = git.folder(Path::new("objects/pack"))?;
+    let wanted: Vec<u8> = (0..object.len())
+        .step_by(2)
+        .filter_map(|at| u8::from_str_radix(object.get(at..at + 2)?, 16).ok())
+        .collect();
+    for name in folder.names(MOST_PACKS)? {
+        let path = Path::new(&name);
+        if path.extension().is_some_and(|extension| extension == "idx")
+            && let (Ok(index), Ok(pack)) = (folder.file(path), folder.file(&path.with_extension("pack")))
+        {
+            let pack = Pack { index, objects: pack, hash: wanted.len() as u64 };
+            // A pack that is damaged has no commit; another may have it.
+            if pack.has_commit(&wanted).unwrap_or(false) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// A pack with its index of version 2.
+struct Pack {
+    index: File,
+    objects: File,
+    /// Bytes of an object's name.
+    hash: u64,
+}
+
+impl Pack {
+    fn has_commit(&self, wanted: &[u8]) -> io::Result<bool> {
+        let magic: [u8; 8] = bytes(&self.index, 0)?;
+        let pack: [u8; 4] = bytes(&self.objects, 0)?;
+        if magic != [0xff, b't', b'O', b'c', 0, 0, 0, 2] || &pack != b"PACK" {
+            return Ok(false);
+        }
+        let Some(mut offset) = self.offset(wanted)? else { return Ok(false) };
+        for _ in 0..MOST_DELTAS {
+            let (kind, after) = self.header(offset)?;
+            offset = match kind {
+                COMMIT => return Ok(true),
+                OFFSET_DELTA => match offset.checked_sub(self.distance(after)?) {
+                    Some(base) if base < offset => base,
+                    _ => return Ok(false),
+                },
+                NAME_DELTA => {
+                    let mut base = vec![0; wanted.len()];
+                    self.objects.read_exact_at(&mut base, after)?;
+                    let Some(base) = self.offset(&base)? else { return Ok(false) };
+                    base
+                }
+                _ => return Ok(false),
+            };
+        }
+        Ok(false)
+    }
+
+    /// Where in the pack an object begins, by binary search between the fan-out table's bounds.
+    fn offset(&self, wanted: &[u8]) -> io::Result<Option<u64>> {
+        const NAMES: u64 = 8 + 256 * 4;
+        let fan = |slot: u64| {
+            bytes::<4>(&self.index, 8 + slot * 4).map(|count| u64::from(u32::from_be_bytes(count)))
+        };
+        let Some(first) = wanted.first().copied().map(u64::from) else { return Ok(None) };
+        let total = fan(255)?;
+        let (mut low, mut high) = (if first == 0 { 0 } else { fan(first - 1)? }, fan(first)?.min(total));
+        while low < high {
+            let middle = low.midpoint(high);
+            let mut name = vec![0; wanted.len()];
+            self.index.read_exact_at(&mut name, NAMES + middle * self.hash)?;
+            match name.as_slice().cmp(wanted) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => {
+                    // Behind the names lie checksums of four bytes, then the offsets.
+                    let offsets = NAMES + total * (self.hash + 4);
+                    let offset = u32::from_be_bytes(bytes(&self.index, offsets + middle * 4)?);
+                    if offset >> 31 == 0 {
+                        return Ok(Some(u64::from(offset)));
+                    }
+                    let large = offsets + total * 4 + u64::from(offset & 0x7fff_ffff) * 8;
+                    return Ok(Some(u64::from_be_bytes(bytes(&self.index, large)?)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// An object's kind, and where its header ends: seven bits of length a byte, the kind in the first.
+    fn header(&self, offset: u64) -> io::Result<(u8, u64)> {
+        let [first] = bytes(&self.objects, offset)?;
+        let (mut byte, mut at) = (first, offset + 1);
+        while byte & 0x80 != 0 && at < offset + 10 {
+            [byte] = bytes(&self.objects, at)?;
+            at += 1;
+        }
+        Ok((first >> 4 & 7, at))
+    }
+
+    /// How far before a delta its base lies: base 128, each further digit counted one up.
+    fn distance(&self, mut at: u64) -> io::Result<u64> {
+        let [mut byte] = bytes(&self.objects, at)?;
+        let mut distance = u64::from(byte & 0x7f);
+        for _ in 0..8 {
+            if byte & 0x80 == 0 {
+                break;
+            }
+            at += 1;
+            [byte] = bytes(&self.objects, at)?;
+            distance = (distance + 1) << 7 | u64::from(byte & 0x7f);
+        }
+        Ok(distance)
+    }
+}
+
+fn bytes<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    file.read_exact_at(&mut bytes, at)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A repository that git itself made.
+    struct Repository(tempfile::TempDir);
+
+    impl Repository {
+        fn new(options: &[&str]) -> Self {
+            let repository = Self(tempfile::tempdir().unwrap());
+            repository.git(&[&["init", "-q", "-b", "main"], options].concat());
+            repository
+        }
+
+        fn git(&self, words: &[&str]) {
+            let mut git = Command::new("git");
+            git.arg("-C").arg(self.0.path()).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+            git.env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", self.0.path()).args(words);
+            let output = git.output().unwrap();
+            assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+
+        fn commit(&self, number: usize) {
+            fs::write(self.0.path().join("file"), format!("{number}")).unwrap();
+            self.git(&["add", "file"]);
+            self.git(&[
+                "commit",
+                "-q",
+                "-m",
+                &format!("commit {number} {}", "with a long message ".repeat(40)),
+            ]);
+        }
+
+        fn has_commit(&self) -> bool {
+            has_commit(&Beneath::open(&self.0.path().join(".git")).unwrap())
+        }
+    }
+
+    #[test]
+    fn a_branch_without_a_commit_is_no_history() {
+        let repository = Repository::new(&[]);
+        assert!(!repository.has_commit());
+        let heads = repository.0.path().join(".git/refs/heads/main");
+        for text in ["", "0123\n", &"0".repeat(40), "ref: refs/heads/main", "ref: ../../outside"] {
+            fs::write(&heads, text).unwrap();
+            assert!(!repository.has_commit(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_loose_commit_on_a_branch_or_detached_is_one() {
+        let repository = Repository::new(&[]);
+        repository.commit(0);
+        assert!(repository.has_commit());
+        repository.git(&["checkout", "-q", "--detach"]);
+        assert!(repository.has_commit());
+        repository.git(&["checkout", "-q", "--orphan", "new"]);
+        assert!(!repository.has_commit());
+    }
+
+    #[test]
+    fn what_is_no_commit_is_none() {
+        let repository = Repository::new(&[]);
+        repository.commit(0);
+        let tree = Command::new("git")
+            .arg("-C")
+            .arg(repository.0.path())
+            .args(["rev-parse", "HEAD^{tree}"])
+            .output();
+        fs::write(repository.0.path().join(".git/refs/heads/main"), tree.unwrap().stdout).unwrap();
+        assert!(!repository.has_commit());
+    }
+
+    #[test]
+    fn packed_commits_and_refs_are_found_deltas_included() {
+        for options in [&[][..], &["--object-format=sha256"]] {
+            let repository = Repository::new(options);
+            for number in 0..12 {
+                repository.commit(number);
+            }
+            // The oldest commit's object is then a delta of newer ones, or the other way round.
+            repository.git(&["-c", "pack.depth=50", "gc", "-q", "--aggressive", "--prune=now"]);
+            assert!(!repository.0.path().join(".git/refs/heads/main").exists());
+            for back in 0..12 {
+                repository.git(&["update-ref", "--no-deref", "HEAD", &format!("main~{back}")]);
+                assert!(repository.has_commit(), "{back} back");
+                repository.git(&["symbolic-ref", "HEAD", "refs/heads/main"]);
+            }
+            fs::remove_dir_all(repository.0.path().join(".git/objects/pack")).unwrap();
+            assert!(!repository.has_commit());
+        }
+    }
+
+    #[test]
+    fn deltas_by_name_are_followed_and_a_circle_of_them_ends() {
+        let repository = Repository::new(&[]);
+        for number in 0..12 {
+            repository.commit(number);
+        }
+        repository.git(&["-c", "repack.useDeltaBaseOffset=false", "repack", "-q", "-adf", "--depth=50"]);
+        for back in 0..12 {
+            repository.git(&[
+                "update-ref",
+                "--no-deref",
+                "HEAD",
+                &format!("HEAD{}", if back == 0 { "" } else { "~1" }),
+            ]);
+            assert!(repository.has_commit(), "{back} back");
+        }
+    }
+}

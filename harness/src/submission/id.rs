@@ -1,0 +1,87 @@
+//! Whose submission it is: by what staff call it first, and by what is inside it last, which its author chose.
+
+use std::path::Path;
+
+use super::root::roll_number;
+
+/// How long an id may be.
+const LONGEST: usize = 64;
+
+/// The id of what was handed in at `source` with the folder `folder` in it: the roll number in the source's own name,
+/// else the one in the folder's name, else the source's own name. Safe to use as a file name.
+pub fn choose(source: &Path, folder: Option<&str>) -> String {
+    let own = own_name(source);
+    let folder = folder.map(Path::new);
+    let id = roll_number(Path::new(&own))
+        .or_else(|| folder.and_then(roll_number))
+        .map_or_else(|| stem(&own).to_owned(), str::to_owned);
+    safe(&id)
+}
+
+/// A sentence, where the source's own name and the folder in it have different roll numbers.
+pub fn mismatch(source: &Path, folder: Option<&str>) -> Option<String> {
+    let own = own_name(source);
+    let outside = roll_number(Path::new(&own))?;
+    let inside = roll_number(Path::new(folder?))?;
+    (!outside.eq_ignore_ascii_case(inside))
+        .then(|| format!("its name has the roll number {outside}, the folder in it has {inside}"))
+}
+
+/// An id that was given, if it is one.
+pub fn given(id: &str) -> Option<String> {
+    (safe(id) == id && !["latest", ".", ".."].contains(&id)).then(|| id.to_owned())
+}
+
+fn own_name(source: &Path) -> String {
+    let of = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    of(source).or_else(|| of(&source.canonicalize().ok()?)).unwrap_or_default()
+}
+
+fn stem(name: &str) -> &str {
+    [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"]
+        .iter()
+        .find_map(|end| name.strip_suffix(end))
+        .unwrap_or(name)
+}
+
+fn safe(id: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let id: String = id.chars().map(safe).take(LONGEST).collect();
+    match id.trim_start_matches('.') {
+        "" => "submission".to_owned(),
+        id => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_own_name_decides_before_the_folder_inside() {
+        let id = |source: &str, folder| choose(Path::new(source), folder);
+        assert_eq!(id("up/23m0001_assignment3.tar.gz", Some("23m0002_assignment3")), "23m0001");
+        assert_eq!(id("upload.zip", Some("23m0002_assignment3")), "23m0002");
+        assert_eq!(id("my work.tar.xz", Some("stuff")), "my_work");
+        assert_eq!(id("my work.tar.xz", None), "my_work");
+        assert_eq!(id("..hidden", None), "hidden");
+        assert_eq!(id("/", Some("..")), "submission");
+        assert_eq!(id("../../etc_assignment3/x.tar", Some("../../evil_assignment3")), "evil");
+    }
+
+    #[test]
+    fn different_roll_numbers_are_said() {
+        let said = |source: &str, folder| mismatch(Path::new(source), folder);
+        assert!(said("23m0001_assignment3.zip", Some("23m0002_assignment3")).is_some());
+        assert_eq!(said("23m0001_assignment3.zip", Some("23M0001_Assignment3")), None);
+        assert_eq!(said("x.zip", Some("23m0002_assignment3")), None);
+    }
+
+    #[test]
+    fn an_id_that_is_given_is_taken_as_it_is_or_not_at_all() {
+        assert_eq!(given("23m0001-late").as_deref(), Some("23m0001-late"));
+        for bad in ["", ".", "..", "a/b", "a b", ".x", "latest", &"x".repeat(65)] {
+            assert_eq!(given(bad), None, "{bad}");
+        }
+    }
+}

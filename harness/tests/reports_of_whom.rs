@@ -1,0 +1,232 @@
+//! Whose report is written where: ids, numbered folders, folders that are named, and claims. No virtual machine.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Grades the layout alone, from a folder with a blank and brackets in its name.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().unwrap());
+        fs::create_dir(desk.folder()).unwrap();
+        desk
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("a class [2026]")
+    }
+
+    fn harness(&self, words: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("harness").unwrap();
+        command
+            .env("HARNESS_CACHE", self.folder().join("the cache [x]"))
+            .current_dir(self.folder())
+            .args(words);
+        command
+    }
+
+    fn grade(&self, words: &[&str]) -> assert_cmd::assert::Assert {
+        self.harness(&["grade", "--only", "layout", "--quiet"]).args(words).assert()
+    }
+
+    /// A tar with a folder of this name in it.
+    fn tar(&self, name: &str, folder: &str) -> String {
+        let path = self.folder().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut builder = tar::Builder::new(fs::File::create(&path).unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, format!("{folder}/task1/namespace_prog.c"), &b"int"[..]).unwrap();
+        builder.finish().unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn id_in(&self, report: &str) -> String {
+        let text = fs::read(self.folder().join(report).join("report.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()["submission"]["id"].as_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn each_run_has_a_numbered_folder_and_latest_links_to_the_newest() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    for number in 1..=3 {
+        let line = format!("  reports/23m0001/{number}/report.json\n");
+        desk.grade(&[&tar]).code(1).stdout(predicate::str::ends_with(line));
+    }
+    let series = desk.folder().join("reports/23m0001");
+    assert_eq!(fs::read_link(series.join("latest")).unwrap(), Path::new("3"));
+    let mut names: Vec<_> = fs::read_dir(series).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["1", "2", "3", "latest"]);
+}
+
+#[test]
+fn the_archive_cannot_choose_whose_report_it_replaces() {
+    let desk = Desk::new();
+    let honest = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    let thief = desk.tar("23m0002_assignment3.tar", "23m0001_assignment3");
+    desk.grade(&[&honest, "--report", "out"]).code(1);
+    desk.grade(&[&thief]).code(1);
+    assert_eq!(desk.id_in("reports/23m0002/latest"), "23m0002");
+    let said = "its name has the roll number 23m0002, the folder in it has 23m0001";
+    desk.harness(&["grade", "--only", "layout", &thief]).assert().stderr(contains(said));
+    let report = fs::read_to_string(desk.folder().join("reports/23m0002/latest/report.json")).unwrap();
+    assert!(report.contains(said), "{report}");
+
+    desk.grade(&[&thief, "--report", "out"])
+        .code(2)
+        .stdout("")
+        .stderr(contains("23m0001").and(contains("--force")));
+    assert_eq!(desk.id_in("out"), "23m0001");
+    desk.grade(&[&thief, "--report", "out", "--id", "23m0001"]).code(2);
+    desk.harness(&["check", &thief, "--report", "out"]).assert().code(2);
+    desk.grade(&[&honest, "--report", "out"]).code(1);
+    desk.grade(&[&thief, "--report", "out", "--force"]).code(1);
+    assert_eq!(desk.id_in("out"), "23m0002");
+}
+
+#[test]
+fn a_new_version_from_the_same_place_replaces_its_own_report_however_it_is_named() {
+    let desk = Desk::new();
+    desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    desk.grade(&["23m0001_assignment3.tar", "--report", "out"]).code(1);
+    desk.grade(&["./23m0001_assignment3.tar", "--report", "out"]).code(1);
+    desk.harness(&["judge", "out", "--report", "out"]).assert().code(1);
+    desk.tar("late/23m0001_assignment3.tar", "23m0001_assignment3");
+    desk.grade(&["late/23m0001_assignment3.tar", "--report", "out"]).code(2).stderr(contains("--force"));
+}
+
+#[test]
+fn an_id_that_is_given_counts_and_one_that_is_no_name_is_refused() {
+    let desk = Desk::new();
+    let tar = desk.tar("upload.tar", "23m0001_assignment3");
+    desk.grade(&[&tar, "--id", "23m0009-late"])
+        .code(1)
+        .stdout(contains("reports/23m0009-late/1/report.json"));
+    desk.grade(&[&tar, "--id", "../evil"]).code(2).stderr(contains("../evil"));
+    desk.grade(&[&tar]).code(1).stdout(contains("reports/23m0001/1/report.json"));
+}
+
+#[test]
+fn a_folder_that_another_run_writes_is_left_alone_and_a_dead_runs_is_taken_over() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    let out = desk.folder().join("out");
+    fs::create_dir(&out).unwrap();
+    let claim = harness::reports::Claim::new(&out).unwrap();
+    let ours = fs::read_to_string(out.join(".harness-run")).unwrap();
+    desk.grade(&[&tar, "--report", "out"]).code(3).stderr(contains("another run").and(contains("process")));
+    assert!(!out.join("report.json").exists());
+    drop(claim);
+    let mut dead: Value = serde_json::from_str(&ours).unwrap();
+    dead["start"] = 1.into();
+    fs::write(out.join(".harness-run"), dead.to_string()).unwrap();
+    desk.grade(&[&tar, "--report", "out"]).code(1);
+    assert!(!out.join(".harness-run").exists());
+}
+
+#[test]
+fn eight_runs_at_once_have_eight_folders() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| desk.grade(&[&tar]).code(1));
+        }
+    });
+    let series = desk.folder().join("reports/23m0001");
+    assert_eq!(fs::read_link(series.join("latest")).unwrap(), Path::new("8"));
+    assert!((1..=8).all(|number| series.join(number.to_string()).join("manifest.json").is_file()));
+}
+
+#[test]
+fn what_cannot_be_taken_in_leaves_no_folder() {
+    let desk = Desk::new();
+    fs::write(desk.folder().join("23m0001_assignment3.tar"), "no archive").unwrap();
+    desk.grade(&["23m0001_assignment3.tar"]).code(2);
+    assert!(!desk.folder().join("reports").exists());
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_one_sentence_status_3_and_a_report_on_disk() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for words in [&["grade", "--only", "layout", "--quiet"][..], &["check"]] {
+        let program = assert_cmd::cargo::cargo_bin!("harness");
+        let output = std::process::Command::new(program)
+            .args(words)
+            .args([&tar, "--report", "full"])
+            .env("HARNESS_CACHE", desk.folder().join("cache"))
+            .current_dir(desk.folder())
+            .stdout(full())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("No space left") && said.contains("full"), "{said}");
+        assert_eq!(desk.id_in("full"), "23m0001");
+    }
+    // Where standard error is full, too, nobody can be told; the status says it.
+    let program = assert_cmd::cargo::cargo_bin!("harness");
+    let status =
+        std::process::Command::new(program).args(["check", "/nowhere"]).stderr(full()).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn without_any_place_for_the_cache_there_is_one_sentence_and_status_3() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    for verb in ["check", "grade", "doctor"] {
+        let mut command = desk.harness(&[verb]);
+        command.env_remove("HARNESS_CACHE").env_remove("HOME").env_remove("XDG_CACHE_HOME");
+        if verb != "doctor" {
+            command.arg(&tar);
+        }
+        let one_line = predicate::function(|text: &str| text.lines().count() == 1);
+        command.assert().code(3).stdout("").stderr(contains("HARNESS_CACHE").and(one_line));
+    }
+    assert!(!desk.folder().join("reports").exists());
+}
+
+#[test]
+fn what_was_not_handed_in_needs_no_machine_and_is_named() {
+    let desk = Desk::new();
+    for (name, folders) in [
+        ("23m0001_assignment3", vec![".git"]),
+        ("23m0002_assignment3", vec!["task1", "task2", "task3", "task4"]),
+    ] {
+        for folder in folders {
+            fs::create_dir_all(desk.folder().join(name).join(folder)).unwrap();
+        }
+        desk.harness(&["grade", "--quiet", name]).assert().code(1).stdout(
+            contains("not handed in: task2/simple_container.sh").and(contains("infrastructure").not()),
+        );
+    }
+}
+
+#[test]
+fn names_that_would_act_on_a_terminal_are_shown_instead() {
+    let desk = Desk::new();
+    let evil = "\u{1b}]0;owned\u{7}\u{202e}23m0001_assignment3";
+    let tar = desk.tar("upload.tar", &format!("{evil}/x\u{1b}[2J"));
+    for words in [&["check"][..], &["grade", "--only", "layout"]] {
+        let output = desk.harness(words).arg(&tar).output().unwrap();
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8(printed).unwrap();
+        assert!(!printed.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{printed:?}");
+    }
+}
