@@ -22,7 +22,7 @@ pub fn fault(story: &Story, round: &Round) -> Option<String> {
     let is_own = |path: &Path| own.is_some_and(|own| path.starts_with(own));
     let is_private = |path: &PathBuf| {
         let touches = |private: &&str| path.starts_with(private) || Path::new(private).starts_with(path);
-        !is_own(path) && PRIVATE.iter().any(|private| touches(private))
+        !is_own(path) && PRIVATE.iter().any(touches)
     };
     round.run.mounts.iter().filter(|mounted| mounted.folder).find_map(|mounted| {
         let mount = &mounted.mount;
