@@ -68,7 +68,7 @@ lint: ## formatting, clippy, documentation, shell scripts: no warnings
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@shellcheck -x grade ci/setup ci/build ci/fresh ci/reference ci/test-workflows $(wildcard ci/bench ci/github/[ceg]*) .ci/run
+	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/reference ci/test-workflows $(wildcard ci/bench ci/github/[ceg]*) .ci/run
 
 vm: setup-grade build ## build the VM image and its template, so that the first grade is quick
 	@$(HARNESS) vm build

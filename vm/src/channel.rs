@@ -42,8 +42,8 @@ pub(crate) enum ToGuest {
     },
     /// A piece of the next program's standard input.
     Stdin { data: String },
-    /// Runs a program.
-    Run { argv: Vec<String> },
+    /// Runs a program; one that is kept stays in the agent's own control group.
+    Run { argv: Vec<String>, kept: bool },
     /// Ends the session: say nothing until the next `Hello`.
     Rest,
 }
@@ -53,7 +53,12 @@ pub(crate) enum ToGuest {
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum FromGuest {
     /// The first words after boot, before there is a key.
-    Ready { agent: String, kernel: String },
+    Ready {
+        agent: String,
+        kernel: String,
+        /// Why root can reach the agent, where it can.
+        unguarded: Option<String>,
+    },
     /// The answer to `Hello`, when everything in it is done.
     Hello { nonce: u64 },
     /// `Hello` could not be done.

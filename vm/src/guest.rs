@@ -11,13 +11,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::channel::{CHUNK, FromGuest, Key, Lines, Opener, ToGuest, decode, encode};
 use crate::machine::{Happening, Running};
+use crate::silence::{Silence, Verdict};
 use crate::{Console, Error, Outcome};
 
-/// Without a sign of life for this long a machine counts as [`Outcome::Silent`]. Signs come twice a second.
-const SILENCE: Duration = Duration::from_secs(15);
-
-/// A machine whose deadline passes while it has been quiet for this long is silent rather than late.
+/// From when on a machine that says nothing is looked at: signs of life come twice a second. One whose deadline passes
+/// in that state is silent rather than late.
 const QUIET: Duration = Duration::from_secs(4);
+
+/// Time between two looks at a machine that says nothing.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a machine may go on after its guest half ended, as it does while it shuts down.
 const LAST_BREATH: Duration = Duration::from_secs(8);
@@ -79,6 +81,9 @@ pub struct Command {
     pub more: Arc<AtomicU64>,
     /// How many bytes it may write to standard output.
     pub max_output: u64,
+    /// Whether it stays in the agent's control group, which no other program can change, rather than in that of programs
+    /// that come and go. What it starts starts there, too.
+    pub kept: bool,
 }
 
 impl Command {
@@ -90,6 +95,7 @@ impl Command {
             deadline: Duration::from_secs(60),
             more: Arc::default(),
             max_output: 16 << 20,
+            kept: false,
         }
     }
 }
@@ -102,9 +108,18 @@ pub struct Guest {
     lines: Lines,
     /// What the guest half said and nobody has looked at yet.
     said: VecDeque<FromGuest>,
-    heard: Instant,
+    /// Since when nothing was heard, while a program runs: otherwise nothing has to be.
+    silence: Option<Silence>,
     spent: Option<Outcome>,
     restored_in: Duration,
+}
+
+/// The first words of the agent of a machine that boots.
+pub(crate) struct Ready {
+    /// Identifies its source.
+    pub(crate) source: String,
+    /// Why root in that machine can reach it, where it can.
+    pub(crate) unguarded: Option<String>,
 }
 
 /// What waiting for the guest half's next word can come to.
@@ -122,7 +137,7 @@ impl Guest {
             opener: Opener::new(Key::default()),
             lines: Lines::default(),
             said: VecDeque::new(),
-            heard: Instant::now(),
+            silence: None,
             spent: None,
             restored_in: Duration::ZERO,
         }
@@ -147,13 +162,13 @@ impl Guest {
     fn attend(&mut self, command: &Command, on_line: &mut dyn FnMut(&[u8])) -> Outcome {
         let began = Instant::now();
         let console = self.running.console.position();
-        self.heard = Instant::now();
+        self.silence = Some(Silence::of(self.running.pid()));
         // What cannot be written shows in what comes next: the guest half, the machine or QEMU is gone.
         let _ = command
             .stdin
             .chunks(CHUNK)
             .try_for_each(|chunk| self.say(&ToGuest::Stdin { data: encode(chunk) }))
-            .and_then(|()| self.say(&ToGuest::Run { argv: command.argv.clone() }));
+            .and_then(|()| self.say(&ToGuest::Run { argv: command.argv.clone(), kept: command.kept }));
 
         let mut line = Vec::new();
         let mut written = 0;
@@ -183,10 +198,7 @@ impl Guest {
                 }
                 Next::Word(FromGuest::NotStarted { why }) => return Outcome::NotStarted { why },
                 Next::Word(_) => {}
-                Next::Deadline if self.heard.elapsed() > QUIET => {
-                    return Outcome::Silent(self.console_tail());
-                }
-                Next::Deadline => return Outcome::TimedOut(self.console_tail()),
+                Next::Deadline => return self.late(),
                 Next::Ended(outcome) => return outcome,
             }
         }
@@ -217,14 +229,15 @@ impl Guest {
     }
 
     /// Waits for the first words of the guest half of a machine that boots: its source and the kernel.
-    pub(crate) fn wait_ready(&mut self, patience: Duration) -> Result<(String, String), Error> {
+    pub(crate) fn wait_ready(&mut self, patience: Duration) -> Result<Ready, Error> {
         // Nothing is heard of a machine that boots: only the whole has a limit.
         let deadline = Instant::now() + patience;
         loop {
-            self.heard = Instant::now();
             let soon = deadline.min(Instant::now() + Duration::from_secs(1));
             match self.next(soon, 0) {
-                Next::Word(FromGuest::Ready { agent, kernel }) => return Ok((agent, kernel)),
+                Next::Word(FromGuest::Ready { agent, kernel: _, unguarded }) => {
+                    return Ok(Ready { source: agent, unguarded });
+                }
                 Next::Word(_) => {}
                 Next::Deadline if Instant::now() < deadline => {}
                 Next::Deadline => {
@@ -244,7 +257,7 @@ impl Guest {
         let nonce = u64::from_le_bytes(rest[..8].try_into().unwrap_or_default());
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         self.opener = Opener::new(key.clone());
-        self.heard = Instant::now();
+        self.silence = None;
         let entropy = encode(&rest[8..]);
         let said = self.say(&ToGuest::Hello { key, nonce, unix_time, entropy, payload, store });
         said.map_err(Error::io("write to", "the guest's channel"))?;
@@ -306,11 +319,15 @@ impl Guest {
                 None => {}
             }
             let now = Instant::now();
-            let silent = self.heard + SILENCE;
             if now >= deadline {
                 return Next::Deadline;
             }
-            match self.running.happenings.recv_timeout(deadline.min(silent).saturating_duration_since(now)) {
+            let quiet = self.silence.as_ref().is_some_and(|silence| silence.lasts() > QUIET);
+            if let Some(outcome) = self.silence.as_ref().and_then(|silence| self.silent(silence.verdict())) {
+                return Next::Ended(outcome);
+            }
+            let patience = if quiet { LOOK } else { QUIET };
+            match self.running.happenings.recv_timeout(deadline.min(now + patience).duration_since(now)) {
                 Ok(Happening::Said(bytes)) => {
                     if !self.hear(&bytes) {
                         return Next::Ended(Outcome::AgentLost(self.console_tail()));
@@ -326,12 +343,25 @@ impl Guest {
                 | Err(RecvTimeoutError::Disconnected) => {
                     return Next::Ended(self.end(console, None, LAST_BREATH));
                 }
-                Err(RecvTimeoutError::Timeout) if Instant::now() >= silent => {
-                    return Next::Ended(Outcome::Silent(self.console_tail()));
-                }
                 Ok(Happening::Port { open: true } | Happening::Migration { .. })
                 | Err(RecvTimeoutError::Timeout) => {}
             }
+        }
+    }
+
+    /// How a program ended that had no more time.
+    fn late(&self) -> Outcome {
+        let quiet = self.silence.as_ref().filter(|silence| silence.lasts() > QUIET);
+        let silent = quiet.and_then(|silence| self.silent(silence.at_the_end()));
+        silent.unwrap_or_else(|| Outcome::TimedOut(self.console_tail()))
+    }
+
+    /// How a machine ended that says nothing, where that can be said by now.
+    fn silent(&self, verdict: Verdict) -> Option<Outcome> {
+        match verdict {
+            Verdict::Wait => None,
+            Verdict::Stopped => Some(Outcome::Silent(self.console_tail())),
+            Verdict::Starved => Some(Outcome::Starved(self.console_tail())),
         }
     }
 
@@ -343,7 +373,9 @@ impl Guest {
             Some(word) => said.push_back(word),
             None => genuine = false,
         });
-        self.heard = Instant::now();
+        if let Some(silence) = &mut self.silence {
+            silence.end();
+        }
         genuine && whole.is_ok()
     }
 

@@ -38,6 +38,7 @@ mod outcome;
 mod qemu;
 mod qmp;
 mod shell;
+mod silence;
 mod spawn;
 mod suite;
 mod template;

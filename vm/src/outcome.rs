@@ -49,6 +49,8 @@ pub enum Outcome {
         /// The last lines of the console.
         console: Console,
     },
+    /// The host gave QEMU too little processor time for the guest half to say anything.
+    Starved(Console),
     /// The host has no room left for what the guest wrote to its disk.
     HostDiskFull(Console),
 }
@@ -56,7 +58,13 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the infrastructure is to blame, and not the program in the guest: worth a second try.
     pub fn is_infrastructure(&self) -> bool {
-        matches!(self, Outcome::QemuDied { .. } | Outcome::HostDiskFull(_) | Outcome::NotStarted { .. })
+        matches!(
+            self,
+            Outcome::QemuDied { .. }
+                | Outcome::Starved(_)
+                | Outcome::HostDiskFull(_)
+                | Outcome::NotStarted { .. }
+        )
     }
 
     /// The last lines of the console, where the outcome has them.
@@ -70,6 +78,7 @@ impl Outcome {
             | Outcome::AgentLost(console)
             | Outcome::Rebooted(console)
             | Outcome::PoweredOff(console)
+            | Outcome::Starved(console)
             | Outcome::HostDiskFull(console)
             | Outcome::QemuDied { console, .. } => Some(console),
         }
@@ -90,6 +99,7 @@ impl fmt::Display for Outcome {
             Outcome::Rebooted(_) => f.write_str("the machine was restarted from inside"),
             Outcome::PoweredOff(_) => f.write_str("the machine was switched off from inside"),
             Outcome::QemuDied { why, .. } => write!(f, "QEMU ended: {why}"),
+            Outcome::Starved(_) => f.write_str("the host gave the machine too little processor time"),
             Outcome::HostDiskFull(_) => f.write_str("the host's disk is full"),
         }
     }

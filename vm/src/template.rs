@@ -87,6 +87,7 @@ struct Manifest {
     restore: RestoreBy,
     calibration: Calibration,
     boot: Duration,
+    unguarded: Option<String>,
 }
 
 /// Everything up to a template ready to restore: image (downloaded or made from packages), provisioning,
@@ -215,9 +216,9 @@ impl Plan<'_> {
         .start()?;
 
         let mut guest = Guest::of(running);
-        let (source, _) = guest.wait_ready(BOOT)?;
+        let ready = guest.wait_ready(BOOT)?;
         let boot = began.elapsed();
-        if source != agent::source() {
+        if ready.source != agent::source() {
             return Err(Error::Agent(
                 "the guest half (vm-agent) was built from another source than this program: build both"
                     .to_owned(),
@@ -250,7 +251,7 @@ impl Plan<'_> {
             "{}, booted under {}, QEMU {}",
             self.image.manifest.title, self.kind, self.installed.version
         );
-        Ok(Manifest { title, restore, calibration, boot })
+        Ok(Manifest { title, restore, calibration, boot, unguarded: ready.unguarded })
     }
 }
 
@@ -353,6 +354,11 @@ impl Template {
     /// The name of the template in the cache: changes whenever anything that matters to a guest does.
     pub fn key(&self) -> &str {
         &self.id
+    }
+
+    /// Why a program of root in its guests can reach the agent and what the agent starts; `None` where it cannot.
+    pub fn unguarded(&self) -> Option<&str> {
+        self.manifest.unguarded.as_deref()
     }
 
     /// How fast its guests are.

@@ -2,6 +2,7 @@
 //! how it ended. It is started once, in the template; every restored guest wakes up inside its read.
 
 mod armour;
+mod guard;
 mod relay;
 mod run;
 mod wake;
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 use crate::channel::{FromGuest, Key, Lines, PORT, Sealer, ToGuest, decode};
 
+/// The control group in which programs start that are not kept, from the root of the groups.
+pub const PROGRAMS: &str = "vm.run";
+
 /// How often a sign of life is sent.
 const BEAT: Duration = Duration::from_millis(500);
 
@@ -26,6 +30,9 @@ pub fn source() -> String {
     for text in [
         include_str!("mod.rs"),
         include_str!("armour.rs"),
+        include_str!("guard.rs"),
+        include_str!("../../guard/guard.bpf.c"),
+        include_str!("../../guard/kernel.h"),
         include_str!("relay.rs"),
         include_str!("run.rs"),
         include_str!("wake.rs"),
@@ -44,7 +51,8 @@ pub fn main() -> ExitCode {
         _ => {
             armour::put_on();
             let port = OpenOptions::new().read(true).write(true).open(format!("/dev/virtio-ports/{PORT}"));
-            port.and_then(|port| serve(&port))
+            let unguarded = guard::raise().err().map(|error| error.to_string());
+            port.and_then(|port| serve(&port, unguarded))
         }
     };
     match ended {
@@ -100,14 +108,14 @@ impl Speech {
     }
 }
 
-fn serve(port: &File) -> io::Result<()> {
+fn serve(port: &File, unguarded: Option<String>) -> io::Result<()> {
     let speech = Speech { port: port.try_clone()?, sealer: Sealer::new(Key::default()), awake: false };
     let voice = Voice(Arc::new((Mutex::new(speech), Condvar::new())));
     let beating = voice.clone();
     armour::thread("beat", move || beating.beat())?;
 
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned();
-    voice.say(&FromGuest::Ready { agent: source(), kernel })?;
+    voice.say(&FromGuest::Ready { agent: source(), kernel, unguarded })?;
 
     let mut stdin = Vec::new();
     let mut lines = Lines::default();
@@ -142,10 +150,10 @@ fn obey(line: &[u8], voice: &Voice, stdin: &mut Vec<u8>) -> io::Result<()> {
             voice.set_awake(true);
         }
         ToGuest::Stdin { data } => stdin.extend(decode(&data).unwrap_or_default()),
-        ToGuest::Run { argv } => {
+        ToGuest::Run { argv, kept } => {
             let input = std::mem::take(stdin);
             let voice = voice.clone();
-            armour::thread("run", move || run::program(&argv, &input, &voice))?;
+            armour::thread("run", move || run::program(&argv, kept, &input, &voice))?;
         }
         ToGuest::Rest => {
             voice.set_awake(false);

@@ -9,27 +9,28 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Voice, armour};
+use super::{Voice, armour, guard};
 use crate::channel::{CHUNK, FromGuest, STDERR_TAIL, encode};
 
-/// A control group of its own, beside the machine's others.
+/// The control group of programs, beside the machine's others.
 const GROUP: &str = "/sys/fs/cgroup/vm.run";
 
 /// What a person finds who logs in.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Runs a program to its end. What its descendants do afterwards is not waited for.
-pub(super) fn program(argv: &[String], input: &[u8], voice: &Voice) -> io::Result<()> {
-    match start(argv) {
+pub(super) fn program(argv: &[String], kept: bool, input: &[u8], voice: &Voice) -> io::Result<()> {
+    match start(argv, kept) {
         Ok(child) => attend(child, input, voice),
         Err(why) => voice.say(&FromGuest::NotStarted { why: format!("{}: {why}", argv.join(" ")) }),
     }
 }
 
-fn start(argv: &[String]) -> io::Result<Child> {
+fn start(argv: &[String], kept: bool) -> io::Result<Child> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| io::Error::other("there is nothing to run"))?;
     fs::create_dir_all(GROUP)?;
+    let stays = kept && guard::has_group();
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -42,9 +43,11 @@ fn start(argv: &[String]) -> io::Result<Child> {
         .stderr(Stdio::piped());
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe {
-        command.pre_exec(|| {
+        command.pre_exec(move || {
             nix::unistd::setsid()?;
-            write_once(c"/sys/fs/cgroup/vm.run/cgroup.procs", b"0")?;
+            if !stays {
+                write_once(c"/sys/fs/cgroup/vm.run/cgroup.procs", b"0")?;
+            }
             write_once(c"/proc/self/oom_score_adj", b"0")
         });
     }
