@@ -18,6 +18,9 @@ use crate::verdict::{Environment, Status, SubmissionInfo};
 pub struct Record {
     /// Milliseconds since the scenario's start, by the guest's monotonic clock.
     pub ms: u64,
+    /// Milliseconds since the guest half was started, by the host's clock, when the record arrived; older evidence has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_ms: Option<u64>,
     /// What kind of observation, such as `processes` or `exit`.
     pub kind: String,
     /// Its content; the type belongs to the kind.

@@ -36,7 +36,7 @@ use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
 use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{Scenario, Subtask, handed_in};
-use crate::verdict::Environment;
+use crate::verdict::{Environment, UNGUARDED};
 use crate::wire::{Errand, Inbox};
 
 use allowance::Allowance;
@@ -118,6 +118,10 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle.environment.accelerator = format!("{}: {}", accelerator.kind, accelerator.reason);
         bundle.environment.calibration = (template.calibration().factor() * 100.0).round() / 100.0;
         on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
+        bundle.environment.unguarded = template.unguarded().map(str::to_owned);
+        if let Some(why) = &bundle.environment.unguarded {
+            on(Event::Note(format!("{UNGUARDED}: {why}")));
+        }
         let fit = Fit::make(&submission.root).map_err(Error::StandIn)?;
         fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
         bundle.environment.notes = fit.notes();
@@ -301,6 +305,8 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
             command.deadline = run.scenario.budget.on(slowdown);
             command.max_output = MAX_OUTPUT;
             let more = Arc::clone(&command.more);
+            command.kept = true;
+            inbox.open();
             let mut take = |line: &[u8]| {
                 let Some(record) = inbox.take(line) else { return };
                 more.store(allowance.after(record), Ordering::Relaxed);
@@ -337,8 +343,9 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
 
 /// Adds a record of the host's own to those of a guest.
 fn add(records: &mut Vec<Record>, kind: &str, data: impl Serialize) {
-    let ms = records.last().map_or(0, |record| record.ms);
-    records.extend(serde_json::to_value(data).map(|data| Record { ms, kind: kind.to_owned(), data }));
+    let (ms, host_ms) = records.last().map_or((0, None), |record| (record.ms, record.host_ms));
+    let record = |data| Record { ms, host_ms, kind: kind.to_owned(), data };
+    records.extend(serde_json::to_value(data).map(record));
 }
 
 /// Randomness for one scenario: the same for the same seed, whatever else is graded.

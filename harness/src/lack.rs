@@ -141,7 +141,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn record(kind: &str, data: Value) -> Record {
-        Record { ms: 0, kind: kind.to_owned(), data }
+        Record { ms: 0, host_ms: None, kind: kind.to_owned(), data }
     }
 
     fn recording(scenario: &str, records: Vec<Record>) -> Recording {

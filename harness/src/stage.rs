@@ -23,6 +23,9 @@ pub const MOUNTED_AT: &str = "/run/vm/payload";
 /// The guest half's name on the disk and beside the harness.
 pub const GUEST_HALF: &str = "harness-guest";
 
+/// The conductor that stands in for a submission's in task 4, beside the harness.
+const CONDUCTOR: &str = "conductor";
+
 /// Why there is no disk.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,7 +81,11 @@ pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
         }
         Err(source) => return Err(failed(&payload)(source)),
     }
-    follow_through::apply(graft, &payload.join("submission")).map_err(failed(&payload))?;
+    let programs = follow_through::Programs {
+        guest_half: Path::new(MOUNTED_AT).join(GUEST_HALF),
+        conductor: siblings::find(CONDUCTOR)?,
+    };
+    follow_through::apply(graft, &payload.join("submission"), &programs).map_err(failed(&payload))?;
     vm::disk_from_dir(&payload, &disk)?;
     Ok(disk)
 }

@@ -110,7 +110,13 @@ pub struct Environment {
     /// What a reader should know of how the machine was made to fit the submission, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Why a submission could have reached the recorder in its machine; `None` where it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unguarded: Option<String>,
 }
+
+/// What a report says of a machine in which root can reach the recorder.
+pub const UNGUARDED: &str = "evidence is not protected in this machine";
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_zero(points: &f64) -> bool {

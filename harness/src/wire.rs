@@ -1,10 +1,12 @@
 //! How records travel from the guest half to the host: one line each, numbered, and behind a word that only the
-//! two halves know.
+//! two halves know. The host writes down when each arrived.
 //!
 //! The machine is the submission's: it may write to whatever it finds, the guest half's own standard output
-//! included. A line without the word of this run, or out of turn, ends the recording there, and says why.
+//! included. Where the kernel protects the guest half that is refused; whether it is or not, a line without the word of
+//! this run, out of turn, or of a time that has not come yet ends the recording there, and says why.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +16,10 @@ use crate::evidence::Record;
 /// The longest line that is taken, and how many of them.
 const MAX_LINE: usize = 4 << 20;
 const MAX_RECORDS: usize = 500_000;
+/// How much faster a guest's clock may be than the host's, and by how much ahead: it can be set to run faster, and
+/// the guest half begins to count a moment after the host.
+const FASTER: f64 = 1.25;
+const AHEAD: Duration = Duration::from_secs(2);
 
 /// What the guest half is given on its standard input, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,21 +70,31 @@ pub struct Inbox {
     word: String,
     records: Vec<Record>,
     spoilt: Option<String>,
+    opened: Instant,
 }
 
 impl Inbox {
     /// For lines behind `word`.
     pub fn new(word: String) -> Self {
-        Self { word, records: vec![], spoilt: None }
+        Self { word, records: vec![], spoilt: None, opened: Instant::now() }
+    }
+
+    /// From now on time counts: the guest half is about to start.
+    pub fn open(&mut self) {
+        self.opened = Instant::now();
     }
 
     /// Takes one line, without its newline, and returns its record. After one that is not the guest half's, nothing more
     /// is believed.
     pub fn take(&mut self, line: &[u8]) -> Option<&Record> {
+        self.take_at(line, self.opened.elapsed())
+    }
+
+    fn take_at(&mut self, line: &[u8], arrived: Duration) -> Option<&Record> {
         if self.spoilt.is_some() {
             return None;
         }
-        match self.read(line) {
+        match self.read(line, arrived) {
             Ok(record) => {
                 self.records.push(record);
                 self.records.last()
@@ -95,7 +111,7 @@ impl Inbox {
         (self.records, self.spoilt)
     }
 
-    fn read(&self, line: &[u8]) -> Result<Record, &'static str> {
+    fn read(&self, line: &[u8], arrived: Duration) -> Result<Record, &'static str> {
         const FORGED: &str = "something other than the guest half wrote to its channel";
         if line.len() > MAX_LINE || self.records.len() >= MAX_RECORDS {
             return Err("there was more to record than is taken");
@@ -108,7 +124,15 @@ impl Inbox {
         {
             return Err(FORGED);
         }
-        serde_json::from_str(record.unwrap_or_default()).map_err(|_| FORGED)
+        let record: Record = serde_json::from_str(record.unwrap_or_default()).map_err(|_| FORGED)?;
+        let latest = arrived.mul_f64(FASTER) + AHEAD;
+        if u128::from(record.ms) > latest.as_millis() {
+            return Err("a record is of a time that had not come yet");
+        }
+        if self.records.last().is_some_and(|last| last.ms > record.ms) {
+            return Err("a record is older than the one before it");
+        }
+        Ok(Record { host_ms: Some(arrived.as_millis() as u64), ..record })
     }
 }
 
@@ -154,6 +178,23 @@ mod tests {
             assert_eq!(records, 1);
             assert!(spoilt.is_some());
         }
+    }
+
+    #[test]
+    fn a_record_of_the_future_or_older_than_the_last_ends_the_recording() {
+        let line =
+            |number: u32, ms: u64| format!("word {number} {{\"ms\":{ms},\"kind\":\"count\",\"data\":1}}");
+        let taken = |lines: &[(u64, u64)]| {
+            let mut inbox = Inbox::new("word".into());
+            for (number, (ms, arrived)) in (0..).zip(lines) {
+                inbox.take_at(line(number, *ms).as_bytes(), Duration::from_millis(*arrived));
+            }
+            let (records, spoilt) = inbox.finish();
+            (records.iter().map(|record| record.host_ms.unwrap()).collect::<Vec<_>>(), spoilt.is_some())
+        };
+        assert_eq!(taken(&[(10, 50), (11_000, 10_000)]), (vec![50, 10_000], false));
+        assert_eq!(taken(&[(10, 50), (15_000, 10_000), (15_000, 20_000)]), (vec![50], true));
+        assert_eq!(taken(&[(900, 950), (899, 951)]), (vec![950], true));
     }
 
     #[test]

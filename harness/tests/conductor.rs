@@ -196,7 +196,11 @@ fn differences(case: &Case) -> Vec<String> {
             let grafted = home.path().join(&name);
             let copied = Command::new("cp").arg("-a").arg(&submission).arg(&grafted).status().unwrap();
             assert!(copied.success());
-            follow_through::apply(graft, &grafted).unwrap();
+            let programs = follow_through::Programs {
+                guest_half: harness::siblings::find(stage::GUEST_HALF).unwrap(),
+                conductor: harness::siblings::find("conductor").unwrap(),
+            };
+            follow_through::apply(graft, &grafted, &programs).unwrap();
             let recording = Recording { scenario: name.clone(), ..record(&grafted, scenario) };
             bundle.recordings.insert(name, recording);
         }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use harness::follow_through::{self, Graft};
+use harness::follow_through::{self, Graft, Programs};
 use harness::submission::{Error, Limits, Refusal, Submission, open};
 use harness::{course, stage};
 use proptest::prelude::*;
@@ -109,8 +109,11 @@ impl Place {
         let taken = open(&self.path(form), &into, &Limits::default(), Some(&starter));
         if let Ok(submission) = &taken {
             stage::supply(&starter, &submission.root).unwrap();
+            let program = self.path("program");
+            fs::write(&program, "a program").unwrap();
+            let programs = Programs { guest_half: program.clone(), conductor: program };
             for graft in [Graft::Run, Graft::BuildAndRun, Graft::Conductor] {
-                follow_through::apply(graft, &submission.root).unwrap();
+                follow_through::apply(graft, &submission.root, &programs).unwrap();
             }
         }
         self.is_untouched();

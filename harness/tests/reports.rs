@@ -116,6 +116,7 @@ fn report() -> Report {
             seconds: 12.5,
             calibration: 3.4,
             notes: vec![],
+            unguarded: None,
         },
         score: subtasks.iter().map(|subtask| subtask.score).sum(),
         follow_through: subtasks.iter().map(|subtask| subtask.follow_through).sum(),

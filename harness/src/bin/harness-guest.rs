@@ -1,8 +1,8 @@
 //! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
 //! output. `harness-guest drive SCENARIO` reads its errand from standard input; nobody types this.
 //! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
-//! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`
-//! or `sleep` it is that program.
+//! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`,
+//! `sleep` or one of the names in [`replaced`] it is that program.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,8 +14,10 @@ use std::time::Instant;
 
 use harness::guest::debootstrap::{self, STORE};
 use harness::guest::exhaustion;
+use harness::guest::handles;
 use harness::guest::obstructed;
 use harness::guest::recorder::Recorder;
+use harness::guest::replaced;
 use harness::guest::sleep;
 use harness::guest::speed::{PACE, Pace};
 use harness::guest::trust::trust;
@@ -31,6 +33,9 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some(debootstrap::NAME) => return debootstrap::main(&arguments),
         Some(sleep::NAME) => return sleep::main(&arguments),
+        Some(replaced::BUILD) => return replaced::build(&arguments),
+        Some(replaced::RUN) => return replaced::run(&arguments),
+        Some(replaced::WAITING) => return replaced::wait_for_first(&arguments),
         _ => {}
     }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -54,8 +59,9 @@ fn main() -> ExitCode {
 }
 
 fn drive(scenario: &str) -> io::Result<()> {
+    handles::take()?;
     // When memory runs out, the submission's processes go first (proc(5)); they start with 0 again.
-    let _ = fs::write("/proc/self/oom_score_adj", "-900");
+    let _ = fs::write(handles::proc("self/oom_score_adj"), "-900");
     let scenario = task::scenarios()
         .into_iter()
         .find(|known| known.id == scenario)
@@ -79,13 +85,14 @@ fn drive(scenario: &str) -> io::Result<()> {
 fn in_world(program: &str, arguments: &[&str]) -> io::Result<()> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan)?;
+    handles::take()?;
     let started = Instant::now();
     let world = World::start(&serde_json::from_str(&plan)?).map_err(io::Error::other)?;
     world.forward_from_host(FROM_HOST, SocketAddrV4::new(world.plan().machine, 3000))?;
     eprintln!("the world took {:.3} s", started.elapsed().as_secs_f64());
     trust(Path::new("/"), &world.certificate())?;
     debootstrap::install(Path::new(STORE), world.certificate())?;
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status()?;
+    let status = Command::new(program).args(arguments).current_dir("/root").stdin(Stdio::null()).status()?;
     for moment in world.passed() {
         println!("{}", serde_json::to_string(&moment)?);
     }
@@ -104,7 +111,7 @@ fn writable_copy(payload: &Path) -> io::Result<PathBuf> {
 /// Copies a folder with its modes, times and links. The files become those of who copies, whoever made the disk.
 fn copy_as_own(from: &Path, to: &Path) -> io::Result<()> {
     let how = ["-dR", "--preserve=mode,timestamps,links"];
-    let copied = Command::new("cp").args(how).arg("--").args([from, to]).output()?;
+    let copied = Command::new("cp").args(how).arg("--").args([from, to]).current_dir("/").output()?;
     if copied.status.success() {
         return Ok(());
     }

@@ -1,34 +1,44 @@
-//! Puts the reference's commands into a submission's conductor: a `conductor.sh` that hands these to a script of ours
-//! and everything else to the submission's own, which lies beside it.
+//! Puts other commands into a submission's conductor: a `conductor.sh` that hands these to a program of ours and
+//! everything else to the submission's own, which lies beside it.
 //!
-//! Only what is replaced goes into the machine, never the rest of the reference, but for task 4, which asks for no
-//! conductor.
+//! What is put in are compiled programs: the guest half, which is `build` or `run` when it is called so
+//! ([`replaced`]), and for task 4, which asks for no conductor, the program of that name. Nothing that a submission can
+//! read in its machine is a solution, and the machine is thrown away after the scenario.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Graft;
 use crate::fit::interface_in;
+use crate::guest::replaced::{self, OWN};
 use crate::submission::Beneath;
 
-/// The submission's own script, beside the one that stands in its place.
-const OWN: &str = "conductor-as-submitted.sh";
-const BUILD: &str = include_str!("build.sh");
-const RUN: &str = include_str!("run.sh");
-const REFERENCE: &str = include_str!("../../../fixtures/submissions/reference-bash/task3/conductor.sh");
-const REFERENCE_SETUP: &str = include_str!("../../../fixtures/submissions/reference-bash/task3/setup.sh");
+/// The programs that stand in for a submission's.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// The guest half, where it will be when the commands are called.
+    pub guest_half: PathBuf,
+    /// The conductor, to be copied.
+    pub conductor: PathBuf,
+}
+
+/// Of the whole conductor: it reads the interface from here, and has defaults for all else.
+const SETUP: &str =
+    "# Settings of the conductor, which stands here for follow-through.\nDEFAULT_IFC=\"eth0\"\n";
+const CONDUCTOR: &str = "#!/bin/bash\nexec \"$(dirname \"$(readlink -f \"$0\")\")/conductor\" \"$@\"\n";
 
 /// The name that what is put there gives to the machine's interface, where it names it at all.
 pub fn interface(graft: Graft) -> Option<String> {
-    (graft == Graft::Conductor).then(|| interface_in(REFERENCE_SETUP))
+    (graft == Graft::Conductor).then(|| interface_in(SETUP))
 }
 
 /// Changes the submission's folder.
 ///
 /// # Errors
 /// When it cannot be written to.
-pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
+pub fn apply(graft: Graft, submission: &Path, programs: &Programs) -> io::Result<()> {
     let copy = Beneath::open(submission)?;
     let folder = Path::new("task3");
     if !copy.has_folder(folder) {
@@ -47,22 +57,26 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
                 copy.make_link(&beside, &Path::new("../task3").join(name))?;
             }
         }
-        copy.replace(&folder.join("setup.sh"), REFERENCE_SETUP.as_bytes(), 0o755)?;
-        return copy.replace(&tool, REFERENCE.as_bytes(), 0o755);
+        copy.replace(&folder.join("setup.sh"), SETUP.as_bytes(), 0o755)?;
+        copy.replace(&folder.join("conductor"), &fs::read(&programs.conductor)?, 0o755)?;
+        return copy.replace(&tool, CONDUCTOR.as_bytes(), 0o755);
     }
     if copy.has_file(&tool) {
         copy.rename(&tool, &folder.join(OWN))?;
         copy.set_mode(&folder.join(OWN), 0o755)?;
     }
     let commands: &[(&str, &str)] = match graft {
-        Graft::Build => &[("build", BUILD)],
-        Graft::Run => &[("run", RUN)],
-        Graft::BuildAndRun | Graft::Conductor => &[("build", BUILD), ("run", RUN)],
+        Graft::Build => &[("build", replaced::BUILD)],
+        Graft::Run => &[("run", replaced::RUN)],
+        Graft::BuildAndRun | Graft::Conductor => &[("build", replaced::BUILD), ("run", replaced::RUN)],
     };
     let mut cases = String::new();
-    for (command, script) in commands {
-        let name = format!("{command}-replaced.sh");
-        copy.replace(&folder.join(&name), script.as_bytes(), 0o755)?;
+    for (command, name) in commands {
+        let link = folder.join(name);
+        if copy.kind(&link).is_some() {
+            copy.remove(&link)?;
+        }
+        copy.make_link(&link, &programs.guest_half)?;
         let _ = writeln!(cases, "    {command}) exec \"$here/{name}\" \"${{@:2}}\" ;;");
     }
     let mut wrapper = String::from(
@@ -76,10 +90,18 @@ pub fn apply(graft: Graft, submission: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
     use std::process::Command;
 
     use super::*;
+
+    /// Programs that say what they were called for.
+    fn programs(home: &Path) -> Programs {
+        let program = home.join("program");
+        fs::write(&program, "#!/bin/bash\necho replaced \"$@\"\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Programs { guest_half: program.clone(), conductor: program }
+    }
 
     #[test]
     fn only_the_replaced_command_is_ours() {
@@ -87,25 +109,25 @@ mod tests {
         let folder = home.path().join("task3");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("conductor.sh"), "#!/bin/bash\necho own \"$@\"\n").unwrap();
-        apply(Graft::Run, home.path()).unwrap();
-        fs::write(folder.join("run-replaced.sh"), "#!/bin/bash\necho replaced \"$@\"\n").unwrap();
+        apply(Graft::Run, home.path(), &programs(home.path())).unwrap();
         let says = |words: &[&str]| {
             let output = Command::new(folder.join("conductor.sh")).args(words).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
         assert_eq!(says(&["run", "an image", "name"]), "replaced an image name\n");
         assert_eq!(says(&["exec", "name", "a b"]), "own exec name a b\n");
-        assert!(!folder.join("build-replaced.sh").exists());
+        assert!(!folder.join(replaced::BUILD).exists());
     }
 
     #[test]
-    fn for_task_4_the_reference_stands_wherever_the_conductor_did() {
+    fn for_task_4_another_conductor_stands_wherever_the_conductor_did() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("task4")).unwrap();
         fs::write(home.path().join("task4/conductor.sh"), "broken").unwrap();
-        apply(Graft::Conductor, home.path()).unwrap();
+        apply(Graft::Conductor, home.path(), &programs(home.path())).unwrap();
         for place in ["task3/conductor.sh", "task4/conductor.sh"] {
-            assert_eq!(fs::read_to_string(home.path().join(place)).unwrap(), REFERENCE);
+            let output = Command::new(home.path().join(place)).arg("ps").output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "replaced ps\n", "{place}");
         }
         assert!(!home.path().join("task4/setup.sh").exists());
     }

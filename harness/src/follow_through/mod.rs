@@ -13,7 +13,7 @@ use crate::task::conductor::story::Story;
 use crate::task::{Scenario, Subtask, matrix, scenarios};
 use crate::verdict::{Finding, Status};
 
-pub use graft::{apply, interface};
+pub use graft::{Programs, apply, interface};
 
 /// What of a conductor is replaced by the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,7 +164,7 @@ mod tests {
     fn recording(scenario: &str, build: i32, kinds: &[&str]) -> Recording {
         let command = json!({ "step": "build", "argv": ["./conductor.sh"], "end": { "status": build },
                               "stopped": null, "seconds": 1.0, "screen": "" });
-        let record = |kind: &str, data: Value| Record { ms: 0, kind: kind.to_owned(), data };
+        let record = |kind: &str, data: Value| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data };
         let mut records = vec![record("command", command)];
         records.extend(kinds.iter().map(|kind| record(kind, json!({}))));
         Recording {

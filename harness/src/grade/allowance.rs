@@ -69,8 +69,9 @@ mod tests {
     fn a_scenario_gets_what_the_guest_half_says_it_needs_up_to_a_bound() {
         let budget = Budget { fixed: 100, scaled: 10 };
         let mut allowance = Allowance::of(budget, 10.0);
-        let mut after =
-            |kind: &str, data: Value| allowance.after(&Record { ms: 0, kind: kind.to_owned(), data });
+        let mut after = |kind: &str, data: Value| {
+            allowance.after(&Record { ms: 0, host_ms: None, kind: kind.to_owned(), data })
+        };
         assert_eq!(after("begin", Value::Null), 0);
         assert_eq!(after(PACE, 5.0.into()), 0, "no less than calibrated");
         assert_eq!(after(PACE, 20.0.into()), 100_000);
@@ -85,7 +86,7 @@ mod tests {
         let mut allowance = Allowance::of(Budget { fixed: 100, scaled: 10 }, 1.0);
         let after = Duration::from_secs(110);
         assert_eq!(allowance.unfinished("4-matrix", after), None);
-        allowance.after(&Record { ms: 0, kind: WORKING.to_owned(), data: Value::Null });
+        allowance.after(&Record { ms: 0, host_ms: None, kind: WORKING.to_owned(), data: Value::Null });
         let unfinished = allowance.unfinished("4-matrix", after).unwrap();
         assert_eq!((unfinished.step.as_str(), unfinished.seconds), ("the scenario 4-matrix", 110));
         allowance.worked = Instant::now().checked_sub(RECENT);

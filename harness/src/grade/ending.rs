@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_submissions_turn_begins_with_its_first_program() {
-        let record = |kind: &str| Record { ms: 0, kind: kind.to_owned(), data: Value::Null };
+        let record = |kind: &str| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data: Value::Null };
         assert_eq!(Turn::of(&[]), Turn::Ours);
         assert_eq!(Turn::of(&[record("begin"), record("machine")]), Turn::Files);
         assert_eq!(Turn::of(&[record("begin"), record(STARTS), record("output")]), Turn::Programs);

@@ -14,9 +14,11 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::handles;
+
 /// A process's path in the cgroup v2 hierarchy, from its root; empty without one (cgroups(7)).
 pub fn of(pid: i32) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let text = fs::read_to_string(handles::proc(format!("{pid}/cgroup"))).unwrap_or_default();
     text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
 }
 
@@ -55,7 +57,8 @@ impl Hierarchy {
             .rfind(|mount| mount.fs_type == "cgroup2")
             .ok_or_else(|| io::Error::other("no cgroup v2 hierarchy is mounted"))?;
         let mounted_at = PathBuf::from(mount.mount_point);
-        Ok(Self { root: File::open(&mounted_at)?, mounted_at })
+        let root = handles::cgroup().map_or_else(|| mounted_at.clone(), PathBuf::from);
+        Ok(Self { root: File::open(root)?, mounted_at })
     }
 
     /// The text of a file of a group; `None` where there is none.
@@ -120,7 +123,7 @@ impl Hierarchy {
 
     /// Leads to the root even when it is not mounted any more.
     fn base(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.root.as_raw_fd()))
+        PathBuf::from(handles::proc(format!("self/fd/{}", self.root.as_raw_fd())))
     }
 
     /// Every group there is, by path, the root left out.

@@ -84,7 +84,7 @@ impl Watch {
 
 fn processes() -> usize {
     let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let entries = fs::read_dir(super::handles::proc("")).into_iter().flatten().flatten();
     entries.filter(|entry| is_process(&entry.file_name())).count()
 }
 

@@ -18,7 +18,7 @@ const PROGRAMS: [&str; 4] = [
 /// Where iptables has its extensions, below a library directory.
 const EXTENSIONS: &str = "xtables";
 /// Non-empty when the older of the two kernel interfaces is in use; to ask it would bring it into use.
-const LEGACY_IN_USE: &str = "/proc/net/ip_tables_names";
+const LEGACY_IN_USE: &str = "net/ip_tables_names";
 
 /// Copies of the programs.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Firewall {
         if !self.programs.has("nft") {
             calls = vec![("iptables-nft-save", &[])];
         }
-        if fs::read(LEGACY_IN_USE).is_ok_and(|names| !names.is_empty()) {
+        if fs::read(super::handles::proc(LEGACY_IN_USE)).is_ok_and(|names| !names.is_empty()) {
             calls.push(("iptables-legacy-save", &[]));
         }
         let texts = calls.iter().filter_map(|(program, arguments)| self.run(program, arguments).ok());
@@ -75,6 +75,7 @@ impl Firewall {
         Command::new(&words[0])
             .args(&words[1..])
             .args(arguments)
+            .current_dir("/")
             .env_clear()
             .env("XTABLES_LIBDIR", self.programs.dir.join(EXTENSIONS))
             .output()

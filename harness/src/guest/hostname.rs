@@ -7,15 +7,17 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::gethostname;
 
+use super::handles;
+
 /// The kernel wakes whoever polls this file when any host name changes (`proc_sys_poll`); it reads as the name in
 /// the UTS namespace of the reader.
-const FILE: &str = "/proc/sys/kernel/hostname";
+const FILE: &str = "sys/kernel/hostname";
 
 /// The host name in the UTS namespace of process `pid`; empty when that cannot be looked into.
 pub fn of(pid: i32) -> String {
     // setns moves only the calling thread: a short-lived one goes and looks.
     let look = move || -> Option<String> {
-        let namespace = File::open(format!("/proc/{pid}/ns/uts")).ok()?;
+        let namespace = File::open(handles::proc(format!("{pid}/ns/uts"))).ok()?;
         setns(&namespace, CloneFlags::CLONE_NEWUTS).ok()?;
         Some(gethostname().ok()?.to_string_lossy().into_owned())
     };
@@ -36,7 +38,7 @@ impl Watch {
     /// # Errors
     /// When `/proc` is not mounted.
     pub fn start() -> io::Result<Self> {
-        let mut watch = Self { file: File::open(FILE)?, last: String::new() };
+        let mut watch = Self { file: File::open(handles::proc(FILE))?, last: String::new() };
         watch.last = watch.read()?;
         Ok(watch)
     }

@@ -31,7 +31,7 @@ pub struct Mount {
 
 /// What process `pid` sees; nothing when it is gone.
 pub fn of(pid: i32) -> Vec<Mount> {
-    let text = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let text = fs::read(super::handles::proc(format!("{pid}/mountinfo"))).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
 }
 

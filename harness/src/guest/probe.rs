@@ -51,7 +51,10 @@ impl Place {
     /// Puts the calling thread there.
     fn enter(self) -> io::Result<()> {
         if let Self::Process(pid) = self {
-            setns(File::open(format!("/proc/{pid}/ns/net"))?.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            setns(
+                File::open(super::handles::proc(format!("{pid}/ns/net")))?.as_fd(),
+                CloneFlags::CLONE_NEWNET,
+            )?;
         }
         Ok(())
     }

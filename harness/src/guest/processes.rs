@@ -1,4 +1,4 @@
-//! What the kernel says of a process: its ids, namespaces, root and cgroup, read from `/proc` by our own means.
+//! What the kernel says of a process: its ids, namespaces, root and cgroup, read from procfs by our own means.
 //!
 //! A process may vanish between two reads: whatever is gone by then comes back as zero or empty, and only a
 //! process that is gone from the start is `None`.
@@ -9,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use super::handles;
 
 /// Longest command line kept, in bytes.
 const COMMAND_LINE_CAP: usize = 512;
@@ -92,7 +94,7 @@ impl Process {
 
     /// Everything about `pid` that can be read now.
     pub fn read(pid: i32) -> Option<Self> {
-        let dir = format!("/proc/{pid}");
+        let dir = handles::proc(pid);
         let status = fs::read_to_string(format!("{dir}/status")).ok()?;
         let field = |name: &str| {
             status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
@@ -148,7 +150,7 @@ impl Namespaces {
 
 /// The inode of the PID namespace that `pid` lives in; 0 when it is gone.
 pub fn pid_namespace(pid: i32) -> u64 {
-    fs::metadata(format!("/proc/{pid}/ns/pid")).map_or(0, |meta| meta.ino())
+    fs::metadata(handles::proc(format!("{pid}/ns/pid"))).map_or(0, |meta| meta.ino())
 }
 
 /// Whether it is PID 1 of a PID namespace below the machine's.
@@ -165,13 +167,13 @@ pub fn handles(pid: i32, signal: i32) -> bool {
 
 /// A field of `/proc/PID/status` (proc(5)).
 fn status_field(pid: i32, name: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = fs::read_to_string(handles::proc(format!("{pid}/status"))).ok()?;
     status.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()))
 }
 
 /// Every process there is, with its parent.
 pub fn parents() -> BTreeMap<i32, i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir(handles::proc("")) else { return BTreeMap::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?)))
@@ -220,7 +222,7 @@ pub struct Stat {
 
 /// Every process there is.
 pub fn stats() -> BTreeMap<i32, Stat> {
-    let Ok(entries) = fs::read_dir("/proc") else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir(handles::proc("")) else { return BTreeMap::new() };
     let of = |pid: i32| {
         let fields = stat(pid)?;
         Some(Stat {
@@ -237,7 +239,7 @@ pub fn stats() -> BTreeMap<i32, Stat> {
 
 /// Now, in clock ticks since boot, as start times are given.
 pub fn uptime_ticks() -> u64 {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let text = fs::read_to_string(handles::proc("uptime")).unwrap_or_default();
     let seconds = text.split_whitespace().next().and_then(|seconds| seconds.parse::<f64>().ok());
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
     (seconds.unwrap_or(0.0) * per_second as f64) as u64
@@ -245,7 +247,7 @@ pub fn uptime_ticks() -> u64 {
 
 /// Pages of 4 KiB that a process has read and written, its children left out (proc(5)).
 pub fn pages_moved(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let text = fs::read_to_string(handles::proc(format!("{pid}/io"))).unwrap_or_default();
     let bytes = text.lines().filter_map(|line| {
         line.strip_prefix("rchar: ").or_else(|| line.strip_prefix("wchar: "))?.trim().parse::<u64>().ok()
     });
@@ -254,7 +256,7 @@ pub fn pages_moved(pid: i32) -> u64 {
 
 /// A process's arguments, the first of them its own name; at most some.
 pub fn arguments(pid: i32) -> Vec<String> {
-    let mut text = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut text = fs::read(handles::proc(format!("{pid}/cmdline"))).unwrap_or_default();
     text.truncate(8 * COMMAND_LINE_CAP);
     let text = String::from_utf8_lossy(&text).into_owned();
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
@@ -262,7 +264,7 @@ pub fn arguments(pid: i32) -> Vec<String> {
 
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets (proc(5)).
 fn stat(pid: i32) -> Option<Vec<String>> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let text = fs::read(handles::proc(format!("{pid}/stat"))).ok()?;
     let text = String::from_utf8_lossy(&text);
     let (_, fields) = text.rsplit_once(')')?;
     Some(fields.split_whitespace().map(str::to_owned).collect())

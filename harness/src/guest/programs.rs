@@ -72,7 +72,7 @@ impl Drop for Programs {
 
 /// The libraries that a program loads, its loader among them.
 fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
-    let output = Command::new("/usr/bin/ldd").arg(program).output()?;
+    let output = Command::new("/usr/bin/ldd").arg(program).current_dir("/").output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let words = text.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     Ok(words.map(PathBuf::from).collect())

@@ -26,14 +26,13 @@ impl<'a> Recorder<'a> {
     /// # Errors
     /// When the channel is gone, or `data` has no JSON form.
     pub fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
-        let record = Record {
-            ms: self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
-            kind: kind.to_owned(),
-            data: serde_json::to_value(data)?,
-        };
+        let data = serde_json::to_value(data)?;
+        // The time is taken when it is this record's turn: later records are never older.
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ms = self.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        let record = Record { ms, host_ms: None, kind: kind.to_owned(), data };
         let mut line = serde_json::to_vec(&record)?;
         line.push(b'\n');
-        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         out.write_all(&line)?;
         out.flush()
     }

@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::Process;
 
+use super::handles;
+
 /// Ports on which something listens for IPv4 connections from elsewhere, in the network namespace of a process.
 /// Empty when the process is gone.
 pub fn listening(pid: i32) -> BTreeSet<u16> {
@@ -22,7 +24,7 @@ pub fn connections(pid: i32) -> BTreeSet<(SocketAddrV4, SocketAddrV4)> {
 }
 
 fn sockets(pid: i32) -> Vec<TcpNetEntry> {
-    let Ok(process) = Process::new(pid) else { return Vec::new() };
+    let Ok(process) = Process::new_with_root(handles::proc(pid).into()) else { return Vec::new() };
     // A machine without IPv6 has no tcp6.
     process.tcp().into_iter().chain(process.tcp6()).flatten().collect()
 }

@@ -97,7 +97,7 @@ struct Stolen {
 
 impl Stolen {
     fn now() -> Self {
-        Self::read(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
+        Self::read(&std::fs::read_to_string(super::handles::proc("stat")).unwrap_or_default())
     }
 
     fn read(stat: &str) -> Self {

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::pty;
+use super::{handles, pty};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
@@ -93,6 +93,7 @@ impl Terminal {
             .into_iter()
             .map(|(name, value)| CString::new(format!("{name}={value}")))
             .collect::<Result<Vec<_>, _>>()?;
+        let group = group_of_programs()?;
         let (gate_in, gate) = unistd::pipe2(OFlag::O_CLOEXEC)?;
         let (master, slave) = pty::pair()?;
         // SAFETY: between fork and exec the child only makes system calls on values prepared above.
@@ -103,7 +104,8 @@ impl Terminal {
                 let released = pty::log_in(&slave).is_ok() && unistd::read(&gate_in, &mut byte) == Ok(1);
                 let there = root.is_none_or(|root| unistd::chroot(root.as_c_str()).is_ok())
                     && unistd::chdir(dir.as_c_str()).is_ok();
-                if released && there && be_ordinary().is_ok() {
+                let moved = group.is_none_or(|group| unistd::write(&group, b"0").is_ok());
+                if released && there && moved && be_ordinary().is_ok() {
                     let _ = unistd::execve(&file, &argv, &env);
                     // A script without `#!`: a shell at whose prompt it is called runs it itself (bash(1)).
                     if Errno::last() == Errno::ENOEXEC {
@@ -190,6 +192,14 @@ impl AsFd for Terminal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.master.as_fd()
     }
+}
+
+/// The file by which a program joins the group of those that come and go: the guest half's own is closed to all others.
+/// `None` where the guest half has no group of its own.
+fn group_of_programs() -> io::Result<Option<File>> {
+    let Some(root) = handles::cgroup() else { return Ok(None) };
+    let file = Path::new(&root).join(vm::agent::PROGRAMS).join("cgroup.procs");
+    File::options().write(true).open(file).map(Some)
 }
 
 /// The program starts with nothing blocked and nothing ignored, and may be killed when memory runs out, whatever

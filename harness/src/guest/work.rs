@@ -16,6 +16,7 @@ use md5::{Digest, Md5};
 
 use super::cgroups::{self, Hierarchy};
 use super::debootstrap;
+use super::handles;
 use super::processes::{self, Stat};
 use crate::packages::hex;
 
@@ -181,9 +182,9 @@ impl<'a> Watch<'a> {
     }
 
     fn knows(&mut self, pid: i32) -> bool {
-        let exe = PathBuf::from(format!("/proc/{pid}/exe"));
+        let exe = PathBuf::from(handles::proc(format!("{pid}/exe")));
         let Ok(path) = fs::read_link(&exe) else { return false };
-        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let root = PathBuf::from(handles::proc(format!("{pid}/root")));
         let arguments = processes::arguments(pid);
         let path = path.to_string_lossy().into_owned();
         if let Some((_, package)) = INSTALLERS.iter().find(|(known, _)| *known == path) {
@@ -226,8 +227,7 @@ impl<'a> Watch<'a> {
     fn is_of_course(&self, pid: i32, argument: &str) -> bool {
         let is_source = [".c", ".cc", ".cpp"].iter().any(|kind| argument.ends_with(kind));
         let place = if argument.starts_with('/') { "root" } else { "cwd" };
-        let file =
-            Path::new("/proc").join(pid.to_string()).join(place).join(argument.trim_start_matches('/'));
+        let file = PathBuf::from(handles::proc(pid)).join(place).join(argument.trim_start_matches('/'));
         is_source && read(&file).is_some_and(|text| self.course.iter().any(|own| text.ends_with(own)))
     }
 
@@ -268,7 +268,7 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 
 fn is_own_program(exe: &Path) -> bool {
     let id = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
-    id(exe).is_some() && id(exe) == id(Path::new("/proc/self/exe"))
+    id(exe).is_some() && id(exe) == id(Path::new(&handles::proc("self/exe")))
 }
 
 /// Clock ticks, and pages read and written, of a process and all below it.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::text::{points, shortened, visible};
-use crate::verdict::{Check, Report, Status};
+use crate::verdict::{Check, Report, Status, UNGUARDED};
 
 /// GitHub takes at most 1 MiB for a step's summary; this stays far below.
 const MAX_BYTES: usize = 256 << 10;
@@ -56,6 +56,9 @@ pub fn render(report: &Report) -> String {
         inline(&environment.harness),
         environment.seconds
     );
+    if let Some(why) = &environment.unguarded {
+        let _ = writeln!(md, "\n{UNGUARDED}: {}", inline(why));
+    }
     md
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use super::text::{points, shortened, visible};
-use crate::verdict::{Check, Report, Status};
+use crate::verdict::{Check, Report, Status, UNGUARDED};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -76,6 +76,9 @@ pub fn render(report: &Report, verbose: bool) -> String {
         }
     }
     out.push('\n');
+    if let Some(why) = &report.environment.unguarded {
+        let _ = writeln!(out, "  {OURS}{UNGUARDED}: {}{OURS:#}", visible(why));
+    }
     out
 }
 

@@ -21,6 +21,7 @@ use std::path::Path;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
+use super::super::handles;
 use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
 use super::plan::{PREFIX, Packages, WorldPlan};
 
@@ -38,7 +39,7 @@ const TABLE_NEIGHBOUR: u8 = 100;
 /// Puts the calling thread into a fresh network namespace and returns it.
 pub(super) fn enter_new_namespace() -> io::Result<fs::File> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    fs::File::open("/proc/thread-self/ns/net")
+    fs::File::open(handles::proc("thread-self/ns/net"))
 }
 
 /// Moves the world's cards out of the calling thread's namespace, the machine's, into `world`.
@@ -83,7 +84,7 @@ pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<u32> {
         ("conf/default/rp_filter", "0"),
         ("ping_group_range", "0 0"),
     ] {
-        fs::write(format!("/proc/sys/net/ipv4/{setting}"), value)?;
+        fs::write(handles::proc(format!("sys/net/ipv4/{setting}")), value)?;
     }
     let netlink = Netlink::open()?;
     let (loopback, world) = (link("lo")?, link(WORLD)?);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest::handles;
 use crate::guest::mounts::{self, Mount};
 use crate::guest::processes::{self, Directory, Namespaces, Process};
 
@@ -36,7 +37,7 @@ impl Machine {
             namespaces: Process::own().namespaces,
             root: Directory::at(Path::new("/")).unwrap_or_default(),
             mounts: mounts::of(nix::unistd::gettid().as_raw()),
-            interfaces: names(Path::new("/sys/class/net")),
+            interfaces: names(Path::new(&handles::sys("class/net"))),
             processes: processes::parents().keys().filter_map(|pid| identity(*pid)).collect(),
         }
     }
@@ -116,7 +117,7 @@ pub struct Sight {
 impl Sight {
     /// Looks at the container that `main` is in.
     pub fn of(step: &str, machine: &Machine, main: Process) -> Self {
-        let dir = PathBuf::from(format!("/proc/{}", main.pid));
+        let dir = PathBuf::from(handles::proc(main.pid));
         let root = dir.join("root");
         let processes =
             machine.contained().into_iter().filter(|other| shares(&main, other, machine)).collect();
@@ -173,7 +174,7 @@ fn identity(pid: i32) -> Option<(i32, u64)> {
 
 /// Interfaces by /proc/PID/net/dev, which tells of that process's network namespace (proc(5)).
 fn links_of(pid: i32) -> Vec<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    let text = fs::read_to_string(handles::proc(format!("{pid}/net/dev"))).unwrap_or_default();
     text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
 }
 
@@ -194,14 +195,15 @@ fn pids(proc: &Path) -> Vec<i32> {
 /// Compares a container's /dev with the machine's, whose null, zero, tty and the like must be there.
 fn dev(container: &Path) -> Dev {
     let device = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.dev());
-    let missing = names(Path::new("/dev"))
+    let machine = PathBuf::from(handles::dev());
+    let missing = names(&machine)
         .into_iter()
         .filter(|name| {
-            let Ok(ours) = fs::symlink_metadata(Path::new("/dev").join(name)) else { return false };
+            let Ok(ours) = fs::symlink_metadata(machine.join(name)) else { return false };
             let is_device = ours.file_type().is_char_device() || ours.file_type().is_block_device();
             let theirs = fs::symlink_metadata(container.join(name)).map_or(0, |meta| meta.rdev());
             is_device && theirs != ours.rdev()
         })
         .collect();
-    Dev { same: device(container) == device(Path::new("/dev")), missing }
+    Dev { same: device(container) == device(&machine), missing }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest::handles;
 use crate::guest::processes::Directory;
 
 /// Where tools keep state that is not in their own folder.
@@ -167,7 +168,7 @@ impl Folder {
 
     /// Where it is now; `None` when it is deleted.
     pub fn still_there(&self) -> Option<String> {
-        let now = fs::read_link(format!("/proc/thread-self/fd/{}", self.0.as_raw_fd())).ok()?;
+        let now = fs::read_link(handles::proc(format!("thread-self/fd/{}", self.0.as_raw_fd()))).ok()?;
         let deleted = self.0.metadata().is_ok_and(|meta| meta.nlink() == 0) || !now.exists();
         (!deleted).then(|| now.to_string_lossy().into_owned())
     }

@@ -15,6 +15,7 @@ use super::{
     Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied,
 };
 use crate::guest::cgroups::{self, Hierarchy};
+use crate::guest::handles;
 use crate::guest::mounts::{self, Mount};
 use crate::guest::obstructed::Obstructed;
 use crate::guest::processes::{self, Directory, Process};
@@ -129,7 +130,7 @@ fn names(directory: &Path) -> Vec<String> {
 fn reachable(pid: i32) -> Vec<Mounted> {
     let mounts = mounts::of(pid).into_iter().take(MOUNTS_CAP);
     let look = |mount: Mount| {
-        let place = format!("/proc/{pid}/root{}", mount.mount_point);
+        let place = handles::proc(format!("{pid}/root{}", mount.mount_point));
         // Only file systems that answer: one that a program of the submission serves may not.
         let answers = LOOKED_AT.contains(&mount.fs_type.as_str());
         let folder = !answers || Path::new(&place).is_dir();
@@ -230,7 +231,7 @@ impl<'a> Observer<'a> {
                 .collect();
         }
         self.members.insert(pid);
-        let entries = names(Path::new(&format!("/proc/{pid}/root")));
+        let entries = names(Path::new(&handles::proc(format!("{pid}/root"))));
         recorder.record("run", &Run { member, entries, mounts: reachable(pid), fellows })?;
         self.sample(recorder)
     }
@@ -278,12 +279,12 @@ impl<'a> Observer<'a> {
     }
 
     fn has_own_root(&self, pid: i32) -> bool {
-        let root = Directory::at(Path::new(&format!("/proc/{pid}/root/.")));
+        let root = Directory::at(Path::new(&handles::proc(format!("{pid}/root/."))));
         root.is_some_and(|root| !root.is(&self.machine.root))
     }
 
     fn is_container_prog(&mut self, pid: i32) -> bool {
-        let exe = format!("/proc/{pid}/exe");
+        let exe = handles::proc(format!("{pid}/exe"));
         let Ok(meta) = fs::metadata(&exe) else { return false };
         if meta.len() > PROGRAM_CAP {
             return false;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Disk, Left, MachineMounts, Refused, Survival, Typed, Written, disk};
+use crate::guest::handles;
 use crate::guest::mounts;
 use crate::guest::processes::{Directory, Process};
 use crate::guest::recorder::Recorder;
@@ -204,7 +205,7 @@ impl Scene<'_, '_, '_> {
 
     /// Writes into one container's root, from outside, and looks for it elsewhere.
     fn write(&mut self, container: &Running, other: &Running) -> io::Result<()> {
-        let root = |running: &Running| format!("/proc/{}/root", running.sight.main.pid);
+        let root = |running: &Running| handles::proc(format!("{}/root", running.sight.main.pid));
         let word = &self.plan.word;
         let existing = "etc/issue";
         let file = format!("{}/{existing}", root(container));

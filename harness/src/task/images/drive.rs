@@ -13,6 +13,7 @@ use super::plan::{CHANGED_MODE, COPIES, Names, Plan, RUNS};
 use super::sources::Sources;
 use super::tree::State;
 use super::{Base, Contents, Found, Layers, Moved};
+use crate::guest::handles;
 use crate::guest::processes::Directory;
 use crate::guest::recorder::Recorder;
 use crate::task::Site;
@@ -137,7 +138,7 @@ impl Scene<'_, '_> {
         let plan = self.plan;
         let Some(Names { image, container, nap }) = plan.names.get(step) else { return Ok(()) };
         if let Some(running) = self.stage.start(step, &["run", image, container], &["sleep", nap])? {
-            let root = format!("/proc/{}/root", running.sight.main.pid);
+            let root = handles::proc(format!("{}/root", running.sight.main.pid));
             self.look_at(step, Path::new(&root), &plan.paths(step))?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, Trees};
+use crate::guest::handles;
 use crate::guest::links::Network;
 use crate::guest::probe::Place;
 use crate::guest::processes::{Directory, Namespaces, Process};
@@ -57,7 +58,7 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
         }
         let contents = match known.iter().find(|container| container.root.is(&process.root)) {
             Some(container) => container.contents,
-            None => Contents::of(&PathBuf::from(format!("/proc/{}/root", process.pid))),
+            None => Contents::of(&PathBuf::from(handles::proc(format!("{}/root", process.pid)))),
         };
         let network = Place::Process(process.pid).run(Network::here).unwrap_or_default();
         found.push(Container {

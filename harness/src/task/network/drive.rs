@@ -16,6 +16,7 @@ use super::marks::{machine_end, marks, names, outside_links};
 use super::plan::{Plan, ROLES};
 use super::{NetworkLeft, Networks, Reach, Sniffed};
 use crate::guest::firewall::Firewall;
+use crate::guest::handles;
 use crate::guest::links::{Link, Network};
 use crate::guest::probe::{self, Answer, Echo, Place};
 use crate::guest::processes::Process;
@@ -150,7 +151,7 @@ impl Scene<'_, '_> {
         self.stage.desk.kill(running.seat)?;
         let inside = self.networks.containers.get(role).cloned().unwrap_or_default();
         let outside = outside_links(&inside, &self.networks.machine);
-        let is_there = |link: &Link| Path::new("/sys/class/net").join(&link.name).exists();
+        let is_there = |link: &Link| Path::new(&handles::sys("class/net")).join(&link.name).exists();
         // The kernel removes them in the background when the namespace's last process is gone.
         self.stage.desk.until(self.stage.tool.limit(2.0, 1.0), |_| !outside.iter().any(is_there)).map(drop)
     }
@@ -319,7 +320,7 @@ impl Scene<'_, '_> {
     fn network_left(&mut self, step: &str, role: &str) -> io::Result<NetworkLeft> {
         let inside = self.networks.containers.get(role).cloned().unwrap_or_default();
         let outside: Vec<Link> = outside_links(&inside, &self.networks.machine);
-        let is_there = |link: &&Link| Path::new("/sys/class/net").join(&link.name).exists();
+        let is_there = |link: &&Link| Path::new(&handles::sys("class/net")).join(&link.name).exists();
         // The kernel removes them in the background when the namespace's last process is gone.
         self.stage
             .desk

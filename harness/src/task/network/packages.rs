@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::evidence::Bundle;
 use crate::guest::firewall::Firewall;
+use crate::guest::handles;
 use crate::guest::programs::Programs;
 use crate::guest::recorder::Recorder;
 use crate::guest::terminal::Program;
@@ -143,7 +144,7 @@ fn play(stage: &mut Stage, programs: &Programs, plan: &Plan) -> io::Result<()> {
     let Some(running) = stage.start("box", &["run", image, name], &["sleep", nap])? else { return Ok(()) };
     stage.call("addnetwork", &["addnetwork", name, "-i"], stage.tool.limit(20.0, 3.0))?;
     let pid = running.sight.main.pid;
-    let is_there = || Path::new(&format!("/proc/{pid}/root")).join(PROGRAM).exists();
+    let is_there = || Path::new(&handles::proc(format!("{pid}/root"))).join(PROGRAM).exists();
     let before = is_there();
     let mut words = programs.call("nsenter").to_vec();
     words.push(format!("--target={pid}"));
@@ -170,7 +171,7 @@ fn build_with_apt(stage: &mut Stage, plan: &Plan) -> io::Result<()> {
     let Some(running) = stage.start("apt", &["run", built, built_name], &["sleep", built_nap])? else {
         return Ok(());
     };
-    let root = format!("/proc/{}/root", running.sight.main.pid);
+    let root = handles::proc(format!("{}/root", running.sight.main.pid));
     let at = |path: &str| Path::new(&root).join(path);
     let text = |file: &str| std::fs::read(at(file)).ok().map(|bytes| shown(&bytes));
     let seen =

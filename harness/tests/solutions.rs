@@ -1,0 +1,40 @@
+//! No program that students may get, or that a submission meets in its machine, holds a solution in clear.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The lines of all text files below a folder that are long enough to be found by.
+fn lines_below(folder: &Path, into: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            lines_below(&path, into);
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            into.extend(text.lines().map(str::trim).filter(|line| line.len() >= 32).map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+#[ignore = "slow: reads large programs byte by byte, which takes a minute without optimisation"]
+fn no_line_of_a_reference_is_in_the_programs() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fixtures");
+    let mut solutions = BTreeSet::new();
+    for reference in ["reference-bash", "reference-rust"] {
+        lines_below(&fixtures.join("submissions").join(reference), &mut solutions);
+    }
+    let mut given = BTreeSet::new();
+    lines_below(&fixtures.join("course"), &mut given);
+    solutions.retain(|line| !given.contains(line));
+    assert!(solutions.len() > 200, "{}", solutions.len());
+
+    for program in [env!("CARGO_BIN_EXE_harness"), env!("CARGO_BIN_EXE_harness-guest")] {
+        let bytes = fs::read(program).unwrap();
+        let lines = bytes.split(|byte| !(b' '..=b'~').contains(byte)).filter(|line| line.len() >= 32);
+        let lines = lines.map(|line| String::from_utf8_lossy(line).trim().to_owned());
+        let found: Vec<String> = lines.filter(|line| solutions.contains(line)).collect();
+        assert_eq!(found, [""; 0], "in {program}");
+    }
+}
