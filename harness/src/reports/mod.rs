@@ -148,7 +148,9 @@ impl Place {
         drop(claim);
         if let Some(series) = series {
             // Only empty folders can be removed so.
-            let _ = fs::remove_dir(directory).and_then(|()| fs::remove_dir(series));
+            let _ = fs::remove_dir(directory)
+                .and_then(|()| fs::remove_dir(series))
+                .and_then(|()| fs::remove_dir(TOP));
         }
     }
 }
