@@ -71,7 +71,7 @@ fn drive(scenario: &str) -> io::Result<()> {
     let errand: Errand = serde_json::from_str(&errand)?;
     let payload = Path::new(MOUNTED_AT);
     // The machine may have more to do than on the day when it was calibrated.
-    let slowdown = Pace::first().slowdown(errand.slowdown);
+    let slowdown = Pace::begin(errand.slowdown);
     let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
     let recorder = Recorder::new(Marked::new(io::stdout(), errand.word));
     // From here on the submission's files are at work, and its programs from the first record `start`: the host tells by

@@ -120,7 +120,7 @@ impl<'a> Patience<'a> {
         let before = self.sample.take().unwrap_or_default();
         let progress = self.watch.sample().progress_since(&before);
         let pace = Pace::now();
-        match decide(self.limit, elapsed, pace.stretch_since(Pace::first()), pace.is_slow(), progress) {
+        match decide(self.limit, elapsed, pace.stretch(), pace.is_slow(), progress) {
             Decision::Until(until) => {
                 self.moved += until.saturating_sub(self.until);
                 self.until = until;

@@ -16,7 +16,7 @@ const MEASURED: Duration = Duration::from_millis(100);
 /// A machine so many times slower than the reference machine is emulated or overloaded.
 const SLOW: f64 = 3.0;
 /// By so much at most a busy host stretches a limit: a program that hangs must not keep it waiting for ever.
-const MOST: f64 = 8.0;
+const MOST: f64 = 4.0;
 
 /// Calls of glibc's `rand()` in a second here and now. Takes a tenth of a second.
 pub fn calls_per_second() -> f64 {
@@ -50,11 +50,18 @@ pub fn slowdown(calibrated: f64, calls_per_second: f64) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace(f64);
 
+/// What was measured once in a quiet moment, where that is known.
+static CALIBRATED: OnceLock<f64> = OnceLock::new();
+
 impl Pace {
-    /// Measures it, which takes a tenth of a second and more.
+    /// Measures it, which takes a third of a second: a host that is busy gives the machine its share in pieces.
     pub fn now() -> Self {
+        Self::over(3 * MEASURED)
+    }
+
+    fn over(time: Duration) -> Self {
         let (cpu, stolen) = (processor_time(), Stolen::now());
-        let calls = calls_in(MEASURED);
+        let calls = calls_in(time);
         let spent = processor_time().saturating_sub(cpu).as_secs_f64();
         // A hypervisor that tells how much time it took away leaves that out of a thread's own.
         let left = 1.0 - Stolen::now().since(stolen);
@@ -64,12 +71,23 @@ impl Pace {
     /// That at the first call of this function; the guest half makes it before a submission has its turn.
     pub fn first() -> Self {
         static FIRST: OnceLock<Pace> = OnceLock::new();
-        *FIRST.get_or_init(Self::now)
+        *FIRST.get_or_init(|| Self::over(MEASURED))
     }
 
-    /// By what a limit that was set at the pace `before` has to be stretched at this one: at least by 1.
-    pub fn stretch_since(self, before: Self) -> f64 {
-        (before.0 / self.0.max(1.0)).clamp(1.0, MOST)
+    /// As [`first`](Self::first), on a machine that was `calibrated`; returns its slowdown at that moment.
+    pub fn begin(calibrated: f64) -> f64 {
+        Self::first().slowdown(*CALIBRATED.get_or_init(|| calibrated))
+    }
+
+    /// By what a limit that was set at the first pace has to be stretched at this one: at least by 1, and both together by
+    /// no more than a busy host stretches any.
+    pub fn stretch(self) -> f64 {
+        self.stretch_since(Self::first(), CALIBRATED.get().copied())
+    }
+
+    fn stretch_since(self, before: Self, calibrated: Option<f64>) -> f64 {
+        let ratio = before.0 / self.0.max(1.0);
+        calibrated.map_or(ratio, |own| self.slowdown(own) / before.slowdown(own)).clamp(1.0, MOST)
     }
 
     /// Whether the machine is emulated or overloaded.
@@ -126,10 +144,21 @@ mod tests {
     fn a_busy_host_stretches_limits_and_an_idle_one_does_not_shrink_them() {
         assert!((slowdown(10.0, REFERENCE) - 10.0).abs() < 1e-9);
         assert!((slowdown(10.0, REFERENCE / 20.0) - 20.0).abs() < 1e-9);
-        assert!((slowdown(10.0, 0.0) - 80.0).abs() < 1e-9);
-        assert!((Pace(50.0).stretch_since(Pace(100.0)) - 2.0).abs() < 1e-9);
-        assert!((Pace(100.0).stretch_since(Pace(50.0)) - 1.0).abs() < 1e-9);
-        assert!((Pace(1.0).stretch_since(Pace(50.0)) - MOST).abs() < 1e-9);
+        assert!((slowdown(10.0, 0.0) - 40.0).abs() < 1e-9);
+        let stretched = |now, before, calibrated| Pace(now).stretch_since(Pace(before), calibrated);
+        assert!((stretched(50.0, 100.0, None) - 2.0).abs() < 1e-9);
+        assert!((stretched(100.0, 50.0, None) - 1.0).abs() < 1e-9);
+        assert!((stretched(1.0, 50.0, None) - MOST).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_limit_that_was_set_on_a_busy_machine_is_not_stretched_again_for_that() {
+        let at = |slowdown: f64| Pace(REFERENCE / slowdown);
+        let stretched = |now, before| at(now).stretch_since(at(before), Some(10.0));
+        assert!((stretched(20.0, 10.0) - 2.0).abs() < 1e-9);
+        assert!((stretched(900.0, 20.0) - 2.0).abs() < 1e-9, "forty times the reference in all");
+        assert!((stretched(900.0, 40.0) - 1.0).abs() < 1e-9);
+        assert!((stretched(8.0, 4.0) - 1.0).abs() < 1e-9, "faster than it was calibrated");
     }
 
     #[test]
