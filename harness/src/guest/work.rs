@@ -115,9 +115,10 @@ impl Sample {
         if self.owes || self.served > before.served {
             return Progress::Served;
         }
-        let advanced = self.workers.iter().filter(|(worker, now)| {
-            before.workers.get(worker).is_some_and(|then| now.work.saturating_sub(then.work) > IDLE)
-        });
+        // One that came in between has done all its work since.
+        let then = |worker| before.workers.get(worker).map_or(0, |then| then.work);
+        let advanced =
+            self.workers.iter().filter(|(worker, now)| now.work.saturating_sub(then(worker)) > IDLE);
         advanced
             .map(|(_, done)| if done.is_capped { Progress::Capped } else { Progress::Works })
             .max()
@@ -295,12 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_there_and_went_on_is_progress() {
+    fn only_a_worker_that_did_something_in_between_is_progress() {
         let before = sample(&[(1, 100, false), (2, 100, true)]);
         let now = |workers| sample(workers).progress_since(&before);
         assert_eq!(now(&[]), Progress::None);
         assert_eq!(now(&[(1, 103, false), (2, 100, true)]), Progress::None);
-        assert_eq!(now(&[(3, 500, false)]), Progress::None);
+        assert_eq!(now(&[(3, 2, false)]), Progress::None);
+        assert_eq!(now(&[(3, 500, false)]), Progress::Works);
         assert_eq!(now(&[(1, 104, false), (2, 100, true)]), Progress::Works);
         assert_eq!(now(&[(1, 100, false), (2, 150, true)]), Progress::Capped);
         assert_eq!(now(&[(1, 150, false), (2, 150, true)]), Progress::Works);
