@@ -21,7 +21,8 @@ pub const LACK: &str = "lack";
 /// More are not listed.
 const LISTED: usize = 20;
 /// Which checks of a scenario rest on packages even where its first image was built.
-const NEED_PACKAGES: [(&str, &str); 2] = [("3-packages", "3c/packages"), ("4-matrix", "4/")];
+const NEED_PACKAGES: [(&str, &str); 3] =
+    [("3-packages", "3c/packages"), ("3-packages", "3f/packages"), ("4-matrix", "4/")];
 
 /// What a scenario's requests for packages came to, where our server had to refuse some. `said` are the server's own
 /// sentences, of this scenario and of others that ran beside it: a 404 is our lack where the server says so, because the
@@ -115,7 +116,10 @@ impl Hindrance<'_> {
                     self.recording.scenario.split('+').next() == Some(*scenario)
                         && finding.check.starts_with(checks)
                 };
-                NEED_PACKAGES.iter().any(needs) || self.has_no_image()
+                let own = format!("evidence/{}/", self.recording.scenario);
+                let places = &finding.evidence;
+                let is_of_this = places.is_empty() || places.iter().any(|place| place.starts_with(&own));
+                NEED_PACKAGES.iter().any(needs) || is_of_this && self.has_no_image()
             }
         }
     }
@@ -225,15 +229,18 @@ mod tests {
                                       "stopped": null, "seconds": 1.0, "screen": "" }),
             )
         };
-        let fail = |check| finding(check, Status::Fail, &["evidence/x/records.jsonl#1"]);
+        let fail = |check| finding(check, Status::Fail, &["evidence/3-build/records.jsonl#1"]);
         let built = recording("3-build", vec![command(0), lack.clone()]);
         assert_eq!(status_of(&built, fail("3f/deletions")), Status::Fail);
         let unbuilt = recording("3-build", vec![command(1), lack.clone()]);
         assert_eq!(status_of(&unbuilt, fail("3f/deletions")), Status::Error);
+        let elsewhere = finding("3f/deletions", Status::Fail, &["evidence/3-other/records.jsonl#1"]);
+        assert_eq!(status_of(&unbuilt, elsewhere), Status::Fail);
         let matrix = recording("4-matrix+conductor", vec![lack.clone()]);
         assert_eq!(status_of(&matrix, fail("4/images-built")), Status::Error);
         let packages = recording("3-packages", vec![lack]);
         assert_eq!(status_of(&packages, fail("3c/packages")), Status::Error);
+        assert_eq!(status_of(&packages, fail("3f/packages")), Status::Error);
         assert_eq!(status_of(&packages, fail("3c/expose")), Status::Fail);
         assert_eq!(status_of(&recording("3-packages", vec![]), fail("3c/packages")), Status::Fail);
     }
