@@ -205,7 +205,8 @@ fn supply(
     let (orders, maker) = (fit.orders(&scenarios), Maker::find(Some(template)));
     let mut say = |line| on(Event::Note(line));
     let root = request.cache.root();
-    Ok(Some(Supply::start(root, request.offline, request.workdir, &orders, maker, &mut say)?))
+    let wanted = fit.packages(&scenarios);
+    Ok(Some(Supply::start(root, request.offline, request.workdir, &orders, &wanted, maker, &mut say)?))
 }
 
 fn plan(scenario: &Scenario, interface: &str, request: &Request) -> Value {

@@ -31,7 +31,7 @@ fn payload(at: &Path) -> std::path::PathBuf {
 }
 
 fn supply(cache: &vm::Cache, workdir: &Path, orders: &[Order], maker: Option<Maker>) -> Supply {
-    Supply::start(cache.root(), false, workdir, orders, maker, &mut |line| eprintln!("{line}")).unwrap()
+    Supply::start(cache.root(), false, workdir, orders, &[], maker, &mut |line| eprintln!("{line}")).unwrap()
 }
 
 /// Runs a script in a machine with a world; what it printed, and what passed.
@@ -58,7 +58,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     let cache = vm::Cache::from_env().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
-    let supply = Supply::start(cache.root(), true, scratch.path(), &[], None, &mut |_| {}).unwrap();
+    let supply = Supply::start(cache.root(), true, scratch.path(), &[], &[], None, &mut |_| {}).unwrap();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free);
     let network = supply.network(vec![vm::HostForward { listen, guest_port: FROM_HOST }]);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::text::{Folder, lines};
 use crate::packages::base::Order;
-use crate::task::matrix;
+use crate::packages::proof::Wanted;
+use crate::task::{matrix, network};
 
 /// What a Conductorfile may name (section "build" of the assignment): distribution, suite.
 const BASES: [(&str, &str); 3] = [("debian", "bookworm"), ("ubuntu", "jammy"), ("ubuntu", "focal")];
@@ -24,6 +25,8 @@ const SCRIPTS: [&str; 6] = [
 pub struct Bases {
     every: Vec<Order>,
     task4: Vec<Order>,
+    /// Whether task 4 names the first of [`BASES`], or none of them.
+    debian_in_task4: bool,
 }
 
 impl Bases {
@@ -39,7 +42,8 @@ impl Bases {
             bases.iter().flat_map(|(distribution, suite)| calls(&texts, distribution, suite)).collect()
         };
         let others: Vec<_> = others.iter().copied().filter(is_named).collect();
-        Self { every: orders(every), task4: orders(&others) }
+        let debian_in_task4 = others.is_empty() || is_named(&BASES[0]);
+        Self { every: orders(every), task4: orders(&others), debian_in_task4 }
     }
 
     /// Those that these scenarios need.
@@ -47,7 +51,34 @@ impl Bases {
         let task4 = if scenarios.contains(&matrix::SCENARIO.id) { &self.task4[..] } else { &[] };
         self.every.iter().chain(task4).cloned().collect()
     }
+
+    /// What these scenarios install in containers. Which mirror a container asks makes no difference.
+    pub fn packages(&self, scenarios: &[&str]) -> Vec<Wanted> {
+        let wanted = |orders: &[Order], packages: &[&'static str]| {
+            orders.first().map(|order| Wanted { order: order.clone(), packages: packages.to_vec() })
+        };
+        let mut all = Vec::new();
+        if scenarios.contains(&network::PACKAGES_SCENARIO.id) {
+            all.extend(wanted(&self.every, &[network::PACKAGE]));
+        }
+        if scenarios.contains(&matrix::SCENARIO.id) {
+            for orders in self.every.chunk_by(same_suite).filter(|_| self.debian_in_task4) {
+                all.extend(wanted(orders, &TASK4));
+            }
+            for orders in self.task4.chunk_by(same_suite) {
+                all.extend(wanted(orders, &TASK4));
+            }
+        }
+        all
+    }
 }
+
+fn same_suite(one: &Order, other: &Order) -> bool {
+    one.suite == other.suite
+}
+
+/// What the assignment has task 4 install.
+const TASK4: [&str; 4] = ["build-essential", "python3", "python3-flask", "python3-requests"];
 
 /// Whether a Conductorfile, or a script that writes one, has a FROM with this base.
 fn names(text: &str, distribution: &str, suite: &str) -> bool {

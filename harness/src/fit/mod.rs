@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::guest::world::LAN;
 use crate::packages::base::Order;
+use crate::packages::proof::Wanted;
 use crate::submission::Beneath;
 use crate::task::matrix;
 use bases::Bases;
@@ -86,6 +87,11 @@ impl Fit {
     /// The base trees that these scenarios need.
     pub fn orders(&self, scenarios: &[&str]) -> Vec<Order> {
         self.bases.needed(scenarios)
+    }
+
+    /// The packages that these scenarios install in containers, by the suite of these.
+    pub fn packages(&self, scenarios: &[&str]) -> Vec<Wanted> {
+        self.bases.packages(scenarios)
     }
 
     /// What whoever reads the report should know, one sentence each.

@@ -25,7 +25,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::cache::{Content, PackageCache};
+use super::cache::PackageCache;
+use super::proof::fetch;
 use super::store::hex;
 pub use maker::Maker;
 
@@ -56,7 +57,7 @@ pub const BASE_FILE: &str = "base.json";
 pub const TREE_FILE: &str = "tree.tar";
 
 /// This host's architecture, as dpkg names it.
-const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+pub(super) const ARCH: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 /// Part of every key: raised when a tree would come out differently.
 const FORMAT: u32 = 2;
 
@@ -196,28 +197,9 @@ impl Order {
     /// The digest of the suite's signed index: another one may mean another tree.
     fn index(&self, cache: &Arc<PackageCache>) -> Result<String, BaseError> {
         let path = format!("/{}/dists/{}/InRelease", self.archive, self.suite);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(failed("start a runtime"))?;
-        runtime.block_on(async {
-            let no_index = |why| BaseError::NoIndex { suite: self.suite.clone(), why };
-            let answer = cache.answer(&format!("http://{MIRROR}"), &path).await;
-            let mut file = match answer.body {
-                Content::File(file) if answer.status == 200 => file,
-                Content::File(_) => return Err(no_index(format!("the mirror answered {}", answer.status))),
-                Content::Text(why) => return Err(no_index(format!("{} {why}", answer.status))),
-            };
-            let mut bytes = Vec::new();
-            loop {
-                let more =
-                    file.read_at(bytes.len() as u64).await.map_err(|error| no_index(error.to_string()))?;
-                if more.is_empty() {
-                    return Ok(hex(&Sha256::digest(&bytes)));
-                }
-                bytes.extend(more);
-            }
-        })
+        let index = fetch(cache, &path)
+            .map_err(|missing| BaseError::NoIndex { suite: self.suite.clone(), why: missing.to_string() })?;
+        Ok(hex(&Sha256::digest(index)))
     }
 
     /// Makes the tree and its files in an empty directory.

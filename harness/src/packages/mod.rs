@@ -7,6 +7,7 @@
 pub mod base;
 mod cache;
 mod mirrors;
+pub mod proof;
 mod server;
 mod store;
 mod supply;

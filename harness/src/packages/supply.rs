@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::base::{BASE_FILE, BaseError, Maker, Order, TREE_FILE};
 use super::cache::{PackageCache, Stats};
 use super::mirrors::Mirrors;
+use super::proof::{Missing, Wanted, prove};
 use super::server::Server;
 use super::store::hex;
 
@@ -30,6 +31,14 @@ pub enum Error {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A package that a scenario installs is neither here nor to be had.
+    #[error("a package that scenarios install in {suite} is not to be had: {source}")]
+    NoPackage {
+        /// Of which suite.
+        suite: String,
+        /// Which file, and why.
+        source: Missing,
     },
     /// A base tree that a scenario needs is neither here nor to be had.
     #[error("no base tree of {suite}: {source}")]
@@ -61,16 +70,17 @@ pub struct Supply {
 impl Supply {
     /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes a disk
     /// with the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes it). `maker` makes
-    /// those that are not there; `say` hears what takes long.
+    /// those that are not there; `say` hears what takes long. Packages that scenarios install are fetched beforehand.
     ///
     /// # Errors
-    /// When a tree cannot be had: without it the real debootstrap would grind for an hour, and the submission would lose
+    /// When a tree or package cannot be had: without it the real debootstrap would grind for an hour, and the submission would lose
     /// what is ours to give. When a directory cannot be written, or the disk not be made.
     pub fn start(
         root: &Path,
         offline: bool,
         workdir: &Path,
         orders: &[Order],
+        wanted: &[Wanted],
         maker: Option<Maker>,
         say: &mut dyn FnMut(String),
     ) -> Result<Self, Error> {
@@ -87,6 +97,10 @@ impl Supply {
                 .map_err(|source| Error::NoTree { suite: order.suite.clone(), source })
         };
         let trees = orders.iter().map(&mut prepare).collect::<Result<Vec<_>, _>>()?;
+        for wanted in wanted {
+            prove(wanted, &cache, &packages, say)
+                .map_err(|source| Error::NoPackage { suite: wanted.order.suite.clone(), source })?;
+        }
         let store = if trees.is_empty() { None } else { Some(disk(&bases, &trees)?) };
         Ok(Self { cache, _server: server, socket, store })
     }

@@ -16,7 +16,7 @@ mod plan;
 mod two;
 
 pub use left::{left, left_of_exposed, rules_of_exposed};
-pub use packages::{IMAGE_CHECK, packages_in_image};
+pub use packages::{IMAGE_CHECK, PACKAGE, packages_in_image};
 
 use std::collections::BTreeMap;
 

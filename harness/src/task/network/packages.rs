@@ -56,7 +56,7 @@ pub static SCENARIO: Scenario =
     Scenario { id: "3-packages", budget: Budget { fixed: 420, scaled: 120 }, plan, drive };
 
 /// A small package without dependencies but the C library, and the program it brings.
-const PACKAGE: &str = "hello";
+pub const PACKAGE: &str = "hello";
 const PROGRAM: &str = "usr/bin/hello";
 /// What course staff install in an image.
 const IN_IMAGE: &str = "htop";
