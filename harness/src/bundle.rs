@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,11 +17,15 @@ use crate::guest::session::Output;
 use crate::guest::world::{FRAMES, Frames, pcap_header};
 use crate::report;
 use crate::verdict::{Environment, SubmissionInfo};
+use crate::weight::{self, Budget};
 
 const SCHEMA: &str = "harness-evidence/1";
 
-/// The longest line of records that is read back, and the largest of the other files.
-const MAX_BYTES: u64 = 64 << 20;
+/// The largest file that is read back, and the longest line of records.
+const MAX_FILE: u64 = 128 << 20;
+const MAX_LINE: u64 = 8 << 20;
+/// What a whole bundle may weigh in memory ([`weight::of`]): somewhat more than a run can record.
+const MAX_WEIGHT: u64 = 192 << 20;
 
 /// `manifest.json`.
 #[derive(Serialize, Deserialize)]
@@ -162,7 +168,8 @@ fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
 /// Reads a bundle back.
 pub fn read(directory: &Path) -> Result<Bundle, Error> {
     let path = directory.join("manifest.json");
-    let manifest: Manifest = read_json(&path)?;
+    let budget = Budget::new(MAX_WEIGHT);
+    let manifest: Manifest = read_json(&path, &budget)?;
     if manifest.schema != SCHEMA {
         return Err(Error::Malformed {
             path,
@@ -179,8 +186,8 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
             return Err(Error::Malformed { path, why: format!("it names a scenario {scenario:?}") });
         }
         let folder = directory.join("evidence").join(&scenario);
-        let head: Head = read_json(&folder.join("recording.json"))?;
-        let records = read_records(&folder.join("records.jsonl"))?;
+        let head: Head = read_json(&folder.join("recording.json"), &budget)?;
+        let records = read_records(&folder.join("records.jsonl"), &budget)?;
         let Head { scenario, plan, ending, seconds } = head;
         recordings.insert(scenario.clone(), Recording { scenario, plan, ending, seconds, records });
     }
@@ -193,28 +200,47 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
     })
 }
 
-fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
-    let mut lines = BufReader::new(File::open(path).map_err(Error::io("read", path))?);
+fn read_records(path: &Path, budget: &Budget) -> Result<Vec<Record>, Error> {
+    let mut lines = BufReader::new(open(path)?);
     let mut records = vec![];
+    let mut line = Vec::new();
     loop {
-        let mut line = Vec::new();
+        line.clear();
         let length =
-            (&mut lines).take(MAX_BYTES).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
+            (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
         if length == 0 {
             return Ok(records);
         }
-        let record = serde_json::from_slice(&line).map_err(|error| Error::Malformed {
+        let record = weighed(&line, budget).map_err(|why| Error::Malformed {
             path: path.to_owned(),
-            why: format!("line {}: {error}", records.len() + 1),
+            why: format!("line {}: {why}", records.len() + 1),
         })?;
         records.push(record);
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    serde_json::from_reader(BufReader::new(file).take(MAX_BYTES))
-        .map_err(|error| Error::Malformed { path: path.to_owned(), why: error.to_string() })
+fn read_json<T: DeserializeOwned>(path: &Path, budget: &Budget) -> Result<T, Error> {
+    let mut text = Vec::new();
+    open(path)?.take(MAX_LINE).read_to_end(&mut text).map_err(Error::io("read", path))?;
+    weighed(&text, budget).map_err(|why| Error::Malformed { path: path.to_owned(), why })
+}
+
+/// A file of a bundle, which may come from anywhere: only a regular one, and not by way of a link.
+fn open(path: &Path) -> Result<impl Read, Error> {
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(Error::io("read", path))?;
+    if !file.metadata().map_err(Error::io("read", path))?.is_file() {
+        return Err(Error::Malformed { path: path.to_owned(), why: "it is no regular file".to_owned() });
+    }
+    Ok(file.take(MAX_FILE))
+}
+
+/// Parses a text that does not become too large by it.
+fn weighed<T: DeserializeOwned>(text: &[u8], budget: &Budget) -> Result<T, String> {
+    if !budget.take(weight::of(text)) {
+        return Err(format!("with it the bundle would take more than {} MiB of memory", MAX_WEIGHT >> 20));
+    }
+    serde_json::from_slice(text).map_err(|error| error.to_string())
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {

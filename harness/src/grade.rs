@@ -37,7 +37,8 @@ use crate::submission::Submission;
 use crate::task::matrix::HOST_MAY_LOOK;
 use crate::task::{Scenario, Subtask, handed_in};
 use crate::verdict::{Environment, UNGUARDED};
-use crate::wire::{Errand, Inbox};
+use crate::weight::Budget;
+use crate::wire::{self, Errand, Inbox};
 
 use allowance::Allowance;
 use ending::{Turn, ending};
@@ -130,11 +131,11 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         // Not before everything of ours is there: until then an earlier report stays.
         bundle::start(request.report)?;
         bundle::write_manifest(request.report, &bundle)?;
-        let place = Place { template: &template, supply: supply.as_ref() };
+        let place = Place { template: &template, supply: supply.as_ref(), budget: wire::budget_of_run() };
         let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
         run_all(&place, runs, request, &mut bundle, on)?;
         follow_through(&place, &fit, request, &mut bundle, on)?;
-        for missing in supply.iter().flat_map(|supply| supply.stats().missing) {
+        for missing in supply.iter().flat_map(|supply| supply.stats().missing.texts()) {
             on(Event::Note(format!("a package was not to be had: {missing}")));
         }
     }
@@ -147,6 +148,8 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
 struct Place<'a> {
     template: &'a vm::Template,
     supply: Option<&'a Supply>,
+    /// What the recordings may weigh in memory.
+    budget: Arc<Budget>,
 }
 
 /// One scenario to be driven.
@@ -275,18 +278,22 @@ fn run_all(
 /// Drives one scenario; a second time where the first failed by our doing.
 fn record(place: &Place, run: &Run, request: &Request) -> Recording {
     let plan = plan(run.scenario, &run.interface, request);
-    let first = record_once(place, run, &plan);
+    let (first, weight) = record_once(place, run, &plan);
     match first.ending {
-        Ending::Infrastructure { .. } => record_once(place, run, &plan),
+        Ending::Infrastructure { .. } => {
+            place.budget.give_back(weight);
+            record_once(place, run, &plan).0
+        }
         Ending::Finished | Ending::Lost { .. } => first,
     }
 }
 
-fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
+/// What was recorded, and what that weighs.
+fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     let began = Instant::now();
     let slowdown = place.template.calibration().factor();
     let word = format!("{:032x}", rand::random::<u128>());
-    let mut inbox = Inbox::new(word.clone());
+    let mut inbox = Inbox::new(word.clone()).within(&place.budget);
     let errand = serde_json::to_vec(&Errand { plan: plan.clone(), slowdown, word });
     let supply = place.supply.filter(|_| plan.get("world").is_some());
     let disks = vm::Disks {
@@ -320,6 +327,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
         (_, Err(error)) => Err(error.to_string()),
         (Err(error), _) => Err(error.to_string()),
     };
+    let weight = inbox.weight();
     let (mut records, spoilt) = inbox.finish();
     // This one is the host's to make.
     records.retain(|record| record.kind != LACK);
@@ -331,7 +339,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
     {
         add(&mut records, UNFINISHED, unfinished);
     }
-    let said = supply.map(|supply| supply.stats().missing).unwrap_or_default();
+    let said = supply.map(Supply::our_lack).unwrap_or_default();
     if let Some(lack) = lack::of_packages(&records, &said) {
         add(&mut records, LACK, lack);
     }
@@ -339,7 +347,8 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> Recording {
         Ok(outcome) => ending(&outcome, spoilt, Turn::of(&records)),
         Err(what) => Ending::Infrastructure { what, console: vec![] },
     };
-    Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds: tenths(began), records }
+    let seconds = tenths(began);
+    (Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds, records }, weight)
 }
 
 /// Adds a record of the host's own to those of a guest.

@@ -28,5 +28,6 @@ pub mod stage;
 pub mod submission;
 pub mod task;
 pub mod verdict;
+pub mod weight;
 pub mod wire;
 pub mod workdir;

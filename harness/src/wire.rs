@@ -6,16 +6,21 @@
 //! this run, out of turn, or of a time that has not come yet ends the recording there, and says why.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::evidence::Record;
+use crate::weight::{self, Budget};
 
 /// The longest line that is taken, and how many of them.
-const MAX_LINE: usize = 4 << 20;
-const MAX_RECORDS: usize = 500_000;
+pub(crate) const MAX_LINE: usize = 4 << 20;
+pub(crate) const MAX_RECORDS: usize = 200_000;
+/// How much all records of a recording may weigh ([`weight::of`]), and all recordings of a run.
+pub(crate) const MAX_WEIGHT: u64 = 48 << 20;
+const MAX_WEIGHT_OF_RUN: u64 = 128 << 20;
 /// How much faster a guest's clock may be than the host's, and by how much ahead: it can be set to run faster, and
 /// the guest half begins to count a moment after the host.
 const FASTER: f64 = 1.25;
@@ -64,19 +69,39 @@ impl<W: Write> Write for Marked<W> {
     }
 }
 
+/// What all recordings of a run may weigh together.
+pub fn budget_of_run() -> Arc<Budget> {
+    Arc::new(Budget::new(MAX_WEIGHT_OF_RUN))
+}
+
 /// Takes lines in on the host.
 #[derive(Debug)]
 pub struct Inbox {
     word: String,
     records: Vec<Record>,
     spoilt: Option<String>,
+    weight: u64,
+    budget: Arc<Budget>,
     opened: Instant,
 }
 
 impl Inbox {
     /// For lines behind `word`.
     pub fn new(word: String) -> Self {
-        Self { word, records: vec![], spoilt: None, opened: Instant::now() }
+        Self {
+            word,
+            records: vec![],
+            spoilt: None,
+            weight: 0,
+            budget: budget_of_run(),
+            opened: Instant::now(),
+        }
+    }
+
+    /// Shares a budget with the run's other recordings.
+    #[must_use]
+    pub fn within(self, budget: &Arc<Budget>) -> Self {
+        Self { budget: Arc::clone(budget), ..self }
     }
 
     /// From now on time counts: the guest half is about to start.
@@ -96,6 +121,7 @@ impl Inbox {
         }
         match self.read(line, arrived) {
             Ok(record) => {
+                self.weight += weight::of(line);
                 self.records.push(record);
                 self.records.last()
             }
@@ -106,6 +132,11 @@ impl Inbox {
         }
     }
 
+    /// What the records weigh. Where they are thrown away it goes back to the budget.
+    pub fn weight(&self) -> u64 {
+        self.weight
+    }
+
     /// The records, and why they stop short if they do.
     pub fn finish(self) -> (Vec<Record>, Option<String>) {
         (self.records, self.spoilt)
@@ -113,8 +144,9 @@ impl Inbox {
 
     fn read(&self, line: &[u8], arrived: Duration) -> Result<Record, &'static str> {
         const FORGED: &str = "something other than the guest half wrote to its channel";
+        const TOO_MUCH: &str = "there was more to record than is taken";
         if line.len() > MAX_LINE || self.records.len() >= MAX_RECORDS {
-            return Err("there was more to record than is taken");
+            return Err(TOO_MUCH);
         }
         let line = std::str::from_utf8(line).map_err(|_| FORGED)?;
         let mut parts = line.splitn(3, ' ');
@@ -123,6 +155,10 @@ impl Inbox {
             || number.and_then(|number| number.parse().ok()) != Some(self.records.len())
         {
             return Err(FORGED);
+        }
+        let weight = weight::of(line.as_bytes());
+        if self.weight + weight > MAX_WEIGHT || !self.budget.take(weight) {
+            return Err(TOO_MUCH);
         }
         let record: Record = serde_json::from_str(record.unwrap_or_default()).map_err(|_| FORGED)?;
         let latest = arrived.mul_f64(FASTER) + AHEAD;
@@ -178,6 +214,39 @@ mod tests {
             assert_eq!(records, 1);
             assert!(spoilt.is_some());
         }
+    }
+
+    #[test]
+    fn records_that_would_grow_in_memory_are_not_parsed() {
+        let line = |number: usize, data: &str| {
+            format!("word {number} {{\"ms\":1,\"kind\":\"count\",\"data\":{data}}}").into_bytes()
+        };
+        let zeros = format!("[{}0]", "0,".repeat(1 << 20));
+        let tooth = format!("[{}0]", "{\"\":0},".repeat(100_000));
+        for data in [zeros, tooth] {
+            assert!(data.len() < MAX_LINE);
+            let (records, spoilt) = taken(&[line(0, "1"), line(1, &data), line(2, "1")]);
+            assert_eq!(records, 1);
+            assert!(spoilt.unwrap().contains("more to record"));
+        }
+        let many: Vec<_> = (0..100_000).map(|number| line(number, "[{},{},{}]")).collect();
+        assert!(taken(&many).0 < 30_000);
+    }
+
+    #[test]
+    fn the_recordings_of_a_run_share_a_budget() {
+        let taken = |budget: &Arc<Budget>| {
+            let mut inbox = Inbox::new("word".into()).within(budget);
+            for line in recorded() {
+                inbox.take(&line);
+            }
+            (inbox.weight(), inbox.finish().0.len())
+        };
+        let (weight, whole) = taken(&budget_of_run());
+        let budget = Arc::new(Budget::new(weight + weight / 2));
+        assert_eq!((whole, taken(&budget).1, taken(&budget).1), (3, 3, 1));
+        budget.give_back(weight);
+        assert_eq!(taken(&budget).1, 3);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::channel::{CHUNK, FromGuest, Key, Lines, Opener, ToGuest, decode, encode};
+use crate::channel::{CHUNK, FromGuest, Key, Lines, Opener, STDERR_TAIL, ToGuest, decode, encode};
 use crate::machine::{Happening, Running};
 use crate::silence::{Silence, Verdict};
 use crate::{Console, Error, Outcome};
@@ -81,13 +81,15 @@ pub struct Command {
     pub more: Arc<AtomicU64>,
     /// How many bytes it may write to standard output.
     pub max_output: u64,
+    /// How many bytes of that may be in one line.
+    pub max_line: usize,
     /// Whether it stays in the agent's control group, which no other program can change, rather than in that of programs
     /// that come and go. What it starts starts there, too.
     pub kept: bool,
 }
 
 impl Command {
-    /// With nothing on standard input, a minute, and 16 MiB of output.
+    /// With nothing on standard input, a minute, and 16 MiB of output in lines of at most 4.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
         Command {
             argv: argv.into_iter().map(Into::into).collect(),
@@ -95,6 +97,7 @@ impl Command {
             deadline: Duration::from_secs(60),
             more: Arc::default(),
             max_output: 16 << 20,
+            max_line: 4 << 20,
             kept: false,
         }
     }
@@ -183,6 +186,9 @@ impl Guest {
                     }
                     for piece in data.split_inclusive(|&byte| byte == b'\n') {
                         line.extend_from_slice(piece);
+                        if line.len() > command.max_line {
+                            return Outcome::Flooded(self.console_tail());
+                        }
                         if line.last() == Some(&b'\n') {
                             line.pop();
                             on_line(&line);
@@ -194,9 +200,13 @@ impl Guest {
                     if !line.is_empty() {
                         on_line(&line);
                     }
-                    return Outcome::Exited { code, stderr: decode(&stderr).unwrap_or_default() };
+                    let mut stderr = decode(&stderr).unwrap_or_default();
+                    stderr.drain(..stderr.len().saturating_sub(STDERR_TAIL));
+                    return Outcome::Exited { code, stderr };
                 }
-                Next::Word(FromGuest::NotStarted { why }) => return Outcome::NotStarted { why },
+                Next::Word(FromGuest::NotStarted { why }) => {
+                    return Outcome::NotStarted { why: why.chars().take(STDERR_TAIL).collect() };
+                }
                 Next::Word(_) => {}
                 Next::Deadline => return self.late(),
                 Next::Ended(outcome) => return outcome,

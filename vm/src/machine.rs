@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -29,6 +29,9 @@ pub(crate) const SLOT_SIZE: u64 = 16 << 30;
 
 /// The disks of a guest, in the order in which it sees them.
 pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
+
+/// How many happenings wait at most: those with something said have 64 KiB.
+const WAITING: usize = 256;
 
 /// The processors every guest has.
 const CPUS: u32 = 2;
@@ -157,7 +160,8 @@ impl Machine<'_> {
         let mut child = crate::spawn::spawn(command, arguments.keep, Signal::SIGKILL)
             .map_err(failed("does not start"))?;
 
-        let (sender, happenings) = channel();
+        // Who says more than is listened to has to wait.
+        let (sender, happenings) = sync_channel(WAITING);
         let errors = Record::default();
         if let Some(stderr) = child.stderr.take() {
             errors.follow(stderr);
@@ -299,7 +303,7 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-fn listen(mut agent: UnixStream, to: Sender<Happening>) {
+fn listen(mut agent: UnixStream, to: SyncSender<Happening>) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(count @ 1..) = agent.read(&mut buffer) {

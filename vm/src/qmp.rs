@@ -1,7 +1,7 @@
 //! QEMU's control protocol, as much of it as is needed: commands with their replies, and events.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IoSlice};
+use std::io::{self, BufRead, BufReader, IoSlice, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -14,6 +14,9 @@ use crate::Error;
 
 /// How long QEMU may take to answer. It answers at once unless its host is in trouble.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest line that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// A control connection.
 #[derive(Debug)]
@@ -28,12 +31,14 @@ impl Qmp {
         stream: UnixStream,
         mut on_event: impl FnMut(&str, &Value) + Send + 'static,
     ) -> io::Result<Qmp> {
-        let reader = BufReader::new(stream.try_clone()?);
+        let mut reader = BufReader::new(stream.try_clone()?);
         let (sender, replies) = channel();
         std::thread::spawn(move || {
-            for line in reader.lines() {
-                let Ok(line) = line else { break };
-                let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+            let mut line = Vec::new();
+            while let Ok(1..) = (&mut reader).take(LONGEST).read_until(b'\n', &mut line) {
+                let message = serde_json::from_slice::<Value>(&line);
+                line.clear();
+                let Ok(message) = message else { continue };
                 if let Some(event) = message["event"].as_str() {
                     on_event(event, &message["data"]);
                 } else if message.get("QMP").is_none() && sender.send(message).is_err() {

@@ -278,6 +278,15 @@ fn the_uplink_leads_to_what_is_named_and_nowhere_else() {
 }
 
 #[test]
+fn a_line_without_end_is_cut_off() {
+    let _turn = turn();
+    let mut command = sh("head -c 3000000 /dev/zero | tr '\\0' x");
+    command.max_line = 1 << 20;
+    let outcome = guest().run(&command, &mut |_| panic!("there is no line"));
+    assert!(matches!(outcome, Outcome::Flooded(_)), "{outcome:?}");
+}
+
+#[test]
 fn two_cards_are_on_one_cable() {
     let _turn = turn();
     let script = "ip netns add far; ip link set world0 netns far; ip link set lan0 up

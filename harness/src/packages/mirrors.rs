@@ -13,7 +13,57 @@ use reqwest::Url;
 
 /// The mirrors' base addresses, those to prefer first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mirrors(Vec<Url>);
+pub struct Mirrors(Vec<Mirror>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mirror {
+    /// Without what stands before an `@`: this is what guests and people see.
+    url: Url,
+    login: Option<Login>,
+}
+
+/// The name and password in a mirror's address. Only requests to that mirror carry them.
+#[derive(Clone, PartialEq, Eq)]
+struct Login {
+    name: String,
+    password: Option<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login")
+    }
+}
+
+/// A file on a mirror.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Its address, without a login.
+    pub url: Url,
+    /// The mirror's address, without a slash at its end.
+    pub base: String,
+    /// What follows: `dists/…` or `pool/…`.
+    pub file: String,
+    login: Option<Login>,
+}
+
+impl Wanted {
+    /// The address as it is requested.
+    pub fn with_credentials(&self) -> Url {
+        let mut url = self.url.clone();
+        if let Some(login) = &self.login {
+            // Fails only for addresses without a host, which no mirror is.
+            let _ = url.set_username(&login.name);
+            let _ = url.set_password(login.password.as_deref());
+        }
+        url
+    }
+
+    /// The mirror's name.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+}
 
 impl Mirrors {
     /// What this host has configured. What cannot be read is passed over.
@@ -45,28 +95,40 @@ impl Mirrors {
 
     /// Where to fetch what a guest asks for by `path`, such as `/debian/dists/bookworm/InRelease`; `None` where no
     /// mirror stands for that archive, or the path is not a plain one.
-    pub fn url_for(&self, path: &str) -> Option<Url> {
-        let (archive, rest) = split(path)?;
+    pub(super) fn url_for(&self, path: &str) -> Option<Wanted> {
+        let (archive, file) = split(path)?;
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte))
             && !path.to_ascii_lowercase().replace("%2e", ".").contains("..");
-        let mirror = plain.then(|| self.standing_for(archive))??;
-        Url::parse(&format!("{}/{rest}", mirror.as_str().trim_end_matches('/'))).ok()
+        let mirror = plain.then(|| self.find(archive))??;
+        let base = mirror.url.as_str().trim_end_matches('/').to_owned();
+        let url = Url::parse(&format!("{base}/{file}")).ok()?;
+        Some(Wanted { url, base, file: file.to_owned(), login: mirror.login.clone() })
     }
 
-    /// The first mirror of an archive's path, such as `/debian`.
+    /// The first mirror of an archive's path, such as `/debian`; without a login.
     pub fn standing_for(&self, archive: &str) -> Option<&Url> {
-        let path = |mirror: &&Url| mirror.path().trim_end_matches('/').to_owned();
+        self.find(archive).map(|mirror| &mirror.url)
+    }
+
+    fn find(&self, archive: &str) -> Option<&Mirror> {
+        let path = |mirror: &&Mirror| mirror.url.path().trim_end_matches('/').to_owned();
         // `/debian` may be kept elsewhere, as in `/pub/debian`.
-        let last = |mirror: &&Url| archive.rfind('/') == Some(0) && path(mirror).ends_with(archive);
+        let last = |mirror: &&Mirror| archive.rfind('/') == Some(0) && path(mirror).ends_with(archive);
         self.0.iter().find(|mirror| path(mirror) == archive).or_else(|| self.0.iter().find(last))
     }
 
     fn add(&mut self, uri: &str) {
-        if let Ok(url) = Url::parse(uri)
+        if let Ok(mut url) = Url::parse(uri)
             && matches!(url.scheme(), "http" | "https")
-            && !self.0.contains(&url)
         {
-            self.0.push(url);
+            let login =
+                Login { name: url.username().to_owned(), password: url.password().map(ToOwned::to_owned) };
+            let login = (!login.name.is_empty() || login.password.is_some()).then_some(login);
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            if !self.0.iter().any(|mirror| mirror.url == url) {
+                self.0.push(Mirror { url, login });
+            }
         }
     }
 
@@ -174,7 +236,7 @@ mod tests {
     use super::*;
 
     fn url(mirrors: &Mirrors, path: &str) -> Option<String> {
-        mirrors.url_for(path).map(|url| url.to_string())
+        mirrors.url_for(path).map(|wanted| wanted.url.to_string())
     }
 
     #[test]
@@ -214,6 +276,23 @@ mod tests {
         ] {
             assert_eq!(url(&mirrors, path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_login_is_shown_to_nobody_but_the_mirror() {
+        let mirrors = Mirrors::new(["http://us%40er:swordfish@m.example/debian"]);
+        let wanted = mirrors.url_for("/debian/dists/x/InRelease").unwrap();
+        assert_eq!(
+            wanted.with_credentials().as_str(),
+            "http://us%40er:swordfish@m.example/debian/dists/x/InRelease"
+        );
+        let seen = [
+            wanted.url.to_string(),
+            wanted.base.clone(),
+            format!("{wanted:?} {mirrors:?}"),
+            mirrors.standing_for("/debian").unwrap().to_string(),
+        ];
+        assert!(seen.iter().all(|seen| !seen.contains("swordfish") && !seen.contains("us%40er")), "{seen:?}");
     }
 
     #[test]

@@ -4,16 +4,21 @@
 //! from the mirrors this host is configured for. Once warm, it makes no request: pool and by-hash files never
 //! change, and what may change is asked after once a day. `docs/world.md` tells the whole.
 
+mod answer;
 pub mod base;
 mod cache;
+mod fetch;
+mod index;
 mod mirrors;
 pub mod proof;
 mod server;
+mod stats;
 mod store;
 mod supply;
 
-pub use cache::{PackageCache, Stats};
+pub use cache::PackageCache;
 pub use mirrors::Mirrors;
 pub use server::Server;
+pub use stats::{Listed, Stats};
 pub use store::hex;
 pub use supply::{Error, PACKAGES_AT, Supply};

@@ -14,8 +14,9 @@ use liblzma::read::XzDecoder;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Builder;
 
+use super::answer::Content;
 use super::base::Order;
-use super::cache::{Content, PackageCache};
+use super::cache::PackageCache;
 use super::store::hex;
 
 /// No index of an archive is longer, unpacked.

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
@@ -14,12 +15,20 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::cache::{Content, Growing, PackageCache};
+use super::answer::{Content, Growing};
+use super::cache::PackageCache;
+
+/// Connections that are served at once; further ones wait.
+const AT_ONCE: usize = 64;
+/// How long a client may take for the head of a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+/// Threads for work on files, of which there is little and none that waits.
+const FILE_THREADS: usize = 4;
 
 type Body = BoxBody<Bytes, io::Error>;
 
@@ -70,7 +79,10 @@ impl Server {
         let (ready, started) = mpsc::channel::<io::Result<T>>();
         let thread = std::thread::Builder::new().name("packages".to_owned()).spawn(move || {
             let set_up = || -> io::Result<_> {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .max_blocking_threads(FILE_THREADS)
+                    .enable_all()
+                    .build()?;
                 let (listener, address) = runtime.block_on(listen())?;
                 Ok((runtime, listener, address))
             };
@@ -103,29 +115,41 @@ impl Drop for Server {
 }
 
 async fn accept(listener: Listener, cache: Arc<PackageCache>) {
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
-        let served = match &listener {
-            Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| serve(stream, &cache)),
-            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| serve(stream, &cache)),
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = match &listener {
+            Listener::Unix(listener) => {
+                listener.accept().await.map(|(stream, _)| serve(stream, &cache, place))
+            }
+            Listener::Tcp(listener) => {
+                listener.accept().await.map(|(stream, _)| serve(stream, &cache, place))
+            }
         };
-        if served.is_err() {
+        if accepted.is_err() {
             // Out of descriptors, say: let the others finish first.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }
 
 /// Answers one connection's requests in a task of its own.
-fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, cache: &Arc<PackageCache>) {
+fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    cache: &Arc<PackageCache>,
+    place: OwnedSemaphorePermit,
+) {
     let cache = Arc::clone(cache);
     tokio::spawn(async move {
         let service = service_fn(|request| {
             let cache = Arc::clone(&cache);
             async move { Ok::<_, Infallible>(answer(&cache, &request).await) }
         });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
         // A guest that breaks off needs no answer.
-        let _ =
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        drop(place);
     });
 }
 
@@ -161,7 +185,7 @@ fn plain(status: StatusCode, text: String) -> Response<Body> {
 }
 
 fn body(mut file: Growing) -> Body {
-    let (mut sender, body) = Channel::new(4);
+    let (mut sender, body) = Channel::new(1);
     tokio::spawn(async move {
         let mut offset = 0;
         loop {

@@ -4,7 +4,7 @@
 //! packages/
 //!   urls/<sha256 of the URL>.json     what is known of a URL, and the digest of its body
 //!   bodies/<sha256 of the body>       the bodies, each once, however many URLs have it
-//!   locks/<sha256 of the URL>         held while a URL is fetched
+//!   locks/<sha256 of the URL>         there and locked while a URL is fetched
 //!   new/                              what is being written; left-overs of killed processes are swept
 //! ```
 //!
@@ -14,19 +14,23 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+/// How often a lock that another process holds is tried.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
+
 /// What is known of a URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub url: String,
-    /// 200, or 404 for what is not there.
+    /// Always 200; earlier versions also kept answers of 404, which count as unknown.
     pub status: u16,
     /// Of the body, in hexadecimal.
     pub sha256: String,
@@ -70,6 +74,9 @@ impl Store {
     pub fn find(&self, url: &str) -> io::Result<Option<(Entry, File)>> {
         let Ok(entry) = fs::read(self.entry_path(url)) else { return Ok(None) };
         let Ok(entry) = serde_json::from_slice::<Entry>(&entry) else { return Ok(None) };
+        if entry.status != 200 {
+            return Ok(None);
+        }
         let path = self.root.join("bodies").join(&entry.sha256);
         let mut file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -83,10 +90,28 @@ impl Store {
         Ok(Some((entry, file)))
     }
 
-    /// Waits until no other task or process fetches this URL, and keeps them out until dropped.
-    pub fn lock(&self, url: &str) -> io::Result<Flock<File>> {
-        let file = File::create(self.root.join("locks").join(name(url)))?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+    /// The entries of all URLs that begin with these words.
+    pub fn entries_below(&self, prefix: &str) -> Vec<Entry> {
+        let files = fs::read_dir(self.root.join("urls")).into_iter().flatten().flatten();
+        let read = |path: PathBuf| serde_json::from_slice::<Entry>(&fs::read(path).ok()?).ok();
+        files
+            .filter_map(|file| read(file.path()))
+            .filter(|entry| entry.status == 200 && entry.url.starts_with(prefix))
+            .collect()
+    }
+
+    /// Waits until no other process fetches this URL, and keeps them out until dropped. `None` where one still does
+    /// after `patience`: it may be stopped for good.
+    pub async fn lock(&self, url: &str, patience: Duration) -> io::Result<Option<UrlLock>> {
+        let path = self.root.join("locks").join(name(url));
+        let deadline = Instant::now() + patience;
+        loop {
+            match UrlLock::attempt(&path)? {
+                Some(lock) => return Ok(Some(lock)),
+                None if Instant::now() >= deadline => return Ok(None),
+                None => tokio::time::sleep(LOCK_INTERVAL).await,
+            }
+        }
     }
 
     /// A file for a body on its way here.
@@ -113,8 +138,11 @@ impl Store {
         self.root.join("urls").join(name(url) + ".json")
     }
 
-    /// Removes what a killed process left half-written a day ago.
+    /// Removes what killed processes left: locks that nobody holds, and what was half-written a day ago.
     fn sweep(&self) {
+        for entry in fs::read_dir(self.root.join("locks")).into_iter().flatten().flatten() {
+            drop(UrlLock::attempt(&entry.path()));
+        }
         let day = Duration::from_secs(24 * 3600);
         for entry in fs::read_dir(self.root.join("new")).into_iter().flatten().flatten() {
             let old = entry
@@ -125,6 +153,36 @@ impl Store {
                 let _ = fs::remove_file(entry.path());
             }
         }
+    }
+}
+
+/// The right to fetch a URL. Its file goes with it.
+#[derive(Debug)]
+pub(super) struct UrlLock {
+    path: PathBuf,
+    _file: Flock<File>,
+}
+
+impl UrlLock {
+    /// Takes the lock, where nobody has it.
+    fn attempt(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::options().create(true).append(true).open(path)?;
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(errno.into()),
+        };
+        // Its last holder may have removed the file after this process opened it: then it locks nothing.
+        let is_current = fs::metadata(path).is_ok_and(|there| {
+            file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        });
+        Ok(is_current.then(|| Self { path: path.to_owned(), _file: file }))
+    }
+}
+
+impl Drop for UrlLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -197,14 +255,40 @@ mod tests {
         assert!(!dir.path().join("bodies").join(&entry.sha256).exists());
     }
 
+    #[tokio::test]
+    async fn one_process_at_a_time_fetches_a_url_and_a_stopped_one_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, other) = (Store::open(dir.path()).unwrap(), Store::open(dir.path()).unwrap());
+        let held = store.lock("u", Duration::ZERO).await.unwrap().unwrap();
+        let began = Instant::now();
+        assert!(other.lock("u", Duration::from_millis(120)).await.unwrap().is_none());
+        assert!(began.elapsed() >= Duration::from_millis(120));
+        drop(held);
+        let taken = other.lock("u", Duration::ZERO).await.unwrap();
+        assert!(taken.is_some());
+        drop(taken);
+        assert_eq!(fs::read_dir(dir.path().join("locks")).unwrap().count(), 0);
+    }
+
     #[test]
-    fn one_at_a_time_may_fetch_a_url() {
+    fn locks_of_killed_processes_are_swept_and_held_ones_stay() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let held = store.lock("u").unwrap();
-        let other = File::create(dir.path().join("locks").join(name("u"))).unwrap();
-        let other = Flock::lock(other, FlockArg::LockExclusiveNonblock).unwrap_err().0;
+        let locks = dir.path().join("locks");
+        fs::write(locks.join("left"), "").unwrap();
+        let held = UrlLock::attempt(&locks.join("held")).unwrap().unwrap();
+        store.sweep();
+        assert!(!locks.join("left").exists() && locks.join("held").exists());
         drop(held);
-        assert!(Flock::lock(other, FlockArg::LockExclusiveNonblock).is_ok());
+    }
+
+    #[test]
+    fn an_absent_file_that_an_earlier_version_kept_is_unknown() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut entry = keep(&store, "u", b"");
+        entry.status = 404;
+        store.update(&entry).unwrap();
+        assert!(store.find("u").unwrap().is_none());
     }
 }

@@ -10,10 +10,11 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 
 use super::base::{BASE_FILE, BaseError, Maker, Order, TREE_FILE};
-use super::cache::{PackageCache, Stats};
+use super::cache::PackageCache;
 use super::mirrors::Mirrors;
 use super::proof::{Missing, Wanted, prove};
 use super::server::Server;
+use super::stats::Stats;
 use super::store::hex;
 
 /// Where guests find the package cache, on QEMU's user network.
@@ -124,6 +125,12 @@ impl Supply {
     /// What the package cache has done so far.
     pub fn stats(&self) -> Stats {
         self.cache.stats()
+    }
+
+    /// Files that guests wanted and that were not to be had by our failure, one sentence each: a signed index names
+    /// the file and the mirror has none, or no mirror answered.
+    pub fn our_lack(&self) -> Vec<String> {
+        self.stats().lacking.texts()
     }
 }
 

@@ -13,13 +13,18 @@ pub enum File {
     /// Promises more than it sends.
     BreaksOff,
     /// Answers 503.
+    #[allow(dead_code, reason = "not every test program has a mirror that fails")]
     Fails,
+    /// Serves these bytes after a while.
+    #[allow(dead_code, reason = "not every test program has a slow mirror")]
+    Slow(std::time::Duration, Vec<u8>),
 }
 
 #[derive(Clone, Default)]
 pub struct Upstream {
     files: Arc<Mutex<BTreeMap<String, File>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Upstream {
@@ -45,6 +50,17 @@ impl Upstream {
         self.files.lock().unwrap().insert(path.to_owned(), file);
     }
 
+    #[allow(dead_code, reason = "not every test program has a mirror that loses files")]
+    pub fn remove(&self, path: &str) {
+        self.files.lock().unwrap().remove(path);
+    }
+
+    /// The heads of all requests.
+    #[allow(dead_code, reason = "not every test program looks at them")]
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
     /// The paths asked for since the last call.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
@@ -56,7 +72,9 @@ impl Upstream {
         let plain = path.replace("%7e", "~").replace("%2b", "+").replace("%25", "%");
         let files = self.files.lock().unwrap();
         let file = files.get(&path).or_else(|| files.get(&plain)).cloned();
+        drop(files);
         self.asked.lock().unwrap().push(path);
+        self.heads.lock().unwrap().push(head.to_owned());
         match file {
             None => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec(),
             Some(File::Fails) => {
@@ -64,6 +82,12 @@ impl Upstream {
             }
             Some(File::BreaksOff) => {
                 b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\nbeginning".to_vec()
+            }
+            Some(File::Slow(pause, body)) => {
+                std::thread::sleep(pause);
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                [head.as_bytes(), &body].concat()
             }
             Some(File::Body(body)) => {
                 let etag = format!("\"{}-{}\"", body.len(), body.first().copied().unwrap_or(0));

@@ -1,0 +1,121 @@
+//! How much memory a JSON text becomes when it is parsed, told before it is.
+//!
+//! A text from a guest is small on its way and can be large in memory: `[0,0,0…]` as a [`serde_json::Value`] takes
+//! sixteen times its length, `[{"":0},{"":0}…]` a hundred times. So what may come in is limited by weight: an upper
+//! bound of its size in memory, worked out from the text alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the parsed form of a text takes at most, in bytes. Measured with [`serde_json::Value`]: a list's room is at
+/// least four values and doubles, an object's is eleven names and values at least.
+pub fn of(text: &[u8]) -> u64 {
+    let mut weight = 64 + text.len() as u64;
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in text {
+        if quoted {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+            continue;
+        }
+        weight += match byte {
+            b'"' => {
+                quoted = true;
+                32
+            }
+            b',' => 64,
+            b':' => 80,
+            b'[' => 160,
+            b'{' => 700,
+            _ => 0,
+        };
+    }
+    weight
+}
+
+/// A stock of weight that several takers share.
+#[derive(Debug)]
+pub struct Budget(AtomicU64);
+
+impl Budget {
+    /// So many bytes.
+    pub fn new(bytes: u64) -> Self {
+        Self(AtomicU64::new(bytes))
+    }
+
+    /// Takes some, where there is so much left.
+    pub fn take(&self, bytes: u64) -> bool {
+        let less = |left: u64| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What a value takes in memory, as its containers say.
+    fn size(value: &Value) -> u64 {
+        let own = size_of::<Value>() as u64;
+        own + match value {
+            Value::String(text) => text.capacity() as u64,
+            Value::Array(list) => {
+                let spare = (list.capacity() - list.len()) as u64 * own;
+                spare + list.iter().map(size).sum::<u64>()
+            }
+            // A node of a B-tree has room for eleven entries and has five or more, the first one apart.
+            Value::Object(map) => {
+                let entry = own + size_of::<String>() as u64;
+                let nodes = (map.len() as u64).div_ceil(5);
+                nodes * (11 * entry + 128)
+                    + map.iter().map(|(name, value)| name.len() as u64 + size(value)).sum::<u64>()
+            }
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn nothing_becomes_larger_than_its_weight() {
+        let pieces = [
+            "0",
+            "\"\"",
+            "[]",
+            "{}",
+            "[0]",
+            "{\"\":0}",
+            "[[[[0]]]]",
+            "{\"a\":1,\"b\":\"two\",\"c\":[]}",
+            "\"[{,:\\\"[{\"",
+        ];
+        for piece in pieces {
+            for times in [1, 2, 3, 5, 9, 1000] {
+                let text = format!("[{}]", vec![piece; times].join(","));
+                let value: Value = serde_json::from_str(&text).unwrap();
+                let (size, weight) = (size(&value), of(text.as_bytes()));
+                assert!(size <= weight, "{times} times {piece}: {size} bytes, weight {weight}");
+            }
+        }
+        let fields: Vec<_> = (0..1000).map(|number| format!("\"{number}\":0")).collect();
+        let text = format!("{{{}}}", fields.join(","));
+        assert!(size(&serde_json::from_str(&text).unwrap()) <= of(text.as_bytes()));
+        assert!(of(b"\"[[[[{{{{,,,,\"") < 128, "what is quoted has no structure");
+    }
+
+    #[test]
+    fn a_budget_is_taken_from_until_it_is_spent() {
+        let budget = Budget::new(10);
+        assert!(budget.take(6) && !budget.take(5) && budget.take(4));
+        budget.give_back(1);
+        assert!(budget.take(1) && !budget.take(1));
+    }
+}
