@@ -44,8 +44,8 @@ help: ## this list
 
 announce:
 ifeq ($(origin SUBMISSION),file)
-	@echo "No SUBMISSION is given: this takes the Rust reference, $(REFERENCE)." \
-	    "Grading all of it takes 1 minute with KVM and 10 without; ONLY=1 takes seconds." >&2
+	@echo "SUBMISSION is not set: make takes the Rust reference, $(REFERENCE)." \
+	    "A full grade takes 1 minute with KVM and 10 without; ONLY=1 takes seconds." >&2
 endif
 
 grade: announce setup-grade build ## grade SUBMISSION=path [ONLY=1,2c,3] [REPORT=dir]; without SUBMISSION the Rust reference
@@ -59,7 +59,7 @@ test: setup-test build lint ## the test suite that a developer and CI run
 
 test-all: setup-test build lint ## everything: also the slow and statistical tests, the whole corpus, and a fresh machine (ci/fresh)
 	@$(CARGO) test --workspace -- --include-ignored
-	@if [ "$$(id -u)" -eq 0 ]; then ci/fresh; else echo 'left out, since it needs root: ci/fresh' >&2; fi
+	@if [ "$$(id -u)" -eq 0 ]; then ci/fresh; else echo 'skipped: ci/fresh, which needs root' >&2; fi
 
 bench: setup-bench build ## conductor against its peers, restore against boot: ratios of medians from one run
 	@ci/bench

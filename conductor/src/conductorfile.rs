@@ -202,7 +202,7 @@ fn run(statement: &Statement, arguments: usize) -> Result<Step, Problem> {
     }
     if command.starts_with("[\"") || command.starts_with("['") {
         let what =
-            "this is no JSON array of strings: write RUN [\"program\", \"argument\"], or a shell command";
+            "this is not a JSON array of strings: write RUN [\"program\", \"argument\"], or a shell command";
         return Err(Problem::new(arguments, what));
     }
     if command.starts_with("--") {
@@ -210,8 +210,7 @@ fn run(statement: &Statement, arguments: usize) -> Result<Step, Problem> {
         return Err(Problem { at: arguments, what: format!("RUN has no option '{option}': leave it out") });
     }
     if let Some(at) = here_document(command) {
-        let what =
-            "a here-document ends with its line here: put the text into a file and COPY that, or use printf";
+        let what = "a here-document cannot span lines here: put the text into a file and COPY the file, or use printf";
         return Err(Problem::new(arguments + at, what));
     }
     Ok(Step::Run { command: command.into() })
@@ -232,7 +231,7 @@ fn copy(statement: &Statement, arguments: usize) -> Result<Step, Problem> {
         return Err(Problem { at: *at, what: format!("COPY has no option '{name}'{remedy}") });
     }
     if let Some((at, _)) = words.iter().find(|(at, _)| statement.text[*at..].starts_with('#')) {
-        let what = "a comment is a line of its own; in quotes, this is a file's name";
+        let what = "a comment is a line of its own; to name a file with #, write the name in quotes";
         return Err(Problem::new(*at, what));
     }
     if let Some((at, _)) = words.iter().find(|(_, word)| word.is_empty()) {

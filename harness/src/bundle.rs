@@ -183,7 +183,10 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
             || scenario.contains(['/', '\0'])
             || scenario == ".."
         {
-            return Err(Error::Malformed { path, why: format!("it names a scenario {scenario:?}") });
+            return Err(Error::Malformed {
+                path,
+                why: format!("the name of the scenario {scenario:?} is not valid"),
+            });
         }
         let folder = directory.join("evidence").join(&scenario);
         let head: Head = read_json(&folder.join("recording.json"), &budget)?;
@@ -230,7 +233,10 @@ fn open(path: &Path) -> Result<impl Read, Error> {
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = File::options().read(true).custom_flags(flags).open(path).map_err(Error::io("read", path))?;
     if !file.metadata().map_err(Error::io("read", path))?.is_file() {
-        return Err(Error::Malformed { path: path.to_owned(), why: "it is no regular file".to_owned() });
+        return Err(Error::Malformed {
+            path: path.to_owned(),
+            why: "the file is not a regular file".to_owned(),
+        });
     }
     Ok(file.take(MAX_FILE))
 }
@@ -238,7 +244,10 @@ fn open(path: &Path) -> Result<impl Read, Error> {
 /// Parses a text that does not become too large by it.
 fn weighed<T: DeserializeOwned>(text: &[u8], budget: &Budget) -> Result<T, String> {
     if !budget.take(weight::of(text)) {
-        return Err(format!("with it the bundle would take more than {} MiB of memory", MAX_WEIGHT >> 20));
+        return Err(format!(
+            "the bundle would take more than {} MiB of memory with this content",
+            MAX_WEIGHT >> 20
+        ));
     }
     serde_json::from_slice(text).map_err(|error| error.to_string())
 }

@@ -55,7 +55,7 @@ pub struct Grade {
     /// Replace the report of another submission in that directory
     #[arg(long, requires = "report")]
     pub force: bool,
-    /// Whose submission it is [default: the roll number in its name, else in the folder inside, else its name]
+    /// Id of the submission [default: the roll number in its name, else in the folder inside, else its name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
     /// Points in place of the default ones, a TOML file (docs/rubric.md)

@@ -136,7 +136,7 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         run_all(&place, runs, request, &mut bundle, on)?;
         follow_through(&place, &fit, request, &mut bundle, on)?;
         for missing in supply.iter().flat_map(|supply| supply.stats().missing.texts()) {
-            on(Event::Note(format!("a package was not to be had: {missing}")));
+            on(Event::Note(format!("the grader could not get a package: {missing}")));
         }
     }
     bundle.environment.seconds = tenths(began);

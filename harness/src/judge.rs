@@ -117,7 +117,9 @@ fn obstruction(recording: &Recording) -> Option<Cut> {
     let Obstruction { what, .. } = recording.first(OBSTRUCTED)?;
     Some(Cut {
         status: Status::Fail,
-        sentence: format!("not all could be tried, because of what the submission did to its folder: {what}"),
+        sentence: format!(
+            "the submission changed its own folder, so a part of the test could not run: {what}"
+        ),
     })
 }
 

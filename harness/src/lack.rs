@@ -70,7 +70,7 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
         let Unfinished { step, work, seconds } =
             (record.kind == UNFINISHED).then(|| Unfinished::deserialize(&record.data).ok())??;
         let sentence = format!(
-            "not the submission's doing: `{step}` was cut off after {seconds} s, while {work}; grade it on a faster \
+            "not the submission's doing: `{step}` was stopped after {seconds} s, while {work}; grade the submission on a faster \
              or less busy machine"
         );
         Some(Hindrance { recording, sentence, kind: Kind::Unfinished(index) })
@@ -81,7 +81,7 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
             more => format!(" (and {more} more)"),
         };
         let sentence = format!(
-            "not the submission's doing: the grader could not get a package: {}{more}; grade it again when it can",
+            "not the submission's doing: the grader could not get a package: {}{more}; grade the submission again when the package is available",
             lack.packages[0]
         );
         Hindrance { recording, sentence, kind: Kind::Packages }
@@ -214,7 +214,7 @@ mod tests {
         let told = hindrances(&recording)[0].applied_to(finding("3f/deletions", Status::Skip, &[]));
         assert_eq!(
             told.actual,
-            "not the submission's doing: `./conductor.sh build a` was cut off after 900 s, while dpkg worked; grade \
+            "not the submission's doing: `./conductor.sh build a` was stopped after 900 s, while dpkg worked; grade \
              it on a faster or less busy machine (seen: seen)"
         );
     }

@@ -27,23 +27,23 @@ const GRADE: [Program; 9] = [
     program("gcc", "build-essential", "links the programs when they are built"),
     program("git", "git", "gives the reference its history"),
     program("debootstrap", "debootstrap", "makes the base systems that submissions build on"),
-    program("setpriv", "util-linux", "ends debootstrap when a grade is ended"),
+    program("setpriv", "util-linux", "ends debootstrap when a grade ends"),
     program("tar", "tar", "packs base systems"),
     program("cp", "coreutils", "copies submissions"),
     program("ldd", "libc-bin", "finds the libraries of a program"),
-    program("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", "tells true servers from false ones"),
+    program("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", "verifies the certificates of servers"),
     program(
         "/usr/share/keyrings/debian-archive-keyring.gpg",
         "debian-archive-keyring",
-        "tells Debian's packages from others",
+        "verifies the signatures of Debian's packages",
     ),
 ];
 
 /// What the tests start.
 const TEST: [Program; 19] = [
     program("bash", "bash", "runs the scripts"),
-    program("busybox", "busybox-static", "is what containers of the tests run"),
-    program("curl", "curl", "asks the servers of the tests"),
+    program("busybox", "busybox-static", "runs in the containers of the tests"),
+    program("curl", "curl", "sends requests to the servers of the tests"),
     program("find", "findutils", "lists files"),
     program("ip", "iproute2", "sets up networks"),
     program("iptables", "iptables", "sets up firewalls"),
@@ -55,16 +55,16 @@ const TEST: [Program; 19] = [
     program("ps", "procps", "lists processes"),
     program("python3", "python3", "makes archives that are hard to read"),
     program("shellcheck", "shellcheck", "checks the shell scripts"),
-    program("sleep", "coreutils", "is what containers of the tests run"),
+    program("sleep", "coreutils", "runs in the containers of the tests"),
     program("strace", "strace", "lists system calls"),
     program("stty", "coreutils", "sets up terminals"),
-    program("true", "coreutils", "is what containers of the tests run"),
+    program("true", "coreutils", "runs in the containers of the tests"),
     program("xz", "xz-utils", "makes archives"),
 ];
 
 /// The peers that are measured in the same run, and what the place is made of where that happens.
 const BENCH: [Program; 9] = [
-    program("busybox", "busybox-static", "is what containers run"),
+    program("busybox", "busybox-static", "runs in the containers"),
     program("bwrap", "bubblewrap", "is measured"),
     program("buildah", "buildah", "is measured"),
     program("crun", "crun", "is measured"),

@@ -144,7 +144,7 @@ impl Inbox {
 
     fn read(&self, line: &[u8], arrived: Duration) -> Result<Record, &'static str> {
         const FORGED: &str = "something other than the guest half wrote to its channel";
-        const TOO_MUCH: &str = "there was more to record than is taken";
+        const TOO_MUCH: &str = "the guest half sent more to record than the limit allows";
         if line.len() > MAX_LINE || self.records.len() >= MAX_RECORDS {
             return Err(TOO_MUCH);
         }
@@ -163,7 +163,7 @@ impl Inbox {
         let record: Record = serde_json::from_str(record.unwrap_or_default()).map_err(|_| FORGED)?;
         let latest = arrived.mul_f64(FASTER) + AHEAD;
         if u128::from(record.ms) > latest.as_millis() {
-            return Err("a record is of a time that had not come yet");
+            return Err("the time of a record lies in the future");
         }
         if self.records.last().is_some_and(|last| last.ms > record.ms) {
             return Err("a record is older than the one before it");

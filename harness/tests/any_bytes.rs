@@ -151,6 +151,6 @@ fn a_bundle_names_no_scenario_outside_of_it() {
     for scenario in ["..", "../../etc", "/etc", "a/b", ""] {
         fs::write(home.path().join("manifest.json"), manifest(scenario)).unwrap();
         let error = bundle::read(home.path()).unwrap_err().to_string();
-        assert!(error.contains("it names a scenario"), "{error}");
+        assert!(error.contains("the name of the scenario"), "{error}");
     }
 }

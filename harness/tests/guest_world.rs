@@ -91,7 +91,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     assert_eq!(visitor.join().unwrap(), "pomelo\n");
     let said = said.join("\n");
     assert!(said.contains(&plan.page_word), "{said}");
-    assert!(said.contains("not in the package cache, and --offline"), "{said}");
+    assert!(said.contains("not in the package cache, and --offline allows no mirror"), "{said}");
     assert!(!said.contains("uplink0") && !said.contains("world0"), "the machine has one card: {said}");
     assert!(passed.iter().any(|moment| matches!(moment.passed, Passed::FromHost { received: 7, .. })));
     assert_eq!(supply.stats().upstream_requests, 0);

@@ -168,13 +168,13 @@ fn a_bundle_leads_nowhere_else() {
     assert!(refused().contains("records.jsonl"), "{}", refused());
     fs::remove_file(&records).unwrap();
     nix::unistd::mkfifo(&records, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert!(refused().contains("no regular file"), "{}", refused());
+    assert!(refused().contains("not a regular file"), "{}", refused());
 
     let manifest = dir.path().join("manifest.json");
     let mut named: Value = serde_json::from_slice(&fs::read(&manifest).unwrap()).unwrap();
     named["scenarios"] = json!(["../evidence/2"]);
     fs::write(&manifest, named.to_string()).unwrap();
-    assert!(refused().contains("names a scenario"), "{}", refused());
+    assert!(refused().contains("the name of the scenario"), "{}", refused());
     fs::write(&manifest, "[".repeat(1 << 20)).unwrap();
     assert!(refused().contains("manifest.json"), "{}", refused());
 }

@@ -32,7 +32,7 @@ fn followed_through(check: Check) -> Check {
     let follow_through = FollowThrough {
         replaced: "run".to_owned(),
         score: check.max / 2.0,
-        actual: "all five are the container's".to_owned(),
+        actual: "all five namespaces are the container's".to_owned(),
         evidence: vec!["evidence/3-run+run/records.jsonl#23".to_owned()],
     };
     Check { follow_through: Some(follow_through), ..check }

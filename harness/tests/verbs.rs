@@ -55,9 +55,9 @@ fn without_a_submission_the_reference_is_graded_and_that_is_said() {
     let graded = make(&["grade"]);
     assert_eq!(lines(&graded.stdout), ["grade", "--", "target/reference"]);
     let said = String::from_utf8_lossy(&graded.stderr).into_owned();
-    assert!(said.contains("No SUBMISSION is given") && said.contains("minute"), "{said}");
+    assert!(said.contains("SUBMISSION is not set") && said.contains("minute"), "{said}");
     let named = make(&["grade", "SUBMISSION=x"]);
-    assert!(!String::from_utf8_lossy(&named.stderr).contains("No SUBMISSION"));
+    assert!(!String::from_utf8_lossy(&named.stderr).contains("SUBMISSION is not set"));
 }
 
 #[test]

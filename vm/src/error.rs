@@ -42,7 +42,7 @@ pub enum Error {
     NoCache,
     /// The disk has not the room that an image takes while it is made.
     #[error(
-        "{} has {:.1} GB free and a virtual machine takes {:.1} GB to make: free some, or set HARNESS_CACHE to another place",
+        "{} has {:.1} GB free, and making a virtual machine needs {:.1} GB: free disk space, or set HARNESS_CACHE to another folder",
         place.display(), gigabytes(*free), gigabytes(*needed)
     )]
     NoRoom {
@@ -94,7 +94,7 @@ impl Error {
 }
 
 fn whole(log: Option<&Path>) -> String {
-    log.map(|log| format!("\nAll that it said is in {}", log.display())).unwrap_or_default()
+    log.map(|log| format!("\nThe full output is in {}", log.display())).unwrap_or_default()
 }
 
 fn gigabytes(bytes: u64) -> f64 {

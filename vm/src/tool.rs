@@ -29,16 +29,16 @@ pub(crate) const QEMU_IMG: Program =
     Program::new("qemu-img", "qemu-utils", "makes the virtual machines' disks");
 pub(crate) const MKFS: Program = Program::new("mkfs.ext4", "e2fsprogs", "makes disks from directories");
 pub(crate) const MMDEBSTRAP: Program =
-    Program::new("mmdebstrap", "mmdebstrap", "makes an image from packages where none can be downloaded");
+    Program::new("mmdebstrap", "mmdebstrap", "makes an image from packages where no image can be downloaded");
 pub(crate) const UNSHARE: Program =
-    Program::new("unshare", "util-linux", "keeps the mounts of an image that is made apart");
+    Program::new("unshare", "util-linux", "separates the mounts of a new image from the host's");
 pub(crate) const FAKEROOT: Program =
     Program::new("fakeroot", "fakeroot", "lets an ordinary user make an image without a user namespace");
 pub(crate) const FAKECHROOT: Program =
     Program::new("fakechroot", "fakechroot", "lets an ordinary user make an image without a user namespace");
 pub(crate) const NEWUIDMAP: Program =
     Program::new("newuidmap", "uidmap", "lets an ordinary user make an image in a user namespace");
-pub(crate) const APT_GET: Program = Program::new("apt-get", "apt", "knows where packages come from");
+pub(crate) const APT_GET: Program = Program::new("apt-get", "apt", "lists the package sources");
 pub(crate) const SH: Program =
     Program::new("sh", "dash", "runs the script that makes an image from packages");
 

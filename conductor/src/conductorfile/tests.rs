@@ -108,7 +108,7 @@ fn every_mistake_has_its_message() {
         ("FROM ubuntu:jammy\nCOPY a /b # c\n", 2, 11, "a comment is a line of its own"),
         ("FROM ubuntu:jammy\nENV A=b\n", 2, 1, "RUN NAME=value command"),
         ("FROM ubuntu:jammy\nRUN --mount=type=cache,target=/x ls\n", 2, 5, "RUN has no option '--mount"),
-        ("FROM ubuntu:jammy\nRUN ['echo', 'hi']\n", 2, 5, "no JSON array of strings"),
+        ("FROM ubuntu:jammy\nRUN ['echo', 'hi']\n", 2, 5, "not a JSON array of strings"),
         ("FROM ubuntu:jammy\nRUN []\n", 2, 5, "RUN needs a command"),
         ("FROM ubuntu:jammy\nRUN cat <<EOF > /x\na\nEOF\n", 2, 9, "put the text into a file"),
         ("FROM ubuntu:jammy\nRUN <<-'EOF'\na\nEOF\n", 2, 5, "here-document"),

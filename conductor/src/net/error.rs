@@ -35,7 +35,7 @@ pub enum Error {
     PortExposed(u16, ContainerName),
     /// The port leads to a container already that is not among ours.
     #[error(
-        "port {0} of the host leads to {1} already, a container of another CONTAINERDIR: stop that, or expose another port"
+        "port {0} of the host leads to {1} already, a container of another CONTAINERDIR: stop that container, or expose another port"
     )]
     PortExposedElsewhere(u16, Ipv4Addr),
     /// The port is asked for twice.
@@ -55,7 +55,7 @@ pub enum Error {
     /// A container of another `CONTAINERDIR` has the name that its interface would have.
     #[error(
         "the host has an interface {interface} already, of a container of another CONTAINERDIR: give container \
-         '{container}' another name, or stop that one"
+         '{container}' another name, or stop the other container"
     )]
     InterfaceOfContainer {
         /// The name.

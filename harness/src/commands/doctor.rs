@@ -131,7 +131,7 @@ fn room(what: &str, place: &str, free: u64, needed: u64) -> Line {
         (
             Mark::Weak,
             Some(format!(
-                "a first run needs {:.0} GiB: free some, or set HARNESS_CACHE to another place",
+                "a first run needs {:.0} GiB: free disk space, or set HARNESS_CACHE to another folder",
                 gib(needed)
             )),
         )

@@ -70,7 +70,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
 fn given(id: &str) -> Result<String, Failure> {
     let wrong = || {
         Failure::unreadable(format!(
-            "--id {id:?} is no id: at most 64 letters, digits, '-', '_' and '.' inside"
+            "--id {id:?} is not an id: use at most 64 letters, digits, '-', '_' and '.' inside"
         ))
     };
     submission::id::given(id).ok_or_else(wrong)

@@ -57,7 +57,7 @@ pub fn printed_from(report: &Path) -> Result<(), Failure> {
     let there = report.display();
     printed().map_err(|Failure { status, message }| Failure {
         status,
-        message: format!("{message}; it is in {there}"),
+        message: format!("{message}; the report is in {there}"),
     })
 }
 

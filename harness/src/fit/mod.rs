@@ -99,7 +99,7 @@ impl Fit {
         let mut notes = Vec::new();
         if self.stand_in {
             notes.push(
-                "task3/setup.sh was not handed in; the grader put one with the course's defaults beside conductor.sh"
+                "task3/setup.sh was not handed in: the grader put a setup.sh with the course's defaults beside conductor.sh"
                     .to_owned(),
             );
         }
@@ -110,7 +110,7 @@ impl Fit {
                 Interface::Empty => format!("{INTERFACE} is empty in {folder}: {kept}"),
                 Interface::Impossible(name) => {
                     format!(
-                        "{INTERFACE} is {name:?} in {folder}, which no new interface can be called: {kept}"
+                        "{INTERFACE} is {name:?} in {folder}, and no new interface can have this name: {kept}"
                     )
                 }
             };

@@ -53,7 +53,7 @@ impl Allowance {
         let is_recent = self.worked.is_some_and(|worked| worked.elapsed() < RECENT);
         is_recent.then(|| Unfinished {
             step: format!("the scenario {scenario}"),
-            work: "known work was going on".to_owned(),
+            work: "known work was still running".to_owned(),
             seconds: after.as_secs(),
         })
     }

@@ -45,11 +45,11 @@ pub(super) fn ending(outcome: &vm::Outcome, spoilt: Option<String>, turn: Turn) 
         }
         vm::Outcome::Exited { code, stderr } => {
             let how = match code - 128 {
-                signal @ 1..=64 => format!("the guest half was ended by signal {signal}"),
+                signal @ 1..=64 => format!("the guest half ended with signal {signal}"),
                 _ => format!("the guest half ended with status {code}"),
             };
             let said = said(stderr);
-            let what = if said.is_empty() { how } else { format!("{how}; it said: {said}") };
+            let what = if said.is_empty() { how } else { format!("{how}; its output: {said}") };
             (turn == Turn::Programs, what)
         }
         outcome => (!outcome.is_infrastructure() && turn == Turn::Programs, outcome.to_string()),
@@ -108,8 +108,8 @@ mod tests {
             Ending::Lost { what, .. } => what,
             other => panic!("{other:?}"),
         };
-        assert_eq!(what(134), "the guest half was ended by signal 6; it said: said");
-        assert_eq!(what(1), "the guest half ended with status 1; it said: said");
+        assert_eq!(what(134), "the guest half ended with signal 6; its output: said");
+        assert_eq!(what(1), "the guest half ended with status 1; its output: said");
         assert_eq!(what(75), "said");
     }
 

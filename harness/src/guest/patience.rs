@@ -140,7 +140,7 @@ impl<'a> Patience<'a> {
     pub fn unfinished(&self, step: &str, progress: Progress) -> Unfinished {
         let work = match progress {
             Progress::Served => "the grader's package server was sending",
-            _ => "known work (packages, a compiler at the course's files, container_prog) was going on",
+            _ => "known work (packages, a compiler at the course's files, container_prog) was still running",
         };
         Unfinished { step: step.to_owned(), work: work.to_owned(), seconds: self.elapsed().as_secs() }
     }

@@ -72,7 +72,7 @@ pub enum Stopped {
     Output,
     /// Number of processes.
     Processes,
-    /// Time, several times over, while known work still went on.
+    /// Time, several times over, while known work was still running.
     Working,
 }
 

@@ -90,7 +90,7 @@ pub enum BaseError {
         source: io::Error,
     },
     /// debootstrap needs root, or a machine to be root in.
-    #[error("base trees are made by root, or in a virtual machine, and here is neither")]
+    #[error("making a base tree needs root or a virtual machine, and this run has neither")]
     NotRoot,
     /// The archive's index is not to be had.
     #[error("no index of {suite}: {why}")]
@@ -101,7 +101,7 @@ pub enum BaseError {
         why: String,
     },
     /// The virtual machine that was to make it did not.
-    #[error("the virtual machine that makes it: {why}")]
+    #[error("the virtual machine could not make the base tree: {why}")]
     Guest {
         /// What happened.
         why: String,

@@ -74,7 +74,9 @@ impl PackageCache {
         match self.fetcher.look_up(&wanted.url).await? {
             Some((entry, file)) if self.offline || is_fresh(&entry) => Ok(Answer::stored(&entry, file)),
             None if self.offline => {
-                self.fetcher.lacked(504, wanted, "not in the package cache, and --offline").await
+                self.fetcher
+                    .lacked(504, wanted, "not in the package cache, and --offline allows no mirror")
+                    .await
             }
             _ => match &self.runtime {
                 Some(runtime) => self.fetcher.fetched(runtime.handle(), wanted).await,

@@ -201,7 +201,7 @@ impl Fetcher {
         let too_much = stats.upstream_bytes > FETCH_LIMIT || stats.upstream_requests >= REQUEST_LIMIT;
         let guesses = stats.upstream_absent >= ABSENT_LIMIT;
         if too_much || (guesses && self.place(wanted).await? != Place::Named) {
-            let what = format!("{}: too much was asked of the mirrors by this run", wanted.url);
+            let what = format!("{}: this run has reached its limit of requests to the mirrors", wanted.url);
             return Ok(Some(self.unserved(429, &what, false)));
         }
         Ok(None)
@@ -259,7 +259,7 @@ impl Fetcher {
         let whole = promised.is_none_or(|promised| promised == entry.size);
         let right = named_digest(&entry.url).is_none_or(|named| named == entry.sha256);
         if !whole || !right {
-            return Err(io::Error::other("the mirror sent something else"));
+            return Err(io::Error::other("the mirror sent a file of another length or digest"));
         }
         let fetcher = Arc::clone(self);
         blocking(move || {

@@ -34,7 +34,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A package that a scenario installs is neither here nor to be had.
-    #[error("a package that scenarios install in {suite} is not to be had: {source}")]
+    #[error("cannot get a package that scenarios install in {suite}: {source}")]
     NoPackage {
         /// Of which suite.
         suite: String,

@@ -64,7 +64,7 @@ fn started(pid: u32) -> Option<u64> {
 pub enum Error {
     /// Another run writes there, or may.
     #[error(
-        "{} is being written by another run: process {} on {}, since {}; if that run is dead, remove {}",
+        "another run writes to {}: process {} on {}, since {}; if that run is dead, remove {}",
         directory.display(), run.pid, run.host, run.since, directory.join(FILE).display()
     )]
     Taken {
@@ -112,7 +112,7 @@ impl Claim {
                 Err(error) => return Err(failed(error)),
             }
         }
-        Err(failed(io::Error::other("other runs claim it again and again")))
+        Err(failed(io::Error::other("other runs keep claiming the folder")))
     }
 }
 

@@ -27,7 +27,7 @@ const LATEST: &str = "latest";
 pub enum Error {
     /// A report of another submission is there.
     #[error(
-        "{} holds the report of another submission, {id} from {source_path:?}: name another folder, or replace it with --force",
+        "{} holds the report of another submission, {id} from {source_path:?}: name another folder, or replace the report with --force",
         directory.display()
     )]
     Another {
@@ -45,7 +45,7 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// It cannot be made.
-    #[error("cannot make a place for the report at {}: {source}", path.display())]
+    #[error("cannot make the folder {} for the report: {source}", path.display())]
     Io {
         /// Where.
         path: PathBuf,

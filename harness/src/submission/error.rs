@@ -17,7 +17,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Our own copy cannot be made: a full disk, for one. Nobody's submission is at fault.
-    #[error("cannot keep a copy of {}: {source}; make room there, or set HARNESS_CACHE to another place", path.display())]
+    #[error("cannot keep a copy of {}: {source}; free disk space there, or set HARNESS_CACHE to another folder", path.display())]
     Ours {
         /// Of what.
         path: PathBuf,
@@ -85,10 +85,10 @@ pub enum Refusal {
     #[error("it is a symbolic link that leads to itself or through too many others")]
     LinkLoop,
     /// A symbolic link without a text that a file system takes.
-    #[error("it is a symbolic link to nothing, or its target is too long")]
+    #[error("the symbolic link has no target, or a target that is too long")]
     BadLink,
     /// A link in the place of a folder that is asked for, to a folder around itself.
-    #[error("it is a symbolic link to a folder that it lies in itself, where a real folder is asked for")]
+    #[error("the symbolic link leads to a folder that contains the link: put a real folder here")]
     LinkAround,
     /// A hard link to something that is not an earlier file of the archive.
     #[error("it is a hard link to {0:?}, which is no earlier file of the archive")]

@@ -23,8 +23,9 @@ pub fn mismatch(source: &Path, folder: Option<&str>) -> Option<String> {
     let own = own_name(source);
     let outside = roll_number(Path::new(&own))?;
     let inside = roll_number(Path::new(folder?))?;
-    (!outside.eq_ignore_ascii_case(inside))
-        .then(|| format!("its name has the roll number {outside}, the folder in it has {inside}"))
+    (!outside.eq_ignore_ascii_case(inside)).then(|| {
+        format!("the submission's name has the roll number {outside}, but the folder inside has {inside}")
+    })
 }
 
 /// An id that was given, if it is one.

@@ -135,7 +135,7 @@ impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(left) = self.left.get() else { return self.inner.read(buffer) };
         if left == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("it has more names than a submission has"));
+            return Err(io::Error::other("the archive has more names than a submission may have"));
         }
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let length = self.inner.read(&mut buffer[..most])?;

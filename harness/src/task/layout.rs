@@ -116,7 +116,7 @@ fn git(layout: &Layout) -> Finding {
     let (status, actual) = match layout.git {
         GitFact::Present => (Status::Pass, ".git with commits"),
         GitFact::Enclosing => (Status::Pass, "the directory lies in a git working tree"),
-        GitFact::Empty => (Status::Fail, ".git, but its HEAD leads to no commit that is there"),
+        GitFact::Empty => (Status::Fail, ".git, but HEAD leads to no commit that is there"),
         GitFact::Missing => (Status::Fail, "no .git"),
     };
     Finding::new("layout/git", status, ".git with the history in it", actual)

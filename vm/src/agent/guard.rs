@@ -48,9 +48,9 @@ pub(super) enum Error {
     NoLsm(String),
     #[error("the kernel does not describe its types: {0}")]
     Types(#[from] aya::BtfError),
-    #[error("the kernel does not take the hooks: {0}")]
+    #[error("the kernel refuses the hooks: {0}")]
     Load(#[from] aya::EbpfError),
-    #[error("the kernel does not take the hook {hook}: {why}")]
+    #[error("the kernel refuses the hook {hook}: {why}")]
     Hook { hook: &'static str, why: String },
 }
 
@@ -118,7 +118,8 @@ fn load(group: u64) -> Result<Ebpf, Error> {
 }
 
 fn lsm<'a>(hooks: &'a mut Ebpf, function: &'static str) -> Result<&'a mut Lsm, Error> {
-    let missing = || Error::Hook { hook: function, why: "it is not in the object".to_owned() };
+    let missing =
+        || Error::Hook { hook: function, why: "the compiled object has no such program".to_owned() };
     let program = hooks.program_mut(function).ok_or_else(missing)?;
     program
         .try_into()
@@ -140,7 +141,7 @@ fn major(path: &str) -> io::Result<u32> {
     let meta = fs::metadata(path)?;
     let kind = meta.file_type();
     if !kind.is_char_device() && !kind.is_block_device() {
-        return Err(io::Error::other(format!("{path} is no device")));
+        return Err(io::Error::other(format!("{path} is not a device")));
     }
     Ok(libc::major(meta.rdev()))
 }

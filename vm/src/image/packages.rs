@@ -96,7 +96,9 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
     if let Some(why) = refused {
         let why = why.to_string();
         let why = why.lines().last().unwrap_or_default();
-        on(Event::Note(format!("no user namespace can be had ({why}): fakechroot makes the image")));
+        on(Event::Note(format!(
+            "this user cannot make a user namespace ({why}): fakechroot makes the image"
+        )));
         let mut command = tool::FAKECHROOT.command()?;
         let script = concat!(include_str!("packages-user.sh"), include_str!("packages.sh"));
         command.arg(tool::FAKEROOT.path()?).arg(tool::SH.path()?).args(["-c", script, "packages.sh"]);

@@ -23,7 +23,7 @@ use super::{Folders, WAITING};
 pub(super) fn container(arguments: &[String]) -> io::Result<()> {
     umask(Mode::from_bits_truncate(0o077));
     let [image, name, command @ ..] = arguments else {
-        return Err(io::Error::other("which image, and which container?"));
+        return Err(io::Error::other("name an image and a container"));
     };
     let command = command.strip_prefix(&["--".to_owned()]).unwrap_or(command);
     let folders = Folders::read()?;

@@ -71,12 +71,16 @@ impl<'a> Maker<'a> {
         let began = Instant::now();
         match self {
             Self::Host => {
-                say(format!("{what}: made by debootstrap on this host, once; some minutes"));
+                say(format!(
+                    "{what}: debootstrap makes this tree on this host, once; this takes some minutes"
+                ));
                 on_host(&settings, cache, making)?;
             }
             Self::Guest(template) => {
                 let long = if template.accelerator().kind == vm::Kind::Kvm { "some" } else { "15 or more" };
-                say(format!("{what}: made by debootstrap in a virtual machine, once; {long} minutes"));
+                say(format!(
+                    "{what}: debootstrap makes this tree in a virtual machine, once; this takes {long} minutes"
+                ));
                 in_guest(&settings, template, cache, making, &mut |step| {
                     say(format!("{what}: {step} ({} s)", began.elapsed().as_secs()));
                 })?;
@@ -198,7 +202,7 @@ fn is_whole(tree: &Path) -> io::Result<()> {
     file.seek(SeekFrom::End(-1024))?;
     let mut end = Vec::new();
     file.read_to_end(&mut end)?;
-    if end.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(io::Error::other("it was cut short")) }
+    if end.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(io::Error::other("the tree was cut short")) }
 }
 
 /// Brings the card up, makes the tree, and sends it.

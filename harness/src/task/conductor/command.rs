@@ -33,7 +33,7 @@ pub enum Stopped {
     Still,
     /// It wrote too much.
     Output,
-    /// Its time was over several times, while known work still went on.
+    /// Its time was over several times, while known work was still running.
     Working,
     /// The machine had no more of something.
     #[serde(untagged)]
@@ -75,7 +75,10 @@ impl Command {
                 )
             }
             (Some(Stopped::Working), _) => {
-                format!("`{name}` was stopped after {:.0} s, while known work still went on", self.seconds)
+                format!(
+                    "`{name}` was stopped after {:.0} s, while known work was still running",
+                    self.seconds
+                )
             }
             (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
             (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {

@@ -108,7 +108,7 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Why there is no image with nothing but FROM: how its `build` ended. Where a container runs there is one, whatever
+    /// Why there is no image with FROM alone: how its `build` ended. Where a container runs there is one, whatever
     /// `build` said: the status of a script is easily that of its last test.
     pub fn why_unbuilt(&self) -> Option<String> {
         let ran = self.recording.records.iter().any(|record| record.kind == "container");

@@ -37,7 +37,7 @@ pub static CHECKS: [CheckSpec; 3] = [
         id: "2a/transcript",
         title: "output as shown",
         requirement: "Output Subtask 2a: Process PID, Child Process PID, Files/Directories in root directory",
-        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. What does \
+        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. What does \
                container_prog see as its root?",
         informational: false,
     },

@@ -47,7 +47,7 @@ pub static CHECKS: [CheckSpec; 5] = [
         title: "output as shown",
         requirement: "Output Subtask 2b: Process PID: 1, Child Process PID: 2, …, Hostname within container: \
                       new_hostname, Computation Benchmark, Hostname in the host",
-        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss.",
+        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks.",
         informational: false,
     },
 ];

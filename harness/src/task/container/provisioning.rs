@@ -64,7 +64,7 @@ pub static CHECKS: [CheckSpec; 7] = [
         title: "output as shown",
         requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2, …, Computation Benchmark, Time Taken, \
                       Value",
-        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. Does \
+        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Does \
                container_prog run to its end?",
         informational: false,
     },
@@ -203,7 +203,7 @@ fn throttled(story: &Story, round: &Round, quota: &Finding, members: &Finding) -
     if round.computes_nothing() {
         return question
             .proof(story.proof(round.record))
-            .pass("it was run with subtask1, which computes nothing: there was nothing to stop, and the cap was there");
+            .pass("container_prog ran with subtask1, which computes nothing: the cap was there and had nothing to stop");
     }
     let count = |chain: &[cgroups::Group]| {
         chain

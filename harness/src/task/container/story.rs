@@ -264,7 +264,7 @@ impl<'a> Story<'a> {
                     format!("the script was stopped after {:.0} s{what}", outcome.limit)
                 }
                 (Some(Stopped::Working), _) => {
-                    format!("the script was stopped after {:.0} s, while known work still went on", outcome.limit)
+                    format!("the script was stopped after {:.0} s, while known work was still running", outcome.limit)
                 }
                 (Some(Stopped::Output), _) => {
                     format!("the script was stopped after {} bytes of output", outcome.output)

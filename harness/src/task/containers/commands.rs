@@ -53,7 +53,7 @@ impl Scene<'_, '_, '_> {
 pub fn judge(story: Story, plan: Option<&Plan>) -> Finding {
     let question = Question::new(
         "3d/given-commands",
-        "-h and images list, build takes Conductorfile where no file is named, rmi and rmcache remove",
+        "-h and images list, build without a file name takes Conductorfile, rmi and rmcache remove",
     );
     let (Some(help), Some(plan)) = (story.at::<Command>("command", "help"), plan) else {
         return story.missing(question, "not tried");
@@ -79,7 +79,7 @@ pub fn judge(story: Story, plan: Option<&Plan>) -> Finding {
         faults.push("build without a file name made no image of Conductorfile".to_owned());
     }
     if built && image("rmi").is_some_and(|seen| seen.value.dir.is_some()) {
-        faults.push("rmi left the image".to_owned());
+        faults.push("rmi did not remove the image".to_owned());
     }
     if image("rmi-others").is_some_and(|seen| seen.value.dir.is_none()) {
         faults.push("rmi removed another image too".to_owned());
@@ -90,9 +90,16 @@ pub fn judge(story: Story, plan: Option<&Plan>) -> Finding {
             faults.push(format!("rmcache left {}", cache.value.left.join(", ")));
         }
     } else if faults.is_empty() {
-        return story.missing(question, "rmi and rmcache were not tried: something is mounted in its folder");
+        return story.missing(
+            question,
+            "rmi and rmcache were not tried: something is mounted in the submission's folder",
+        );
     }
-    if faults.is_empty() { question.pass("they do") } else { question.fail(faults.join("; ")) }
+    if faults.is_empty() {
+        question.pass("all of these commands work")
+    } else {
+        question.fail(faults.join("; "))
+    }
 }
 
 /// Whether a name is a word of what a command showed.

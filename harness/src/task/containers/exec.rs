@@ -168,7 +168,7 @@ fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
 fn namespaces(room: &Room) -> Finding {
     let question =
         Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
-    room.all(question, "all five are the container's", |executed| {
+    room.all(question, "all five namespaces are the container's", |executed| {
         let sight = &executed.seen.value;
         let apart = apart(&sight.main.namespaces, &executed.container.main.namespaces);
         (!apart.is_empty())
@@ -178,7 +178,7 @@ fn namespaces(room: &Room) -> Finding {
 
 fn root(room: &Room) -> Finding {
     let question = Question::new("3b/root", "the container's root directory");
-    room.all(question, "it has the container's root directory", |executed| {
+    room.all(question, "the command has the container's root directory", |executed| {
         let sight = &executed.seen.value;
         let (own, container) = (&sight.main.root, &executed.container.main.root);
         if !own.is(container) {
@@ -238,15 +238,15 @@ fn survives(room: &Room) -> Finding {
     let seen: Vec<Seen<Survival>> =
         after.into_iter().filter_map(|step| room.story.at("survival", step)).collect();
     if seen.is_empty() {
-        return room.story.missing(question, "not looked at");
+        return room.story.missing(question, "the first command was not looked at");
     }
     for survival in seen {
         question = question.proof(survival.place);
         if !survival.value.alive {
-            return question.fail("it has ended with what was executed");
+            return question.fail("the container ended with the executed command");
         }
     }
-    question.pass("it runs on")
+    question.pass("the first command runs on")
 }
 
 fn concurrent(room: &Room) -> Finding {
@@ -261,6 +261,6 @@ fn concurrent(room: &Room) -> Finding {
             let both = room.story.at::<Sight>("container", "exec-both").is_some();
             question.answer(both, actual(both))
         }
-        _ => room.story.missing(question, "the first of them was not seen"),
+        _ => room.story.missing(question, "the first command was not seen"),
     }
 }

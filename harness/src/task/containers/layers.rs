@@ -68,7 +68,7 @@ pub const CHECKS: [CheckSpec; 7] = [
     },
     CheckSpec {
         id: "3d/given-commands",
-        title: "what was handed out still works",
+        title: "the given commands still work",
         requirement: "You are free to modify any part of the bash script to make it better, considering it does not \
                       break any functionality.",
         hint: "Try build without a file name, images, rmi, rmcache and -h by hand.",
@@ -214,7 +214,7 @@ fn no_copy(room: &Room) -> Finding {
         let grown = disk("before").and_then(|before| growth(&before.value, &built.value));
         if let Some(grown) = grown.filter(|grown| *grown > own + whole / 2) {
             return question.fail(format!(
-                "the machine's disks hold {} more after the first build; the base takes up {}",
+                "the first build added {} to the machine's disks; the base takes up {}",
                 megabytes(grown),
                 megabytes(base)
             ));
@@ -232,7 +232,7 @@ fn no_copy(room: &Room) -> Finding {
     if room.worker.is_none() {
         return room.no_container(question);
     }
-    question.pass(format!("image and container take up little beside the base's {}", megabytes(base)))
+    question.pass(format!("image and container take up little compared with the base's {}", megabytes(base)))
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -316,11 +316,11 @@ fn shared(room: &Room) -> Finding {
         };
         if lowest.as_ref().is_some_and(|lowest| !lowest.is(base)) {
             return question
-                .fail(format!("two containers are on different folders, one of them {}", base.path));
+                .fail(format!("two containers run on different base folders, one of them {}", base.path));
         }
         lowest = Some(base.clone());
     }
-    question.pass(format!("all are on {}", lowest.map_or_else(String::new, |base| base.path)))
+    question.pass(format!("all containers run on {}", lowest.map_or_else(String::new, |base| base.path)))
 }
 
 fn unmounted(room: &Room) -> Finding {
@@ -339,7 +339,7 @@ fn unmounted(room: &Room) -> Finding {
     let places: Vec<String> = stopped.value.mounted.iter().map(|overlay| overlay.at.join(" and ")).collect();
     let question = question.proof(stopped.place);
     if places.is_empty() {
-        question.pass("none is mounted")
+        question.pass("no overlay is mounted")
     } else {
         question.fail(format!("still mounted: {}", places.join("; ")))
     }

@@ -51,12 +51,12 @@ pub fn twice(room: &Room) -> Finding {
             .missing(question, format!("no shell to exit from: {}", room.story.why_absent("shell")));
     }
     let Some(attempt) = room.story.at::<Refused>("refused", "again-after-exit") else {
-        return room.story.missing(question, "it was not tried");
+        return room.story.missing(question, "the second run was not tried");
     };
     let started = attempt.value.started;
     question.proof(attempt.place).answer(
         !started,
-        if started { "its command was started a second time" } else { "refused after it had ended" },
+        if started { "the second run started its command" } else { "the second run was refused" },
     )
 }
 
@@ -64,7 +64,7 @@ pub fn twice(room: &Room) -> Finding {
 pub fn machine_unchanged(room: &Room, bundle: &Bundle) -> Finding {
     let mut question = Question::new(
         "3a/machine-unchanged",
-        "what the machine has mounted is neither covered nor gone while a container runs and after stop",
+        "the machine's own mounts stay in place and uncovered, while a container runs and after stop",
     );
     if room.containers().next().is_none() {
         return room.missing(question);
@@ -76,7 +76,7 @@ pub fn machine_unchanged(room: &Room, bundle: &Bundle) -> Finding {
         return room.story.missing(question, "stop was not reached");
     }
     if running.is_empty() {
-        return question.error("the evidence is older than this check: grade it again");
+        return question.error("the evidence is older than this check: grade the submission again");
     }
     let stopped = stops().chain(network::left(bundle));
     let looks = running
@@ -89,7 +89,7 @@ pub fn machine_unchanged(room: &Room, bundle: &Bundle) -> Finding {
             return question.fail(format!("{when}: {}", disturbed.join("; ")));
         }
     }
-    question.pass("all that was mounted is mounted and visible")
+    question.pass("all of the machine's own mounts are in place and uncovered")
 }
 
 /// The steps in which containers are stopped.
@@ -98,7 +98,7 @@ const STOPS: [&str; 3] = ["stop-shell", "stop-named-shell", "stop-worker"];
 pub fn stop(room: &Room, bundle: &Bundle) -> Finding {
     let mut question = Question::new(
         "3a/stop-cleans-up",
-        "no process, mount, interface or folder of a stopped container is left, and its neighbour works on",
+        "a stopped container leaves no process, mount, interface or folder, and its neighbour keeps working",
     );
     if room.containers().next().is_none() {
         return room.missing(question);
@@ -149,13 +149,16 @@ fn was_alive(room: &Room) -> bool {
 
 /// The rules of a stopped container: its address may be another's next, and a port that leads to it is then open.
 pub fn stop_rules(room: &Room, bundle: &Bundle) -> Finding {
-    let question = Question::new("3a/stop-removes-rules", "no firewall rule of it is left while others run");
+    let question = Question::new(
+        "3a/stop-removes-rules",
+        "stop leaves no firewall rule of the container while others run",
+    );
     match network::rules_of_exposed(bundle) {
         None => room.story.missing(question, "no container with a network was stopped"),
         Some((rules, place)) => {
             let left = rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ");
             let well = rules.is_empty();
-            question.proof(place).answer(well, if well { "none is left".to_owned() } else { left })
+            question.proof(place).answer(well, if well { "no rule is left".to_owned() } else { left })
         }
     }
 }

@@ -104,14 +104,14 @@ pub const CHECKS: [CheckSpec; 13] = [
         requirement: "Killing the unshare process that started the container; killing all processes running within \
                       the container; unmounting any remaining mount point within the container rootfs; deleting \
                       container-name",
-        hint: "After stop, look for its processes, mounts, interfaces and folder.",
+        hint: "After stop, look for the container's processes, mounts, interfaces and folder.",
         informational: false,
     },
     CheckSpec {
         id: "3a/stop-removes-rules",
-        title: "stop removes its firewall rules",
+        title: "stop removes the container's firewall rules",
         requirement: "Stopping a container will delete all state of the container",
-        hint: "After stop, look for rules that still name its address or its interface while another container runs.",
+        hint: "After stop, look for rules that still name the container's address or interface while another container runs.",
         informational: true,
     },
 ];

@@ -25,7 +25,7 @@ impl<'a> Built<'a> {
                 .iter()
                 .map(|spec| {
                     Question::new(spec.id, "an image")
-                        .error("the evidence is older than this check: grade it again")
+                        .error("the evidence is older than this check: grade the submission again")
                 })
                 .collect()),
         }
@@ -57,7 +57,7 @@ impl<'a> Built<'a> {
     /// Why no image came of any of `steps`: the first one's reason.
     pub fn why_none(&self, steps: &[&str]) -> Option<String> {
         if let Some(why) = self.story.why_unbuilt() {
-            return Some(format!("no image with nothing but FROM: {why}"));
+            return Some(format!("no image with FROM alone: {why}"));
         }
         if !self.made(steps).is_empty() {
             return None;
@@ -85,17 +85,20 @@ impl<'a> Built<'a> {
     /// That what COPY takes is gone from where it was.
     pub fn moved(&self, step: &str) -> Option<String> {
         let moved = self.story.at::<Moved>("moved", step)?.value;
-        Some(format!("all of it is there, and {} itself is gone: COPY moved it", moved.gone.join(", ")))
+        Some(format!(
+            "the copy is complete, but {} is gone from its old place: COPY moved it",
+            moved.gone.join(", ")
+        ))
     }
 
     /// The answer of a check of which `steps` are tried: it is skipped where nothing at all could be seen, and because
     /// of what else.
     pub fn unseen(&self, steps: &[&str], first: &str) -> Option<String> {
         if let Some(why) = self.story.why_unbuilt() {
-            return Some(format!("no image with nothing but FROM: {why}"));
+            return Some(format!("no image with FROM alone: {why}"));
         }
         if self.why_none(steps).is_some() {
-            return Some(format!("there is no image to look at: see {first}"));
+            return Some(format!("there is no image to check: see {first}"));
         }
         (!self.any_ran()).then(|| {
             let step = steps.first().copied().unwrap_or_default();

@@ -28,7 +28,7 @@ pub const CHECKS: [CheckSpec; 7] = [
     },
     CheckSpec {
         id: "3e/directory",
-        title: "a folder, with all that is in it",
+        title: "a folder with its contents",
         requirement: COPY,
         hint: "Copy a folder to a new name, and one to /, and compare it with its copy in a container of the image: \
                hidden files, folders in it and links included.",
@@ -57,9 +57,9 @@ pub const CHECKS: [CheckSpec; 7] = [
     },
     CheckSpec {
         id: "3e/modes",
-        title: "the modes of what is copied",
+        title: "the modes of copied files and folders",
         requirement: COPY,
-        hint: "Compare the modes of a folder and of its copy: which of them does cp keep, and what does the umask do?",
+        hint: "Compare the modes of a folder and of its copy: which modes does cp keep, and what does the umask do?",
         informational: true,
     },
     CheckSpec {
@@ -80,7 +80,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let directory = directory(&built);
     let needs = |question: Question, judge: &dyn Fn(Question) -> Finding| {
         if built.why_none(&COPIES).is_some() {
-            question.skip(format!("there is no image to look at: see {FIRST}"))
+            question.skip(format!("there is no image to check: see {FIRST}"))
         } else {
             judge(question)
         }
@@ -91,7 +91,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let own = needs(Question::new("3e/own-layer", "a layer for each COPY"), &|question| {
         own_layer(&built, question, &instructions)
     });
-    let untouched = needs(Question::new("3e/base-untouched", "the base as it was before"), &|question| {
+    let untouched = needs(Question::new("3e/base-untouched", "the base stays as it was"), &|question| {
         base_untouched(&built, question, "copies")
     });
     let unmounted =
@@ -105,10 +105,10 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 fn file(built: &Built) -> Finding {
     let question = Question::new(
         FIRST,
-        "the file's text where COPY puts it: at a new name, in a folder, in /bin, each in an image of its own",
+        "COPY puts the file's text at a new name, into a folder and into /bin, each in an image of its own",
     );
     if let Some(why) = built.story.why_unbuilt() {
-        return question.skip(format!("no image with nothing but FROM: {why}"));
+        return question.skip(format!("no image with FROM alone: {why}"));
     }
     if let Some(why) = built.why_none(&COPIES) {
         return question.fail(why);
@@ -131,7 +131,11 @@ fn file(built: &Built) -> Finding {
         };
         faults.extend(wrong.map(|wrong| format!("`{}`: {wrong}", built.plan.instructions(step))));
     }
-    if faults.is_empty() { question.pass("all three are there") } else { question.fail(faults.join("; ")) }
+    if faults.is_empty() {
+        question.pass("all three files are there")
+    } else {
+        question.fail(faults.join("; "))
+    }
 }
 
 fn directory(built: &Built) -> Finding {
@@ -156,7 +160,11 @@ fn directory(built: &Built) -> Finding {
         };
         faults.extend(wrong.map(|wrong| format!("`{}`: {wrong}", built.plan.instructions(step))));
     }
-    if faults.is_empty() { question.pass("all of it is there") } else { question.fail(faults.join("; ")) }
+    if faults.is_empty() {
+        question.pass("all files, folders and links are there")
+    } else {
+        question.fail(faults.join("; "))
+    }
 }
 
 /// What is not as it should be of a copied folder.
@@ -177,7 +185,7 @@ fn missing_of_folder(built: &Built, top: &str, seen: &Contents) -> Vec<String> {
     match seen.found.get(&link) {
         None => faults.push(format!("there is no {link}")),
         Some(found) if found.kind != "link" => {
-            faults.push(format!("{link} is a {} and no link", found.kind));
+            faults.push(format!("{link} is a {}, not a link", found.kind));
         }
         Some(found) if found.text != LINK.1 => {
             faults.push(format!("{link} leads to {:?}, not to {:?}", found.text, LINK.1));
@@ -204,7 +212,11 @@ fn modes(built: &Built) -> Finding {
             return question.fail(format!("{path} has mode {:o}, not {mode:o}", found.mode));
         }
     }
-    if looked { question.pass("it has") } else { question.skip("it needs 3e/directory") }
+    if looked {
+        question.pass("the modes are the same")
+    } else {
+        question.skip("this check needs 3e/directory")
+    }
 }
 
 fn cached(built: &Built, untouched: &Finding) -> Finding {
@@ -213,7 +225,7 @@ fn cached(built: &Built, untouched: &Finding) -> Finding {
         "a second build uses the same layers, and none that was made of another text or mode",
     );
     if untouched.status == Status::Fail {
-        return question.skip("what COPY brought is in the base: see 3e/base-untouched");
+        return question.skip("the copied files are in the base: see 3e/base-untouched");
     }
     let layers = |step: &str| built.story.at::<Layers>("layers", step);
     let all = (layers("copy-folder"), layers("copied-again"), layers("mode-changed"), layers("text-changed"));
@@ -236,7 +248,7 @@ fn cached(built: &Built, untouched: &Finding) -> Finding {
             .fail(format!("{program} has its old text in an image that was built after the text changed"));
     }
     let same = are_same(&before.value.dirs, &again.value.dirs);
-    question.answer(same, if same { "it does" } else { "it makes them anew" })
+    question.answer(same, if same { "it does" } else { "the second build makes new layers" })
 }
 
 /// Where modes are lost anyway, a changed one tells nothing of the cache.

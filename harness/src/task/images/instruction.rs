@@ -48,7 +48,7 @@ pub const CHECKS: [CheckSpec; 13] = [
     },
     CheckSpec {
         id: "3f/deletions",
-        title: "what it removes is gone, what it rewrites is new",
+        title: "deleted files are gone, rewritten files are new",
         requirement: LIKE_DOCKER,
         hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in \
                the upper folder: is it still there in the layer?",
@@ -77,16 +77,16 @@ pub const CHECKS: [CheckSpec; 13] = [
     },
     CheckSpec {
         id: "3f/failure-from-cache",
-        title: "what failed is not taken from the cache",
+        title: "a failed layer is not taken from the cache",
         requirement: CLEAN,
-        hint: "Build a file with a failing RUN twice. By what does your tool know that a layer is complete?",
+        hint: "Build a file with a failing RUN twice. How does your tool know that a layer is complete?",
         informational: true,
     },
     CheckSpec {
         id: "3f/parent-in-cache-key",
         title: "the same RUN after other instructions",
         requirement: CLEAN,
-        hint: "By what does your tool know a layer: by its instruction alone, or also by what is below it?",
+        hint: "How does your tool recognise a layer: by its instruction alone, or also by the layers below?",
         informational: true,
     },
     CheckSpec {
@@ -126,7 +126,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let own = needs(Question::new("3f/own-layer", "a layer for each RUN"), &|question| {
         own_layer(&built, question, &instructions)
     });
-    let untouched = Question::new("3f/base-untouched", "the base as it was before");
+    let untouched = Question::new("3f/base-untouched", "the base stays as it was");
     let untouched = match built.why_none(&RUNS) {
         Some(_) => untouched.skip(format!("see {FIRST}")),
         None => base_untouched(&built, untouched, "runs"),
@@ -170,7 +170,7 @@ fn runs_in_image(built: &Built) -> Finding {
     let path = built.plan.wrote("run-echo");
     let question = Question::new(FIRST, format!("{path} in the image, and not on the machine"));
     if let Some(why) = built.story.why_unbuilt() {
-        return question.skip(format!("no image with nothing but FROM: {why}"));
+        return question.skip(format!("no image with FROM alone: {why}"));
     }
     if ran_on_machine(built) {
         return question.fail(format!("the command ran on the machine: it wrote {path} there"));
@@ -231,7 +231,9 @@ fn earlier(built: &Built, question: Question) -> Finding {
     let mut question = place.into_iter().fold(question, Question::proof);
     match after_run {
         Read::Found => {}
-        Read::Missed => return question.fail("the second RUN did not find what the first one wrote"),
+        Read::Missed => {
+            return question.fail("the second RUN did not find the file that the first RUN wrote");
+        }
         Read::Nothing(why) => return question.fail(why),
     }
     // Where COPY brings nothing there is nothing to find.
@@ -241,16 +243,16 @@ fn earlier(built: &Built, question: Question) -> Finding {
         .shown("run-after-copy")
         .is_ok_and(|seen| fault(&copied, seen.value.found.get(&copied), text).is_none());
     if !is_copied {
-        return question.pass("a RUN finds what one before it wrote; COPY brings nothing: see 3e/file");
+        return question.pass("RUN finds the file of an earlier RUN; COPY copies nothing: see 3e/file");
     }
     let (after_copy, place) = read(built, "run-after-copy", "run-after-copy", text);
     question = place.into_iter().fold(question, Question::proof);
     match after_copy {
-        Read::Found => question.pass("it does, after RUN and after COPY"),
+        Read::Found => question.pass("RUN finds the files of an earlier RUN and of an earlier COPY"),
         Read::Missed => question.fail(format!(
-            "after RUN it does, but after COPY it did not find {copied}, which is in the image"
+            "RUN finds the file of an earlier RUN, but not {copied} from an earlier COPY, which is in the image"
         )),
-        Read::Nothing(why) => question.fail(format!("after RUN it does; after COPY {why}")),
+        Read::Nothing(why) => question.fail(format!("RUN finds the file of an earlier RUN; after COPY {why}")),
     }
 }
 
@@ -265,7 +267,7 @@ fn deletions(built: &Built, question: Question) -> Finding {
     let mut question = question.proof(seen.place);
     let there: Vec<&str> = DELETED.into_iter().filter(|path| seen.value.found.contains_key(*path)).collect();
     if !there.is_empty() {
-        return question.fail(format!("RUN removed it, and it is there: {}", there.join(", ")));
+        return question.fail(format!("the image still has what RUN removed: {}", there.join(", ")));
     }
     let path = built.plan.wrote("run-rewrites");
     let rewritten = match built.shown("run-rewrites") {
@@ -277,13 +279,14 @@ fn deletions(built: &Built, question: Question) -> Finding {
     };
     match rewritten.as_deref() {
         Some(text) if text == built.plan.word_of("run-rewrites") => {
-            question.pass("both are gone, and the file has its new text")
+            question.pass("both deleted paths are gone, and the file has its new text")
         }
-        Some(text) if text == built.plan.text_of("run-rewrites") => question
-            .fail(format!("RUN rewrote {path}, which COPY brought, and in the image it has its old text")),
-        Some(text) => question.fail(format!("RUN rewrote {path}, and in the image it has the text {text:?}")),
+        Some(text) if text == built.plan.text_of("run-rewrites") => {
+            question.fail(format!("RUN rewrote {path}, which COPY brought, but the image has the old text"))
+        }
+        Some(text) => question.fail(format!("RUN rewrote {path}, but the image has the text {text:?}")),
         // Where COPY brings nothing to `/`, that is 3e's.
-        None => question.pass("both are gone"),
+        None => question.pass("both deleted paths are gone"),
     }
 }
 
@@ -297,7 +300,7 @@ fn failure(built: &Built) -> Finding {
         return question.skip(format!("no build succeeds: {why}"));
     }
     if !RUNS.iter().any(|step| built.succeeded(step)) {
-        let why = built.story.why_failed(RUNS[0]).unwrap_or_else(|| "none was tried".to_owned());
+        let why = built.story.why_failed(RUNS[0]).unwrap_or_else(|| "no build was tried".to_owned());
         return built.story.missing(question, format!("no build with RUN succeeds: {why}"));
     }
     match built.story.at::<Command>("command", "fails") {
@@ -309,10 +312,10 @@ fn failure(built: &Built) -> Finding {
 fn failure_again(built: &Built) -> Finding {
     let question = Question::new(
         "3f/failure-from-cache",
-        "a status other than 0, also when the RUN that failed is built once more",
+        "a status other than 0, also when the failed RUN is built again",
     );
     if failure(built).status != Status::Pass {
-        return built.story.missing(question, "it needs 3f/failure-fails-build");
+        return built.story.missing(question, "this check needs 3f/failure-fails-build");
     }
     match built.story.at::<Command>("command", "fails-again") {
         None => built.story.missing(question, "no failing build was tried again"),
@@ -324,10 +327,10 @@ fn left_by_failure(built: &Built, unmounted_after_all: &Finding) -> Finding {
     let question =
         Question::new("3f/unmounted-after-failure", "no overlay is mounted after a build that failed");
     if failure(built).status != Status::Pass {
-        return built.story.missing(question, "it needs 3f/failure-fails-build");
+        return built.story.missing(question, "this check needs 3f/failure-fails-build");
     }
     if unmounted_after_all.status != Status::Pass {
-        return built.story.missing(question, "it needs 3f/unmounted");
+        return built.story.missing(question, "this check needs 3f/unmounted");
     }
     unmounted(built, question, &["fails"])
 }
@@ -358,10 +361,10 @@ fn parent_in_key(built: &Built) -> Finding {
     let plan = &built.plan;
     let (first, _) = read(built, "run-after-run", "run-after-run-second", plan.word_of("run-after-run"));
     if !matches!(first, Read::Found) {
-        return built.story.missing(question, "it needs 3f/sees-earlier-layers");
+        return built.story.missing(question, "this check needs 3f/sees-earlier-layers");
     }
     let Some(layers) = built.story.at::<Layers>("layers", "same-run-elsewhere") else {
-        return built.story.missing(question, "it was not built again");
+        return built.story.missing(question, "the RUN was not built again");
     };
     let question = question.proof(layers.place);
     let second = layers.value.at(&plan.wrote("run-after-run-second"));
@@ -370,9 +373,9 @@ fn parent_in_key(built: &Built) -> Finding {
         return question.pass("it is");
     }
     if has(plan.word_of("run-after-run")) {
-        return question.fail("it was taken from the cache, with what it read at first");
+        return question.fail("the layer came from the cache, with what the RUN read in the first build");
     }
-    question.fail("what it wrote is in none of the image's layers")
+    question.fail("no layer of the image has the file that RUN wrote")
 }
 
 fn cached(built: &Built) -> Finding {
@@ -382,5 +385,7 @@ fn cached(built: &Built) -> Finding {
         return built.story.missing(question, "no second build");
     };
     let same = are_same(&before.value.dirs, &after.value.dirs);
-    question.proof(after.place).answer(same, if same { "it does" } else { "it makes them anew" })
+    question
+        .proof(after.place)
+        .answer(same, if same { "it does" } else { "the second build makes new layers" })
 }

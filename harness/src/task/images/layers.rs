@@ -70,10 +70,10 @@ pub fn base_untouched(built: &Built, question: Question, step: &str) -> Finding 
     let changed = &base.value.changed;
     let question = question.proof(base.place);
     if changed.is_empty() {
-        question.pass("nothing in it changed")
+        question.pass("nothing in the base changed")
     } else {
         question.fail(format!(
-            "changed in it: {}",
+            "changed in the base: {}",
             changed.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
         ))
     }
@@ -94,7 +94,7 @@ pub fn unmounted(built: &Built, question: Question, steps: &[&str]) -> Finding {
         question = question.proof(overlays.place);
     }
     if looked {
-        question.pass("none is mounted")
+        question.pass("no overlay is mounted")
     } else {
         built.story.missing(question, "no image was built")
     }

@@ -58,7 +58,7 @@ pub fn counts(room: &Room, reachable: &Finding, service: &Finding) -> Finding {
     if reachable.status != Status::Pass {
         pages.retain(|page| page.value.from == "machine");
         if pages.first().and_then(|page| page.value.number()).is_none() {
-            return room.story.missing(question, "it needs 4/reachable-from-lan");
+            return room.story.missing(question, "this check needs 4/reachable-from-lan");
         }
     }
     let all = room.story.all::<Count>("count");
@@ -140,7 +140,7 @@ pub fn address_discovered(room: &Room, counts: &Finding) -> Finding {
         "run again while other containers have the first networks, the page counts as before",
     );
     if counts.status != Status::Pass {
-        return room.story.missing(question, "it needs 4/counts");
+        return room.story.missing(question, "this check needs 4/counts");
     }
     // After a clean start, where the script did not go on with what was there.
     let at = |step: &str| Some((room.story.at::<Settled>("settled", step)?, step.to_owned()));
@@ -204,5 +204,5 @@ pub fn exec_beside(room: &Room) -> Finding {
         }
     }
     let rises = numbers.windows(2).all(|two| two[1] == two[0] + 1);
-    question.answer(rises, format!("it showed {numbers:?}"))
+    question.answer(rises, format!("the page showed {numbers:?}"))
 }

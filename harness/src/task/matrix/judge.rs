@@ -85,7 +85,7 @@ pub const CHECKS: [CheckSpec; 9] = [
         title: "exec while the services run",
         requirement: "This function executes the given program along with its arguments within the specified running \
                       container.",
-        hint: "By what does exec find the container's process, and what does it find while another exec is at work?",
+        hint: "How does exec find the container's process, and what does exec find while another exec runs?",
         informational: true,
     },
 ];
@@ -132,7 +132,7 @@ impl<'a> Room<'a> {
     /// Fails, or says that it could not come to that where what it needs is not there.
     pub fn lost(&self, question: Question, needs: &[&Finding], actual: impl Into<String>) -> Finding {
         match needs.iter().find(|needed| needed.status != Status::Pass) {
-            Some(needed) => self.story.missing(question, format!("it needs {}", needed.check)),
+            Some(needed) => self.story.missing(question, format!("this check needs {}", needed.check)),
             None => question.fail(actual),
         }
     }

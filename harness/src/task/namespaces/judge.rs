@@ -265,7 +265,10 @@ fn exits_clean(story: &Story) -> Finding {
             format!("it was still running after {:.0} s and was killed", outcome.limit)
         }
         (Some(Stopped::Working), _) => {
-            format!("it was stopped after {:.0} s, while known work still went on", outcome.limit)
+            format!(
+                "the program was stopped after {:.0} s, while known work was still running",
+                outcome.limit
+            )
         }
         (Some(Stopped::Output), _) => format!("it was stopped after {} bytes of output", outcome.output),
         (Some(Stopped::Processes), _) => "it was stopped for its many processes".to_owned(),

@@ -78,7 +78,7 @@ const CHECKS: [CheckSpec; 7] = [
         id: "1/transcript",
         title: "output as shown",
         requirement: "The output of the program should be as follows",
-        hint: "Lines with `-` are missing or in another place; lines in addition, with `+`, are no loss. Who has to \
+        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Who has to \
                wait for whom, so that the lines come in this order?",
         informational: false,
     },

@@ -32,7 +32,7 @@ pub const CHECKS: [CheckSpec; 13] = [
         id: "3c/addresses",
         title: "addresses of one network at both ends",
         requirement: "eg-inside: inet 192.168.1.2/24, eg-outside: inet 192.168.1.1/24",
-        hint: "`ip addr` at both ends: is it the same network?",
+        hint: "Compare `ip addr` at both ends: are both addresses in one network?",
         informational: false,
     },
     CheckSpec {
@@ -121,7 +121,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     };
     if story.plan::<Plan>().is_none() {
         let older = |spec: &CheckSpec| {
-            Question::new(spec.id, "a network").error("the evidence is older than this check: grade it again")
+            Question::new(spec.id, "a network")
+                .error("the evidence is older than this check: grade the submission again")
         };
         return CHECKS.iter().map(older).collect();
     }
@@ -282,8 +283,7 @@ fn no_internet(room: &Room, two: &Finding) -> Finding {
         last = room.ways(question.clone(), step, &[(role, "internet")], false, well);
         if last.status != Status::Pass {
             if last.status == Status::Fail && step.ends_with("open") {
-                last.actual +=
-                    ", once the machine's FORWARD policy was ACCEPT: what keeps it in must not be that alone";
+                last.actual += ", once the machine's FORWARD policy was ACCEPT: that policy alone must not isolate the container";
             }
             return last;
         }
@@ -296,7 +296,7 @@ fn internet(room: &Room) -> Finding {
     if let Some(why) = room.why_not("online", "online") {
         return room.story.missing(question, why);
     }
-    room.ways(question, "online", &[("online", "internet")], true, "it is answered")
+    room.ways(question, "online", &[("online", "internet")], true, "the Internet answers")
 }
 
 /// From another machine, and from the machine itself by its own address.

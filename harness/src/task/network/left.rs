@@ -43,7 +43,7 @@ pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
     for (from, to) in [("store", "internet"), ("machine", "store"), ("machine", "plain"), ("plain", "quiet")]
     {
         if worked("peer", from, to) && !worked("after-stop", from, to) {
-            words.push(format!("stopping it broke another container: {from} can no longer reach {to}"));
+            words.push(format!("stop broke another container: {from} can no longer reach {to}"));
         }
     }
     Some((words, places))

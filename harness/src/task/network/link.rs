@@ -30,7 +30,7 @@ pub fn veth_pair(room: &Room) -> Finding {
             format!("; {}{}", seen.value.ending(), quote(&seen.value.screen))
         });
         return question.fail(format!(
-            "the container has {} and none of them leads to the machine{said}",
+            "the container has {}, and no interface leads to the machine{said}",
             names(&inside.links)
         ));
     };
@@ -46,7 +46,7 @@ pub fn veth_pair(room: &Room) -> Finding {
 pub fn addresses(room: &Room) -> Finding {
     let question = Question::new(
         "3c/addresses",
-        "in one network, .1 at the machine's end and .2 at the container's; each container was alone",
+        "both ends in one network: .1 on the machine, .2 in the container; each container ran alone",
     );
     let mut question = question;
     let mut seen = Vec::new();
@@ -125,7 +125,7 @@ pub fn loopback(room: &Room) -> Finding {
     if room.tried("first", "first", "itself").is_empty() {
         return question.pass("lo is up");
     }
-    room.ways(question, "first", &[("first", "itself")], true, "it answers on 127.0.0.1")
+    room.ways(question, "first", &[("first", "itself")], true, "the container answers on 127.0.0.1")
 }
 
 pub fn both_ways(room: &Room) -> Finding {
@@ -158,7 +158,7 @@ pub fn seen_on_outside(room: &Room) -> Finding {
     let question = question.proof(&sniffed.place);
     match sniffed.value.icmp {
         None => question.fail("the machine has no interface of that name"),
-        Some(0) => question.fail("none was seen there"),
-        Some(count) => question.pass(format!("{count} were seen")),
+        Some(0) => question.fail("no ping was seen there"),
+        Some(count) => question.pass(format!("{count} pings were seen")),
     }
 }

@@ -210,7 +210,7 @@ pub fn packages(bundle: &Bundle, internet: &Finding) -> Finding {
         return question.error(format!("the grader could not get {path} from a mirror"));
     }
     if internet.status != Status::Pass {
-        return story.missing(question, "it needs 3c/internet");
+        return story.missing(question, "this check needs 3c/internet");
     }
     let sight = story.at::<Sight>("container", "box").map(|seen| seen.value).unwrap_or_default();
     if sight.root_mode & 0o5 != 0o5 {
@@ -233,7 +233,7 @@ pub fn packages_in_image(bundle: &Bundle) -> Finding {
     let question = Question::new(
         IMAGE_CHECK.id,
         format!(
-            "RUN installs {IN_IMAGE}, a COPY before it and one after it are there, and a RUN rewrote the latter"
+            "RUN installs {IN_IMAGE}; both copied files are there, and a later RUN rewrote the second one"
         ),
     );
     let Some(recording) = bundle.recordings.get(SCENARIO.id) else {
@@ -241,10 +241,10 @@ pub fn packages_in_image(bundle: &Bundle) -> Finding {
     };
     let story = Story::of(recording);
     let Some(plan) = story.plan::<Plan>().filter(|plan| !plan.built.is_empty()) else {
-        return question.skip("the evidence is older than this check: grade it again");
+        return question.skip("the evidence is older than this check: grade the submission again");
     };
     let Some(build) = story.at::<Command>("command", "build-apt") else {
-        return story.missing(question, "it was not built: see 3c/packages");
+        return story.missing(question, "the image was not built: see 3c/packages");
     };
     let question = question.proof(build.place);
     let Some(seen) = story.all::<BuiltWithApt>("built-with-apt").pop() else {
@@ -260,7 +260,7 @@ pub fn packages_in_image(bundle: &Bundle) -> Finding {
         return question.fail(format!("there is no /{IMAGE_PROGRAM}"));
     }
     if first.as_ref() != Some(&plan.files[0]) {
-        return question.fail(format!("the file that is copied first has the text {first:?}"));
+        return question.fail(format!("the first copied file has the text {first:?}"));
     }
     question
         .answer(second.as_ref() == Some(&plan.text), format!("the rewritten file has the text {second:?}"))

@@ -30,7 +30,7 @@ fn connected(
     if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
 }
 
-const NEEDS_TWO: &str = "it needs two containers with networks of their own: see 3c/two-containers";
+const NEEDS_TWO: &str = "this check needs two containers with networks of their own: see 3c/two-containers";
 
 pub fn isolated(room: &Room, two: &Finding) -> Finding {
     let question = Question::new("3c/isolated-by-default", "no container reaches another one");
@@ -41,7 +41,7 @@ pub fn isolated(room: &Room, two: &Finding) -> Finding {
     if two.status != Status::Pass {
         return room.story.missing(question, NEEDS_TWO);
     }
-    room.ways(question, "connected", &ways, false, "none gets through to another")
+    room.ways(question, "connected", &ways, false, "no container gets through to another")
 }
 
 /// Where containers are not apart by default, peers are asked about alone: the others are told of there.

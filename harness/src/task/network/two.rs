@@ -15,10 +15,10 @@ const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 pub fn two_containers(room: &Room, veth: &Finding, internet: &Finding, expose: &Finding) -> Finding {
     let question = Question::new(
         "3c/two-containers",
-        "a second container gets a network of its own, and each of them works as one alone does",
+        "a second container gets its own network, and each container works as it does alone",
     );
     if veth.status != Status::Pass {
-        return room.story.missing(question, "it needs 3c/veth-pair");
+        return room.story.missing(question, "this check needs 3c/veth-pair");
     }
     let Some(networks) = room.networks("connected") else {
         return room.story.missing(question, "no second container was connected");
@@ -53,7 +53,7 @@ pub fn two_containers(room: &Room, veth: &Finding, internet: &Finding, expose: &
     if expose.status == Status::Pass {
         ways.extend([("lan", "exposed"), ("machine", "exposed")]);
     }
-    room.ways(question, "connected", &ways, true, "four containers at once work as each of them alone")
+    room.ways(question, "connected", &ways, true, "four containers at once work as each one alone")
 }
 
 /// Two containers that have an address or a network together.
