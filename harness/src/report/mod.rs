@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::bundle::{self, write_atomically};
 use crate::verdict::Report;
 
-/// The files that [`write`] writes.
+/// The files that [`write()`] writes.
 pub const FILES: [&str; 4] = ["report.json", "junit.xml", "summary.md", "annotations.txt"];
 
 /// Writes `report.json`, `junit.xml`, `summary.md` and `annotations.txt` into a directory.
