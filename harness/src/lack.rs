@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(
             told.actual,
             "not the submission's doing: `./conductor.sh build a` was stopped after 900 s, while dpkg worked; grade \
-             it on a faster or less busy machine (seen: seen)"
+             the submission on a faster or less busy machine (seen: seen)"
         );
     }
 
