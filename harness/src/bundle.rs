@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +14,7 @@ use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::guest::session::Output;
 use crate::guest::world::{FRAMES, Frames, pcap_header};
 use crate::report;
+use crate::submission::Beneath;
 use crate::verdict::{Environment, SubmissionInfo};
 use crate::weight::{self, Budget};
 
@@ -87,18 +86,17 @@ pub fn start(directory: &Path) -> Result<(), Error> {
     for name in report::FILES {
         remove(&directory.join(name))?;
     }
-    let manifest = directory.join("manifest.json");
-    if manifest.exists() {
-        let evidence = directory.join("evidence");
-        match fs::symlink_metadata(&evidence) {
-            Ok(there) if there.is_dir() => {
-                fs::remove_dir_all(&evidence).map_err(Error::io("remove", &evidence))?;
-            }
-            Ok(_) => remove(&evidence)?,
-            Err(_) => {}
+    let (manifest, evidence) = (directory.join("manifest.json"), directory.join("evidence"));
+    match fs::symlink_metadata(&evidence) {
+        // A link would put the new evidence elsewhere.
+        Ok(there) if there.is_symlink() => remove(&evidence)?,
+        Ok(there) if manifest.exists() && there.is_dir() => {
+            fs::remove_dir_all(&evidence).map_err(Error::io("remove", &evidence))?;
         }
-        remove(&manifest)?;
+        Ok(_) if manifest.exists() => remove(&evidence)?,
+        _ => {}
     }
+    remove(&manifest)?;
     fs::create_dir_all(directory).map_err(Error::io("create", directory))
 }
 
@@ -117,8 +115,12 @@ pub fn write_manifest(directory: &Path, bundle: &Bundle) -> Result<(), Error> {
 
 /// Writes what one scenario recorded.
 pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Error> {
-    let folder = directory.join("evidence").join(&recording.scenario);
-    fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
+    let evidence = directory.join("evidence");
+    let folder = evidence.join(&recording.scenario);
+    for folder in [&evidence, &folder] {
+        make_real(folder).map_err(Error::io("create", folder))?;
+    }
     write_atomically(&folder.join("records.jsonl"), |out| {
         recording.records.iter().try_for_each(|record| {
             serde_json::to_writer(&mut *out, record)?;
@@ -134,6 +136,16 @@ pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Er
         seconds: recording.seconds,
     };
     write_json(&folder.join("recording.json"), &head)
+}
+
+/// Makes a folder, where there is none. A link to one is an error: it would put the evidence elsewhere.
+fn make_real(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(folder)?.is_dir() { Ok(()) } else { Err(error) }
+        }
+        done => done,
+    }
 }
 
 /// What a terminal showed, as a recording that `asciinema play` shows again (asciicast, version 2). For people:
@@ -168,8 +180,9 @@ fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
 /// Reads a bundle back.
 pub fn read(directory: &Path) -> Result<Bundle, Error> {
     let path = directory.join("manifest.json");
-    let budget = Budget::new(MAX_WEIGHT);
-    let manifest: Manifest = read_json(&path, &budget)?;
+    let home = Beneath::open(directory).map_err(Error::io("read", directory))?;
+    let files = Files { home, directory, budget: Budget::new(MAX_WEIGHT) };
+    let manifest: Manifest = files.json(Path::new("manifest.json"))?;
     if manifest.schema != SCHEMA {
         return Err(Error::Malformed {
             path,
@@ -188,9 +201,9 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
                 why: format!("the name of the scenario {scenario:?} is not valid"),
             });
         }
-        let folder = directory.join("evidence").join(&scenario);
-        let head: Head = read_json(&folder.join("recording.json"), &budget)?;
-        let records = read_records(&folder.join("records.jsonl"), &budget)?;
+        let folder = Path::new("evidence").join(&scenario);
+        let head: Head = files.json(&folder.join("recording.json"))?;
+        let records = files.records(&folder.join("records.jsonl"))?;
         let Head { scenario, plan, ending, seconds } = head;
         recordings.insert(scenario.clone(), Recording { scenario, plan, ending, seconds, records });
     }
@@ -203,42 +216,45 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
     })
 }
 
-fn read_records(path: &Path, budget: &Budget) -> Result<Vec<Record>, Error> {
-    let mut lines = BufReader::new(open(path)?);
-    let mut records = vec![];
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let length =
-            (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::io("read", path))?;
-        if length == 0 {
-            return Ok(records);
+/// The files of a bundle, which may come from anywhere: only regular ones, and none by way of a link.
+struct Files<'a> {
+    home: Beneath,
+    directory: &'a Path,
+    budget: Budget,
+}
+
+impl Files<'_> {
+    fn records(&self, name: &Path) -> Result<Vec<Record>, Error> {
+        let path = self.directory.join(name);
+        let mut lines = BufReader::new(self.open(name)?);
+        let mut records = vec![];
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length =
+                (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line).map_err(Error::io("read", &path))?;
+            if length == 0 {
+                return Ok(records);
+            }
+            let record = weighed(&line, &self.budget).map_err(|why| Error::Malformed {
+                path: path.clone(),
+                why: format!("line {}: {why}", records.len() + 1),
+            })?;
+            records.push(record);
         }
-        let record = weighed(&line, budget).map_err(|why| Error::Malformed {
-            path: path.to_owned(),
-            why: format!("line {}: {why}", records.len() + 1),
-        })?;
-        records.push(record);
     }
-}
 
-fn read_json<T: DeserializeOwned>(path: &Path, budget: &Budget) -> Result<T, Error> {
-    let mut text = Vec::new();
-    open(path)?.take(MAX_LINE).read_to_end(&mut text).map_err(Error::io("read", path))?;
-    weighed(&text, budget).map_err(|why| Error::Malformed { path: path.to_owned(), why })
-}
-
-/// A file of a bundle, which may come from anywhere: only a regular one, and not by way of a link.
-fn open(path: &Path) -> Result<impl Read, Error> {
-    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-    let file = File::options().read(true).custom_flags(flags).open(path).map_err(Error::io("read", path))?;
-    if !file.metadata().map_err(Error::io("read", path))?.is_file() {
-        return Err(Error::Malformed {
-            path: path.to_owned(),
-            why: "the file is not a regular file".to_owned(),
-        });
+    fn json<T: DeserializeOwned>(&self, name: &Path) -> Result<T, Error> {
+        let path = self.directory.join(name);
+        let mut text = Vec::new();
+        self.open(name)?.take(MAX_LINE).read_to_end(&mut text).map_err(Error::io("read", &path))?;
+        weighed(&text, &self.budget).map_err(|why| Error::Malformed { path, why })
     }
-    Ok(file.take(MAX_FILE))
+
+    fn open(&self, name: &Path) -> Result<impl Read, Error> {
+        let file = self.home.file(name).map_err(Error::io("read", &self.directory.join(name)))?;
+        Ok(file.take(MAX_FILE))
+    }
 }
 
 /// Parses a text that does not become too large by it.

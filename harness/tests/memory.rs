@@ -178,3 +178,32 @@ fn a_bundle_leads_nowhere_else() {
     fs::write(&manifest, "[".repeat(1 << 20)).unwrap();
     assert!(refused().contains("manifest.json"), "{}", refused());
 }
+
+#[test]
+fn a_linked_folder_of_evidence_is_neither_read_nor_written() {
+    use std::os::unix::fs::symlink;
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_bundle(dir.path(), "honest");
+    write_bundle(other.path(), "honest");
+    let recording = bundle::read(dir.path()).unwrap().recordings["1"].clone();
+    let theirs = other.path().join("evidence/1");
+    for linked in ["evidence/1", "evidence"] {
+        let path = dir.path().join(linked);
+        fs::remove_dir_all(&path).unwrap();
+        symlink(other.path().join(linked), &path).unwrap();
+        assert!(bundle::read(dir.path()).is_err(), "{linked}");
+        let before = fs::metadata(theirs.join("records.jsonl")).unwrap().modified().unwrap();
+        assert!(bundle::write_recording(dir.path(), &recording).is_err(), "{linked}");
+        assert_eq!(fs::metadata(theirs.join("records.jsonl")).unwrap().modified().unwrap(), before);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+    }
+    // A new run has a folder of its own there, also where no manifest says that the folder is one of ours.
+    fs::remove_dir(dir.path().join("evidence")).unwrap();
+    fs::remove_file(dir.path().join("manifest.json")).unwrap();
+    symlink(other.path().join("evidence"), dir.path().join("evidence")).unwrap();
+    bundle::start(dir.path()).unwrap();
+    bundle::write_recording(dir.path(), &recording).unwrap();
+    assert!(fs::symlink_metadata(dir.path().join("evidence")).unwrap().is_dir());
+    assert!(theirs.join("records.jsonl").is_file());
+}

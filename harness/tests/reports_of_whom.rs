@@ -137,6 +137,30 @@ fn a_folder_that_another_run_writes_is_left_alone_and_a_dead_runs_is_taken_over(
 }
 
 #[test]
+fn pipes_and_links_in_a_report_folder_are_not_opened() {
+    let desk = Desk::new();
+    let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
+    let out = desk.folder().join("out");
+    fs::create_dir(&out).unwrap();
+    let check = |more: &[&str]| {
+        let mut command = desk.harness(&["check", &tar, "--report", "out"]);
+        command.args(more).timeout(std::time::Duration::from_secs(20)).assert()
+    };
+    for (name, status) in [(".harness-run", 3), ("report.json", 2), ("manifest.json", 2)] {
+        let path = out.join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        check(&[]).code(status).stderr(contains(name));
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        check(&[]).code(status).stderr(contains(name));
+        fs::remove_file(&path).unwrap();
+    }
+    nix::unistd::mkfifo(&out.join("report.json"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    check(&["--force"]).code(1);
+    assert_eq!(desk.id_in("out"), "23m0001");
+}
+
+#[test]
 fn eight_runs_at_once_have_eight_folders() {
     let desk = Desk::new();
     let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");

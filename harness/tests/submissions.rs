@@ -228,6 +228,8 @@ fn a_git_history_with_a_commit_is_told_from_one_without() {
     let path = format!("a_assignment3/.git/objects/ab/{}", &name[2..]);
     entries.push(file(&path, &object.finish().unwrap()));
     assert_eq!(git(&entries), GitFact::Present);
+    // What lies elsewhere is not in the archive.
+    assert_eq!(git(&[file("a_assignment3/.git", b"gitdir: ../x"), entries[1].clone()]), GitFact::Empty);
     // Neither is a file of that name.
     assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
 }
@@ -370,6 +372,11 @@ fn several_submissions_in_one_archive_are_named_not_guessed() {
     let desk = Desk::with_tar("s.tar", &[file("a/task1/x.c", b""), file("b/task1/x.c", b"")]);
     match desk.take("s.tar") {
         Err(Error::Several { folders, .. }) => assert_eq!(folders, ["a", "b"]),
+        other => panic!("{other:?}"),
+    }
+    let many: Vec<_> = (10..40).map(|number| file(&format!("{number}/task1/x.c"), b"")).collect();
+    match Desk::with_tar("s.tar", &many).take("s.tar") {
+        Err(Error::Several { folders, .. }) => assert_eq!(folders[9..], ["19", "and 20 more"]),
         other => panic!("{other:?}"),
     }
 }

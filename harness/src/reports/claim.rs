@@ -4,7 +4,7 @@
 //! A claim outlives a run that was killed. The next run finds that its process is gone and takes the folder over; of a
 //! run on another machine it can say only who that was.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,6 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::submission::Beneath;
 
 /// The claim's name in the folder.
 const FILE: &str = ".harness-run";
@@ -145,10 +147,12 @@ fn create(file: &Path, run: &Run) -> io::Result<()> {
 /// Who has it; `None` where nobody has any more.
 fn read(file: &Path) -> io::Result<Option<Run>> {
     let mut text = Vec::new();
-    match File::open(file) {
+    let folder = Beneath::open(file.parent().unwrap_or(Path::new(".")))?;
+    // Others may write there, too: a pipe or a link that has taken the claim's place is an error.
+    match folder.file(Path::new(file.file_name().unwrap_or_default())) {
         Ok(file) => file.take(64 << 10).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) => return Err(io::Error::new(error.kind(), format!("{FILE}: {error}"))),
     };
     serde_json::from_slice(&text)
         .map(Some)

@@ -5,12 +5,13 @@
 
 mod claim;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::submission::Beneath;
 use crate::verdict::SubmissionInfo;
 use crate::{bundle, report};
 
@@ -173,16 +174,22 @@ fn owner(directory: &Path) -> Option<SubmissionInfo> {
     }
     let mut unknown = None;
     for name in ["report.json", "manifest.json"] {
-        let Ok(file) = File::open(directory.join(name)) else { continue };
+        let path = directory.join(name);
+        // Others may write there, too: a pipe or a link that has taken the file's place is not opened.
+        let file = match Beneath::open(directory).and_then(|folder| folder.file(Path::new(name))) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(_) => None,
+        };
         let mut text = Vec::new();
-        let read = file.take(64 << 20).read_to_end(&mut text);
+        let is_read = file.is_some_and(|file| file.take(64 << 20).read_to_end(&mut text).is_ok());
         match serde_json::from_slice::<Head>(&text) {
-            Ok(head) if read.is_ok() => return Some(head.submission),
+            Ok(head) if is_read => return Some(head.submission),
             // Something that cannot be read may be anybody's.
             _ => {
                 unknown = Some(SubmissionInfo {
                     id: "unknown".to_owned(),
-                    source: directory.join(name).display().to_string(),
+                    source: path.display().to_string(),
                     sha256: String::new(),
                 });
             }

@@ -18,7 +18,7 @@ const MOST_TEXT: u64 = 8 << 20;
 /// How many names lead from HEAD to a commit at most.
 const MOST_REFS: usize = 8;
 
-/// How many deltas lie on top of each other at most: git itself makes 50, and takes 4095.
+/// How many deltas are followed in all packs together: git itself puts 50 on top of each other, and takes 4095.
 const MOST_DELTAS: usize = 4096;
 
 /// How many packs are looked into.
@@ -93,6 +93,7 @@ fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
         .step_by(2)
         .filter_map(|at| u8::from_str_radix(object.get(at..at + 2)?, 16).ok())
         .collect();
+    let mut deltas = MOST_DELTAS;
     for name in folder.names(MOST_PACKS)? {
         let path = Path::new(&name);
         if path.extension().is_some_and(|extension| extension == "idx")
@@ -100,7 +101,7 @@ fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
         {
             let pack = Pack { index, objects: pack, hash: wanted.len() as u64 };
             // A pack that is damaged has no commit; another may have it.
-            if pack.has_commit(&wanted).unwrap_or(false) {
+            if pack.has_commit(&wanted, &mut deltas).unwrap_or(false) {
                 return Ok(true);
             }
         }
@@ -117,14 +118,15 @@ struct Pack {
 }
 
 impl Pack {
-    fn has_commit(&self, wanted: &[u8]) -> io::Result<bool> {
+    fn has_commit(&self, wanted: &[u8], deltas: &mut usize) -> io::Result<bool> {
         let magic: [u8; 8] = bytes(&self.index, 0)?;
         let pack: [u8; 4] = bytes(&self.objects, 0)?;
         if magic != [0xff, b't', b'O', b'c', 0, 0, 0, 2] || &pack != b"PACK" {
             return Ok(false);
         }
         let Some(mut offset) = self.offset(wanted)? else { return Ok(false) };
-        for _ in 0..MOST_DELTAS {
+        while let Some(left) = deltas.checked_sub(1) {
+            *deltas = left;
             let (kind, after) = self.header(offset)?;
             offset = match kind {
                 COMMIT => return Ok(true),
@@ -320,5 +322,42 @@ mod tests {
             ]);
             assert!(repository.has_commit(), "{back} back");
         }
+    }
+
+    /// A pack of two deltas, each of the other, and its index with enough names to search in.
+    fn circle(first: [u8; 20], second: [u8; 20]) -> (Vec<u8>, Vec<u8>) {
+        let mut names: Vec<[u8; 20]> = (0..5000_u16).map(|number| name(&number.to_be_bytes())).collect();
+        names.extend([first, second]);
+        names.sort_unstable();
+        let count = u32::try_from(names.len()).unwrap().to_be_bytes();
+        let mut index = b"\xfftOc\0\0\0\x02".to_vec();
+        (0..256).for_each(|slot| index.extend(if slot < 0xaa { [0; 4] } else { count }));
+        index.extend(names.concat());
+        index.resize(index.len() + names.len() * 4, 0);
+        index.extend(names.iter().flat_map(|name| [0, 0, 0, if *name == first { 12 } else { 33 }]));
+        let delta = [NAME_DELTA << 4];
+        (index, [&b"PACK\0\0\0\x02\0\0\0\x02"[..], &delta, &second, &delta, &first].concat())
+    }
+
+    fn name(end: &[u8]) -> [u8; 20] {
+        let mut name = [0xaa; 20];
+        name[20 - end.len()..].copy_from_slice(end);
+        name
+    }
+
+    #[test]
+    fn circles_of_deltas_in_many_packs_end_in_a_moment() {
+        let repository = Repository::new(&[]);
+        let git = repository.0.path().join(".git");
+        fs::write(git.join("refs/heads/main"), "aa".repeat(20)).unwrap();
+        let (index, pack) = circle(name(&[]), name(&[0xbb]));
+        fs::create_dir_all(git.join("objects/pack")).unwrap();
+        for number in 0..100 {
+            fs::write(git.join(format!("objects/pack/{number}.idx")), &index).unwrap();
+            fs::write(git.join(format!("objects/pack/{number}.pack")), &pack).unwrap();
+        }
+        let began = std::time::Instant::now();
+        assert!(!repository.has_commit());
+        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
     }
 }

@@ -41,6 +41,16 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Bytes that are read of a tar at most: contents and headers.
+    pub fn stream(&self) -> u64 {
+        self.total + (self.entries << 11)
+    }
+}
+
+/// How many of the things left aside are named.
+const MOST_NAMED: usize = 20;
+
 /// Takes entries in, one by one.
 pub struct Intake<'a> {
     source: &'a Path,
@@ -49,6 +59,7 @@ pub struct Intake<'a> {
     entries: u64,
     implied: u64,
     bytes: u64,
+    skipped: u64,
     left_aside: Vec<String>,
     tree: Folder,
     spool: Spool,
@@ -82,6 +93,7 @@ impl<'a> Intake<'a> {
             entries: 0,
             implied: 0,
             bytes: 0,
+            skipped: 0,
             left_aside: vec![],
             tree: Folder::default(),
             spool: Spool::new(into).map_err(Error::ours(into))?,
@@ -106,12 +118,33 @@ impl<'a> Intake<'a> {
             return Ok(None);
         }
         if let Some(aside) = dropping(&path) {
-            if !self.left_aside.contains(&aside) {
-                self.left_aside.push(aside);
-            }
+            self.leave(aside);
             return Ok(None);
         }
         Ok(Some(path))
+    }
+
+    /// Names what is left aside, up to a number: there can be thousands, with long names.
+    fn leave(&mut self, aside: String) {
+        let more = "and more";
+        if self.left_aside.len() > MOST_NAMED || self.left_aside.contains(&aside) {
+            return;
+        }
+        let named = self.left_aside.len() < MOST_NAMED;
+        self.left_aside.push(if named { aside } else { more.to_owned() });
+    }
+
+    /// Reads past a content that is not taken in. It counts, too: a sparse entry has zeros without end in a few bytes.
+    pub fn skip(&mut self, name: &[u8], content: &mut dyn Read) -> Result<(), Error> {
+        let most = self.limits.stream();
+        let damaged =
+            |error: io::Error| Error::Damaged { path: self.source.to_owned(), why: error.to_string() };
+        let left = most.saturating_sub(self.skipped).saturating_add(1);
+        self.skipped += io::copy(&mut content.take(left), &mut io::sink()).map_err(damaged)?;
+        if self.skipped > most {
+            return Err(self.refuse(name, Refusal::TotalTooLarge(most)));
+        }
+        Ok(())
     }
 
     /// A folder.

@@ -63,7 +63,7 @@ pub struct FileFact {
 pub enum GitFact {
     /// There is none.
     Missing,
-    /// There is a `.git`, but no commit in it.
+    /// There is a `.git`, but no commit that it leads to.
     Empty,
     /// There is one with commits.
     Present,
@@ -95,7 +95,8 @@ impl fmt::Display for Layout {
 pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
     let git = Path::new(".git");
     if copy.read(git, 4096).is_ok_and(|text| text.starts_with(b"gitdir:")) {
-        return GitFact::Enclosing;
+        // An archive does not bring along what lies elsewhere.
+        return if form == Form::Directory { GitFact::Enclosing } else { GitFact::Empty };
     }
     if copy.kind(git).is_some() {
         let has_commit = copy.folder(git).is_ok_and(|repository| git::has_commit(&repository));

@@ -80,6 +80,12 @@ fn is_looked_into(name: &OsString) -> bool {
     !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX"
 }
 
+/// Some of their names: there can be thousands.
 fn names(folders: &[PathBuf]) -> Vec<String> {
-    folders.iter().map(|folder| folder.display().to_string()).collect()
+    const MOST: usize = 10;
+    let mut names: Vec<_> = folders.iter().take(MOST).map(|folder| folder.display().to_string()).collect();
+    if folders.len() > MOST {
+        names.push(format!("and {} more", folders.len() - MOST));
+    }
+    names
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 use liblzma::read::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
 use rustix::fs::FileType;
 use tar::EntryType;
 use zip::ZipArchive;
@@ -22,6 +23,9 @@ use super::{Error, Form, Limits, Refusal};
 
 /// How many bytes a tar may have between two contents: names of files and links.
 const MOST_OF_A_HEADER: u64 = 256 << 10;
+
+/// How much memory an xz archive may ask for: twice what `xz -9` does.
+const MOST_FOR_XZ: u64 = 128 << 20;
 
 /// How much of a zip is read for its table of entries.
 const MOST_OF_A_TABLE: u64 = 8 << 20;
@@ -49,7 +53,11 @@ pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result
     match form {
         Form::Zip => zip(&mut intake, source, file)?,
         Form::TarGz => tar(&mut intake, source, limits, MultiGzDecoder::new(BufReader::new(file)))?,
-        Form::TarXz => tar(&mut intake, source, limits, XzDecoder::new_multi_decoder(file))?,
+        Form::TarXz => {
+            let decoder = Stream::new_stream_decoder(MOST_FOR_XZ, CONCATENATED)
+                .map_err(|error| Error::ours(source)(error.into()))?;
+            tar(&mut intake, source, limits, XzDecoder::new_stream(file, decoder))?;
+        }
         Form::Tar | Form::Directory => tar(&mut intake, source, limits, file)?,
     }
     let mut taken = intake.finish();
@@ -155,8 +163,7 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
     // Headers and padding are not counted by the gate, and long names are read into memory: so the stream as a
     // whole has an end, too.
     let left = Allowance::default();
-    let stream =
-        Metered { inner: stream.take(limits.total + (limits.entries << 11)), left: Rc::clone(&left) };
+    let stream = Metered { inner: stream.take(limits.stream()), left: Rc::clone(&left) };
     let mut archive = tar::Archive::new(stream);
     let mut entries = archive.entries().map_err(damaged)?;
     loop {
@@ -170,7 +177,7 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
             continue;
         }
         let Some(path) = intake.admit(&name)? else {
-            io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+            intake.skip(&name, &mut entry)?;
             continue;
         };
         let mode = entry.header().mode().unwrap_or(0o644);
@@ -189,7 +196,7 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
             _ => return Err(intake.refuse(&name, Refusal::Special("entry of an unknown kind"))),
         }
         // A folder or link may have a content, too: it is of no use, and no header.
-        io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+        intake.skip(&name, &mut entry)?;
     }
 }
 
