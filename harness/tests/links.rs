@@ -340,6 +340,12 @@ proptest! {
         builder.finish().unwrap();
         drop(builder);
         if let Ok(submission) = place.take("s.tar") {
+            // These two are ours, and lead to a program of ours.
+            for ours in ["task3/build-replaced", "task3/run-replaced"] {
+                let link = submission.root.join(ours);
+                assert_eq!(fs::read_link(&link).unwrap(), place.path("program"));
+                fs::remove_file(link).unwrap();
+            }
             stays_inside(&submission.root, &submission.root.canonicalize().unwrap());
         }
         place.is_untouched();

@@ -79,7 +79,7 @@ fn the_archive_cannot_choose_whose_report_it_replaces() {
     desk.grade(&[&honest, "--report", "out"]).code(1);
     desk.grade(&[&thief]).code(1);
     assert_eq!(desk.id_in("reports/23m0002/latest"), "23m0002");
-    let said = "its name has the roll number 23m0002, the folder in it has 23m0001";
+    let said = "the submission's name has the roll number 23m0002, but the folder inside has 23m0001";
     desk.harness(&["grade", "--only", "layout", &thief]).assert().stderr(contains(said));
     let report = fs::read_to_string(desk.folder().join("reports/23m0002/latest/report.json")).unwrap();
     assert!(report.contains(said), "{report}");
