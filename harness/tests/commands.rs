@@ -123,7 +123,7 @@ fn what_cannot_be_read_ends_with_status_2_and_one_line_that_names_it() {
             .stdout("")
             .stderr(contains("essay.txt").and(predicate::function(|text: &str| text.lines().count() == 1)));
     }
-    harness(&home).args(["judge", "/nowhere"]).assert().code(2).stderr(contains("/nowhere/manifest.json"));
+    harness(&home).args(["judge", "/nowhere"]).assert().code(2).stderr(contains("cannot read /nowhere"));
 }
 
 #[test]
