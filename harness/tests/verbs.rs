@@ -23,11 +23,23 @@ fn checkout() -> tempfile::TempDir {
     checkout
 }
 
+/// What a `make` around these tests leaves in the environment; `MAKELEVEL` makes the inner one name its folder.
+const INHERITED: [&str; 9] = [
+    "SUBMISSION",
+    "ONLY",
+    "REPORT",
+    "JOBS",
+    "FLAGS",
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+];
+
 fn make(words: &[&str]) -> Output {
     let checkout = checkout();
     let mut make = Command::new("make");
-    for variable in ["SUBMISSION", "ONLY", "REPORT", "JOBS", "FLAGS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"]
-    {
+    for variable in INHERITED {
         make.env_remove(variable);
     }
     make.args(words).current_dir(checkout.path()).output().unwrap()
