@@ -24,17 +24,8 @@ fn checkout() -> tempfile::TempDir {
 }
 
 /// What a `make` around these tests leaves in the environment; `MAKELEVEL` makes the inner one name its folder.
-const INHERITED: [&str; 9] = [
-    "SUBMISSION",
-    "ONLY",
-    "REPORT",
-    "JOBS",
-    "FLAGS",
-    "MAKEFLAGS",
-    "MFLAGS",
-    "MAKELEVEL",
-    "MAKEOVERRIDES",
-];
+const INHERITED: [&str; 9] =
+    ["SUBMISSION", "ONLY", "REPORT", "JOBS", "FLAGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"];
 
 fn make(words: &[&str]) -> Output {
     let checkout = checkout();
