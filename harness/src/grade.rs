@@ -34,11 +34,11 @@ use crate::packages::{self, Supply};
 use crate::progress::Event;
 use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
 use crate::submission::Submission;
-use crate::task::matrix::HOST_MAY_LOOK;
+use crate::task::task4::HOST_MAY_LOOK;
 use crate::task::{Scenario, Subtask, handed_in};
 use crate::verdict::{Environment, UNGUARDED};
 use crate::weight::Budget;
-use crate::wire::{self, Errand, Inbox};
+use crate::wire::{self, Inbox, Job};
 
 use allowance::Allowance;
 use ending::{Turn, ending};
@@ -292,9 +292,9 @@ fn record(place: &Place, run: &Run, request: &Request) -> Recording {
 fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     let began = Instant::now();
     let slowdown = place.template.calibration().factor();
-    let word = format!("{:032x}", rand::random::<u128>());
-    let mut inbox = Inbox::new(word.clone()).within(&place.budget);
-    let errand = serde_json::to_vec(&Errand { plan: plan.clone(), slowdown, word });
+    let token = format!("{:032x}", rand::random::<u128>());
+    let mut inbox = Inbox::new(token.clone()).within(&place.budget);
+    let job = serde_json::to_vec(&Job { plan: plan.clone(), slowdown, token });
     let supply = place.supply.filter(|_| plan.get("world").is_some());
     let disks = vm::Disks {
         payload: Some(run.payload.clone()),
@@ -305,7 +305,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     let network = supply.map_or_else(vm::Network::default, |supply| supply.network(forwards));
     let mut look = None;
     let mut allowance = Allowance::of(run.scenario.budget, slowdown);
-    let outcome = match (errand, place.template.restore(&disks, &network)) {
+    let outcome = match (job, place.template.restore(&disks, &network)) {
         (Ok(stdin), Ok(mut guest)) => {
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
             let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);

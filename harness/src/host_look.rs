@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::guest::world::{FROM_HOST, Page, get_page};
-use crate::task::matrix::{self, Shown};
+use crate::task::task4::{self, Shown};
 
 /// How long the page may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ impl HostLook {
 
     /// Gets the page.
     pub fn look(&self) -> Shown {
-        matrix::shown("host", "host", self.listen, "/", get(self.listen, PATIENCE))
+        task4::shown("host", "host", self.listen, "/", get(self.listen, PATIENCE))
     }
 }
 

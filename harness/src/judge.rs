@@ -5,7 +5,7 @@ use crate::evidence::{Bundle, Cut, Recording};
 use crate::follow_through::{self, GRAFTS, Graft};
 use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
-use crate::task::conductor::launch::{OBSTRUCTED, Obstruction};
+use crate::task::task3::shared::launch::{OBSTRUCTED, Obstruction};
 use crate::task::{self, CheckSpec, handed_in};
 use crate::verdict::{Check, Finding, FollowThrough, Report, Status, Subtask};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{Record, Recording};
 use crate::guest::patience::{UNFINISHED, Unfinished};
 use crate::guest::world::{Moment, Passed, RECORD};
-use crate::task::conductor::command::Command;
+use crate::task::task3::shared::command::Command;
 use crate::verdict::{Finding, Status};
 
 /// What our package server could not give a guest; the record `lack`, which the host makes when a scenario has ended.

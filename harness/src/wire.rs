@@ -1,8 +1,8 @@
-//! How records travel from the guest half to the host: one line each, numbered, and behind a word that only the
+//! How records travel from the guest half to the host: one line each, numbered, and behind a token that only the
 //! two halves know. The host writes down when each arrived.
 //!
 //! The machine is the submission's: it may write to whatever it finds, the guest half's own standard output
-//! included. Where the kernel protects the guest half that is refused; whether it is or not, a line without the word of
+//! included. Where the kernel protects the guest half that is refused; whether it is or not, a line without the token of
 //! this run, out of turn, or of a time that has not come yet ends the recording there, and says why.
 
 use std::io::{self, Write};
@@ -28,13 +28,13 @@ const AHEAD: Duration = Duration::from_secs(2);
 
 /// What the guest half is given on its standard input, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Errand {
+pub struct Job {
     /// The random names, seeds and limits of this run.
     pub plan: Value,
     /// Student time limits are multiplied by this.
     pub slowdown: f64,
     /// Stands before each line that the guest half writes.
-    pub word: String,
+    pub token: String,
 }
 
 /// The exit status of a guest half whose machine had no more of something it needs: the submission's doing.
@@ -44,20 +44,20 @@ pub const SPOILT: u8 = 75;
 #[derive(Debug)]
 pub struct Marked<W> {
     out: W,
-    word: String,
+    token: String,
     number: u64,
 }
 
 impl<W: Write> Marked<W> {
     /// Writes to `out`.
-    pub fn new(out: W, word: String) -> Self {
-        Self { out, word, number: 0 }
+    pub fn new(out: W, token: String) -> Self {
+        Self { out, token, number: 0 }
     }
 }
 
 impl<W: Write> Write for Marked<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut marked = format!("{} {} ", self.word, self.number).into_bytes();
+        let mut marked = format!("{} {} ", self.token, self.number).into_bytes();
         marked.extend_from_slice(line);
         self.out.write_all(&marked)?;
         self.number += 1;
@@ -77,7 +77,7 @@ pub fn budget_of_run() -> Arc<Budget> {
 /// Takes lines in on the host.
 #[derive(Debug)]
 pub struct Inbox {
-    word: String,
+    token: String,
     records: Vec<Record>,
     spoilt: Option<String>,
     weight: u64,
@@ -86,10 +86,10 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// For lines behind `word`.
-    pub fn new(word: String) -> Self {
+    /// For lines behind `token`.
+    pub fn new(token: String) -> Self {
         Self {
-            word,
+            token,
             records: vec![],
             spoilt: None,
             weight: 0,
@@ -150,8 +150,8 @@ impl Inbox {
         }
         let line = std::str::from_utf8(line).map_err(|_| FORGED)?;
         let mut parts = line.splitn(3, ' ');
-        let (word, number, record) = (parts.next(), parts.next(), parts.next());
-        if word != Some(&self.word)
+        let (token, number, record) = (parts.next(), parts.next(), parts.next());
+        if token != Some(&self.token)
             || number.and_then(|number| number.parse().ok()) != Some(self.records.len())
         {
             return Err(FORGED);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_with_the_right_word_but_out_of_turn_ends_it_too() {
+    fn a_line_with_the_right_token_but_out_of_turn_ends_it_too() {
         let mut lines = recorded();
         lines.insert(1, lines[0].clone());
         assert_eq!(taken(&lines).0, 1);

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use harness::evidence::{Bundle, Ending, Recording};
 use harness::guest::recorder::Recorder;
 use harness::rubric::Rubric;
-use harness::task::{Site, container};
+use harness::task::{Site, task2};
 use harness::verdict::{Environment, Status, SubmissionInfo};
 use harness::{corpus, judge};
 use nix::mount::{MsFlags, mount};
@@ -61,14 +61,14 @@ fn record_submission(submission: &Path, subtasks: &[String]) -> Bundle {
         course: repository().join("fixtures/course"),
         slowdown: 1.0,
     };
-    let plan = (container::SCENARIO.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
+    let plan = (task2::SCENARIO.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
     let mut lines = Vec::new();
     // Namespaces move only the calling thread: what it starts lives in them.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             own_machine();
             let recorder = Recorder::new(&mut lines);
-            (container::SCENARIO.drive)(&site, &plan, &recorder).unwrap();
+            (task2::SCENARIO.drive)(&site, &plan, &recorder).unwrap();
         });
     });
     drop(alone);
@@ -91,7 +91,7 @@ fn record_submission(submission: &Path, subtasks: &[String]) -> Bundle {
 
 /// The checks of one subtask that do not pass, as `name: status`.
 fn lost(bundle: &Bundle, subtask: &str) -> Vec<String> {
-    let subtask = container::SUBTASKS.iter().find(|candidate| candidate.id == subtask).unwrap();
+    let subtask = task2::SUBTASKS.iter().find(|candidate| candidate.id == subtask).unwrap();
     let findings = (subtask.judge)(bundle);
     let order: Vec<&str> = subtask.checks.iter().map(|spec| spec.id).collect();
     assert_eq!(findings.iter().map(|finding| finding.check).collect::<Vec<_>>(), order);
@@ -114,9 +114,9 @@ fn the_reference_passes_2a_and_2b_and_prints_what_the_assignment_shows() {
     assert_eq!(lost(&bundle, "2b"), NONE);
     println!("{:?}", lost(&bundle, "2c"));
     insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("task2a", container::redacted_transcript(&bundle.recordings["2"], 0).join("\n"));
-        insta::assert_snapshot!("task2b", container::redacted_transcript(&bundle.recordings["2"], 1).join("\n"));
-        insta::assert_snapshot!("task2c", container::redacted_transcript(&bundle.recordings["2"], 2).join("\n"));
+        insta::assert_snapshot!("task2a", task2::redacted_transcript(&bundle.recordings["2"], 0).join("\n"));
+        insta::assert_snapshot!("task2b", task2::redacted_transcript(&bundle.recordings["2"], 1).join("\n"));
+        insta::assert_snapshot!("task2c", task2::redacted_transcript(&bundle.recordings["2"], 2).join("\n"));
     });
 }
 

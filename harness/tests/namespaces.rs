@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use harness::evidence::{Bundle, Ending, Recording};
 use harness::guest::recorder::Recorder;
 use harness::rubric::Rubric;
-use harness::task::{Site, namespaces};
+use harness::task::{Site, task1};
 use harness::verdict::{Environment, Status, SubmissionInfo};
 use harness::{corpus, judge};
 use nix::sched::{CloneFlags, unshare};
@@ -40,7 +40,7 @@ fn record(source: &str) -> Recording {
 
 fn record_submission(submission: &Path) -> Recording {
     let site = Site { submission: submission.to_owned(), course: PathBuf::new(), slowdown: 1.0 };
-    let scenario = &namespaces::SCENARIO;
+    let scenario = &task1::SCENARIO;
     let plan = (scenario.plan)(&mut rand::rngs::StdRng::seed_from_u64(1));
     let mut lines = Vec::new();
     // setns and unshare move only the calling thread: what it starts lives in its UTS namespace.
@@ -74,8 +74,8 @@ fn bundle(recording: Recording) -> Bundle {
 
 /// The checks that do not pass, as `name: status`.
 fn lost(recording: Recording) -> Vec<String> {
-    let findings = (namespaces::SUBTASK.judge)(&bundle(recording));
-    assert_eq!(findings.len(), namespaces::SUBTASK.checks.len());
+    let findings = (task1::SUBTASK.judge)(&bundle(recording));
+    assert_eq!(findings.len(), task1::SUBTASK.checks.len());
     for finding in &findings {
         println!("{} {}: {}", finding.check, finding.status, finding.actual);
     }
@@ -96,7 +96,7 @@ fn the_reference_passes_and_prints_what_the_assignment_shows() {
         return;
     }
     let recording = record(&reference());
-    let transcript = namespaces::redacted_transcript(&recording).join("\n");
+    let transcript = task1::redacted_transcript(&recording).join("\n");
     assert_eq!(lost(recording), Vec::<String>::new());
     insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("task1", transcript);
@@ -109,7 +109,7 @@ fn a_program_that_does_not_compile_loses_everything_and_shows_why() {
         return;
     }
     let recording = record("int main(void) { return 0 }\n");
-    let findings = (namespaces::SUBTASK.judge)(&bundle(recording.clone()));
+    let findings = (task1::SUBTASK.judge)(&bundle(recording.clone()));
     assert!(findings[0].actual.contains("expected"), "{}", findings[0].actual);
     assert!(lost(recording).contains(&"child1-pid-namespace: fail".to_owned()));
 }

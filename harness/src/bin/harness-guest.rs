@@ -1,5 +1,5 @@
 //! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
-//! output. `harness-guest drive SCENARIO` reads its errand from standard input; nobody types this.
+//! output. `harness-guest drive SCENARIO` reads its job from standard input; nobody types this.
 //! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
 //! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`,
 //! `sleep` or one of the names in [`replaced`] it is that program.
@@ -24,7 +24,7 @@ use harness::guest::trust::trust;
 use harness::guest::world::{FROM_HOST, World};
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
-use harness::wire::{Errand, Marked, SPOILT};
+use harness::wire::{Job, Marked, SPOILT};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -66,19 +66,19 @@ fn drive(scenario: &str) -> io::Result<()> {
         .into_iter()
         .find(|known| known.id == scenario)
         .ok_or_else(|| io::Error::other(format!("no scenario {scenario:?}")))?;
-    let mut errand = String::new();
-    io::stdin().read_to_string(&mut errand)?;
-    let errand: Errand = serde_json::from_str(&errand)?;
+    let mut job = String::new();
+    io::stdin().read_to_string(&mut job)?;
+    let job: Job = serde_json::from_str(&job)?;
     let payload = Path::new(MOUNTED_AT);
     // The machine may have more to do than on the day when it was calibrated.
-    let slowdown = Pace::begin(errand.slowdown);
+    let slowdown = Pace::begin(job.slowdown);
     let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
-    let recorder = Recorder::new(Marked::new(io::stdout(), errand.word));
+    let recorder = Recorder::new(Marked::new(io::stdout(), job.token));
     // From here on the submission's files are at work, and its programs from the first record `start`: the host tells by
     // these two whose fault an end is.
     recorder.record("begin", &site.submission)?;
     recorder.record(PACE, &slowdown)?;
-    (scenario.drive)(&site, &errand.plan, &recorder)
+    (scenario.drive)(&site, &job.plan, &recorder)
 }
 
 /// Runs a program in the machine while there is a world, and the machine's port 3000 open to the host; then prints one line of JSON for each thing that passed.

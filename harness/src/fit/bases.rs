@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::text::{Folder, lines};
 use crate::packages::base::Order;
 use crate::packages::proof::Wanted;
-use crate::task::{matrix, network};
+use crate::task::{task3, task4};
 
 /// What a Conductorfile may name (section "build" of the assignment): distribution, suite.
 const BASES: [(&str, &str); 3] = [("debian", "bookworm"), ("ubuntu", "jammy"), ("ubuntu", "focal")];
@@ -48,7 +48,7 @@ impl Bases {
 
     /// Those that these scenarios need.
     pub fn needed(&self, scenarios: &[&str]) -> Vec<Order> {
-        let task4 = if scenarios.contains(&matrix::SCENARIO.id) { &self.task4[..] } else { &[] };
+        let task4 = if scenarios.contains(&task4::SCENARIO.id) { &self.task4[..] } else { &[] };
         self.every.iter().chain(task4).cloned().collect()
     }
 
@@ -58,10 +58,10 @@ impl Bases {
             orders.first().map(|order| Wanted { order: order.clone(), packages: packages.to_vec() })
         };
         let mut all = Vec::new();
-        if scenarios.contains(&network::PACKAGES_SCENARIO.id) {
-            all.extend(wanted(&self.every, &[network::PACKAGE]));
+        if scenarios.contains(&task3::PACKAGES_SCENARIO.id) {
+            all.extend(wanted(&self.every, &[task3::PACKAGE]));
         }
-        if scenarios.contains(&matrix::SCENARIO.id) {
+        if scenarios.contains(&task4::SCENARIO.id) {
             for orders in self.every.chunk_by(same_suite).filter(|_| self.debian_in_task4) {
                 all.extend(wanted(orders, &TASK4));
             }

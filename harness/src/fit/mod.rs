@@ -15,7 +15,7 @@ use crate::guest::world::LAN;
 use crate::packages::base::Order;
 use crate::packages::proof::Wanted;
 use crate::submission::Beneath;
-use crate::task::matrix;
+use crate::task::task4;
 use bases::Bases;
 use settings::{Settings, Value};
 use text::Folder;
@@ -78,7 +78,7 @@ impl Fit {
 
     /// The name of the machine's interface in a scenario.
     pub fn interface(&self, scenario: &str) -> &str {
-        match if scenario == matrix::SCENARIO.id { &self.task4 } else { &self.task3 } {
+        match if scenario == task4::SCENARIO.id { &self.task4 } else { &self.task3 } {
             Interface::Named(name) => name,
             Interface::Unsaid | Interface::Empty | Interface::Impossible(_) => LAN,
         }

@@ -8,9 +8,9 @@
 mod graft;
 
 use crate::evidence::{Bundle, Ending, Recording};
-use crate::task::conductor::command::{Command, Stopped};
-use crate::task::conductor::story::Story;
-use crate::task::{Scenario, Subtask, matrix, scenarios};
+use crate::task::task3::shared::command::{Command, Stopped};
+use crate::task::task3::shared::timeline::Timeline;
+use crate::task::{Scenario, Subtask, scenarios, task4};
 use crate::verdict::{Finding, Status};
 
 pub use graft::{Programs, apply, interface};
@@ -72,7 +72,7 @@ pub fn wanted(bundle: &Bundle) -> Vec<(&'static Scenario, Graft)> {
     };
     let mut wanted = Vec::new();
     for scenario in scenarios() {
-        let graft = if scenario.id == matrix::SCENARIO.id {
+        let graft = if scenario.id == task4::SCENARIO.id {
             matrix_lost(bundle).then_some(Graft::Conductor)
         } else {
             graft_for(bundle, scenario.id)
@@ -100,7 +100,7 @@ fn graft_for(bundle: &Bundle, scenario: &str) -> Option<Graft> {
 /// The basic command that failed, if one did: no image came of `build`, or no container of `run`. Of a machine that was
 /// lost it shows only whether it was `build` that used it up.
 fn fault(recording: &Recording) -> Option<Graft> {
-    let story = Story::of(recording);
+    let story = Timeline::of(recording);
     let build = story.at::<Command>("command", "build")?.value;
     match recording.ending {
         Ending::Finished => {}
@@ -135,7 +135,7 @@ fn matrix_lost(bundle: &Bundle) -> bool {
         subtasks.iter().filter(|subtask| subtask.id.starts_with('3')).filter(is_there).peekable();
     let is_seen = of_conductor.peek().is_some();
     let is_flawless = is_seen && !of_conductor.any(|subtask| lost(subtask));
-    !is_flawless && lost(&matrix::SUBTASK)
+    !is_flawless && lost(&task4::SUBTASK)
 }
 
 /// The bundle as it would be had the scenarios been driven with a graft only; `None` where none was.

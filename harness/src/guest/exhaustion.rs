@@ -22,7 +22,7 @@ pub enum Exhausted {
     /// Processes.
     #[error("there were more than {PROCESSES} processes at a time")]
     Processes,
-    /// Room on the disk, or its inodes.
+    /// DiskSpace on the disk, or its inodes.
     #[error("more than {} GiB or {FILES} files were written", BYTES >> 30)]
     Disk,
 }
@@ -54,12 +54,12 @@ pub fn missing() -> Option<&'static str> {
 #[derive(Clone, Copy, Debug)]
 pub struct Watch {
     processes: usize,
-    room: Option<Room>,
+    space: Option<DiskSpace>,
 }
 
 /// What is left on the disk.
 #[derive(Clone, Copy, Debug)]
-struct Room {
+struct DiskSpace {
     bytes: u64,
     files: u64,
 }
@@ -67,7 +67,7 @@ struct Room {
 impl Watch {
     /// Looks at the machine as it is now.
     pub fn begin() -> Self {
-        Self { processes: processes(), room: room() }
+        Self { processes: processes(), space: disk_space() }
     }
 
     /// What has been used up since; `None` where there is enough of everything.
@@ -75,7 +75,7 @@ impl Watch {
         if processes().saturating_sub(self.processes) > PROCESSES {
             return Some(Exhausted::Processes);
         }
-        let (before, now) = (self.room?, room()?);
+        let (before, now) = (self.space?, disk_space()?);
         let is_used_up =
             before.bytes.saturating_sub(now.bytes) > BYTES || before.files.saturating_sub(now.files) > FILES;
         is_used_up.then_some(Exhausted::Disk)
@@ -88,9 +88,9 @@ fn processes() -> usize {
     entries.filter(|entry| is_process(&entry.file_name())).count()
 }
 
-fn room() -> Option<Room> {
+fn disk_space() -> Option<DiskSpace> {
     let disk = nix::sys::statvfs::statvfs("/").ok()?;
-    Some(Room { bytes: disk.blocks_available() * disk.fragment_size(), files: disk.files_available() })
+    Some(DiskSpace { bytes: disk.blocks_available() * disk.fragment_size(), files: disk.files_available() })
 }
 
 #[cfg(test)]
@@ -112,10 +112,10 @@ mod tests {
 
     #[test]
     fn what_the_disk_has_lost_since_counts_and_not_what_it_has() {
-        let now = room().unwrap();
+        let now = disk_space().unwrap();
         let before = |bytes, files| {
-            let room = Some(Room { bytes: now.bytes + bytes, files: now.files + files });
-            Watch { room, ..Watch::begin() }
+            let space = Some(DiskSpace { bytes: now.bytes + bytes, files: now.files + files });
+            Watch { space, ..Watch::begin() }
         };
         assert_eq!(before(0, 0).used_up(), None);
         assert_eq!(before(2 * BYTES, 0).used_up(), Some(Exhausted::Disk));

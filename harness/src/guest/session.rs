@@ -22,7 +22,7 @@ use crate::evidence::STARTS;
 
 /// Longest time between two looks at everything.
 const IDLE: Duration = Duration::from_millis(16);
-/// Time between two [`Sight::Tick`]s.
+/// Time between two [`Observation::Tick`]s.
 const TICK: Duration = Duration::from_millis(100);
 /// What processes that outlive the program get to end by themselves.
 const GRACE: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub struct Hostname {
 
 /// What an observer is shown.
 #[derive(Debug)]
-pub enum Sight<'a> {
+pub enum Observation<'a> {
     /// A traced process stands still, or has ended.
     Event(&'a Event),
     /// Some time has passed.
@@ -107,7 +107,7 @@ pub enum Sight<'a> {
 }
 
 /// What an observer may use.
-pub struct Stage<'a, 'r> {
+pub struct SessionHandle<'a, 'r> {
     /// Where observations go.
     pub recorder: &'a Recorder<'r>,
     terminal: Terminal,
@@ -116,7 +116,7 @@ pub struct Stage<'a, 'r> {
     limit: u64,
 }
 
-impl Stage<'_, '_> {
+impl SessionHandle<'_, '_> {
     /// Records what the terminal shows by now, waiting until it has been quiet for `settle`.
     ///
     /// # Errors
@@ -146,7 +146,7 @@ pub fn run(
     also: &[i32],
     limits: Limits,
     recorder: &Recorder,
-    observe: &mut dyn FnMut(&mut Stage, Sight) -> io::Result<()>,
+    observe: &mut dyn FnMut(&mut SessionHandle, Observation) -> io::Result<()>,
 ) -> io::Result<Outcome> {
     run_patiently(program, tracer, also, limits, Watch::new(), recorder, observe)
 }
@@ -163,7 +163,7 @@ pub fn run_patiently(
     limits: Limits,
     work: Watch,
     recorder: &Recorder,
-    observe: &mut dyn FnMut(&mut Stage, Sight) -> io::Result<()>,
+    observe: &mut dyn FnMut(&mut SessionHandle, Observation) -> io::Result<()>,
 ) -> io::Result<Outcome> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
@@ -178,8 +178,8 @@ pub fn run_patiently(
     for pid in also {
         tracer.seize(*pid)?;
     }
-    let mut stage = Stage { recorder, terminal, over: false, closed: false, limit: limits.output };
-    stage.terminal.release()?;
+    let mut session = SessionHandle { recorder, terminal, over: false, closed: false, limit: limits.output };
+    session.terminal.release()?;
 
     let started = Instant::now();
     let mut patience = Patience::new(limits.time, work);
@@ -198,22 +198,22 @@ pub fn run_patiently(
         let mut eventful = false;
         while let Some(event) = tracer.poll() {
             eventful = true;
-            stage.hear(Duration::ZERO)?;
-            observe(&mut stage, Sight::Event(&event))?;
+            session.hear(Duration::ZERO)?;
+            observe(&mut session, Observation::Event(&event))?;
             run.account(&event, &mut tracer);
             if started.elapsed() > patience.until() {
                 break;
             }
         }
-        stage.hear(Duration::ZERO)?;
+        session.hear(Duration::ZERO)?;
         if let Some(name) = hostname.changed()? {
             recorder.record("hostname", &Hostname { name })?;
         }
         if last_tick.elapsed() >= TICK {
             last_tick = Instant::now();
-            observe(&mut stage, Sight::Tick)?;
+            observe(&mut session, Observation::Tick)?;
         }
-        let limit = if stage.over {
+        let limit = if session.over {
             Some(Stopped::Output)
         } else if run.is_going_on()
             && let Some(late) = patience.late()
@@ -231,10 +231,10 @@ pub fn run_patiently(
             break;
         }
         pause = if eventful { Duration::ZERO } else { (pause * 2 + Duration::from_millis(1)).min(IDLE) };
-        wait(&[wakeups.as_fd(), stage.terminal.as_fd(), hostname.as_fd()], stage.closed, pause);
+        wait(&[wakeups.as_fd(), session.terminal.as_fd(), hostname.as_fd()], session.closed, pause);
         while let Ok(Some(_)) = wakeups.read_signal() {}
     }
-    stage.hear(Duration::from_millis(20))?;
+    session.hear(Duration::from_millis(20))?;
     Ok(Outcome {
         pid: root,
         end: run.end,
@@ -243,7 +243,7 @@ pub fn run_patiently(
         limit: patience.until().as_secs_f64(),
         left: run.left,
         running: run.running,
-        output: stage.terminal.received,
+        output: session.terminal.received,
     })
 }
 

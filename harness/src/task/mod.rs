@@ -1,18 +1,15 @@
-//! One room per subtask: what is checked, how it is driven in the guest, how its evidence is judged.
+//! One context per subtask: what is checked, how it is driven in the guest, how its evidence is judged.
 //!
 //! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
 //! records' types, which is why they live side by side.
 
-pub mod conductor;
-pub mod container;
-pub mod containers;
 pub mod finding;
 pub mod handed_in;
-pub mod images;
 pub mod layout;
-pub mod matrix;
-pub mod namespaces;
-pub mod network;
+pub mod task1;
+pub mod task2;
+pub mod task3;
+pub mod task4;
 pub mod transcript;
 
 use std::io;
@@ -97,34 +94,17 @@ pub struct Site {
 
 /// Every subtask in the assignment's order.
 pub fn subtasks() -> Vec<&'static Subtask> {
-    let [two_a, two_b, two_c] = &container::SUBTASKS;
-    let [three_a, three_b, three_d] = &containers::SUBTASKS;
-    let [three_e, three_f] = &images::SUBTASKS;
-    vec![
-        &layout::SUBTASK,
-        &namespaces::SUBTASK,
-        two_a,
-        two_b,
-        two_c,
-        three_a,
-        three_b,
-        &network::SUBTASK,
-        three_d,
-        three_e,
-        three_f,
-        &matrix::SUBTASK,
-    ]
+    let mut all = vec![&layout::SUBTASK, &task1::SUBTASK];
+    all.extend(&task2::SUBTASKS);
+    all.extend(task3::SUBTASKS);
+    all.push(&task4::SUBTASK);
+    all
 }
 
 /// Every scenario in the order they are run.
 pub fn scenarios() -> Vec<&'static Scenario> {
-    vec![
-        &namespaces::SCENARIO,
-        &container::SCENARIO,
-        &containers::SCENARIO,
-        &network::SCENARIO,
-        network::PACKAGES_SCENARIO,
-        &images::SCENARIO,
-        &matrix::SCENARIO,
-    ]
+    let mut all = vec![&task1::SCENARIO, &task2::SCENARIO];
+    all.extend(task3::SCENARIOS);
+    all.push(&task4::SCENARIO);
+    all
 }

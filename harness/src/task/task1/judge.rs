@@ -1,0 +1,291 @@
+//! Decides task 1 from what the tracer saw.
+
+use std::fmt::Write as _;
+
+use super::timeline::{ProcessTimeline, lost};
+use super::{CHECKS, Compiled, Machine};
+use crate::evidence::{Bundle, Recording};
+use crate::guest::session::{Outcome, Stopped};
+use crate::guest::trace::End;
+use crate::task::finding::{Question, recording};
+use crate::task::transcript;
+use crate::verdict::{Finding, Status};
+
+const NAME: &str = "Child1Hostname";
+const SNAPSHOT: &str = include_str!("../../../../snapshots/task1.snap");
+
+/// One finding per check of task 1.
+pub fn judge(bundle: &Bundle) -> Vec<Finding> {
+    let recording = match recording(bundle, "1", &CHECKS) {
+        Ok(recording) => recording,
+        Err(findings) => return findings,
+    };
+    let Some(machine) = recording.first::<Machine>("machine") else {
+        return nothing_ran(recording, "the program was never started");
+    };
+    match recording.first::<Compiled>("compiled") {
+        Some(Compiled { ok: true, .. }) => {}
+        Some(Compiled { outcome, .. }) => {
+            return nothing_ran(recording, &compiler_message(recording, &outcome));
+        }
+        None => return nothing_ran(recording, &format!("the compiler never ended: {}", lost(recording))),
+    }
+    let timeline = ProcessTimeline::read(recording, machine);
+    let mut findings = vec![
+        child1_pid(&timeline),
+        child1_uts(&timeline),
+        child2_pid(&timeline),
+        child2_uts(&timeline),
+        parent_unchanged(&timeline),
+    ];
+    findings.push(transcript(&timeline, findings[..4].iter().all(|finding| finding.status == Status::Pass)));
+    findings.push(exits_clean(&timeline));
+    findings
+}
+
+/// There was no program to look at: what it should have done fails, what depends on that is skipped.
+fn nothing_ran(recording: &Recording, why: &str) -> Vec<Finding> {
+    let proof = format!("evidence/{}/records.jsonl", recording.scenario);
+    let finding = |spec: &super::CheckSpec| {
+        let question = Question::new(spec.id, "namespace_prog.c compiles with gcc and runs").proof(&proof);
+        match spec.id {
+            "1/child1-pid-namespace" | "1/child1-uts-namespace" | "1/transcript" => question.fail(why),
+            _ => question.skip(why),
+        }
+    };
+    CHECKS.iter().map(finding).collect()
+}
+
+fn compiler_message(recording: &Recording, outcome: &Outcome) -> String {
+    if outcome.stopped.is_some() {
+        return format!("gcc was stopped after {:.0} s", outcome.seconds);
+    }
+    let mut lines = transcript::lines(&transcript::text(&recording.records));
+    lines.truncate(12);
+    format!("it does not compile; gcc says:\n{}", lines.join("\n"))
+}
+
+fn child1_pid(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new("1/child1-pid-namespace", "a process that is PID 1 of a new PID namespace");
+    let Some(child1) = timeline.child1() else { return question.fail(timeline.no_child()) };
+    let question = question.proof(timeline.proof(child1.first().record));
+    let process = &child1.first().process;
+    match timeline.own_pid_namespace(child1) {
+        Some(namespace) => question.pass(format!(
+            "process {} is PID 1 of the new PID namespace {namespace}, the machine's is {}",
+            process.pid, timeline.machine.namespaces.pid
+        )),
+        None => question.fail(format!(
+            "child 1 is process {} in {} PID namespace {}",
+            process.own_pid(),
+            if process.namespaces.pid == timeline.machine.namespaces.pid {
+                "the machine's own"
+            } else {
+                "the"
+            },
+            process.namespaces.pid
+        )),
+    }
+}
+
+fn child1_uts(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new(
+        "1/child1-uts-namespace",
+        format!("child 1 in a new UTS namespace that is called {NAME}"),
+    );
+    let Some(child1) = timeline.child1() else { return question.fail(timeline.no_child()) };
+    let question = question.proof(timeline.proof(child1.last().record));
+    let Some(namespace) = timeline.own_uts(child1) else {
+        return question.fail(format!(
+            "child 1 (process {}) stays in the machine's own UTS namespace {}",
+            child1.pid(),
+            timeline.machine.namespaces.uts
+        ));
+    };
+    let names: Vec<&str> = child1
+        .states
+        .iter()
+        .filter(|state| state.process.namespaces.uts == namespace)
+        .map(|state| state.hostname.as_str())
+        .collect();
+    let name = names.iter().rev().find(|name| **name == NAME).or(names.last()).copied().unwrap_or_default();
+    question.answer(
+        name == NAME,
+        format!(
+            "child 1 (process {}) in the new UTS namespace {namespace}, which is called {name:?}{}",
+            child1.pid(),
+            if name == NAME { String::new() } else { timeline.crash() }
+        ),
+    )
+}
+
+fn child2_pid(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new(
+        "1/child2-joins-pid-namespace",
+        "a second process, created from outside, in the PID namespace of child 1",
+    );
+    let Some(wanted) = timeline.child1().and_then(|child1| timeline.own_pid_namespace(child1)) else {
+        return question.skip("child 1 has no PID namespace of its own that could be joined");
+    };
+    let Some(child2) = timeline.child2() else {
+        return question.fail(format!("no second process was created{}", timeline.crash()));
+    };
+    let question = question.proof(timeline.proof(child2.first().record));
+    let process = &child2.first().process;
+    if timeline.is_made_by_child1(child2) {
+        return question.fail(format!(
+            "process {} was created by child 1 itself: it inherits the namespace and joins nothing",
+            process.pid
+        ));
+    }
+    let whose = if process.namespaces.pid == timeline.machine.namespaces.pid {
+        "the machine's own"
+    } else if process.namespaces.pid == wanted {
+        "child 1's"
+    } else {
+        "yet another"
+    };
+    question.answer(
+        process.namespaces.pid == wanted,
+        format!(
+            "child 2 (process {}) is PID {} in {whose} PID namespace {}{}",
+            process.pid,
+            process.own_pid(),
+            process.namespaces.pid,
+            timeline.crash()
+        ),
+    )
+}
+
+fn child2_uts(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new(
+        "1/child2-joins-uts-namespace",
+        "a second process, created from outside, in the UTS namespace of child 1",
+    );
+    let Some(wanted) = timeline.child1().and_then(|child1| timeline.own_uts(child1)) else {
+        return question.skip("child 1 has no UTS namespace of its own that could be joined");
+    };
+    let Some(child2) = timeline.child2() else {
+        return question.fail(format!("no second process was created{}", timeline.crash()));
+    };
+    if timeline.is_made_by_child1(child2) {
+        return question.proof(timeline.proof(child2.first().record)).fail(format!(
+            "process {} was created by child 1 itself: it inherits the namespace and joins nothing",
+            child2.pid()
+        ));
+    }
+    let question = question.proof(timeline.proof(child2.last().record));
+    let uts = child2.last().process.namespaces.uts;
+    let whose = if uts == timeline.machine.namespaces.uts {
+        "the machine's own"
+    } else if uts == wanted {
+        "child 1's"
+    } else {
+        "yet another"
+    };
+    question.answer(
+        uts == wanted,
+        format!("child 2 (process {}) is in {whose} UTS namespace {uts}", child2.pid()),
+    )
+}
+
+fn parent_unchanged(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new(
+        "1/parent-unchanged",
+        format!("the parent ends in the machine's UTS namespace, and the machine is always {:?}", {
+            &timeline.machine.hostname
+        }),
+    );
+    if !timeline.has_namespaces() {
+        return question.skip("no namespace was created that the parent could have got into");
+    }
+    if let Some((record, what)) = timeline.renamed.first() {
+        return question.proof(timeline.proof(*record)).fail(what);
+    }
+    let Some(last) = timeline.parent.last() else {
+        return question.pass("the parent called neither setns nor unshare nor sethostname");
+    };
+    let uts = last.process.namespaces.uts;
+    let question = question.proof(timeline.proof(last.record));
+    if uts == timeline.machine.namespaces.uts {
+        question.pass(format!("the parent is in the machine's UTS namespace {uts}, which kept its name"))
+    } else {
+        question.fail(format!(
+            "the parent ends in the UTS namespace {uts}, called {:?}; it began in {}",
+            last.hostname, timeline.machine.namespaces.uts
+        ))
+    }
+}
+
+fn transcript(timeline: &ProcessTimeline, facts: bool) -> Finding {
+    let wanted = transcript::snapshot(SNAPSHOT);
+    let question = Question::new("1/transcript", wanted.join("\n"))
+        .proof(format!("evidence/{}/terminal.cast", timeline.recording.scenario));
+    let seen = redacted(timeline);
+    if !transcript::is_complete(&wanted, &seen) {
+        question.fail(transcript::difference(&wanted, &seen))
+    } else if facts {
+        question.pass("the lines asked for, in their order")
+    } else {
+        question.skip("the lines asked for, but not all of what they say is so: see the checks above")
+    }
+}
+
+/// The program's lines, with what varies from run to run named instead.
+pub fn redacted_transcript(recording: &Recording) -> Vec<String> {
+    let machine = recording.first::<Machine>("machine");
+    machine.map_or_else(Vec::new, |machine| redacted(&ProcessTimeline::read(recording, machine)))
+}
+
+fn redacted(timeline: &ProcessTimeline) -> Vec<String> {
+    let records = &timeline.recording.records;
+    let start = records.iter().position(|record| record.kind == "compiled").map_or(0, |index| index + 1);
+    let parent = timeline
+        .outcome
+        .as_ref()
+        .map(|outcome| outcome.pid)
+        .or_else(|| timeline.children.first().map(|life| life.creator.pid))
+        .unwrap_or(0);
+    let pid_line = format!("Parent Process PID: {parent}");
+    let name_line = format!("Parent Hostname: {}", timeline.machine.hostname);
+    transcript::lines(&transcript::text(&records[start..]))
+        .into_iter()
+        .map(|line| match line {
+            line if line == pid_line => "Parent Process PID: [pid]".to_owned(),
+            line if line == name_line => "Parent Hostname: [hostname]".to_owned(),
+            line => line,
+        })
+        .collect()
+}
+
+fn exits_clean(timeline: &ProcessTimeline) -> Finding {
+    let question = Question::new("1/exits-clean", "the program ends with status 0 and leaves no process");
+    if !timeline.has_namespaces() {
+        return question.skip("no namespace was created that the program could have left behind");
+    }
+    let Some(outcome) = &timeline.outcome else { return question.fail(lost(timeline.recording)) };
+    let mut seen = match (outcome.stopped, outcome.end) {
+        (Some(Stopped::Time), _) => {
+            format!("it was still running after {:.0} s and was killed", outcome.limit)
+        }
+        (Some(Stopped::Working), _) => {
+            format!(
+                "the program was stopped after {:.0} s, while known work was still running",
+                outcome.limit
+            )
+        }
+        (Some(Stopped::Output), _) => format!("it was stopped after {} bytes of output", outcome.output),
+        (Some(Stopped::Processes), _) => "it was stopped for its many processes".to_owned(),
+        (None, Some(End::Status(status))) => {
+            format!("it ended with status {status} after {:.1} s", outcome.seconds)
+        }
+        (None, Some(End::Signal(signal))) => format!("it was killed by signal {signal}"),
+        (None, None) => "it did not end".to_owned(),
+    };
+    if !outcome.left.is_empty() {
+        let pids: Vec<String> = outcome.left.iter().map(|process| process.pid.to_string()).collect();
+        let _ = write!(seen, "; a second later these were still running: {}", pids.join(", "));
+    }
+    let clean = outcome.stopped.is_none() && outcome.end == Some(End::Status(0)) && outcome.left.is_empty();
+    question.answer(clean, seen)
+}

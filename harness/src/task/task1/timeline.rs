@@ -1,0 +1,230 @@
+//! What the tracer saw of task 1, told by process: who is child 1, who is child 2, and where did each live?
+
+use nix::sys::signal::Signal;
+
+use super::{Born, Called, Ended, Exiting, Machine};
+use crate::evidence::{Ending, Recording};
+use crate::guest::processes::Process;
+use crate::guest::session::{Hostname, Outcome};
+use crate::guest::trace::End;
+use crate::task::finding::place;
+
+/// A process at one moment.
+pub struct State {
+    /// Which record says so.
+    pub record: usize,
+    pub process: Process,
+    pub hostname: String,
+}
+
+/// A child or grandchild of the program.
+pub struct Life {
+    pub creator: Process,
+    /// From its first instruction on; never empty.
+    pub states: Vec<State>,
+}
+
+impl Life {
+    pub fn pid(&self) -> i32 {
+        self.first().process.pid
+    }
+
+    pub fn first(&self) -> &State {
+        &self.states[0]
+    }
+
+    pub fn last(&self) -> &State {
+        &self.states[self.states.len() - 1]
+    }
+}
+
+/// The recording, told by process.
+pub struct ProcessTimeline<'a> {
+    pub recording: &'a Recording,
+    pub machine: Machine,
+    /// The program's own process, from its first system call of interest to its end.
+    pub parent: Vec<State>,
+    /// In the order of their creation.
+    pub children: Vec<Life>,
+    /// Calls that renamed the machine, as sentences with their records.
+    pub renamed: Vec<(usize, String)>,
+    pub outcome: Option<Outcome>,
+    /// Processes that a signal ended.
+    killed: Vec<(i32, i32)>,
+    child1: Option<usize>,
+    child2: Option<usize>,
+}
+
+impl<'a> ProcessTimeline<'a> {
+    pub fn read(recording: &'a Recording, machine: Machine) -> Self {
+        let mut timeline = Self {
+            recording,
+            machine,
+            parent: Vec::new(),
+            children: Vec::new(),
+            renamed: Vec::new(),
+            outcome: recording.first("outcome"),
+            killed: Vec::new(),
+            child1: None,
+            child2: None,
+        };
+        for (index, record) in recording.records.iter().enumerate() {
+            let data = || record.data.clone();
+            match record.kind.as_str() {
+                "born" => {
+                    if let Ok(born) = serde_json::from_value::<Born>(data()) {
+                        timeline.born(index, born);
+                    }
+                }
+                "called" => {
+                    if let Ok(called) = serde_json::from_value::<Called>(data()) {
+                        timeline.called(index, called);
+                    }
+                }
+                "exiting" => {
+                    if let Ok(Exiting { process, hostname }) = serde_json::from_value(data()) {
+                        timeline.saw(State { record: index, process, hostname });
+                    }
+                }
+                "ended" => {
+                    if let Ok(Ended { pid, end: End::Signal(signal) }) = serde_json::from_value(data()) {
+                        timeline.killed.push((pid, signal));
+                    }
+                }
+                "hostname" => {
+                    if let Ok(Hostname { name }) = serde_json::from_value(data()) {
+                        timeline.renamed.push((index, format!("the machine was called {name:?}")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        timeline.child1 = timeline.find_child1();
+        timeline.child2 = timeline.find_child2();
+        timeline
+    }
+
+    fn born(&mut self, record: usize, born: Born) {
+        if born.process.tgid != born.process.pid {
+            return;
+        }
+        let known = self.children.iter().rev().find(|life| life.pid() == born.creator);
+        let creator = known.map_or_else(
+            || Process { pid: born.creator, namespaces: self.machine.namespaces, ..Process::default() },
+            |life| life.last().process.clone(),
+        );
+        let state = State { record, process: born.process, hostname: born.hostname };
+        self.children.push(Life { creator, states: vec![state] });
+    }
+
+    fn called(&mut self, record: usize, called: Called) {
+        let uts = called.process.namespaces.uts;
+        if called.call.name == "sethostname" && called.call.result == 0 && uts == self.machine.namespaces.uts
+        {
+            let what = format!(
+                "process {} called sethostname in the machine's own UTS namespace ({:?})",
+                called.process.pid, called.hostname
+            );
+            self.renamed.push((record, what));
+        }
+        self.saw(State { record, process: called.process, hostname: called.hostname });
+    }
+
+    fn saw(&mut self, state: State) {
+        match self.children.iter_mut().rev().find(|life| life.pid() == state.process.tgid) {
+            Some(life) => life.states.push(state),
+            None => self.parent.push(state),
+        }
+    }
+
+    /// That child 1 crashed, if it did, as the end of a sentence.
+    pub fn crash(&self) -> String {
+        const FAULTS: [Signal; 4] = [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE];
+        let child1 = self.child1().map(Life::pid);
+        let ended_by =
+            |signal: Signal| self.killed.iter().any(|(pid, by)| Some(*pid) == child1 && *by == signal as i32);
+        let fault = FAULTS.into_iter().find(|signal| ended_by(*signal));
+        fault.map_or_else(String::new, |signal| format!("; child 1 crashed ({signal})"))
+    }
+
+    /// Child 1 is the first process that is PID 1 of a new PID namespace; without one, the first that lives in a
+    /// UTS namespace of its own; else the first.
+    fn find_child1(&self) -> Option<usize> {
+        let has_uts = |life: &Life| self.own_uts(life).is_some();
+        (self.children.iter().position(|life| self.own_pid_namespace(life).is_some()))
+            .or_else(|| self.children.iter().position(has_uts))
+            .or((!self.children.is_empty()).then_some(0))
+    }
+
+    /// Child 2 is, of the later processes that were not created from inside child 1's PID namespace, the one that
+    /// comes closest to child 1's namespaces; else whatever was created later.
+    fn find_child2(&self) -> Option<usize> {
+        let child1 = &self.children[self.child1?];
+        let pid_namespace = self.own_pid_namespace(child1);
+        let uts = self.own_uts(child1);
+        let others: Vec<usize> =
+            (0..self.children.len()).filter(|index| self.children[*index].pid() != child1.pid()).collect();
+        let outside = |index: &&usize| !self.is_made_by_child1(&self.children[**index]);
+        let in_pid = |index: &&usize| {
+            pid_namespace.is_some_and(|ns| self.children[**index].first().process.namespaces.pid == ns)
+        };
+        let in_uts =
+            |index: &&usize| uts.is_some_and(|ns| self.children[**index].last().process.namespaces.uts == ns);
+        (others.iter().filter(outside).find(in_pid))
+            .or_else(|| others.iter().filter(outside).find(in_uts))
+            .or_else(|| others.iter().find(outside))
+            .or_else(|| others.iter().find(in_pid))
+            .or_else(|| others.first())
+            .copied()
+    }
+
+    pub fn is_made_by_child1(&self, life: &Life) -> bool {
+        let Some(child1) = self.child1.map(|index| &self.children[index]) else { return false };
+        let inside = self.own_pid_namespace(child1).is_some_and(|ns| life.creator.namespaces.pid == ns);
+        inside || life.creator.pid == child1.pid()
+    }
+
+    pub fn child1(&self) -> Option<&Life> {
+        self.child1.map(|index| &self.children[index])
+    }
+
+    pub fn child2(&self) -> Option<&Life> {
+        self.child2.map(|index| &self.children[index])
+    }
+
+    /// The PID namespace that a process is the first of, if that is not the machine's.
+    pub fn own_pid_namespace(&self, life: &Life) -> Option<u64> {
+        let process = &life.first().process;
+        let namespace = process.namespaces.pid;
+        (namespace != self.machine.namespaces.pid && process.own_pid() == 1).then_some(namespace)
+    }
+
+    /// The last UTS namespace a process lived in that is not the machine's.
+    pub fn own_uts(&self, life: &Life) -> Option<u64> {
+        let namespaces = life.states.iter().rev().map(|state| state.process.namespaces.uts);
+        namespaces.into_iter().find(|uts| *uts != self.machine.namespaces.uts && *uts != 0)
+    }
+
+    pub fn proof(&self, record: usize) -> String {
+        place(self.recording, record)
+    }
+
+    /// Whether anything of the task was done at all.
+    pub fn has_namespaces(&self) -> bool {
+        self.child1()
+            .is_some_and(|child1| self.own_pid_namespace(child1).is_some() || self.own_uts(child1).is_some())
+    }
+
+    pub fn no_child(&self) -> String {
+        let stopped = self.outcome.is_none().then(|| format!(" ({})", lost(self.recording)));
+        format!("the program created no process{}", stopped.unwrap_or_default())
+    }
+}
+
+/// Why a recording stops where it does.
+pub fn lost(recording: &Recording) -> String {
+    match &recording.ending {
+        Ending::Finished => "nothing more was recorded".to_owned(),
+        Ending::Lost { what, .. } | Ending::Infrastructure { what, .. } => what.clone(),
+    }
+}

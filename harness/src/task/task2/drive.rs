@@ -1,0 +1,311 @@
+//! Supplies this run's `container_prog.c`, runs `simple_container.sh` and records what its containers are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::{
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied,
+};
+use crate::guest::cgroups::{self, Hierarchy};
+use crate::guest::handles;
+use crate::guest::mounts::{self, Mount};
+use crate::guest::obstructed::Obstructed;
+use crate::guest::processes::{self, Directory, Process};
+use crate::guest::recorder::Recorder;
+use crate::guest::session::{self, Limits, Observation, SessionHandle};
+use crate::guest::speed::{self, Pace};
+use crate::guest::terminal::Program;
+use crate::guest::trace::{End, Event, Tracer, What};
+use crate::guest::work::Watch;
+use crate::task::Site;
+
+/// What the uncapped benchmark is to take.
+const BENCHMARK: Duration = Duration::from_secs(2);
+/// What systemd gets to remove the group of a scope that has become empty.
+const REMOVAL: Duration = Duration::from_secs(2);
+/// Files larger than this are not `container_prog`.
+const PROGRAM_CAP: u64 = 1 << 20;
+/// Most names kept of a root directory.
+const ENTRIES_CAP: usize = 300;
+/// Most mounts kept of a container.
+const MOUNTS_CAP: usize = 100;
+/// File systems whose mounts are looked into.
+const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
+/// What an output needs to get through a terminal.
+const SETTLE: Duration = Duration::from_millis(15);
+
+/// The machine's name, and the seed and mark of this run's `container_prog`.
+pub fn plan(random: &mut StdRng) -> Value {
+    json!({
+        "hostname": format!("host-{:08x}", random.random::<u32>()),
+        "seed": random.random_range(1..=u32::MAX),
+        "mark": format!("container_prog:{:032x}", random.random::<u128>()),
+    })
+}
+
+/// The record kinds are the types of the parent module.
+pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let dir = site.submission.join("task2");
+    let word = |name: &str| plan[name].as_str().unwrap_or_default().to_owned();
+    nix::unistd::sethostname(word("hostname"))?;
+    let hierarchy = Hierarchy::open()?;
+    let _ = hierarchy.write("/", "cgroup.subtree_control", "+cpu +cpuset");
+    let machine = Machine {
+        hostname: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
+        namespaces: Process::own().namespaces,
+        root: Directory::at(Path::new("/")).unwrap_or_default(),
+        entries: names(Path::new("/")),
+        subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
+        mounts: mounts::of(nix::unistd::gettid().as_raw()),
+    };
+    recorder.record("machine", &machine)?;
+
+    let seed = plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()).unwrap_or(1);
+    let calls_per_second = speed::calls_per_second();
+    let slowdown = Pace::first().slowdown(site.slowdown);
+    let loops = ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000);
+    let course = fs::read_to_string(site.course.join("task2/container_prog.c"))?;
+    let supplied = supply(&dir, &course, seed, loops, &word("mark"))?;
+    recorder.record("supplied", &supplied)?;
+
+    let watch = cgroups::Watch::start(&hierarchy)?;
+    let mut observer = Observer::new(&hierarchy, watch, machine, word("mark").into_bytes());
+    let limits =
+        Limits { time: Duration::from_secs_f64(20.0 + 3.0 * slowdown), output: 512 << 10, processes: 300 };
+    let script = Program::new(&dir, ["./simple_container.sh"]);
+    // What systemd starts on the script's behalf is the script's doing (sd_booted(3): is it there?).
+    let also: &[i32] = if Path::new("/run/systemd/system").is_dir() { &[1] } else { &[] };
+    let mark = word("mark").into_bytes();
+    let known =
+        Watch::new().compiling([site.course.join("task2/container_prog.c")]).computing(&mark, &hierarchy);
+    let mut observe = |session: &mut SessionHandle, view: Observation| observer.observe(session, &view);
+    let outcome =
+        session::run_patiently(&script, Tracer::new(false), also, limits, known, recorder, &mut observe)?;
+    recorder.record("outcome", &outcome)?;
+    observer.settle(recorder)?;
+    probe(&dir, slowdown, recorder)
+}
+
+/// An empty `container_root`, a script that can be executed, and this run's `container_prog.c`.
+fn supply(dir: &Path, course: &str, seed: u32, loops: u64, mark: &str) -> io::Result<Supplied> {
+    for name in ["container_root", "container_prog", "container_prog.c"] {
+        let path = dir.join(name);
+        let _ = fs::remove_file(&path);
+        let _ = fs::remove_dir_all(&path);
+    }
+    let root = dir.join("container_root");
+    fs::create_dir(&root).map_err(Obstructed::at("make", &root))?;
+    let source = format!(
+        "#define SEED {seed}U\n#define LOOPS {loops}L\n\
+         __attribute__((used)) static const char mark_of_this_run[] = \"{mark}\";\n{course}"
+    );
+    let program = dir.join("container_prog.c");
+    fs::write(&program, source).map_err(Obstructed::at("write", &program))?;
+    let script = dir.join("simple_container.sh");
+    if script.is_file() {
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+            .map_err(Obstructed::at("make executable", &script))?;
+    }
+    Ok(Supplied { seed, loops, container_root: Directory::at(&root).unwrap_or_default() })
+}
+
+/// The names in a directory, sorted.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).take(ENTRIES_CAP).collect();
+    names.sort();
+    names
+}
+
+/// What is mounted on or below the root directory of a process.
+fn reachable(pid: i32) -> Vec<Mounted> {
+    let mounts = mounts::of(pid).into_iter().take(MOUNTS_CAP);
+    let look = |mount: Mount| {
+        let place = handles::proc(format!("{pid}/root{}", mount.mount_point));
+        // Only file systems that answer: one that a program of the submission serves may not.
+        let answers = LOOKED_AT.contains(&mount.fs_type.as_str());
+        let folder = !answers || Path::new(&place).is_dir();
+        let entries = if mount.fs_type == "overlay" { names(Path::new(&place)) } else { Vec::new() };
+        Mounted { mount, folder, entries }
+    };
+    mounts.map(look).collect()
+}
+
+/// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
+fn probe(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<()> {
+    let root = dir.join("container_root");
+    if !root.join("container_prog").is_file() {
+        return Ok(());
+    }
+    let mut program = Program::new(Path::new("/"), ["/container_prog", "subtask1"]);
+    program.root = Some(root);
+    let limits = Limits { time: Duration::from_secs_f64(5.0 + slowdown), output: 64 << 10, processes: 20 };
+    let outcome = session::run(&program, Tracer::new(false), &[], limits, recorder, &mut |_, _| Ok(()))?;
+    recorder.record("probe", &Probe { started: outcome.end == Some(End::Status(0)) })
+}
+
+/// Picks the containers' processes out of everything that happens.
+struct Observer<'a> {
+    hierarchy: &'a Hierarchy,
+    watch: cgroups::Watch,
+    machine: Machine,
+    mark: Vec<u8>,
+    /// Whether a file, by device, inode and time of change, holds the mark.
+    marked: HashMap<(u64, u64, i64), bool>,
+    /// The living processes of containers.
+    members: BTreeSet<i32>,
+    /// PID namespaces of containers, other than the machine's.
+    namespaces: BTreeSet<u64>,
+    last: Option<Sample>,
+}
+
+impl<'a> Observer<'a> {
+    fn new(hierarchy: &'a Hierarchy, watch: cgroups::Watch, machine: Machine, mark: Vec<u8>) -> Self {
+        Self {
+            hierarchy,
+            watch,
+            machine,
+            mark,
+            marked: HashMap::new(),
+            members: BTreeSet::new(),
+            namespaces: BTreeSet::new(),
+            last: None,
+        }
+    }
+
+    fn observe(&mut self, session: &mut SessionHandle, view: &Observation) -> io::Result<()> {
+        match view {
+            Observation::Event(event) => self.event(session, event),
+            Observation::Tick => self.sample(session.recorder),
+        }
+    }
+
+    fn event(&mut self, session: &mut SessionHandle, event: &Event) -> io::Result<()> {
+        match &event.what {
+            What::Executed if self.is_container_prog(event.pid) => {
+                // What was printed before belongs to what ran before.
+                session.hear(SETTLE)?;
+                self.run(session.recorder, event.pid)
+            }
+            What::Born { creator } if self.members.contains(creator) => {
+                let Some(member) = self.member(event.pid) else { return Ok(()) };
+                self.members.insert(event.pid);
+                session.recorder.record("born", &Born { creator: *creator, member })
+            }
+            What::Exiting if self.members.contains(&event.pid) => {
+                let Some(member) = self.member(event.pid) else { return Ok(()) };
+                session.recorder.record("exiting", &Exiting { member })
+            }
+            What::Exiting if self.has_own_root(event.pid) => {
+                let Some(member) = self.member(event.pid) else { return Ok(()) };
+                self.members.insert(event.pid);
+                session.recorder.record("entered", &Exiting { member })
+            }
+            What::Ended(end) if self.members.remove(&event.pid) => {
+                session.recorder.record("ended", &Ended { pid: event.pid, end: *end })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn run(&mut self, recorder: &Recorder, pid: i32) -> io::Result<()> {
+        let Some(member) = self.member(pid) else { return Ok(()) };
+        let namespace = member.process.namespaces.pid;
+        let mut fellows = Vec::new();
+        if namespace != self.machine.namespaces.pid {
+            self.namespaces.insert(namespace);
+            fellows = inhabitants(&[namespace].into())
+                .into_iter()
+                .filter(|fellow| *fellow != pid)
+                .filter_map(|fellow| self.member(fellow))
+                .take(20)
+                .collect();
+        }
+        self.members.insert(pid);
+        let entries = names(Path::new(&handles::proc(format!("{pid}/root"))));
+        recorder.record("run", &Run { member, entries, mounts: reachable(pid), fellows })?;
+        self.sample(recorder)
+    }
+
+    /// Records the groups and the containers' places in them, if anything has changed.
+    fn sample(&mut self, recorder: &Recorder) -> io::Result<()> {
+        let mut pids = self.members.clone();
+        pids.extend(inhabitants(&self.namespaces));
+        let places = pids.into_iter().filter_map(|pid| {
+            let cgroup = Some(cgroups::of(pid)).filter(|cgroup| !cgroup.is_empty())?;
+            let limits = self.hierarchy.chain(&cgroup).into_iter().map(limit).collect();
+            Some(Place { pid, cgroup, limits })
+        });
+        let members = places.take(50).collect();
+        let created = self.watch.created();
+        let there = created.iter().filter(|group| self.hierarchy.exists(group));
+        let groups = there.take(50).map(|group| limit(self.hierarchy.group(group))).collect();
+        let sample = Sample { members, groups };
+        if self.last.as_ref() == Some(&sample) {
+            return Ok(());
+        }
+        recorder.record("sample", &sample)?;
+        self.last = Some(sample);
+        Ok(())
+    }
+
+    /// Records which of the groups made meanwhile are still there when there was time to remove them.
+    fn settle(&mut self, recorder: &Recorder) -> io::Result<()> {
+        let deadline = Instant::now() + REMOVAL;
+        loop {
+            let created: Vec<String> = self.watch.created().iter().cloned().collect();
+            let left: Vec<String> =
+                created.iter().filter(|group| self.hierarchy.exists(group)).cloned().collect();
+            if left.is_empty() || Instant::now() > deadline {
+                return recorder.record("groups", &Groups { created, left });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn member(&self, pid: i32) -> Option<Member> {
+        let process = Process::read(pid)?;
+        let chain = self.hierarchy.chain(&process.cgroup);
+        Some(Member { process, chain })
+    }
+
+    fn has_own_root(&self, pid: i32) -> bool {
+        let root = Directory::at(Path::new(&handles::proc(format!("{pid}/root/."))));
+        root.is_some_and(|root| !root.is(&self.machine.root))
+    }
+
+    fn is_container_prog(&mut self, pid: i32) -> bool {
+        let exe = handles::proc(format!("{pid}/exe"));
+        let Ok(meta) = fs::metadata(&exe) else { return false };
+        if meta.len() > PROGRAM_CAP {
+            return false;
+        }
+        let key = (meta.dev(), meta.ino(), meta.ctime_nsec() ^ meta.ctime());
+        *self.marked.entry(key).or_insert_with(|| {
+            let bytes = fs::read(&exe).unwrap_or_default();
+            bytes.windows(self.mark.len()).any(|window| window == self.mark)
+        })
+    }
+}
+
+fn limit(group: cgroups::Group) -> Limit {
+    Limit { group: group.path, cpu_max: group.cpu_max }
+}
+
+/// The processes of some PID namespaces.
+fn inhabitants(namespaces: &BTreeSet<u64>) -> Vec<i32> {
+    if namespaces.is_empty() {
+        return Vec::new();
+    }
+    let all = processes::parents();
+    all.into_keys().filter(|pid| namespaces.contains(&processes::pid_namespace(*pid))).collect()
+}

@@ -1,0 +1,173 @@
+//! Task 2: a container from command line tools, in three subtasks that one script does in one run.
+//!
+//! The script runs on a terminal from its own folder; every process it creates is traced. `container_prog` is the
+//! course's, with a seed, a length and a mark of this run: a process is `container_prog` when the mark is in the
+//! file it executes, whatever that is called. Which run belongs to which subtask follows from its argument.
+
+pub mod benchmark;
+mod drive;
+mod filesystem;
+mod isolation;
+mod provisioning;
+mod reach;
+mod script;
+mod timeline;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Budget, Scenario, Subtask};
+use crate::evidence::Recording;
+use crate::guest::cgroups::Group;
+use crate::guest::mounts::Mount;
+use crate::guest::processes::{Directory, Namespaces, Process};
+
+/// The three subtasks, in order.
+pub static SUBTASKS: [Subtask; 3] = [
+    Subtask {
+        id: "2a",
+        title: "file system isolation",
+        checks: &filesystem::CHECKS,
+        scenarios: &["2"],
+        judge: filesystem::judge,
+    },
+    Subtask {
+        id: "2b",
+        title: "PID and UTS isolation",
+        checks: &isolation::CHECKS,
+        scenarios: &["2"],
+        judge: isolation::judge,
+    },
+    Subtask {
+        id: "2c",
+        title: "resource provisioning",
+        checks: &provisioning::CHECKS,
+        scenarios: &["2"],
+        judge: provisioning::judge,
+    },
+];
+
+/// Runs `simple_container.sh` once.
+pub static SCENARIO: Scenario =
+    Scenario { id: "2", budget: Budget { fixed: 60, scaled: 15 }, plan: drive::plan, drive: drive::drive };
+
+/// The machine before the script ran; the record `machine`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Machine {
+    hostname: String,
+    namespaces: Namespaces,
+    root: Directory,
+    /// The names in it.
+    #[serde(default)]
+    entries: Vec<String>,
+    /// The controllers enabled in the root cgroup.
+    subtree_control: String,
+    /// What it has mounted.
+    #[serde(default)]
+    mounts: Vec<Mount>,
+}
+
+/// What was put into this run's `container_prog`, and where its root is to be; the record `supplied`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Supplied {
+    seed: u32,
+    loops: u64,
+    #[serde(default)]
+    container_root: Directory,
+}
+
+/// A process of a container, with its cgroup and that one's ancestors.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Member {
+    process: Process,
+    chain: Vec<Group>,
+}
+
+/// `container_prog` before its first instruction; the record `run`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Run {
+    member: Member,
+    /// The names in its root directory, sorted.
+    entries: Vec<String>,
+    /// What is mounted on or below its root directory. Older evidence does not tell.
+    #[serde(default)]
+    mounts: Vec<Mounted>,
+    /// The other processes of its PID namespace, when that is not the machine's.
+    fellows: Vec<Member>,
+}
+
+/// A mount that `container_prog` can reach.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Mounted {
+    mount: Mount,
+    /// A folder is mounted, not a file.
+    folder: bool,
+    /// The names in it, where it is an overlay.
+    entries: Vec<String>,
+}
+
+/// A child of a container's process before its first instruction; the record `born`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Born {
+    creator: i32,
+    member: Member,
+}
+
+/// A container's process before its end, or a process that ends in another root directory than the machine's
+/// without having become `container_prog`; the records `exiting` and `entered`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Exiting {
+    member: Member,
+}
+
+/// A process of either kind has ended; the record `ended`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ended {
+    pid: i32,
+    end: crate::guest::trace::End,
+}
+
+/// Something about the containers' groups has changed; the record `sample`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Sample {
+    /// Of running containers.
+    members: Vec<Place>,
+    /// Groups made since the script started, with their limits.
+    groups: Vec<Limit>,
+}
+
+/// Where a container's process is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    pid: i32,
+    cgroup: String,
+    /// Of that group and its ancestors, innermost first.
+    limits: Vec<Limit>,
+}
+
+/// A group's `cpu.max`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Limit {
+    group: String,
+    cpu_max: Option<String>,
+}
+
+/// Whether `container_prog` starts in `container_root` as the script left it; the record `probe`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Probe {
+    started: bool,
+}
+
+/// The script's groups in the end; the record `groups`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Groups {
+    /// Made since the script started.
+    created: Vec<String>,
+    /// Still there a moment after its end.
+    left: Vec<String>,
+}
+
+/// The lines that a recording of task 2 shows for one subtask (0 for 2a), with what varies from run to run named.
+pub fn redacted_transcript(recording: &Recording, subtask: usize) -> Vec<String> {
+    timeline::ScriptTimeline::read(recording)
+        .map_or_else(Vec::new, |timeline| script::redacted(&timeline, subtask))
+}

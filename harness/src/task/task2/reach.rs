@@ -1,0 +1,89 @@
+//! What of the machine's own files can be reached from a container's root directory through mounts on or below it.
+//!
+//! Folders with libraries may be bound from the machine, and so may single files. Its root directory, its settings and
+//! what belongs to its users may not.
+
+use std::path::{Path, PathBuf};
+
+use super::Mounted;
+use super::timeline::{Round, ScriptTimeline};
+use crate::guest::mounts::Mount;
+
+/// What no container is to see.
+const PRIVATE: [&str; 3] = ["/etc", "/root", "/home"];
+
+/// The first mount that shows what is the machine's own, in words.
+pub fn fault(timeline: &ScriptTimeline, round: &Round) -> Option<String> {
+    // The submission may lie in somebody's home: what is in its own folder is its own.
+    let own = timeline.supplied.as_ref().and_then(|supplied| {
+        let container_root = Path::new(&supplied.container_root.path);
+        container_root.parent().filter(|folder| folder.components().count() > 1)
+    });
+    let is_own = |path: &Path| own.is_some_and(|own| path.starts_with(own));
+    let is_private = |path: &PathBuf| {
+        let touches = |private: &&str| path.starts_with(private) || Path::new(private).starts_with(path);
+        !is_own(path) && PRIVATE.iter().any(touches)
+    };
+    round.run.mounts.iter().filter(|mounted| mounted.folder).find_map(|mounted| {
+        let mount = &mounted.mount;
+        let shown = if mount.fs_type == "overlay" && shows_all(mounted, &timeline.machine.entries) {
+            Some(PathBuf::from("/"))
+        } else {
+            sources(mount, &timeline.machine.mounts).into_iter().find(is_private)
+        };
+        shown.map(|path| {
+            let place = mount.mount_point.trim_end_matches('/');
+            format!("{}/ in its root directory is the machine's {}", place, path.display())
+        })
+    })
+}
+
+/// The machine's folders that a mount shows.
+fn sources(mount: &Mount, machine: &[Mount]) -> Vec<PathBuf> {
+    if mount.fs_type == "overlay" {
+        let below = mount.options.split(',').filter_map(|option| option.strip_prefix("lowerdir="));
+        return below
+            .flat_map(|value| value.split(':'))
+            .filter(|dir| dir.starts_with('/'))
+            .map(PathBuf::from)
+            .collect();
+    }
+    let same = machine.iter().filter(|own| own.device == mount.device);
+    let on_machine = |own: &Mount| {
+        let inside = Path::new(&mount.root).strip_prefix(&own.root).ok()?;
+        Some(Path::new(&own.mount_point).join(inside))
+    };
+    same.filter_map(on_machine).collect()
+}
+
+/// Whether all that lies in the machine's root directory is there.
+fn shows_all(mounted: &Mounted, machine: &[String]) -> bool {
+    !machine.is_empty() && machine.iter().all(|name| mounted.entries.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(device: &str, root: &str, mount_point: &str) -> Mount {
+        let [device, root, mount_point] = [device, root, mount_point].map(str::to_owned);
+        Mount { device, root, mount_point, fs_type: "ext4".to_owned(), ..Mount::default() }
+    }
+
+    #[test]
+    fn a_bind_mount_is_found_on_the_machine_by_its_device() {
+        let machine = [mount("8:1", "/", "/"), mount("8:2", "/", "/home"), mount("0:5", "/", "/dev")];
+        let shown = |device, root| sources(&mount(device, root, "/mnt"), &machine);
+        assert_eq!(shown("8:1", "/"), [Path::new("/")]);
+        assert_eq!(shown("8:1", "/usr/lib"), [Path::new("/usr/lib")]);
+        assert_eq!(shown("8:2", "/student"), [Path::new("/home/student")]);
+        assert!(shown("0:99", "/").is_empty());
+    }
+
+    #[test]
+    fn an_overlay_shows_its_lower_folders() {
+        let options = "rw,lowerdir=/srv/a:/etc,upperdir=/srv/u,workdir=/srv/w".to_owned();
+        let overlay = Mount { fs_type: "overlay".to_owned(), options, ..Mount::default() };
+        assert_eq!(sources(&overlay, &[]), [Path::new("/srv/a"), Path::new("/etc")]);
+    }
+}

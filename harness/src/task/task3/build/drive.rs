@@ -1,0 +1,209 @@
+//! Builds an image for each question, and looks at its layers, at a container of it, and at the base.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::plan::{BuildPlan, CHANGED_MODE, COPIES, Names, RUNS};
+use super::sources::Sources;
+use super::tree::State;
+use super::{Base, Contents, Found, Layers, Moved};
+use crate::guest::handles;
+use crate::guest::processes::Directory;
+use crate::guest::recorder::Recorder;
+use crate::task::Site;
+use crate::task::task3::shared;
+use crate::task::task3::shared::launch::ToolSession;
+use crate::task::task3::shared::overlays::Overlays;
+use crate::task::task3::shared::state::{self, Image};
+use crate::task::task3::shared::terminals::Terminals;
+use crate::task::task3::shared::tool::Tool;
+use crate::task::task3::shared::view::Machine;
+
+/// How much of a file's text is kept.
+const TEXT_CAP: usize = 200;
+/// How many changed paths are kept.
+const CHANGED_CAP: usize = 20;
+
+/// The record kinds are the types of the parent module and of [`crate::task::task3::shared`].
+pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
+    let plan = BuildPlan::deserialize(plan)?;
+    let world = shared::connect(&plan.world)?;
+    let tool = Tool::prepare(site)?;
+    let machine = Machine::now();
+    recorder.record("machine", &machine)?;
+    let session = ToolSession {
+        recorder,
+        terminals: Terminals::new(recorder).giving_up(&machine.processes),
+        tool: &tool,
+        machine: &machine,
+    };
+    let sources = Sources::new(&tool.dir, &plan);
+    let performed =
+        BuildScenario { session, submission: &site.submission, plan: &plan, base: None, sources }.perform();
+    world.record(recorder)?;
+    performed
+}
+
+struct BuildScenario<'a, 'r> {
+    session: ToolSession<'a, 'r>,
+    submission: &'a Path,
+    plan: &'a BuildPlan,
+    /// The base's folder and its state when it was last looked at.
+    base: Option<(PathBuf, State)>,
+    /// What COPY takes.
+    sources: Sources,
+}
+
+impl BuildScenario<'_, '_> {
+    fn perform(&mut self) -> io::Result<()> {
+        self.build("build")?;
+        let plain = Image::read("build", self.submission, &self.image("build"));
+        let is_base = |dir: &&Directory| state::is_root_tree(Path::new(&dir.path));
+        let base = plain.named.iter().rfind(is_base).or(plain.named.last());
+        self.base = base.map(|dir| PathBuf::from(&dir.path)).map(|dir| {
+            let state = State::of(&dir);
+            (dir, state)
+        });
+        self.record("image", &plain)?;
+
+        for step in COPIES {
+            self.make(step)?;
+            // Two files show in the layers that there are two: no container is needed for it.
+            if step != "copy-two" {
+                self.look_into(step)?;
+            }
+        }
+        self.look_at_base("copies")?;
+        for step in RUNS {
+            self.make(step)?;
+            self.look_into(step)?;
+        }
+        self.look_at_base("runs")?;
+        self.look_at("machine-after", Path::new("/"), &self.plan.paths("run-echo"))?;
+        self.make("fails")?;
+        self.repeat()
+    }
+
+    /// Builds what was built before, and what a tool's cache must not take for it.
+    fn repeat(&mut self) -> io::Result<()> {
+        self.make("fails-again")?;
+        self.make("rebuilt")?;
+        self.look_into("rebuilt")?;
+        self.make("same-run-elsewhere")?;
+        self.make("copied-again")?;
+        self.sources.change_mode("secret", CHANGED_MODE);
+        self.make("mode-changed")?;
+        self.sources.change_text("run.sh", &self.plan.changed_text);
+        self.make("text-changed")
+    }
+
+    fn image(&self, step: &str) -> String {
+        self.plan.names.get(step).map(|names| names.image.clone()).unwrap_or_default()
+    }
+
+    fn build(&mut self, step: &str) -> io::Result<()> {
+        let name = format!("Conductorfile.{step}");
+        let instructions = self.plan.instructions(step);
+        let end = if instructions.is_empty() { "" } else { "\n" };
+        self.session.unless_obstructed(step, self.sources.lay_out())?;
+        self.session.write(step, &name, &format!("FROM debian:bookworm\n{instructions}{end}"))?;
+        let limit = self.session.tool.limit(240.0, 30.0);
+        self.session.call(step, &["build", &self.image(step), &name], limit)?;
+        match self.sources.gone() {
+            gone if gone.is_empty() => Ok(()),
+            gone => self.record("moved", &Moved { step: step.to_owned(), gone }),
+        }
+    }
+
+    /// Builds an image, and looks at its layers and at what the build left mounted.
+    fn make(&mut self, step: &str) -> io::Result<()> {
+        let devices = |overlays: Overlays| {
+            overlays.mounted.into_iter().map(|overlay| overlay.device).collect::<BTreeSet<_>>()
+        };
+        let before = devices(self.overlays(step));
+        self.build(step)?;
+        let mut left = self.overlays(step);
+        left.mounted.retain(|overlay| !before.contains(&overlay.device));
+        self.record("overlays", &left)?;
+        self.record("layers", &self.layers(step, &self.image(step)))
+    }
+
+    /// Looks into a container of an image. It stays: `stop` has no part in what is asked here.
+    fn look_into(&mut self, step: &str) -> io::Result<()> {
+        let plan = self.plan;
+        let Some(Names { image, container, sleep }) = plan.names.get(step) else { return Ok(()) };
+        if let Some(running) = self.session.start(step, &["run", image, container], &["sleep", sleep])? {
+            let root = handles::proc(format!("{}/root", running.view.main.pid));
+            self.look_at(step, Path::new(&root), &plan.paths(step))?;
+        }
+        Ok(())
+    }
+
+    fn look_at_base(&mut self, step: &str) -> io::Result<()> {
+        let Some((dir, before)) = &self.base else { return Ok(()) };
+        let now = State::of(dir);
+        let mut changed = before.difference(&now);
+        changed.truncate(CHANGED_CAP);
+        self.record("base", &Base { step: step.to_owned(), changed })?;
+        self.base = Some((dir.clone(), now));
+        Ok(())
+    }
+
+    fn layers(&self, step: &str, image: &str) -> Layers {
+        let dirs = Image::read(step, self.submission, image).named;
+        let (mut having, mut found) = (BTreeMap::new(), BTreeMap::new());
+        for path in self.plan.paths(step) {
+            let all = dirs.iter().map(|dir| look_in_layer(Path::new(&dir.path), &path)).enumerate();
+            let (numbers, there): (Vec<usize>, Vec<Found>) =
+                all.filter_map(|(number, found)| Some((number, found?))).unzip();
+            having.insert(path.clone(), numbers);
+            found.insert(path, there);
+        }
+        Layers { step: step.to_owned(), dirs, having, found }
+    }
+
+    fn look_at(&self, step: &str, root: &Path, paths: &[String]) -> io::Result<()> {
+        let found: BTreeMap<String, Found> =
+            paths.iter().filter_map(|path| Some((path.clone(), look(root, path)?))).collect();
+        self.record("found", &Contents { step: step.to_owned(), found })
+    }
+
+    fn overlays(&self, step: &str) -> Overlays {
+        Overlays::now(step, self.session.machine, self.submission)
+    }
+
+    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+        self.session.recorder.record(kind, data)
+    }
+}
+
+/// What a layer has at a path: in its folder, or in one of that one's, such as `diff`.
+fn look_in_layer(layer: &Path, path: &str) -> Option<Found> {
+    let below = || fs::read_dir(layer).into_iter().flatten().flatten().map(|entry| entry.path());
+    look(layer, path)
+        .or_else(|| if state::is_root_tree(layer) { None } else { below().find_map(|dir| look(&dir, path)) })
+}
+
+fn look(root: &Path, path: &str) -> Option<Found> {
+    let path = root.join(path.trim_start_matches('/'));
+    let meta = fs::symlink_metadata(&path).ok()?;
+    let (kind, mut text) = if meta.is_file() {
+        let is_short = meta.size() < 1 << 20;
+        ("file", is_short.then(|| fs::read_to_string(&path).ok()).flatten().unwrap_or_default())
+    } else if meta.is_symlink() {
+        let target = fs::read_link(&path).unwrap_or_default();
+        ("link", target.to_string_lossy().into_owned())
+    } else if meta.is_dir() {
+        ("folder", String::new())
+    } else {
+        ("other", String::new())
+    };
+    text.truncate((0..=TEXT_CAP.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+    Some(Found { kind: kind.to_owned(), mode: meta.mode() & 0o7777, text })
+}

@@ -1,0 +1,101 @@
+//! What COPY and RUN have in common: a layer of their own above a base that stays as it was, and nothing left mounted.
+
+use super::built::Built;
+use super::{Base, Layers};
+use crate::guest::processes::Directory;
+use crate::task::finding::Question;
+use crate::task::task3::shared::overlays::Overlays;
+use crate::task::task3::shared::state::Image;
+use crate::verdict::Finding;
+
+/// Judges whether what each instruction brought is in a layer of its own above the base: of each step, its paths are
+/// what different instructions brought.
+pub fn own_layer(built: &Built, question: Question, steps: &[(&str, Vec<String>)]) -> Finding {
+    let base = built.timeline.at::<Image>("image", "build").map(|seen| seen.value.named).unwrap_or_default();
+    let mut question = question;
+    let mut above = 0;
+    let mut known = false;
+    for (step, paths) in steps.iter().filter(|(step, _)| built.is_made(step)) {
+        let Some(layers) = built.timeline.at::<Layers>("layers", step) else { continue };
+        question = question.proof(layers.place);
+        if layers.value.dirs.is_empty() {
+            continue;
+        }
+        known = true;
+        match own_of_each(&layers.value, paths, &base) {
+            Ok(count) => above += count,
+            Err(fault) => return question.fail(fault),
+        }
+    }
+    if !known {
+        return question.skip("the layers of no image are known: see 3d/layers-file");
+    }
+    question.pass(format!("{above} instructions, and a layer above the base for each"))
+}
+
+fn own_of_each(layers: &Layers, paths: &[String], base: &[Directory]) -> Result<usize, String> {
+    let Layers { dirs, having, .. } = layers;
+    let is_base = |number: &usize| dirs.get(*number).is_none_or(|dir| base.iter().any(|base| base.is(dir)));
+    let mut taken: Vec<usize> = Vec::new();
+    for path in paths {
+        let with = having.get(path).map_or(&[][..], Vec::as_slice);
+        let above: Vec<usize> = with.iter().filter(|number| !is_base(number)).copied().collect();
+        match above.iter().find(|number| !taken.contains(number)) {
+            Some(own) => taken.push(*own),
+            None if with.is_empty() => {
+                return Err(format!("{path} is in none of the image's {} layers", dirs.len()));
+            }
+            None if above.is_empty() => return Err(format!("{path} is in the base itself")),
+            None => {
+                let shared = dirs.get(above[0]).map_or("", |dir| dir.path.as_str());
+                return Err(format!(
+                    "{path} is in the same layer as what another instruction brought: {shared}"
+                ));
+            }
+        }
+    }
+    Ok(taken.len())
+}
+
+/// Whether two images have the same layers.
+pub fn are_same(one: &[Directory], other: &[Directory]) -> bool {
+    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is(other))
+}
+
+/// Judges whether the base is as it was.
+pub fn base_untouched(built: &Built, question: Question, step: &str) -> Finding {
+    let Some(base) = built.timeline.at::<Base>("base", step) else {
+        return built.timeline.missing(question, "the base is not known: see 3d/layers-file");
+    };
+    let changed = &base.value.changed;
+    let question = question.proof(base.place);
+    if changed.is_empty() {
+        question.pass("nothing in the base changed")
+    } else {
+        question.fail(format!(
+            "changed in the base: {}",
+            changed.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
+        ))
+    }
+}
+
+/// Judges whether a build left an overlay mounted that was not mounted before it.
+pub fn unmounted(built: &Built, question: Question, steps: &[&str]) -> Finding {
+    let mut question = question;
+    let mut looked = false;
+    for step in steps {
+        let Some(overlays) = built.timeline.at::<Overlays>("overlays", step) else { continue };
+        looked = true;
+        let places: Vec<String> =
+            overlays.value.mounted.iter().map(|overlay| overlay.at.join(" and ")).collect();
+        if !places.is_empty() {
+            return question.proof(overlays.place).fail(format!("still mounted: {}", places.join("; ")));
+        }
+        question = question.proof(overlays.place);
+    }
+    if looked {
+        question.pass("no overlay is mounted")
+    } else {
+        built.timeline.missing(question, "no image was built")
+    }
+}

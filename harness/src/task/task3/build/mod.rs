@@ -1,0 +1,101 @@
+//! Subtasks 3e and 3f: images that COPY and RUN make.
+//!
+//! One scenario gives evidence for both. Each question has a build of its own, the plainest that can show the answer, so
+//! that one that fails leaves the others their marks. What an image holds is seen in a container of it; what a layer
+//! holds, in the folders that the image's `layers` names.
+
+mod built;
+mod copy_instruction;
+mod drive;
+mod layers;
+mod plan;
+mod run_instruction;
+mod sources;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::processes::Directory;
+use crate::task::{Budget, Scenario, Subtask};
+
+/// Subtasks 3e and 3f.
+pub static SUBTASKS: [Subtask; 2] = [
+    Subtask {
+        id: "3e",
+        title: "COPY",
+        checks: &copy_instruction::CHECKS,
+        scenarios: &["3-build"],
+        judge: copy_instruction::judge,
+    },
+    Subtask {
+        id: "3f",
+        title: "RUN",
+        checks: &run_instruction::CHECKS,
+        scenarios: &["3-build"],
+        judge: run_instruction::judge,
+    },
+];
+
+/// Builds images and looks into containers of them.
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-build",
+    budget: Budget { fixed: 420, scaled: 60 },
+    plan: plan::plan,
+    drive: drive::drive,
+};
+
+/// A file as a container, a layer or the machine has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Found {
+    /// `file`, `folder`, `link`, or another kind.
+    kind: String,
+    mode: u32,
+    /// Of a file: its text, cut. Of a link: where it leads.
+    text: String,
+}
+
+/// What is where; the record `found`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Contents {
+    step: String,
+    /// By path; what is missing is not here.
+    found: BTreeMap<String, Found>,
+}
+
+/// Which of an image's layers have which of this run's files; the record `layers`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Layers {
+    step: String,
+    /// The folders that the image's `layers` file names.
+    dirs: Vec<Directory>,
+    /// By path: the folders, by their place in `dirs`, that have it.
+    having: BTreeMap<String, Vec<usize>>,
+    /// By path: what these have there, in the same order.
+    #[serde(default)]
+    found: BTreeMap<String, Vec<Found>>,
+}
+
+impl Layers {
+    fn at(&self, path: &str) -> &[Found] {
+        self.found.get(path).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What COPY takes is no longer where it was after a build; the record `moved`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Moved {
+    step: String,
+    /// Names in the tool's folder.
+    gone: Vec<String>,
+}
+
+/// Whether the base is as it was; the record `base`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Base {
+    /// `copies` or `runs`: what was built since the last look.
+    step: String,
+    /// Paths that came, went or changed, some of them.
+    changed: Vec<String>,
+}

@@ -1,0 +1,112 @@
+//! `exec` into running containers: each use of it alone, in a container that is alive; two at once come last.
+
+use std::io;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{AtOnce, Entered};
+use crate::guest::processes::Process;
+use crate::task::task3::run::drive::RunScenario;
+use crate::task::task3::shared::launch::Running;
+
+/// The first of the run's sleeps that these containers take.
+const SLEEPS: usize = 6;
+
+/// The containers that were started to be entered.
+#[derive(Default)]
+struct Containers {
+    /// With the step in which each was started.
+    started: Vec<(String, Running)>,
+    /// How many names are used up.
+    used: usize,
+}
+
+impl RunScenario<'_, '_, '_> {
+    /// A command, a shell by name, and the default shell, one after the other.
+    pub fn enter(&mut self) -> io::Result<()> {
+        let mut containers = Containers::default();
+        let sleep = &self.plan.sleeps[1];
+        if let Some(name) = self.alive(&mut containers, "exec-command")? {
+            let command = self.session.start("exec-command", &["exec", &name], &["sleep", sleep])?;
+            self.end(command.as_ref(), "exec-command-end")?;
+            self.survived(&containers, "after-exec-command")?;
+        }
+        let mut listed = false;
+        for (step, shell) in [("exec-bash", Some("/bin/bash")), ("exec-shell", None)] {
+            let Some(name) = self.alive(&mut containers, step)? else { break };
+            let words = [&["exec", name.as_str()], shell.as_slice()].concat();
+            if let Some(shell) = self.session.start_shell(step, &words)? {
+                if !listed {
+                    self.type_ps("ps-in-exec", &shell)?;
+                    listed = true;
+                }
+                self.session.terminals.type_last_line(shell.terminal, "exit");
+                let limit = self.session.tool.limit(5.0, 2.0);
+                self.session.terminals.finish(&format!("{step}-exit"), shell.terminal, limit)?;
+            }
+            self.survived(&containers, &format!("after-{step}"))?;
+        }
+        self.enter_at_once(&mut containers)?;
+        for (number, (step, running)) in containers.started.iter().enumerate() {
+            self.stop(&format!("stop-{step}"), &self.plan.entered[number], Some(running))?;
+        }
+        Ok(())
+    }
+
+    /// A second command while the first still runs.
+    fn enter_at_once(&mut self, containers: &mut Containers) -> io::Result<()> {
+        let Some(name) = self.alive(containers, "exec-first")? else { return Ok(()) };
+        let [first, second] = [&self.plan.sleeps[4], &self.plan.sleeps[5]];
+        let first = self.session.start("exec-first", &["exec", &name], &["sleep", first])?;
+        if let Some(first) = &first {
+            let second = self.session.start("exec-second", &["exec", &name], &["sleep", second])?;
+            let both = second.is_some() && is_alive(first);
+            self.record("at-once", &AtOnce { step: "at-once".to_owned(), both })?;
+            self.end(second.as_ref(), "exec-second-end")?;
+        }
+        self.end(first.as_ref(), "exec-first-end")
+    }
+
+    /// The name of a container that is alive; a new one is started where the last one has ended.
+    fn alive(&mut self, containers: &mut Containers, step: &str) -> io::Result<Option<String>> {
+        if !containers.started.last().is_some_and(|(_, running)| is_alive(running)) {
+            let number = containers.started.len();
+            let Some(name) = self.plan.entered.get(number).filter(|_| containers.used == number) else {
+                return Ok(None);
+            };
+            containers.used += 1;
+            let started_in = format!("entered-{}", number + 1);
+            let run = ["run", &self.plan.image, name];
+            let mut running =
+                self.session.start(&started_in, &run, &["sleep", &self.plan.sleeps[SLEEPS + number]])?;
+            if running.is_none() {
+                self.session.call("retry", &["stop", name], self.session.tool.limit(10.0, 2.0))?;
+                running = self.session.start_shell(&started_in, &run)?;
+            }
+            let Some(running) = running else { return Ok(None) };
+            containers.started.push((started_in, running));
+        }
+        let Some((container, _)) = containers.started.last() else { return Ok(None) };
+        self.record("entered", &Entered { step: step.to_owned(), container: container.clone() })?;
+        Ok(Some(self.plan.entered[containers.started.len() - 1].clone()))
+    }
+
+    /// Ends a command by a signal, and waits for the `exec` that brought it in.
+    fn end(&mut self, running: Option<&Running>, step: &str) -> io::Result<()> {
+        let Some(running) = running else { return Ok(()) };
+        if is_alive(running) {
+            let _ = kill(Pid::from_raw(running.view.main.pid), Signal::SIGTERM);
+        }
+        self.session.terminals.finish(step, running.terminal, self.session.tool.limit(5.0, 2.0)).map(drop)
+    }
+
+    fn survived(&mut self, containers: &Containers, step: &str) -> io::Result<()> {
+        self.survives(step, containers.started.last().map(|(_, running)| running))
+    }
+}
+
+fn is_alive(running: &Running) -> bool {
+    let main = &running.view.main;
+    Process::read(main.pid).is_some_and(|now| now.start == main.start && now.namespaces.pid != 0)
+}

@@ -1,0 +1,103 @@
+//! Subtask 3c: networks of containers, and what `stop` leaves of them.
+//!
+//! One container after the other is connected in each way while no other has a network. Then there are four: two plain
+//! ones, and two with Internet of which one exposes a port; later these are peers in pairs, as task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
+//! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet. A real program has
+//! its turn in a scenario of its own.
+
+mod drive;
+mod judge;
+mod left;
+mod link;
+mod marks;
+mod packages;
+mod peers;
+mod plan;
+mod two;
+
+pub use left::{left, left_of_exposed, rules_of_exposed};
+pub use packages::{IMAGE_CHECK, PACKAGE, packages_in_image};
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::links::Network;
+use crate::guest::probe::Answer;
+use crate::task::{Budget, Scenario, Subtask};
+
+/// The one scenario, in which a container with network, port and peer is stopped.
+pub const STOP_SCENARIO: &str = "3-network";
+
+/// Subtask 3c.
+pub static SUBTASK: Subtask = Subtask {
+    id: "3c",
+    title: "networking",
+    checks: &judge::CHECKS,
+    scenarios: &[STOP_SCENARIO, packages::SCENARIO.id],
+    judge: judge::judge,
+};
+
+/// Installs a package in a container.
+pub static PACKAGES_SCENARIO: &Scenario = &packages::SCENARIO;
+
+/// Connects containers, tries who reaches whom, and stops one of them.
+pub static SCENARIO: Scenario = Scenario {
+    id: STOP_SCENARIO,
+    budget: Budget { fixed: 360, scaled: 55 },
+    plan: plan::plan,
+    drive: drive::drive,
+};
+
+/// Interfaces, addresses and routes; the record `networks`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Networks {
+    step: String,
+    machine: Network,
+    /// By the containers' roles: `first`, `online`, `plain`, `web`, `store`, `quiet`.
+    containers: BTreeMap<String, Network>,
+}
+
+/// One attempt to get through; the record `reach`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Reach {
+    /// `first`, `first-open`, `online` and `web`, when only one container had a network; `connected`, `peer`, `open` and
+    /// `after-stop`, with all of them.
+    step: String,
+    /// `machine`, `lan`, or a container's role.
+    from: String,
+    /// `machine`, `internet`, `itself`, `exposed`, `other-port`, or a container's role.
+    to: String,
+    /// The address that was tried.
+    address: String,
+    /// `tcp` or `ping`.
+    by: String,
+    /// The word with which the right server answers.
+    word: String,
+    answer: Answer,
+}
+
+impl Reach {
+    fn reached(&self) -> bool {
+        let Some(line) = &self.answer.line else { return false };
+        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
+    }
+}
+
+/// What was heard on the machine's end of a container's pair; the record `sniffed`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Sniffed {
+    step: String,
+    /// How many pings and answers; `None` where no link is called `<container>-outside`.
+    icmp: Option<usize>,
+}
+
+/// What of a stopped container is left in the machine's network; the record `network-left`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct NetworkLeft {
+    step: String,
+    /// Interfaces whose other end was in the container.
+    links: Vec<String>,
+    /// Rules that name the container, its address, its network or its interface.
+    rules: Vec<String>,
+}

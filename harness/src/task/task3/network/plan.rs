@@ -1,0 +1,86 @@
+//! The names, ports and words of one run of 3c.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::guest::world::WorldPlan;
+use crate::task::task3::shared::tokens;
+
+/// The containers' roles, in the order in which they are made; the first two are alone and end before the next one.
+pub const ALONE: [&str; 2] = ["first", "online"];
+pub const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
+
+/// The names, ports and words of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    pub world: WorldPlan,
+    pub image: String,
+    /// Container names by role: those that are alone, without options and with `-i`, and the others.
+    pub first: String,
+    pub online: String,
+    pub plain: String,
+    pub quiet: String,
+    pub web: String,
+    pub store: String,
+    #[serde(alias = "naps")]
+    pub sleeps: [String; 7],
+    /// The word with which a place's server answers, by role, and `machine`.
+    pub words: BTreeMap<String, String>,
+    /// The port that `web` exposes, and the machine's port for it. Only what asks about `-e` uses these: a rule that names
+    /// one of them the wrong way round must not be in the way of anything else.
+    pub inner: u16,
+    pub outer: u16,
+    /// The port on which servers in the containers listen.
+    pub other: u16,
+    /// The port on which the machine's own server listens.
+    pub home: u16,
+    /// A server's port in the Internet, and its address.
+    pub public: SocketAddrV4,
+}
+
+impl NetworkPlan {
+    /// The container of a role.
+    pub fn name(&self, role: &str) -> &str {
+        match role {
+            "first" => &self.first,
+            "online" => &self.online,
+            "plain" => &self.plain,
+            "quiet" => &self.quiet,
+            "web" => &self.web,
+            _ => &self.store,
+        }
+    }
+}
+
+/// Draws them.
+pub fn plan(random: &mut StdRng) -> Value {
+    let world = WorldPlan::draw(random);
+    let mut port = |from: u16| from + random.random_range(0..2000);
+    let (inner, outer, other, public, home) =
+        (port(5000), port(10000), port(15000), port(20000), port(25000));
+    let address = world.address_of("public.example");
+    let places = ALONE.iter().chain(&ROLES).chain(&["machine"]);
+    let words = places.map(|place| ((*place).to_owned(), tokens::token(random))).collect();
+    json!(NetworkPlan {
+        world,
+        image: tokens::name(random, '_'),
+        first: tokens::name(random, '-'),
+        online: tokens::name(random, '_'),
+        plain: tokens::name(random, '_'),
+        quiet: tokens::name(random, '-'),
+        web: tokens::name(random, '-'),
+        store: tokens::name(random, '_'),
+        sleeps: std::array::from_fn(|_| tokens::sleep_seconds(random)),
+        words,
+        inner,
+        outer,
+        other,
+        home,
+        public: SocketAddrV4::new(address, public),
+    })
+}

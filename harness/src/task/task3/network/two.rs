@@ -1,0 +1,93 @@
+//! Subtask 3c, more than one container: what works with one works with the second one beside it.
+
+use super::Networks;
+use super::judge::NetworkContext;
+use super::marks::outside_links;
+use crate::guest::links::Address;
+use crate::task::finding::Question;
+use crate::verdict::{Finding, Status};
+
+/// The containers that have a network at once, in the order in which they got it.
+const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
+
+/// `alone` is what a container that is alone has: its pair, the Internet with `-i`, its exposed port. What is lost
+/// there already is not lost here once more.
+pub fn two_containers(
+    context: &NetworkContext,
+    veth: &Finding,
+    internet: &Finding,
+    expose: &Finding,
+) -> Finding {
+    let question = Question::new(
+        "3c/two-containers",
+        "a second container gets its own network, and each container works as it does alone",
+    );
+    if veth.status != Status::Pass {
+        return context.timeline.missing(question, "this check needs 3c/veth-pair");
+    }
+    let Some(networks) = context.networks("connected") else {
+        return context.timeline.missing(question, "no second container was connected");
+    };
+    let question = question.proof(&networks.place);
+    for role in ROLES {
+        if context.timeline.at::<crate::task::task3::shared::view::ContainerView>("container", role).is_none()
+        {
+            return context
+                .timeline
+                .missing(question, format!("no container: {}", context.timeline.why_absent(role)));
+        }
+        if let Some(why) = context.why_not(role, "connected") {
+            return question.fail(format!("{}, beside others: {why}", context.called(role)));
+        }
+    }
+    if let Some(fault) = shared(context, &networks.value) {
+        return question.fail(fault);
+    }
+    let mut ways = Vec::new();
+    for role in ROLES {
+        ways.extend([("machine", "first", "machine", role), ("first", "machine", role, "machine")]);
+    }
+    let mut ways: Vec<(&str, &str)> = ways
+        .into_iter()
+        .filter(|(from, to, ..)| {
+            let alone = context.tried("first", from, to);
+            !alone.is_empty() && alone.iter().all(|seen| seen.value.reached())
+        })
+        .map(|(_, _, from, to)| (from, to))
+        .collect();
+    if internet.status == Status::Pass {
+        ways.extend([("web", "internet"), ("store", "internet")]);
+    }
+    if expose.status == Status::Pass {
+        ways.extend([("lan", "exposed"), ("machine", "exposed")]);
+    }
+    context.ways(question, "connected", &ways, true, "four containers at once work as each one alone")
+}
+
+/// Two containers that have an address or a network together.
+fn shared(context: &NetworkContext, networks: &Networks) -> Option<String> {
+    let mut taken: Vec<(&str, Address)> = Vec::new();
+    for role in ROLES {
+        let Some(inside) = networks.containers.get(role) else { continue };
+        if outside_links(inside, &networks.machine).is_empty() {
+            continue;
+        }
+        let mut own = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
+        let Some(own) = own.next() else { continue };
+        // What a wide prefix spans is one network in name only; where packets get through is asked after this.
+        let meets = |other: &Address| {
+            own.reaches(other.ip) && Address { ip: own.ip, prefix: own.prefix.max(24) }.reaches(other.ip)
+        };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| meets(other)) {
+            return Some(format!(
+                "{} and {} are both in the network of {}/{}",
+                context.called(other),
+                context.called(role),
+                own.ip,
+                own.prefix
+            ));
+        }
+        taken.push((role, *own));
+    }
+    None
+}

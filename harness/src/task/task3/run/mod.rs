@@ -1,0 +1,100 @@
+//! Subtask 3a: `run`, `ps` and `stop`; and the scenario `3-run`, which 3b and 3d are judged by too.
+//!
+//! The scenario builds two images on one base, runs containers of them, and executes commands and shells in them. What
+//! a container is follows from its processes' namespaces, roots and mounts. What a terminal shows counts only where the
+//! assignment asks what a tool like `ps` lists.
+
+pub mod drive;
+pub mod judge;
+mod lifetime;
+pub mod plan;
+pub mod shell;
+#[cfg(test)]
+mod tests;
+
+pub use drive::left;
+pub use lifetime::remains;
+
+use serde::{Deserialize, Serialize};
+
+use super::network;
+use crate::guest::processes::Process;
+use crate::task::{Budget, Scenario, Subtask};
+
+/// Subtask 3a.
+pub static SUBTASK: Subtask = Subtask {
+    id: "3a",
+    title: "run",
+    checks: &judge::CHECKS,
+    scenarios: &[SCENARIO.id, network::STOP_SCENARIO],
+    judge: judge::judge,
+};
+
+/// Builds, runs, enters and stops containers.
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-run",
+    budget: Budget { fixed: 420, scaled: 45 },
+    plan: plan::plan,
+    drive: drive::drive,
+};
+
+/// `ps`, typed at a shell's prompt; the record `typed`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Typed {
+    pub step: String,
+    /// What the terminal showed; `None` where the prompt did not come back.
+    pub shown: Option<String>,
+    /// PIDs in the shell's PID namespace just before.
+    pub running: Vec<i32>,
+}
+
+/// A container was asked for that exists already; the record `refused`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    pub step: String,
+    /// Its command was seen running.
+    pub started: bool,
+    /// How the call ended.
+    pub ending: String,
+}
+
+/// Whether a container's first command still runs; the record `survival`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Survival {
+    pub step: String,
+    pub alive: bool,
+}
+
+/// What became of the machine's own mount points; the record `machine-mounts`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MachineMounts {
+    pub step: String,
+    /// A sentence for each that is gone or covered.
+    pub disturbed: Vec<String>,
+}
+
+/// What is left of a container after `stop`; the record `left`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Left {
+    /// What the scenario calls this moment.
+    pub step: String,
+    /// The container's name.
+    pub name: String,
+    /// Processes in its namespaces, or that were.
+    pub processes: Vec<Process>,
+    /// The `run` that started it still runs.
+    pub foreground: bool,
+    /// Where something of its name is still mounted.
+    pub mounts: Vec<String>,
+    /// Those of them that are overlays.
+    #[serde(default)]
+    pub overlays: Vec<String>,
+    /// What became of the machine's own mount points since the scenario began.
+    #[serde(default)]
+    pub disturbed: Vec<String>,
+    /// Its folder.
+    pub state: Option<String>,
+    /// What was written in it: the upper folder of its overlay, where that lies elsewhere.
+    #[serde(default)]
+    pub written: Option<String>,
+}

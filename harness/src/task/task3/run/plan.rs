@@ -1,0 +1,59 @@
+//! The names, sleeps and tokens of one run of the scenario `3-run`.
+
+use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::guest::world::WorldPlan;
+use crate::task::task3::shared::tokens;
+
+/// The names and words of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunPlan {
+    pub world: WorldPlan,
+    pub image: String,
+    pub second_image: String,
+    /// Built without the name of a Conductorfile.
+    #[serde(default)]
+    pub third_image: String,
+    /// Runs a command.
+    pub worker: String,
+    /// Runs the default shell.
+    pub shell: String,
+    /// Runs a shell that is named, where the default one does not come.
+    #[serde(default)]
+    pub named_shell: String,
+    /// Runs a command on the second image.
+    #[serde(default)]
+    pub other: String,
+    /// Are entered by `exec`, one after the other as they end.
+    #[serde(default)]
+    pub entered: Vec<String>,
+    /// For how long the commands sleep: by this they are told apart.
+    #[serde(alias = "naps")]
+    pub sleeps: Vec<String>,
+    pub word: String,
+    /// What others write on the machine's own disk is no work of the submission's.
+    #[serde(default)]
+    pub shared_disk: bool,
+}
+
+/// How many containers `exec` may use up.
+const ENTERED: usize = 4;
+
+pub fn plan(random: &mut StdRng) -> Value {
+    json!(RunPlan {
+        world: WorldPlan::draw(random),
+        image: tokens::name(random, '-'),
+        second_image: tokens::name(random, '_'),
+        third_image: tokens::name(random, '-'),
+        worker: tokens::name(random, '_'),
+        shell: tokens::name(random, '-'),
+        named_shell: tokens::name(random, '_'),
+        other: tokens::name(random, '-'),
+        entered: (0..ENTERED).map(|_| tokens::name(random, '_')).collect(),
+        sleeps: (0..ENTERED + 6).map(|_| tokens::sleep_seconds(random)).collect(),
+        word: tokens::token(random),
+        shared_disk: false,
+    })
+}

@@ -1,0 +1,153 @@
+//! Judges of 3a, 3b and 3d on recordings made by hand.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::{Left, plan};
+use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::guest::mounts::Mount;
+use crate::guest::processes::Directory;
+use crate::task::task3;
+use crate::task::task3::shared::overlays::{Overlay, Overlays};
+use crate::task::task3::shared::state::{Image, Size};
+use crate::task::task3::shared::view::{ContainerView, Machine};
+use crate::verdict::{Environment, Finding, Status, SubmissionInfo};
+
+fn judged(check: &str, records: &[(&str, Value)]) -> Finding {
+    let record = |(kind, data): &(&str, Value)| Record {
+        ms: 0,
+        host_ms: None,
+        kind: (*kind).to_owned(),
+        data: data.clone(),
+    };
+    let recording = Recording {
+        scenario: "3-run".to_owned(),
+        plan: plan::plan(&mut StdRng::seed_from_u64(1)),
+        ending: Ending::Finished,
+        seconds: 0.0,
+        records: records.iter().map(record).collect(),
+    };
+    let bundle = Bundle {
+        submission: SubmissionInfo { id: String::new(), source: String::new(), sha256: String::new() },
+        environment: Environment::default(),
+        subtasks: vec![],
+        layout: Value::Null,
+        recordings: BTreeMap::from([("3-run".to_owned(), recording)]),
+    };
+    let subtask = task3::SUBTASKS.iter().find(|subtask| check.starts_with(subtask.id)).unwrap();
+    let findings = (subtask.judge)(&bundle);
+    findings.into_iter().find(|finding| finding.check == check).unwrap()
+}
+
+/// A machine and a container in namespaces of its own.
+fn container() -> Vec<(&'static str, Value)> {
+    let view = ContainerView { step: "worker".to_owned(), ..ContainerView::default() };
+    vec![("machine", json!(Machine::default())), ("container", json!(view))]
+}
+
+fn left(step: &str, left: &Left) -> (&'static str, Value) {
+    ("left", json!(Left { step: step.to_owned(), name: "eg".to_owned(), ..left.clone() }))
+}
+
+#[test]
+fn evidence_that_does_not_tell_of_the_machines_mounts_is_too_old_for_that_check_alone() {
+    let records = [container(), vec![left("stop-worker", &Left::default())]].concat();
+    let finding = judged("3a/machine-unchanged", &records);
+    assert_eq!(finding.status, Status::Error);
+    assert!(finding.actual.contains("older than this check"), "{}", finding.actual);
+    assert_eq!(judged("3a/stop-cleans-up", &records).status, Status::Pass);
+}
+
+#[test]
+fn a_mount_point_that_is_covered_while_a_container_runs_or_gone_after_stop_costs_machine_unchanged() {
+    let look = |disturbed: &[&str]| ("machine-mounts", json!({ "step": "worker", "disturbed": disturbed }));
+    let gone = Left { disturbed: vec!["/dev/pts is unmounted".to_owned()], ..Left::default() };
+    let status = |look, end: &Left| {
+        let records = [container(), vec![look, left("stop-worker", end)]].concat();
+        judged("3a/machine-unchanged", &records).status
+    };
+    assert_eq!(status(look(&[]), &Left::default()), Status::Pass);
+    assert_eq!(status(look(&["/dev/pts is covered by a mount of devpts"]), &Left::default()), Status::Fail);
+    assert_eq!(status(look(&[]), &gone), Status::Fail);
+}
+
+#[test]
+fn an_exec_that_ended_the_neighbour_does_not_cost_stop() {
+    let survival = |step: &str, alive: bool| ("survival", json!({ "step": step, "alive": alive }));
+    let status = |before: bool| {
+        let seen = vec![
+            survival("worker-after-exec", before),
+            left("stop-worker", &Left::default()),
+            survival("worker-after-stop", false),
+        ];
+        judged("3a/stop-cleans-up", &[container(), seen].concat()).status
+    };
+    assert_eq!(status(false), Status::Pass);
+    assert_eq!(status(true), Status::Fail);
+}
+
+#[test]
+fn an_overlay_that_stays_mounted_is_no_matter_of_stop_cleans_up_and_another_mount_is() {
+    let place = "/srv/task3/.containers/eg/merged".to_owned();
+    let status = |mounts: Vec<String>| {
+        let overlays = vec![place.clone()];
+        let stopped =
+            Left { mounts, overlays, state: Some("/srv/task3/.containers/eg".to_owned()), ..Left::default() };
+        judged("3a/stop-cleans-up", &[container(), vec![left("stop-worker", &stopped)]].concat()).status
+    };
+    assert_eq!(status(vec![place.clone()]), Status::Pass);
+    assert_eq!(status(vec![place.clone(), format!("{place}/dev")]), Status::Fail);
+}
+
+fn folder(path: &str, ino: u64) -> Directory {
+    Directory { path: path.to_owned(), dev: 1, ino }
+}
+
+/// An image, and a container that runs on an overlay of its `lower` folder.
+fn on_overlay(named: Directory, lower: Directory) -> Vec<(&'static str, Value)> {
+    let image = Image {
+        step: "build".to_owned(),
+        layers: Some(named.path.clone()),
+        named: vec![named],
+        base: Size { entries: 1, bytes: 300_000_000 },
+        ..Image::default()
+    };
+    let root = Mount { device: "0:50".to_owned(), mount_point: "/".to_owned(), ..Mount::default() };
+    let view = ContainerView { step: "worker".to_owned(), mounts: vec![root], ..ContainerView::default() };
+    let mounted = vec![Overlay { device: "0:50".to_owned(), lower: vec![lower], ..Overlay::default() }];
+    let overlays = Overlays { step: "worker".to_owned(), mounted };
+    vec![
+        ("machine", json!(Machine::default())),
+        ("image", json!(image)),
+        ("container", json!(view)),
+        ("overlays", json!(overlays)),
+    ]
+}
+
+#[test]
+fn an_entry_of_layers_is_the_layer_or_its_folder_and_nothing_above() {
+    let layer = || folder("/srv/.cache/layers/key/diff", 5);
+    let status = |named| judged("3d/layers-file", &on_overlay(named, layer())).status;
+    assert_eq!(status(layer()), Status::Pass);
+    assert_eq!(status(folder("/srv/.cache/layers/key", 4)), Status::Pass);
+    assert_eq!(status(folder("/srv/.cache/layers", 3)), Status::Fail);
+    assert_eq!(status(folder("/srv", 2)), Status::Fail);
+}
+
+#[test]
+fn a_copy_anywhere_on_the_machine_shows_in_what_its_disks_hold() {
+    let disk =
+        |step: &str, used: u64| ("disk", json!({ "step": step, "beside": Size::default(), "used": used }));
+    let status = |built: u64, running: u64| {
+        let base = folder("/srv/base", 5);
+        let disks =
+            [disk("before", 0), disk("build", built), disk("build-second", built), disk("worker", running)];
+        judged("3d/no-copy", &[on_overlay(base.clone(), base), disks.to_vec()].concat()).status
+    };
+    assert_eq!(status(310_000_000, 311_000_000), Status::Pass);
+    assert_eq!(status(600_000_000, 601_000_000), Status::Fail);
+    assert_eq!(status(310_000_000, 600_000_000), Status::Fail);
+}

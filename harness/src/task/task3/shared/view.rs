@@ -1,0 +1,209 @@
+//! What a container is, seen from outside: its processes by their namespaces, and through the first of them its root,
+//! its mounts and its /proc, /sys and /dev. The submission's `exec` has no part in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::handles;
+use crate::guest::mounts::{self, Mount};
+use crate::guest::processes::{self, Directory, Namespaces, Process};
+
+/// Most processes of one container that are kept.
+const PROCESSES_CAP: usize = 60;
+
+/// The machine before the submission did anything; the record `machine`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// The guest half's own namespaces.
+    pub namespaces: Namespaces,
+    /// `/`.
+    pub root: Directory,
+    /// Its mounts.
+    pub mounts: Vec<Mount>,
+    /// The names in `/sys/class/net`.
+    pub interfaces: Vec<String>,
+    /// Processes that were there, by PID and start time.
+    pub processes: BTreeSet<(i32, u64)>,
+}
+
+impl Machine {
+    /// The machine as it is now.
+    pub fn now() -> Self {
+        Self {
+            namespaces: Process::own().namespaces,
+            root: Directory::at(Path::new("/")).unwrap_or_default(),
+            mounts: mounts::of(nix::unistd::gettid().as_raw()),
+            interfaces: names(Path::new(&handles::sys("class/net"))),
+            processes: processes::parents().keys().filter_map(|pid| identity(*pid)).collect(),
+        }
+    }
+
+    /// Processes that were not there from the start. One that is dead and only waited for has no namespaces.
+    pub fn arrived(&self) -> Vec<Process> {
+        processes::parents()
+            .keys()
+            .filter(|pid| identity(**pid).is_some_and(|identity| !self.processes.contains(&identity)))
+            .filter_map(|pid| Process::read(*pid))
+            .filter(|process| process.namespaces.mnt != 0)
+            .collect()
+    }
+
+    /// Those of them that are in a container: in another namespace than the machine's, or below another root.
+    pub fn contained(&self) -> Vec<Process> {
+        self.arrived().into_iter().filter(|process| self.contains(process)).take(PROCESSES_CAP).collect()
+    }
+
+    fn contains(&self, process: &Process) -> bool {
+        let (own, machine) = (&process.namespaces, &self.namespaces);
+        let elsewhere = [
+            (own.pid, machine.pid),
+            (own.mnt, machine.mnt),
+            (own.net, machine.net),
+            (own.uts, machine.uts),
+            (own.ipc, machine.ipc),
+        ];
+        elsewhere.iter().any(|(own, machine)| own != machine)
+            || process.root.ino != 0 && !process.root.is(&self.root)
+    }
+}
+
+/// What is at one path of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proc {
+    /// PIDs that this /proc lists.
+    pub pids: Vec<i32>,
+    /// The PID namespace of the process that it calls 1.
+    pub first: u64,
+}
+
+/// Device nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dev {
+    /// Its file system's device number is that of the machine's /dev.
+    pub same: bool,
+    /// Devices of the machine's /dev that are missing or different.
+    pub missing: Vec<String>,
+}
+
+/// A container at one moment; the record `container`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ContainerView {
+    /// What the scenario calls this moment.
+    pub step: String,
+    /// The process that runs what was asked for.
+    pub main: Process,
+    /// Its working directory, as the guest half sees it.
+    pub cwd: String,
+    /// All processes in its namespaces or below its root.
+    pub processes: Vec<Process>,
+    /// The mode of its root directory.
+    pub root_mode: u32,
+    /// Its /proc.
+    pub proc: Proc,
+    /// The names in its /sys/class/net.
+    pub interfaces: Vec<String>,
+    /// The interfaces of its network namespace.
+    pub links: Vec<String>,
+    /// Its /dev.
+    pub dev: Dev,
+    /// What it sees mounted.
+    pub mounts: Vec<Mount>,
+}
+
+impl ContainerView {
+    /// Looks at the container that `main` is in.
+    pub fn of(step: &str, machine: &Machine, main: Process) -> Self {
+        let dir = PathBuf::from(handles::proc(main.pid));
+        let root = dir.join("root");
+        let processes =
+            machine.contained().into_iter().filter(|other| shares(&main, other, machine)).collect();
+        let mut links = links_of(main.pid);
+        links.sort();
+        Self {
+            step: step.to_owned(),
+            cwd: fs::read_link(dir.join("cwd"))
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            processes,
+            root_mode: fs::metadata(&root).map_or(0, |meta| meta.mode() & 0o7777),
+            proc: Proc {
+                pids: pids(&root.join("proc")),
+                first: fs::metadata(root.join("proc/1/ns/pid")).map_or(0, |meta| meta.ino()),
+            },
+            interfaces: names(&root.join("sys/class/net")),
+            links,
+            dev: dev(&root.join("dev")),
+            mounts: mounts::of(main.pid),
+            main,
+        }
+    }
+
+    /// Its processes that are still there, and any others in its namespaces.
+    pub fn remains(&self, machine: &Machine) -> Vec<Process> {
+        let is_old = |now: &Process| {
+            self.processes.iter().chain([&self.main]).any(|old| (old.pid, old.start) == (now.pid, now.start))
+        };
+        let arrived = machine.arrived().into_iter();
+        arrived.filter(|now| is_old(now) || shares(&self.main, now, machine)).collect()
+    }
+
+    /// The process that is PID 1 in the container's PID namespace.
+    pub fn init(&self) -> Option<&Process> {
+        self.processes
+            .iter()
+            .find(|process| process.namespaces.pid == self.main.namespaces.pid && process.own_pid() == 1)
+    }
+}
+
+/// Whether two processes are in the same container: any namespace that is not the machine's, or the root.
+fn shares(main: &Process, other: &Process, machine: &Machine) -> bool {
+    let (a, b, outside) = (&main.namespaces, &other.namespaces, &machine.namespaces);
+    [(a.pid, b.pid, outside.pid), (a.mnt, b.mnt, outside.mnt), (a.net, b.net, outside.net)]
+        .iter()
+        .any(|(own, other, machine)| own == other && own != machine)
+        || main.root.is(&other.root) && !main.root.is(&machine.root)
+}
+
+fn identity(pid: i32) -> Option<(i32, u64)> {
+    Some((pid, processes::start_time(pid)?))
+}
+
+/// Interfaces by /proc/PID/net/dev, which tells of that process's network namespace (proc(5)).
+fn links_of(pid: i32) -> Vec<String> {
+    let text = fs::read_to_string(handles::proc(format!("{pid}/net/dev"))).unwrap_or_default();
+    text.lines().filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).take(400).collect();
+    names.sort();
+    names
+}
+
+fn pids(proc: &Path) -> Vec<i32> {
+    let mut pids: Vec<i32> = names(proc).iter().filter_map(|name| name.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// Compares a container's /dev with the machine's, whose null, zero, tty and the like must be there.
+fn dev(container: &Path) -> Dev {
+    let device = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.dev());
+    let machine = PathBuf::from(handles::dev());
+    let missing = names(&machine)
+        .into_iter()
+        .filter(|name| {
+            let Ok(ours) = fs::symlink_metadata(machine.join(name)) else { return false };
+            let is_device = ours.file_type().is_char_device() || ours.file_type().is_block_device();
+            let theirs = fs::symlink_metadata(container.join(name)).map_or(0, |meta| meta.rdev());
+            is_device && theirs != ours.rdev()
+        })
+        .collect();
+    Dev { same: device(container) == device(&machine), missing }
+}

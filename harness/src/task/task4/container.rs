@@ -1,0 +1,125 @@
+//! The containers of a machine, whoever started them: told apart by their root directories, and known by what is in
+//! them.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::contents::{Contents, Trees};
+use crate::guest::handles;
+use crate::guest::links::Network;
+use crate::guest::probe::Place;
+use crate::guest::processes::{Directory, Namespaces, Process};
+use crate::guest::sockets;
+use crate::task::task3::shared::overlays::Overlay;
+use crate::task::task3::shared::view::Machine;
+
+/// A container at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its root directory.
+    pub root: Directory,
+    /// The oldest process below that root.
+    pub pid: i32,
+    /// The namespaces of that process.
+    pub namespaces: Namespaces,
+    /// What runs in it.
+    pub commands: Vec<String>,
+    /// What of the services it holds.
+    pub contents: Contents,
+    /// What of it comes from the folders that its root is mounted from; `None` where that could not be told.
+    pub image: Option<Contents>,
+    /// Its address.
+    pub address: Option<Ipv4Addr>,
+    /// The ports on which it can be reached.
+    pub listening: BTreeSet<u16>,
+}
+
+impl Container {
+    /// Whether it is a container at all: processes and network of its own.
+    pub fn is_apart(&self, machine: &Machine) -> bool {
+        self.namespaces.pid != machine.namespaces.pid && self.namespaces.net != machine.namespaces.net
+    }
+}
+
+/// All containers there are now. What is in those whose root is among `known` is not looked for again.
+pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
+    let mut found: Vec<Container> = Vec::new();
+    let mut processes: Vec<Process> = machine.contained();
+    processes.sort_by_key(|process| process.start);
+    for process in processes.iter().filter(|process| process.root.ino != 0 && !process.root.is(&machine.root))
+    {
+        let command = process.cmdline.join(" ");
+        if let Some(container) = found.iter_mut().find(|container| container.root.is(&process.root)) {
+            container.commands.push(command);
+            continue;
+        }
+        let contents = match known.iter().find(|container| container.root.is(&process.root)) {
+            Some(container) => container.contents,
+            None => Contents::of(&PathBuf::from(handles::proc(format!("{}/root", process.pid)))),
+        };
+        let network = Place::Process(process.pid).run(Network::here).unwrap_or_default();
+        found.push(Container {
+            root: process.root.clone(),
+            pid: process.pid,
+            namespaces: process.namespaces,
+            commands: vec![command],
+            contents,
+            image: None,
+            address: network.address(),
+            listening: sockets::listening(process.pid),
+        });
+    }
+    found
+}
+
+/// What the image of a container holds: the lower folders of the overlay that is its root.
+pub fn image_of(container: &Container, overlays: &[Overlay], trees: &mut Trees) -> Option<Contents> {
+    let place = format!("process {}:/", container.pid);
+    let root = overlays.iter().find(|overlay| overlay.at.contains(&place))?;
+    let is_known = !root.lower.is_empty() && root.lower.iter().all(|dir| dir.ino != 0);
+    is_known.then(|| trees.together(&root.lower))
+}
+
+/// The container of the counter-service and that of the external-service, as far as they are there.
+pub fn roles(containers: &[Container]) -> (Option<&Container>, Option<&Container>) {
+    // Where everything was copied into both, what was made or installed there tells them apart.
+    let counter = containers
+        .iter()
+        .filter(|container| container.contents.has_counter())
+        .max_by_key(|container| (container.contents.counter_program, !container.contents.flask));
+    let page = containers
+        .iter()
+        .filter(|container| container.contents.page)
+        .filter(|container| counter.is_none_or(|counter| !counter.root.is(&container.root)))
+        .max_by_key(|container| (container.contents.flask, !container.contents.counter_program));
+    (counter, page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(ino: u64, contents: Contents) -> Container {
+        let root = Directory { path: "/".to_owned(), dev: 1, ino };
+        Container { root, contents, ..Container::default() }
+    }
+
+    #[test]
+    fn containers_that_hold_everything_are_told_apart_by_what_was_made_there() {
+        let all = Contents { counter_source: true, page: true, python: true, ..Contents::default() };
+        let page = container(1, Contents { flask: true, requests: true, ..all });
+        let counter = container(2, Contents { counter_program: true, ..all });
+        let containers = [page.clone(), counter.clone()];
+        assert_eq!(roles(&containers), (Some(&counter), Some(&page)));
+    }
+
+    #[test]
+    fn one_container_is_not_both() {
+        let both = Contents { counter_program: true, page: true, flask: true, ..Contents::default() };
+        let containers = [container(1, both)];
+        assert_eq!(roles(&containers), (Some(&containers[0]), None));
+    }
+}

@@ -1,0 +1,289 @@
+//! What of the two services an image or a container holds: told by the files, wherever a submission put them.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::processes::Directory;
+use crate::task::task3::shared::state;
+
+/// Most files and folders of one tree that are looked at.
+const ENTRIES_CAP: usize = 300_000;
+/// C compilers, as programs and as packages; a version may follow: `gcc-12`.
+const COMPILERS: [&str; 4] = ["cc", "gcc", "clang", "tcc"];
+/// How much of dpkg's log is read.
+const LOG_CAP: u64 = 4 << 20;
+/// What an executable file begins with (elf(5)).
+const ELF: &[u8] = b"\x7fELF";
+
+/// What was found in a root file system, or in the layers of one.
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contents {
+    /// `counter-service.c`.
+    pub counter_source: bool,
+    /// A program called `counter-service`.
+    pub counter_program: bool,
+    /// `app.py`.
+    pub page: bool,
+    /// Python 3.
+    pub python: bool,
+    /// Flask, where Python looks for packages.
+    pub flask: bool,
+    /// Requests, likewise.
+    pub requests: bool,
+    /// A C compiler, or dpkg's word that there was one. Not looked for in older evidence.
+    pub compiler: Option<bool>,
+}
+
+impl Contents {
+    /// What the tree at `root` holds, without what is mounted below it.
+    pub fn of(root: &Path) -> Self {
+        let mut found = Self::default();
+        let mut compiler = false;
+        let device = fs::metadata(root).map_or(0, |meta| meta.dev());
+        let mut next: Vec<PathBuf> = vec![root.to_path_buf()];
+        let mut seen = 0;
+        while let Some(dir) = next.pop() {
+            let holds_packages = is_packages(&dir);
+            for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+                seen += 1;
+                if seen > ENTRIES_CAP {
+                    break;
+                }
+                let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else { continue };
+                if !kind.is_dir() && dir.ends_with("bin") {
+                    compiler |= name.to_str().is_some_and(is_compiler);
+                }
+                if kind.is_dir() {
+                    found.flask |= holds_packages && name == "flask";
+                    found.requests |= holds_packages && name == "requests";
+                    if entry.metadata().is_ok_and(|meta| meta.dev() == device) {
+                        next.push(entry.path());
+                    }
+                } else if kind.is_file() {
+                    found.counter_source |= name == "counter-service.c";
+                    found.counter_program |= name == "counter-service" && is_program(&entry.path());
+                    // Flask has one of its own.
+                    found.page |= name == "app.py" && !dir.ancestors().any(is_packages);
+                    compiler |= name == "dpkg.log" && names_compiler(&entry.path());
+                    found.python |= name.as_encoded_bytes().starts_with(b"python3.") && dir.ends_with("bin");
+                }
+            }
+        }
+        Self { compiler: Some(compiler), ..found }
+    }
+
+    /// What either holds.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            counter_source: self.counter_source || other.counter_source,
+            counter_program: self.counter_program || other.counter_program,
+            page: self.page || other.page,
+            python: self.python || other.python,
+            flask: self.flask || other.flask,
+            requests: self.requests || other.requests,
+            compiler: self.compiler.zip(other.compiler).map(|(own, other)| own || other),
+        }
+    }
+
+    /// Whether anything of the counter-service was copied into it.
+    pub fn has_counter(self) -> bool {
+        self.counter_source || self.counter_program
+    }
+
+    /// What the image of the counter-service lacks, in words; empty where it is complete.
+    pub fn lacks_of_counter(self) -> Vec<&'static str> {
+        lacking(&[
+            (self.counter_source || self.counter_program, "the folder counter-service"),
+            (self.counter_program, "the program that `make` makes of it"),
+            (self.compiler != Some(false), "build-essential, with which `make` makes it there"),
+        ])
+    }
+
+    /// What the image of the external-service lacks.
+    pub fn lacks_of_page(self) -> Vec<&'static str> {
+        lacking(&[
+            (self.page, "the folder external-service"),
+            (self.python, "python3"),
+            (self.flask, "python3-flask"),
+            (self.requests, "python3-requests"),
+        ])
+    }
+}
+
+fn lacking(parts: &[(bool, &'static str)]) -> Vec<&'static str> {
+    parts.iter().filter(|(there, _)| !there).map(|(_, what)| *what).collect()
+}
+
+/// Whether Python looks for packages there: `dist-packages`, `site-packages`.
+fn is_packages(dir: &Path) -> bool {
+    dir.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b"-packages"))
+}
+
+fn is_program(path: &Path) -> bool {
+    let mut start = [0; ELF.len()];
+    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == ELF
+}
+
+/// Whether dpkg has installed a compiler, as its log says: it may be gone again.
+fn names_compiler(log: &Path) -> bool {
+    let mut text = Vec::new();
+    let read = fs::File::open(log).and_then(|file| file.take(LOG_CAP).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text);
+    let mut packages = text.lines().filter_map(|line| line.split(" install ").nth(1)?.split(':').next());
+    read.is_ok() && packages.any(is_compiler)
+}
+
+fn is_compiler(name: &str) -> bool {
+    COMPILERS.iter().filter_map(|compiler| name.strip_prefix(compiler)).any(|version| {
+        version.is_empty()
+            || version
+                .strip_prefix('-')
+                .is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+    })
+}
+
+/// What trees hold, each of which is looked through once.
+#[derive(Debug, Default)]
+pub struct Trees(Vec<(Directory, Contents)>);
+
+impl Trees {
+    fn knows(&self, dir: &Directory) -> bool {
+        self.0.iter().any(|(known, _)| known.is(dir))
+    }
+
+    /// What the tree at `dir` holds.
+    pub fn of(&mut self, dir: &Directory) -> Contents {
+        if let Some((_, contents)) = self.0.iter().find(|(known, _)| known.is(dir)) {
+            return *contents;
+        }
+        let contents = Contents::of(Path::new(&dir.path));
+        self.0.push((dir.clone(), contents));
+        contents
+    }
+
+    /// What several hold together.
+    pub fn together(&mut self, dirs: &[Directory]) -> Contents {
+        let parts = dirs.iter().map(|dir| self.of(dir));
+        parts.reduce(Contents::and).unwrap_or_default()
+    }
+}
+
+/// An image, by its folder; part of the record `images`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its folder.
+    pub dir: String,
+    /// What its layers hold together.
+    pub contents: Contents,
+}
+
+/// The images that hold anything of the services: folders with a `layers` file, and root file systems that no such
+/// file names.
+/// `uppers` are those of containers, which are no images.
+pub fn images(submission: &Path, uppers: &[Directory], trees: &mut Trees) -> Vec<Image> {
+    let mut images = Vec::new();
+    for (dir, named) in state::layered(submission) {
+        images.push(Image { dir: dir.to_string_lossy().into_owned(), contents: trees.together(&named) });
+    }
+    for root in state::root_trees(submission) {
+        if !trees.knows(&root) && !uppers.iter().any(|upper| upper.is(&root)) {
+            images.push(Image { contents: trees.of(&root), dir: root.path });
+        }
+    }
+    images.retain(|image| image.contents.has_counter() || image.contents.page);
+    images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn services_are_found_wherever_they_lie() {
+        let counter = tree(&[
+            ("opt/a/b/counter-service.c", b"int main"),
+            ("bin/counter-service", b"\x7fELF2"),
+            ("usr/bin/gcc-12", b"\x7fELF2"),
+        ]);
+        assert_eq!(Contents::of(counter.path()).lacks_of_counter(), Vec::<&str>::new());
+        let page = tree(&[
+            ("srv/external/app.py", b"import flask"),
+            ("usr/bin/python3.11", b"\x7fELF"),
+            ("usr/lib/python3/dist-packages/flask/__init__.py", b""),
+            ("usr/local/lib/python3.11/site-packages/requests/__init__.py", b""),
+        ]);
+        assert_eq!(Contents::of(page.path()).lacks_of_page(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_script_of_that_name_is_not_what_make_makes() {
+        let root =
+            tree(&[("x/counter-service.c", b""), ("x/counter-service", b"#!/bin/sh\n"), ("bin/cc", b"")]);
+        assert_eq!(Contents::of(root.path()).lacks_of_counter(), ["the program that `make` makes of it"]);
+    }
+
+    #[test]
+    fn a_program_that_was_only_copied_was_not_made_there() {
+        let copied = [("x/counter-service.c", &b""[..]), ("x/counter-service", b"\x7fELF2")];
+        assert_eq!(Contents::of(tree(&copied).path()).lacks_of_counter().len(), 1);
+        // Every Debian has gcc-12-base.
+        let always = b"2026-01-01 10:00:00 install gcc-12-base:amd64 <none> 12.2.0-14\n".as_slice();
+        let bare = tree(&[copied[0], copied[1], ("var/log/dpkg.log", always)]);
+        assert_eq!(Contents::of(bare.path()).lacks_of_counter().len(), 1);
+        let log = b"2026-01-01 10:00:00 install gcc-12:amd64 <none> 12.2.0-14\n".as_slice();
+        let purged = tree(&[copied[0], copied[1], ("var/log/dpkg.log", log)]);
+        assert_eq!(Contents::of(purged.path()).lacks_of_counter(), Vec::<&str>::new());
+        // Older evidence does not say.
+        let older = Contents { counter_source: true, counter_program: true, ..Contents::default() };
+        assert_eq!(older.lacks_of_counter(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_folder_called_flask_elsewhere_is_no_package() {
+        let root = tree(&[("app.py", b""), ("usr/bin/python3.11", b""), ("srv/flask/x", b"")]);
+        let own = tree(&[("usr/lib/python3/dist-packages/flask/app.py", b"")]);
+        assert!(Contents::of(own.path()).lacks_of_page().contains(&"the folder external-service"));
+        assert_eq!(Contents::of(root.path()).lacks_of_page(), ["python3-flask", "python3-requests"]);
+    }
+
+    #[test]
+    fn what_a_container_wrote_is_no_image() {
+        let submission =
+            tree(&[("run/upper/etc/a", b""), ("run/upper/usr/app.py", b""), ("run/upper/var/a", b"")]);
+        let upper = Directory::at(&submission.path().join("run/upper")).unwrap();
+        let found = |uppers: &[Directory]| {
+            let images = images(submission.path(), uppers, &mut Trees::default());
+            images.iter().any(|image| Path::new(&image.dir).starts_with(submission.path()))
+        };
+        assert!(found(&[]) && !found(&[upper]));
+    }
+
+    #[test]
+    fn an_image_holds_what_its_layers_hold_together() {
+        let submission = tree(&[
+            ("task3/.cache/layers/one/diff/opt/counter-service.c", b""),
+            ("task3/.cache/layers/two/diff/opt/counter-service", b"\x7fELF"),
+            ("task3/.images/some-name/layers", b"layers/two/diff:layers/one/diff\n"),
+        ]);
+        let mut images = images(submission.path(), &[], &mut Trees::default());
+        images.retain(|image| Path::new(&image.dir).starts_with(submission.path()));
+        assert_eq!(images.len(), 1);
+        assert!(images[0].dir.ends_with(".images/some-name") && images[0].contents.counter_program);
+    }
+}

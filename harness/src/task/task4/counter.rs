@@ -1,0 +1,212 @@
+//! What is asked of the counter-service, and of the page's count.
+
+use super::again::CURLED;
+use super::container::roles;
+use super::drive::{COUNT_PATH, IN_A_ROW};
+use super::judge::{MatrixContext, told};
+use super::wait::Settled;
+use super::{Containers, Count, Port, Shown};
+use crate::task::finding::Question;
+use crate::task::task3::shared::command::Command;
+use crate::task::task3::shared::timeline::{Seen, quote};
+use crate::verdict::{Finding, Status};
+
+pub fn counter_reachable(context: &MatrixContext, running: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counter-reachable-from-host",
+        "the counter-service answers the machine at the address of its container",
+    );
+    let counts = context.timeline.all::<Count>("count");
+    let mut from_machine =
+        counts.iter().filter(|count| count.value.step == "before" && count.value.from == "machine");
+    let Some(counter) = &context.counter else {
+        return context.lost(question, &[running], "no container holds the counter-service");
+    };
+    if !counter.contents.counter_program {
+        return context.timeline.missing(question, "it was not made: see 4/images-built");
+    }
+    let Some(count) = from_machine.next() else {
+        let what = if counter.listening.is_empty() {
+            "nothing listens in its container"
+        } else {
+            "its container has no address"
+        };
+        return context.lost(question, &[running], format!("{what}{}", context.script()));
+    };
+    let question = question.proof(&count.place);
+    let Count { address, port, answer, error, .. } = &count.value;
+    match (answer, error) {
+        (Some(count), _) => question.pass(format!("http://{address}:{port}{COUNT_PATH} answers {count}")),
+        (None, error) => {
+            let why = error.as_deref().unwrap_or("no answer");
+            let listens =
+                if counter.listening.is_empty() { "; nothing listens in its container" } else { "" };
+            context.lost(question, &[running], format!("http://{address}:{port}{COUNT_PATH}: {why}{listens}"))
+        }
+    }
+}
+
+pub fn counts(context: &MatrixContext, reachable: &Finding, service: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counts",
+        "each visit, from wherever, is counted once by the counter-service and shows the count",
+    );
+    let pages = context.timeline.all::<Shown>("page");
+    let mut pages: Vec<&Seen<Shown>> =
+        pages.iter().filter(|page| !page.value.step.starts_with("again")).collect();
+    // Where other machines are not let in, the machine itself may see the page.
+    if reachable.status != Status::Pass {
+        pages.retain(|page| page.value.from == "machine");
+        if pages.first().and_then(|page| page.value.number()).is_none() {
+            return context.timeline.missing(question, "this check needs 4/reachable-from-lan");
+        }
+    }
+    let all = context.timeline.all::<Count>("count");
+    let counter_says = |step: &str| {
+        all.iter().find(|count| count.value.step == step && count.value.from == "itself")?.value.answer
+    };
+    let question = pages.iter().take(2).fold(question, |question, page| question.proof(&page.place));
+    let (Some(before), Some(after)) = (counter_says("before"), counter_says("after")) else {
+        return context.lost(question, &[service], "the counter-service does not say its count");
+    };
+    // The host's own look is ours to bring about: where it got through it must be counted like the others.
+    let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
+    let mut numbers = Vec::new();
+    for page in counted {
+        let Shown { from, url, .. } = &page.value;
+        let Some(number) = page.value.number() else {
+            let actual = format!("{url} from {}: {}", whence(from), page.value.told());
+            return context.lost(question.proof(&page.place), &[service], actual);
+        };
+        numbers.push(number);
+    }
+    if numbers.len() < IN_A_ROW {
+        return context.lost(question, &[service], "the page was not reached often enough");
+    }
+    let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
+    numbers.sort_unstable();
+    let visits = numbers.len() as u64;
+    // The count that is answered may be the one before the visit or the one after it.
+    let first = numbers.first().copied().unwrap_or_default();
+    let is_each_once =
+        [before, before + 1].contains(&first) && numbers.iter().copied().eq(first..first + visits);
+    if is_in_order && is_each_once && after == before + visits {
+        return question.pass(format!("{visits} visits, counted from {before} to {after}"));
+    }
+    let last = numbers.last().copied().unwrap_or_default();
+    context.lost(
+        question,
+        &[service],
+        format!(
+            "{visits} visits showed counts from {first} to {last}, while the counter-service's own went from {before} \
+             to {after}"
+        ),
+    )
+}
+
+fn whence(from: &str) -> &str {
+    match from {
+        "lan" => "another machine",
+        "machine" => "the machine itself",
+        other => other,
+    }
+}
+
+pub fn counter_hidden(context: &MatrixContext, counter: &Finding) -> Finding {
+    let question = Question::new(
+        "4/counter-hidden-from-lan",
+        "no port of the machine leads from another machine to the counter-service",
+    );
+    let ports = context.timeline.all::<Port>("port");
+    if let Some(open) = ports.iter().find(|port| port.value.page.is_bare_number()) {
+        return question.proof(&open.place).fail(format!(
+            "port {} of the machine leads there: it answers {}",
+            open.value.port,
+            open.value.page.told()
+        ));
+    }
+    let question = ports.iter().take(2).fold(question, |question, port| question.proof(&port.place));
+    let counts = context.timeline.all::<Count>("count");
+    let runs = counts.iter().any(|count| count.value.from == "itself" && count.value.answer.is_some());
+    if ports.is_empty() || counter.status != Status::Pass && !runs {
+        return context
+            .timeline
+            .missing(question, "there is none to be hidden: see 4/counter-reachable-from-host");
+    }
+    question.pass(format!("none of {} ports does", ports.len()))
+}
+
+pub fn address_discovered(context: &MatrixContext, counts: &Finding) -> Finding {
+    let question = Question::new(
+        "4/address-discovered",
+        "run again while other containers have the first networks, the page counts as before",
+    );
+    if counts.status != Status::Pass {
+        return context.timeline.missing(question, "this check needs 4/counts");
+    }
+    // After a clean start, where the script did not go on with what was there.
+    let at = |step: &str| Some((context.timeline.at::<Settled>("settled", step)?, step.to_owned()));
+    let Some((settled, step)) = at("again-clean").or_else(|| at("again")) else {
+        return context.timeline.missing(question, "it did not come to that");
+    };
+    let pages = context.timeline.all::<Shown>("page");
+    let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step == step).collect();
+    let question = pages
+        .iter()
+        .take(2)
+        .fold(question.proof(&settled.place), |question, page| question.proof(&page.place));
+    let numbers: Vec<u64> = pages.iter().filter_map(|page| page.value.number()).collect();
+    let rises = numbers.len() >= 2 && numbers.windows(2).all(|two| two[1] == two[0] + 1);
+    if rises && numbers.len() == pages.len() {
+        let addresses = [context.timeline.at::<Containers>("containers", &step), context.seen.clone()];
+        let addresses: Vec<String> = addresses
+            .iter()
+            .flatten()
+            .filter_map(|seen| Some(roles(&seen.value.containers).0?.address?.to_string()))
+            .collect();
+        return question.pass(match addresses.as_slice() {
+            [again, first] => format!("the counter was at {first} before and at {again} now"),
+            _ => "it counts".to_owned(),
+        });
+    }
+    let last = pages.last().map_or_else(|| settled.value.page.told(), |page| page.value.told());
+    question.fail(format!("the page answers {last}{}", told(&settled.value)))
+}
+
+/// What `exec` shows is text of the submission's: no mark rests on it.
+pub fn exec_beside(context: &MatrixContext) -> Finding {
+    let question = Question::new(
+        "4/exec-beside-services",
+        "`exec` installs curl in the container of the external-service while its service runs, and the page counts there",
+    );
+    let Some(install) = context.timeline.at::<Command>("command", "install-beside") else {
+        return context
+            .timeline
+            .missing(question, "the page does not count, or the container's name is not known");
+    };
+    let question = question.proof(&install.place);
+    if !install.value.succeeded() {
+        return question.fail(format!("{}{}", install.value.ending(), quote(&install.value.screen)));
+    }
+    let mut numbers = Vec::new();
+    for turn in 0..CURLED {
+        let Some(curl) = context.timeline.at::<Command>("command", &format!("curl-beside-{turn}")) else {
+            return context.timeline.missing(question, "curl was not tried");
+        };
+        let lines = crate::task::transcript::lines(&curl.value.screen);
+        let body = lines.last().cloned().unwrap_or_default();
+        let page = Shown { status: Some(200), body, ..Shown::default() };
+        match page.number() {
+            Some(number) => numbers.push(number),
+            None => {
+                return question.proof(curl.place).fail(format!(
+                    "{}{}",
+                    curl.value.ending(),
+                    quote(&curl.value.screen)
+                ));
+            }
+        }
+    }
+    let rises = numbers.windows(2).all(|two| two[1] == two[0] + 1);
+    question.answer(rises, format!("the page showed {numbers:?}"))
+}

@@ -1,0 +1,172 @@
+//! Task 4: two services that a script sets up with the submission's conductor.
+//!
+//! The script is run twice on one machine. After the first run everything is looked at: what the images hold, which
+//! containers run, and who is answered by whom. Then its containers are stopped, others take the first subnets, and it
+//! is run again: an address that was written down instead of looked up leads nowhere. Which container is which is told
+//! by the files in it, never by its name.
+
+mod again;
+mod container;
+mod contents;
+mod counter;
+mod drive;
+mod judge;
+mod plan;
+mod wait;
+
+pub use drive::{HOST_MAY_LOOK, shown};
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use serde::{Deserialize, Serialize};
+
+use self::container::Container;
+use self::contents::Image;
+use super::{Budget, Scenario, Subtask};
+use crate::guest::probe::Answer;
+use crate::guest::processes::Directory;
+
+/// Task 4.
+pub static SUBTASK: Subtask = Subtask {
+    id: "4",
+    title: "creating the matrix",
+    checks: &judge::CHECKS,
+    scenarios: &["4-matrix"],
+    judge: judge::judge,
+};
+
+/// Runs the orchestrator, asks its service from everywhere, and runs it again beside other containers.
+pub static SCENARIO: Scenario = Scenario {
+    id: "4-matrix",
+    budget: Budget { fixed: 480, scaled: 75 },
+    plan: plan::plan,
+    drive: drive::drive,
+};
+
+/// The port of the machine that leads to the external-service, and the counter-service's own.
+const PAGE_PORT: u16 = 3000;
+const COUNTER_PORT: u16 = 8080;
+
+/// What the images hold that were made; the record `images`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Images {
+    step: String,
+    images: Vec<Image>,
+}
+
+/// Which containers there are; the record `containers`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Containers {
+    step: String,
+    containers: Vec<Container>,
+}
+
+/// In which containers a connection from the LAN to the machine's port ends; the record `landed`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Landed {
+    step: String,
+    /// Why there was no connection.
+    error: Option<String>,
+    /// The roots of the containers in which it was seen.
+    roots: Vec<Directory>,
+}
+
+/// Whether a container reaches a server in the Internet; the record `online`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Online {
+    step: String,
+    /// Whose container it is: `counter-service` or `external-service`.
+    service: String,
+    to: SocketAddrV4,
+    /// What was said, which the server repeats after its own word.
+    said: String,
+    answer: Answer,
+}
+
+/// A web page that was asked for; the record `page`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// What the scenario calls this moment.
+    pub step: String,
+    /// `lan`, `machine` or `host`.
+    pub from: String,
+    /// The address.
+    pub url: String,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// The page.
+    pub body: String,
+    /// Why there was no answer.
+    pub error: Option<String>,
+}
+
+impl Shown {
+    /// The one number on a page that was found; `None` where it has none, or several.
+    fn number(&self) -> Option<u64> {
+        // Not one that is part of a word, such as CS695.
+        let words = self.body.split(|char: char| !char.is_alphanumeric());
+        let mut numbers =
+            words.filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = numbers.next()?.parse().ok()?;
+        (self.status == Some(200) && numbers.next().is_none()).then_some(number)
+    }
+
+    /// Whether it is what the counter-service itself answers: a number and nothing else.
+    fn is_bare_number(&self) -> bool {
+        self.number().is_some() && self.body.trim().bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    /// What came back, in words.
+    fn told(&self) -> String {
+        match (&self.status, &self.error) {
+            (Some(status), _) => format!("{status}: {:?}", self.body.trim()),
+            (None, Some(error)) => error.clone(),
+            (None, None) => "no answer".to_owned(),
+        }
+    }
+}
+
+/// What the counter-service says of its count, without adding to it; the record `count`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Count {
+    step: String,
+    /// `machine`, or `itself` from inside its container.
+    from: String,
+    address: Ipv4Addr,
+    port: u16,
+    answer: Option<u64>,
+    /// What came instead.
+    error: Option<String>,
+}
+
+/// What a port of the machine answers to the LAN when asked for the count; the record `port`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Port {
+    port: u16,
+    page: Shown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shown;
+
+    fn page(status: u16, body: &str) -> Shown {
+        Shown { status: Some(status), body: body.to_owned(), ..Shown::default() }
+    }
+
+    #[test]
+    fn the_one_number_on_a_page_is_its_count() {
+        assert_eq!(page(200, "This page has been visited 17 times.\n").number(), Some(17));
+        let greeting = "Hello CS695 Explorers! You have sent request to this container 17 times.";
+        assert_eq!(page(200, greeting).number(), Some(17));
+        assert_eq!(page(200, "3 of 4").number(), None);
+        assert_eq!(page(502, "17").number(), None);
+        assert_eq!(page(200, "none").number(), None);
+    }
+
+    #[test]
+    fn a_bare_number_is_the_counters_own_answer() {
+        assert!(page(200, "17\n").is_bare_number());
+        assert!(!page(200, "visited 17 times").is_bare_number());
+    }
+}
