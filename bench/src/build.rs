@@ -1,4 +1,4 @@
-//! `build`, with nothing cached but the base system, and with everything cached.
+//! `build` with only the base system cached, and with everything cached.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::report::{Bound, Report};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// FROM, COPY of 1000 files of 10 MB together, RUN.
+/// FROM, COPY of 1000 files (10 MB together), RUN.
 pub fn cold(place: &Place, report: &mut Report) {
     let podman = Podman::new(place);
     let (context, base) = (place.context(), place.base());
@@ -45,7 +45,7 @@ pub fn cold(place: &Place, report: &mut Report) {
     report.tasks.push(task);
 }
 
-/// The same again, with nothing changed.
+/// The same build again, with no change.
 pub fn cached(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let podman = Podman::new(place);
     let context = place.context();
@@ -79,7 +79,7 @@ pub fn cached(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The isolation with the least to set up, and the host's network, as `conductor build` has.
+/// The cheapest isolation, with the host's network, like `conductor build`.
 fn buildah_build(podman: &Podman) -> std::process::Command {
     podman.buildah(&["build", "--pull-never", "--isolation=chroot", "--network=host"])
 }

@@ -15,7 +15,7 @@ use crate::report::{Bound, Report};
 const ROUNDS: usize = 40;
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A container on an overlay of its own, from nothing to nothing.
+/// Runs a container on a new overlay and removes it.
 pub fn run(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let state = place.state("run")?;
     state.build_base()?;
@@ -80,7 +80,7 @@ pub fn run(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// A process in a container that runs.
+/// Runs a process in a running container.
 pub fn exec(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let state = place.state("exec")?;
     state.build_base()?;
@@ -136,7 +136,7 @@ pub fn exec(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// A fresh overlay over the base system, as `conductor` has; the folder that holds it is where a bundle can be.
+/// A new overlay over the base system, like `conductor` mounts it. Its folder can hold a bundle.
 fn overlay(place: &Place, name: &str) -> Result<PathBuf, Trouble> {
     let folder = place.path(name);
     for part in ["upper", "work", "rootfs"] {
@@ -153,7 +153,7 @@ fn overlay(place: &Place, name: &str) -> Result<PathBuf, Trouble> {
     Ok(root)
 }
 
-/// Times a peer that leaves the overlay to its caller, with the overlay's part.
+/// Times a tool that has no overlay of its own, together with the overlay.
 fn with_overlay(
     place: &Place,
     name: &str,
@@ -170,7 +170,7 @@ fn with_overlay(
         for part in
             ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper", "rootfs", ""]
         {
-            // What a peer left in its upper directory stays: the next overlay has a name of its own.
+            // The files in the upper directory stay: the next overlay has another name.
             let _ = fs::remove_dir(folder.join(part));
         }
         done
@@ -191,7 +191,7 @@ fn runc(place: &Place, arguments: &[&str]) -> std::process::Command {
     runc
 }
 
-/// Writes the configuration of a container with the same five namespaces, /proc, /sys and a /dev.
+/// Writes a bundle's configuration with the same five namespaces, /proc, /sys and a /dev.
 fn bundle_for(root: &Path, bundle: &Path, argv: &[&str]) -> Result<(), Trouble> {
     let namespaces: Vec<Value> =
         ["pid", "network", "ipc", "uts", "mount"].iter().map(|kind| json!({ "type": kind })).collect();

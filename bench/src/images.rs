@@ -1,18 +1,18 @@
-//! Podman and Buildah, with a store of their own and the base system as an image in it.
+//! Podman and Buildah, with their own store that has the base system as an image.
 
 use std::process::Command;
 
 use crate::measure::{Trouble, command, finish};
 use crate::place::{Place, text_of};
 
-/// The two programs, which share their store.
+/// The two programs; they share the store.
 pub struct Podman {
     store: [String; 4],
     ready: Result<(), String>,
 }
 
 impl Podman {
-    /// Makes the store and the image `localhost/base`.
+    /// Creates the store and the image `localhost/base`.
     pub fn new(place: &Place) -> Self {
         let folder = |name: &str| text_of(&place.path(name)).to_owned();
         let store = ["--root".into(), folder("podman"), "--runroot".into(), folder("podman-run")];
@@ -27,7 +27,7 @@ impl Podman {
         finish(&mut self.podman(&["import", text_of(&archive), "localhost/base"]))
     }
 
-    /// Whether that went well.
+    /// Whether the image could be created.
     pub fn ready(&self) -> Result<(), Trouble> {
         Ok(self.ready.clone()?)
     }

@@ -1,5 +1,5 @@
-//! Measures `conductor` beside its peers and a floor of raw system calls: `bench FOLDER` publishes the report in
-//! FOLDER. `ci/bench` calls it, in namespaces of their own: it changes mounts, links and firewall.
+//! Measures `conductor` beside other tools and a floor of raw system calls. `bench FOLDER` writes the report to FOLDER.
+//! `ci/bench` calls it in new namespaces, because it changes mounts, links and firewall rules.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
-//! Measuring contenders side by side: in every round each has its turn, so that whatever else the machine does
-//! falls on all of them, and medians can be compared though single times cannot.
+//! Measures contenders side by side. In every round each contender has one turn, so other work on the machine slows all
+//! of them. Their medians can be compared, even if single times cannot.
 
 use std::error::Error;
 use std::process::{Command, Stdio};
@@ -7,44 +7,44 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// Whatever stops a contender; shown, never handled.
+/// The error of a contender. It is shown in the report.
 pub type Trouble = Box<dyn Error>;
 
-/// Does its task once and says how long that took; what it prepares and clears away is not in that time.
+/// Does the task once and returns its duration, without preparation and clean-up.
 type Turn<'a> = Box<dyn FnMut(usize) -> Result<Duration, Trouble> + 'a>;
 
-/// Somebody who can do a task.
+/// A program that can do a task.
 pub struct Contender<'a> {
     name: &'static str,
     turn: Turn<'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// `turn` gets the number of the round, of which it can make names that were never used before.
+    /// `turn` gets the number of the round, for names that were never used before.
     pub fn new(name: &'static str, turn: impl FnMut(usize) -> Result<Duration, Trouble> + 'a) -> Self {
         Self { name, turn: Box::new(turn) }
     }
 }
 
-/// What was measured of one contender.
+/// The measurements of one contender.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Who.
+    /// The name of the contender.
     pub name: &'static str,
-    /// Median of its times, in milliseconds; none if it cannot do it here.
+    /// The median of its times in milliseconds. `None` if it failed.
     pub median_ms: Option<f64>,
-    /// All of its times, in milliseconds, in the order of the rounds.
+    /// All its times in milliseconds, in the order of the rounds.
     pub times_ms: Vec<f64>,
-    /// Why it cannot do it here.
+    /// Why it failed.
     pub trouble: Option<String>,
 }
 
-/// A task and how its contenders did.
+/// A task with the measurements of all contenders.
 #[derive(Debug, Serialize)]
 pub struct Task {
-    /// What was done.
+    /// The task.
     pub title: &'static str,
-    /// By whom.
+    /// The contenders.
     pub rows: Vec<Row>,
 }
 
@@ -55,8 +55,8 @@ impl Task {
     }
 }
 
-/// Lets everybody do a task `rounds` times, after a first time that does not count. Who fails is out. No more rounds
-/// are begun after `limit`.
+/// Lets every contender do the task `rounds` times, after one time that does not count. A contender that fails is
+/// excluded. No round begins after `limit`.
 pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: Vec<Contender>) -> Task {
     eprintln!("{title} ...");
     let row = |name| Row { name, median_ms: None, times_ms: Vec::new(), trouble: None };
@@ -82,14 +82,14 @@ pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: 
     Task { title, rows }
 }
 
-/// The middle of some numbers.
+/// The median of some numbers.
 pub fn median(numbers: &[f64]) -> Option<f64> {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// A program with its arguments, silent, in an environment with a search path and nothing else.
+/// A silent program with its arguments. Its environment is only a search path.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -97,7 +97,7 @@ pub fn command(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end; its last words are the error if it fails.
+/// Runs it to its end. If it fails, the error is its last output.
 pub fn finish(command: &mut Command) -> Result<(), Trouble> {
     let output = command.output().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
     if output.status.success() {
@@ -108,7 +108,7 @@ pub fn finish(command: &mut Command) -> Result<(), Trouble> {
     Err(format!("{}, {}: {last}", command.get_program().display(), output.status).into())
 }
 
-/// How long something takes.
+/// Measures how long something takes.
 pub fn time(work: impl FnOnce() -> Result<(), Trouble>) -> Result<Duration, Trouble> {
     let began = Instant::now();
     work()?;

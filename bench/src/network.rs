@@ -8,7 +8,7 @@ use crate::measure::{Contender, Trouble, command, compare, finish, time};
 use crate::place::{INTERFACE, Place, State, start};
 use crate::report::{Bound, Report};
 
-/// A veth pair, addresses, routes, NAT and one port, for a container that has just been started.
+/// A veth pair, addresses, routes, NAT and one port, for a container that has just started.
 pub fn connect(place: &Place, report: &mut Report) -> Result<(), Trouble> {
     let state = place.state("net")?;
     state.build_base()?;

@@ -1,5 +1,5 @@
-//! Where the containers' part is measured: a tmpfs, so that no disk is waited for and nothing has to be deleted
-//! between two times, with a small base system, something to copy, and the tools.
+//! The folder of the container benchmarks: a tmpfs with a small base system, files to copy, and the tools. On a tmpfs
+//! nothing waits for a disk, and nothing needs to be deleted between two measurements.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::measure::{Trouble, command, finish};
 
-/// The folder that becomes the tmpfs.
+/// The folder on which the tmpfs is mounted.
 const ROOT: &str = "/tmp/bench-place";
 /// The interface that stands for the way to the Internet.
 pub const INTERFACE: &str = "bench0";
 
-/// See the module.
+/// The prepared folder.
 pub struct Place {
     root: PathBuf,
     conductor: String,
@@ -23,7 +23,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Prepares it. The caller is alone in its mount, network and PID namespaces.
+    /// Prepares the folder. The caller must be the only process in its mount, network and PID namespaces.
     pub fn new() -> Result<Self, Trouble> {
         let this = std::env::current_exe()?;
         let beside = |name: &str| this.with_file_name(name).to_string_lossy().into_owned();
@@ -53,22 +53,22 @@ impl Place {
         self.root.join(name)
     }
 
-    /// The base system: busybox under all its names.
+    /// The base system: busybox with all its names.
     pub fn base(&self) -> PathBuf {
         self.path("base")
     }
 
-    /// A folder with a Conductorfile, the same as a Dockerfile, and 1000 files of 10 MB together to copy.
+    /// A folder with a Conductorfile, an equal Dockerfile, and 1000 files (10 MB together) to copy.
     pub fn context(&self) -> PathBuf {
         self.path("context")
     }
 
-    /// The floor.
+    /// The floor program.
     pub fn floor(&self, arguments: &[&str]) -> Command {
         command(&self.floor, arguments)
     }
 
-    /// A new folder of state for `conductor` and for the bash tool alike, with the base system in its cache.
+    /// A new state folder for `conductor` or the bash tool, with the base system in its cache.
     pub fn state(&self, name: &str) -> Result<State, Trouble> {
         let folder = self.path(name);
         fs::create_dir_all(folder.join(".cache/base"))?;
@@ -87,14 +87,14 @@ impl Place {
     }
 }
 
-/// The state of one tool.
+/// The state folder of one tool.
 pub struct State {
     folder: PathBuf,
     conductor: String,
 }
 
 impl State {
-    /// `conductor` on it.
+    /// `conductor` with this state folder.
     pub fn conductor(&self, arguments: &[&str]) -> Command {
         self.with_folders(command(&self.conductor, arguments))
     }
@@ -107,19 +107,19 @@ impl State {
         command
     }
 
-    /// The bash tool on it.
+    /// The bash tool with this state folder.
     pub fn bash(&self, arguments: &[&str]) -> Command {
         command(text_of(&self.folder.join("conductor.sh")), arguments)
     }
 
-    /// Makes the image `img`, which is the base system alone; both tools keep images in the same form.
+    /// Creates the image `img` with only the base system. Both tools store images in the same form.
     pub fn build_base(&self) -> Result<(), Trouble> {
         let file = self.folder.join("Conductorfile");
         fs::write(&file, "FROM debian:bookworm\n")?;
         finish(&mut self.conductor(&["build", "img", text_of(&file)]))
     }
 
-    /// Host's pid of the first process of one of `conductor`'s containers.
+    /// The host PID of the first process in one of `conductor`'s containers.
     pub fn first_pid(&self, container: &str) -> Result<String, Trouble> {
         let path = self.folder.join(".containers").join(container).join("process.json");
         let json: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
@@ -127,14 +127,14 @@ impl State {
     }
 }
 
-/// Starts a container that sleeps by `run`, of one of the tools; it is there when `check` succeeds.
+/// Starts a container that sleeps, with `run` of one of the tools. It is ready when `check` succeeds.
 pub fn start(mut run: Command, check: impl Fn() -> Command) -> Result<Child, Trouble> {
     let child = run.stderr(Stdio::null()).spawn()?;
     wait_for(|| finish(&mut check()))?;
     Ok(child)
 }
 
-/// Tries until it succeeds, for 20 s at most.
+/// Tries until it succeeds, for at most 20 s.
 pub fn wait_for(attempt: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble> {
     let began = Instant::now();
     loop {
@@ -147,7 +147,7 @@ pub fn wait_for(attempt: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble
     }
 }
 
-/// A path that we made, which is text.
+/// A path as text. All our paths are text.
 pub fn text_of(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }

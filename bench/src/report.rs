@@ -1,4 +1,4 @@
-//! What was found: a table for people, JSON for programs, and which of the required ratios hold.
+//! The report: a table for people, JSON for programs, and the required ratios.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,19 +7,19 @@ use serde::Serialize;
 
 use crate::measure::{Task, Trouble};
 
-/// A bound on a ratio of two medians of one run.
+/// A limit on the ratio of two medians of one run.
 #[derive(Debug, Serialize)]
 pub struct Bound {
-    /// What is bounded, in words.
+    /// What is limited.
     pub claim: String,
-    /// The ratio that was measured; none if one of the two could not be measured.
+    /// The measured ratio. `None` if one of the two was not measured.
     pub ratio: Option<f64>,
-    /// The most it may be.
+    /// The limit.
     pub at_most: f64,
 }
 
 impl Bound {
-    /// Median of `name` by median of `other`, in one task.
+    /// The median of `name` divided by the median of `other`, in one task.
     pub fn between(task: &Task, name: &str, other: &str, at_most: f64) -> Self {
         let ratio = task.median(name).zip(task.median(other)).map(|(one, two)| one / two);
         Self { claim: format!("{}: {name} / {other}", task.title), ratio, at_most }
@@ -34,27 +34,27 @@ impl Bound {
     }
 }
 
-/// All of it.
+/// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The first three figures of /proc/loadavg at the beginning and at the end: 0 to 1 is a quiet machine.
+    /// The first three numbers of /proc/loadavg at the start and at the end. On a quiet machine they are 0 to 1.
     pub load: [String; 2],
-    /// Number of processors.
+    /// The number of processors.
     pub processors: usize,
-    /// What was measured.
+    /// The measurements.
     pub tasks: Vec<Task>,
-    /// What was required.
+    /// The required ratios.
     pub bounds: Vec<Bound>,
 }
 
-/// The load of the machine.
+/// Reads the load of the machine.
 pub fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
 impl Report {
-    /// Starts with what is known before anything is measured.
+    /// Starts the report with the state of the machine.
     pub fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self { load: [load(), String::new()], processors, tasks: Vec::new(), bounds: Vec::new() }
@@ -102,7 +102,7 @@ impl Report {
         text
     }
 
-    /// Writes `NAME.md` and `NAME.json` into a folder and shows the table.
+    /// Writes `NAME.md` and `NAME.json` to a folder and prints the table.
     pub fn publish(mut self, folder: &Path, name: &str) -> Result<(), Trouble> {
         self.load[1] = load();
         std::fs::create_dir_all(folder)?;

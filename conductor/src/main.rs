@@ -1,9 +1,9 @@
-//! The `conductor` program: parse, do, say what went wrong.
+//! The `conductor` program: parse the command line, run the command, report its error.
 
 use std::process::ExitCode;
 
-use conductor::cli::Cli;
 use conductor::commands;
+use conductor::commands::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::from_command_line();

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "build/cache.rs"]
+mod cache;
+#[path = "build/interrupted.rs"]
+mod interrupted;
 mod support;
 
 use std::fs;
@@ -176,7 +180,7 @@ fn more_instructions_than_an_image_can_have_layers_are_refused_before_any_is_fol
     place
         .build(&"COPY file /\n".repeat(200))
         .failure()
-        .stderr(contains("Conductorfile makes 201 layers, and an image has at most 200"))
+        .stderr(contains("Conductorfile has 201 layers, and an image has at most 200"))
         .stdout(contains("Step").not());
 }
 
@@ -219,7 +223,7 @@ fn sources_outside_of_the_context_are_refused() {
             .conductor(["build", "img", "context/Conductorfile"])
             .assert()
             .failure()
-            .stderr(contains("outside of the context").or(contains("is not in the context")));
+            .stderr(contains("leads out of the context").or(contains("is not in the context")));
     }
     place.write("context/Conductorfile", "FROM debian:bookworm\nCOPY secret /\n");
     place.conductor(["build", "img", "context/Conductorfile", "--context", "."]).assert().success();
@@ -278,138 +282,6 @@ fn a_successful_run_leaves_no_process_and_no_mount_either() {
 }
 
 #[test]
-fn an_unchanged_build_uses_the_cache_for_every_instruction() {
-    let Some(place) = Playground::new() else { return };
-    place.write("app/file", "x");
-    let steps = "COPY app /app\nRUN cat /proc/sys/kernel/random/uuid > /id\n";
-    place.build(steps).success();
-    let before = place.layers("img");
-    // Another time of a file is no change.
-    fs::File::open(place.path().join("app/file")).unwrap().set_modified(SystemTime::now()).unwrap();
-    let out = place.build(steps).success();
-    assert_eq!(String::from_utf8_lossy(&out.get_output().stdout).matches("Using cache").count(), 3);
-    assert_eq!(place.layers("img"), before);
-}
-
-/// Builds, changes something, builds again: the layers below `first_changed` must stay, all others be new.
-fn changes(steps: &str, first_changed: usize, change: impl FnOnce(&Playground) -> Option<String>) {
-    let Some(place) = Playground::new() else { return };
-    place.write("a/file", "one");
-    place.write("a/sub/other", "two");
-    symlink("file", place.path().join("a/link")).unwrap();
-    place.write("b", "three");
-    place.build(steps).success();
-    let before = place.layers("img");
-    let new_steps = change(&place);
-    place.build(new_steps.as_deref().unwrap_or(steps)).success();
-    let after = place.layers("img");
-    assert_eq!(before[..first_changed], after[..first_changed]);
-    for (old, new) in before[first_changed..].iter().zip(&after[first_changed..]) {
-        assert_ne!(old, new);
-    }
-}
-
-const STEPS: &str = "RUN echo 1 > /1\nCOPY a /a\nRUN echo 2 > /2\nCOPY b /b\n";
-
-#[test]
-fn changed_contents_invalidate_their_copy_and_what_follows() {
-    // Of the same size, and right after the build: only reading it can tell.
-    changes(STEPS, 2, |place| {
-        place.write("a/file", "ONE");
-        None
-    });
-}
-
-#[test]
-fn a_changed_mode_invalidates_its_copy_and_what_follows() {
-    changes(STEPS, 2, |place| {
-        let path = place.path().join("a/sub/other");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-        None
-    });
-}
-
-#[test]
-fn a_changed_link_invalidates_its_copy_and_what_follows() {
-    changes(STEPS, 2, |place| {
-        fs::remove_file(place.path().join("a/link")).unwrap();
-        symlink("other", place.path().join("a/link")).unwrap();
-        None
-    });
-}
-
-#[test]
-fn a_new_empty_directory_invalidates_its_copy_and_what_follows() {
-    changes(STEPS, 2, |place| {
-        fs::create_dir(place.path().join("a/new")).unwrap();
-        None
-    });
-}
-
-#[test]
-fn a_change_in_a_later_source_keeps_the_layers_before() {
-    changes(STEPS, 4, |place| {
-        place.write("b", "THREE");
-        None
-    });
-}
-
-#[test]
-fn a_changed_instruction_invalidates_itself_and_what_follows() {
-    changes(STEPS, 1, |_| Some(STEPS.replace("echo 1", "echo one")));
-    changes(STEPS, 3, |_| Some(STEPS.replace("echo 2", "echo two")));
-    changes(STEPS, 2, |_| Some(STEPS.replace("COPY a /a", "COPY a /other")));
-}
-
-#[test]
-fn a_rebuilt_image_takes_the_place_of_the_old_one() {
-    let Some(place) = Playground::new() else { return };
-    place.build("RUN echo 1 > /1\n").success();
-    let first = place.layers("img");
-    place.build("RUN echo 2 > /2\n").success();
-    assert_ne!(place.layers("img"), first);
-    assert!(first[1].exists(), "layers stay in the cache");
-    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
-    place.build("RUN false\n").failure();
-    assert!(place.layers("img")[1].join("2").exists(), "a failed build keeps the image that was");
-}
-
-#[test]
-fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
-    let Some(place) = Playground::new() else { return };
-    let dead = place.path().join(".cache/layers/.half-made-dead/diff/etc");
-    fs::create_dir_all(&dead).unwrap();
-    fs::create_dir_all(place.path().join(".cache/base/.half-made-dead/bin")).unwrap();
-    place.build("RUN true\n").success();
-    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn ctrl_c_ends_a_build_and_the_command_it_runs() {
-    let Some(place) = Playground::new() else { return };
-    // Process 1 of a PID namespace ignores SIGINT: it is for us to end it.
-    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
-    let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
-    // Whoever runs the tests in the background may have us ignore SIGINT, and all that we start.
-    // SAFETY: signal(2) may be called between fork and exec.
-    unsafe {
-        build.pre_exec(|| {
-            nix::sys::signal::signal(Signal::SIGINT, SigHandler::SigDfl)?;
-            Ok(())
-        });
-    }
-    let mut build = build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(build.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line == "started"));
-    let pid = nix::unistd::Pid::from_raw(build.id() as i32);
-    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
-    assert!(!build.wait().unwrap().success());
-    // The pipe closes when the last process that has it is gone.
-    assert_eq!(lines.next(), None);
-    assert!(!place.path().join(".images/img").exists());
-}
-
-#[test]
 fn fifty_layers_build_and_run_together() {
     let Some(place) = Playground::new() else { return };
     let steps: Vec<_> = (0..50).map(|number| format!("RUN echo {number} > /file-{number}")).collect();
@@ -431,76 +303,4 @@ fn a_missing_conductorfile_or_source_is_named() {
     let Some(place) = Playground::new() else { return };
     place.conductor(["build", "img", "none"]).assert().code(1).stderr(contains("cannot read none"));
     place.build("COPY none /\n").code(1).stderr(contains("COPY none /: 'none' is not in the context"));
-}
-
-#[test]
-fn two_builds_of_the_same_at_once_make_the_same_layers() {
-    let Some(place) = Playground::new() else { return };
-    place.write("app/file", "x");
-    place.write(
-        "Conductorfile",
-        "FROM debian:bookworm\nCOPY app /\nRUN cat /proc/sys/kernel/random/uuid > /id\n",
-    );
-    let builds: Vec<_> = ["one", "two", "three"]
-        .map(|image| {
-            let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
-            build.args(["-q", "build", image]).stdout(Stdio::null()).spawn().unwrap()
-        })
-        .into_iter()
-        .collect();
-    for mut build in builds {
-        assert!(build.wait().unwrap().success());
-    }
-    assert_eq!(place.layers("one"), place.layers("two"));
-    assert_eq!(place.layers("one"), place.layers("three"));
-    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn what_a_killed_build_rmi_or_rmcache_left_goes_with_the_next_build() {
-    let Some(place) = Playground::new() else { return };
-    for folder in [".cache", ".cache/base", ".cache/layers", ".images"] {
-        place.write(&format!("{folder}/.half-made-x/removed/file"), "");
-    }
-    assert_eq!(place.half_made().len(), 4);
-    place.build("RUN true\n").success();
-    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
-}
-
-#[test]
-#[ignore = "slow: kills a build at 100 random moments"]
-fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up() {
-    let Some(place) = Playground::new() else { return };
-    for number in 0..50 {
-        place.write(&format!("app/file-{number}"), "x");
-    }
-    let start = |round: u32| {
-        let steps = format!(
-            "FROM debian:bookworm\nRUN echo {round} > /round; sleep 0.01\nCOPY app /app\nRUN rm -r /app\n"
-        );
-        place.write("Conductorfile", &steps);
-        let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
-        build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap()
-    };
-    let clock = std::time::Instant::now();
-    assert!(start(0).wait().unwrap().success());
-    let whole = clock.elapsed();
-    for round in 1..=100 {
-        let mut build = start(round);
-        std::thread::sleep(whole.mul_f64(rand::random()));
-        build.kill().unwrap();
-        build.wait().unwrap();
-        // Standard output ends when the last process that has it is gone.
-        std::io::copy(&mut build.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
-        assert_eq!(place.mounts(), Vec::<String>::new(), "round {round}");
-
-        place.conductor(["build", "img"]).assert().success();
-        assert_eq!(place.half_made(), Vec::<PathBuf>::new(), "round {round}");
-        let text = fs::read_to_string(place.layers("img")[1].join("round")).unwrap();
-        assert_eq!(text, format!("{round}\n"));
-        assert!(place.layers("img").iter().all(|layer| layer.is_dir()), "round {round}");
-    }
-    place.conductor(["rmi", "img"]).assert().success();
-    place.conductor(["rmcache"]).assert().success();
-    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
 }

@@ -45,7 +45,7 @@ fn completions_and_man_page_know_every_command() {
     page = page.stdout(contains("Usage: conductor addnetwork [OPTIONS] <CONTAINER>\n"));
     page.stdout(
         contains("\\-\\-init\\fR")
-            .and(contains("stay zombies").and(contains("A firewall that starts later"))),
+            .and(contains("stays a zombie").and(contains("If a firewall was started or restarted"))),
     );
 }
 
@@ -111,9 +111,7 @@ fn a_setting_that_needs_a_shell_is_an_error_that_says_where() {
         .conductor(["images"])
         .assert()
         .code(1)
-        .stderr(contains(
-            "setup.sh, IMAGEDIR: line 2: '$(mktemp -d)' would need a shell; write IMAGEDIR=VALUE",
-        ))
+        .stderr(contains("setup.sh, IMAGEDIR: line 2: '$(mktemp -d)' needs a shell; write IMAGEDIR=VALUE"))
         .stdout(contains("CS695").not());
     place.conductor(["images", "--imagedir", "i"]).assert().success();
     place.conductor(["images"]).env("IMAGEDIR", "i").assert().success();
@@ -145,7 +143,7 @@ fn a_setting_that_cannot_be_known_stops_only_the_commands_that_need_it() {
             let output = place.conductor(command.split(' ')).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             let complaint =
-                format!("setup.sh, {setting}: line 1: only a shell could say whether '{setting}=x' is");
+                format!("setup.sh, {setting}: line 1: only a shell can tell whether '{setting}=x' is");
             let needed = needs.split(' ').any(|name| name == setting);
             assert_eq!(said.contains(&complaint), needed, "{command} with {setting}: {said}");
             assert!(needed || !said.contains("setup.sh") && !said.contains("/dev/null"), "{command}: {said}");

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "containers/processes.rs"]
+mod processes;
+#[path = "containers/stop.rs"]
+mod stop;
 mod support;
 
 use std::collections::HashSet;
@@ -185,7 +189,7 @@ fn unknown_containers_are_named_in_the_error() {
         [(&["exec", "eg"], 125), (&["stop", "eg"], 1), (&["addnetwork", "eg"], 1), (&["peer", "eg", "x"], 1)];
     for (args, status) in commands {
         let refused = place.conductor(args.iter().copied()).assert().code(status);
-        refused.stderr(contains("no container 'eg': `ps` lists what there is"));
+        refused.stderr(contains("no container 'eg': `ps` lists the containers"));
     }
 }
 
@@ -234,220 +238,6 @@ fn one_overlay_is_mounted_while_a_container_runs_and_none_after() {
 }
 
 #[test]
-fn a_caller_that_ignores_its_children_hears_of_the_commands_end() {
-    let Some(place) = place() else { return };
-    let ignoring = |args: &[&str]| {
-        let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
-        let ignore = || {
-            // SAFETY: as below.
-            unsafe { nix::sys::signal::signal(Signal::SIGCHLD, nix::sys::signal::SigHandler::SigIgn) }?;
-            Ok(())
-        };
-        // SAFETY: one system call between fork and exec.
-        unsafe { command.args(args).pre_exec(ignore) };
-        assert_cmd::Command::from_std(command).assert()
-    };
-    // And so does the command of its own children.
-    let script = "grep SigIgn /proc/self/status; exit 3";
-    // Number 17, the lowest bit of the fifth digit.
-    let heeded = is_match(r"^SigIgn:\t[0-9a-f]{11}[02468ace][0-9a-f]{4}\n$").unwrap();
-    ignoring(&["-q", "run", "img", "eg", "sh", "-c", script]).code(3).stdout(heeded);
-    ignoring(&["-q", "run", "--init", "img", "eg2", "sh", "-c", "exit 3"]).code(3);
-    place.write("Conductorfile", "FROM debian:bookworm\nRUN true\n");
-    ignoring(&["build", "img2"]).success();
-}
-
-#[test]
-fn signals_reach_the_command_or_end_it() {
-    let Some(place) = place() else { return };
-    let handler = "trap 'echo caught; exit 3' TERM; echo ready > /ready; while :; do sleep 0.05; done";
-    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
-    run.args(["-q", "run", "img", "handles", "--", "sh", "-c", handler]).stdout(Stdio::piped());
-    let run = run.spawn().unwrap();
-    wait_for(|| place.path().join(".containers/handles/upper/ready").exists());
-    kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
-    let output = run.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), b"caught\n".as_slice()));
-
-    // The kernel keeps SIGTERM from a first process without a handler; we do not let it linger.
-    let mut run = place.start("does-not", &["sleep", "infinity"]);
-    kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(137));
-}
-
-#[test]
-fn orphans_do_not_stay_zombies_under_a_first_process_that_never_waits() {
-    let Some(place) = place() else { return };
-    place.keep_running("eg", &["sleep", "infinity"]);
-    place.exec("eg", ["sh", "-c", "(sleep 0.01; echo done > /done) & (sleep 0.01) & (sleep 0.01) &"]);
-    wait_for(|| place.path().join(".containers/eg/upper/done").exists());
-    let states = || place.exec("eg", ["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ') Z '"]);
-    wait_for(|| states() == "0\n");
-}
-
-/// A first process that never waits for a child, by a name that does not say so.
-const NEVER_WAITS: [&str; 3] = ["sh", "-c", "exec sleep infinity"];
-
-/// Leaves an orphan that has ended, and counts the zombies once it has.
-fn zombies_after_an_orphan(place: &Playground, name: &str) -> String {
-    place.exec(name, ["sh", "-c", "(sleep 0.01; echo done > /done) &"]);
-    let upper = place.path().join(".containers").join(name).join("upper/done");
-    wait_for(|| upper.exists());
-    let living = "cat /proc/[0-9]*/stat | grep -v ') Z ' | grep -c 'sh) '";
-    // The shell of this line and its subshells are all that is left alive of shells.
-    wait_for(|| place.exec(name, ["sh", "-c", &format!("[ $({living}) -le 2 ] && echo yes")]) == "yes\n");
-    place.exec(name, ["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ') Z '"])
-}
-
-#[test]
-fn an_init_waits_for_orphans_where_it_is_asked_for() {
-    let Some(place) = place() else { return };
-    let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
-    // Options may stand after names.
-    run.args(["-q", "run", "img", "eg", "--init", "--"]).args(NEVER_WAITS);
-    let mut run = run.stdin(Stdio::null()).spawn().unwrap();
-    wait_for(|| place.conductor(["exec", "eg", "true"]).ok().is_ok());
-    assert_eq!(zombies_after_an_orphan(&place, "eg"), "0\n");
-    let processes = place.exec("eg", ["ps", "-o", "pid,comm"]);
-    assert!(processes.contains("    1 init\n    2 sleep\n"), "{processes}");
-    // It keeps nothing of the host's open.
-    assert_eq!(place.exec("eg", ["sh", "-c", "readlink /proc/1/fd/*"]), "anon_inode:[signalfd]\n");
-    place.conductor(["stop", "eg"]).assert().success();
-    assert_eq!(run.wait().unwrap().code(), Some(137));
-
-    place.keep_running("without", &NEVER_WAITS);
-    assert!(place.exec("without", ["ps", "-o", "pid,comm"]).contains("    1 sleep\n"));
-    assert_eq!(zombies_after_an_orphan(&place, "without"), "1\n");
-}
-
-#[test]
-fn a_command_under_an_init_has_its_status_its_signals_and_its_end() {
-    let Some(place) = place() else { return };
-    let run =
-        |name, script| place.conductor(["-q", "run", "--init", "img", name, "sh", "-c", script]).assert();
-    // What it leaves running ends with it, and does not hold anything up.
-    run("status", "echo $$; sleep 4242 & exit 7").code(7).stdout("2\n");
-    run("killed", "kill -9 $$").code(137);
-    run("real-time", "kill -40 $$").code(168);
-    for (args, status) in [(["no-file", "nosuch"], 127), (["no-program", "/etc/motd"], 126)] {
-        place.conductor(["run", "--init", "img"].into_iter().chain(args)).assert().code(status);
-        assert!(!place.path().join(".containers").join(args[0]).exists());
-    }
-
-    // Heeded by default, as process 1 does not; handled; and ignored.
-    let signalled = |name, script: &str| {
-        let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
-        let script = format!("{script} echo ready > /ready; sleep 1 & wait; exec sleep infinity");
-        let mut run = run.args(["-q", "run", "--init", "img", name, "sh", "-c", &script]).spawn().unwrap();
-        wait_for(|| place.path().join(format!(".containers/{name}/upper/ready")).exists());
-        kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
-        if script.contains("trap ''") {
-            kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGUSR1).unwrap();
-        }
-        run.wait().unwrap().code()
-    };
-    assert_eq!(signalled("default", ""), Some(143));
-    assert_eq!(signalled("handles", "trap 'exit 3' TERM;"), Some(3));
-    assert_eq!(signalled("ignores", "trap '' TERM;"), Some(138));
-}
-
-#[test]
-fn stop_kills_processes_however_they_hide() {
-    let Some(place) = place() else { return };
-    let hide = "trap '' TERM INT HUP QUIT; (setsid sh -c 'trap \"\" TERM; echo 1 > /hid; sleep 4242' &) ; \
-                sleep 4242";
-    let mut run = place.start("eg", &["sh", "-c", hide]);
-    wait_for(|| place.path().join(".containers/eg/upper/hid").exists());
-    place.exec("eg", ["sh", "-c", "(setsid sleep 4242 >/dev/null 2>&1 &)"]);
-    let namespace = fs::read_link(format!("/proc/{}/ns/pid", place.first_pid("eg"))).unwrap();
-    let members = || {
-        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-        let inside = |path: &Path| fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace);
-        entries.filter(|entry| inside(&entry.path())).count()
-    };
-    wait_for(|| members() == 3);
-    place.conductor(["stop", "eg"]).assert().success();
-    assert_eq!(members(), 0);
-    run.wait().unwrap();
-}
-
-#[test]
-fn stop_cleans_up_after_a_conductor_that_was_killed() {
-    let Some(place) = place() else { return };
-    let mut run = place.start("eg", &["sleep", "infinity"]);
-    let first = place.first_pid("eg");
-    run.kill().unwrap();
-    run.wait().unwrap();
-    place.conductor(["ps"]).assert().stdout(contains("running"));
-    place.conductor(["stop", "eg"]).assert().success();
-    // Its parent is gone: the machine's init may take a moment to bury it.
-    let stat = fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
-    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
-    assert_eq!(place.containers(), Vec::<String>::new());
-}
-
-#[test]
-fn stop_never_kills_another_process_that_has_the_pid_now() {
-    let Some(place) = place() else { return };
-    place.conductor(["run", "img", "eg", "true"]).assert().success();
-    // A process is told apart by its pid and when it began, in clock ticks: the stranger begins in a later one.
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
-    let path = place.path().join(".containers/eg/process.json");
-    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    json["pid"] = stranger.id().into();
-    fs::write(&path, json.to_string()).unwrap();
-    place.conductor(["ps"]).assert().stdout(contains("exited"));
-    place.conductor(["stop", "eg"]).assert().success();
-    assert!(stranger.try_wait().unwrap().is_none(), "it lives");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
-}
-
-#[test]
-fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
-    let Some(place) = place() else { return };
-    place.conductor(["run", "img", "eg", "true"]).assert().success();
-    let precious = place.write("precious/file", "data");
-    let target = place.path().join(".containers/eg/rootfs");
-    let mut mount = place.command("/bin/mount");
-    mount.arg("--bind").arg(place.path().join("precious")).arg(&target);
-    assert!(mount.status().unwrap().success());
-    place.conductor(["stop", "eg"]).assert().success();
-    assert_eq!(place.mounts(), Vec::<String>::new());
-    assert_eq!(fs::read_to_string(precious).unwrap(), "data");
-}
-
-#[test]
-fn stop_unmounts_also_where_a_link_leads_to_the_containers() {
-    let Some(place) = place() else { return };
-    fs::create_dir(place.path().join("real")).unwrap();
-    std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
-    let conductor = |args: &[&str]| {
-        let mut command = place.conductor(args.iter().copied());
-        command.env("CONTAINERDIR", place.path().join("link"));
-        command
-    };
-    conductor(&["run", "img", "eg", "true"]).assert().success();
-    let target = place.path().join("link/eg/rootfs");
-    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(target).status();
-    assert!(mounted.unwrap().success());
-    conductor(&["stop", "eg"]).assert().success();
-    assert_eq!(place.mounts(), Vec::<String>::new());
-}
-
-#[test]
-fn what_cannot_be_tidied_up_keeps_nobody_from_work() {
-    let Some(place) = place() else { return };
-    let left = place.path().join(".containers/.half-made-left");
-    fs::create_dir_all(&left).unwrap();
-    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(&left).status();
-    assert!(mounted.unwrap().success());
-    place.conductor(["run", "img", "eg", "true"]).assert().success();
-    place.conductor(["stop", "eg"]).assert().success();
-}
-
-#[test]
 fn several_commands_at_once_are_told_apart() {
     let Some(place) = place() else { return };
     place.keep_running("eg", &["sleep", "infinity"]);
@@ -475,30 +265,6 @@ fn several_commands_at_once_are_told_apart() {
     assert_eq!(statuses.iter().filter(|status| **status == 0).count(), 1, "{statuses:?}");
     assert_eq!(distinct, HashSet::from([0, 125]));
     assert_eq!(place.half_made(), Vec::<std::path::PathBuf>::new());
-}
-
-/// A command that ends before its parent looks: where SIGCHLD is lost, `run` hangs.
-fn run_short_commands(times: usize) {
-    let Some(place) = place() else { return };
-    for _ in 0..times {
-        place
-            .conductor(["run", "img", "eg", "true"])
-            .timeout(std::time::Duration::from_secs(60))
-            .assert()
-            .success();
-        place.conductor(["stop", "eg"]).assert().success();
-    }
-}
-
-#[test]
-fn a_command_that_ends_at_once_is_waited_for() {
-    run_short_commands(20);
-}
-
-#[test]
-#[ignore = "slow: a thousand runs"]
-fn a_thousand_commands_that_end_at_once_are_waited_for() {
-    run_short_commands(1000);
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn kill_at(moments: u32) {
         // What was begun can be ended, or was done.
         let again = place.conductor(addnetwork).output().unwrap();
         let message = String::from_utf8(again.stderr).unwrap();
-        assert!(again.status.success() || message.contains("has a network already"), "{delay:?}: {message}");
+        assert!(again.status.success() || message.contains("already has a network"), "{delay:?}: {message}");
         kill_after(&place, &["stop", "eg"], delay);
         stop("eg");
         run.wait().unwrap();

@@ -111,7 +111,7 @@ fn the_cache_stays_while_a_build_uses_it() {
     let mut output = std::io::BufReader::new(build.stdout.take().unwrap());
     for _ in std::io::BufRead::lines(&mut output).map_while(Result::ok).take_while(|line| line != "started") {
     }
-    place.conductor(["rmcache", "--force"]).assert().code(1).stderr(contains("a build is using the cache"));
+    place.conductor(["rmcache", "--force"]).assert().code(1).stderr(contains("a build uses the cache"));
     build.kill().unwrap();
     build.wait().unwrap();
     assert!(place.half_made().len() == 1, "the killed build left its draft");

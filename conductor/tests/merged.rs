@@ -1,12 +1,12 @@
-//! What [`conductor::merged`] says of a stack of layers is what the kernel's overlayfs shows of it.
+//! What [`conductor::image::merged`] says of a stack of layers is what the kernel's overlayfs shows of it.
 
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conductor::merged::{Entry, resolve};
-use conductor::overlay::{self, Flags};
+use conductor::image::merged::{Entry, resolve};
+use conductor::sandbox::overlay::{self, Flags};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
 use rustix::mount::{MountPropagationFlags, mount_change};

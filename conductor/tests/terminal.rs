@@ -204,7 +204,7 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
 
 /// Starts `conductor run` on a terminal of its own; the other side of that.
 fn run_on_a_terminal(place: &Playground, name: &str, script: &str) -> (Child, OwnedFd) {
-    let (master, slave) = conductor::tty::open_pair().unwrap();
+    let (master, slave) = conductor::sandbox::tty::open_pair().unwrap();
     let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
     run.args(["-q", "run", "img", name, "sh", "-c", script]);
     run.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);

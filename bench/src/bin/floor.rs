@@ -1,12 +1,12 @@
-//! What the kernel's part of each task costs: the fewest system calls that do it, with nothing decided, checked,
-//! locked, recorded or made safe against a crash. No tool that does the same can be faster by much.
+//! The floor: each task in the fewest system calls. It decides, checks, locks and records nothing, and a crash may leave
+//! anything behind. No tool can be much faster.
 //!
 //! ```text
 //! floor run LOWER DIR PROGRAM            a container on a fresh overlay in DIR, torn down
 //! floor exec PID PROGRAM                 a process in the namespaces of PID
 //! floor net PID NAME N INTERFACE         veth pair, addresses 192.168.N.1 and .2, NAT, port 8000+N to 80
-//! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into a layer of its own in DIR
-//! floor stat FOLDER                      looks at every file
+//! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into its own layer in DIR
+//! floor stat FOLDER                      calls stat for every file
 //! floor hash FOLDER                      reads and hashes every file
 //! ```
 
@@ -18,13 +18,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use conductor::namespaces::{self, Fork};
 use conductor::net::links::{self, LOOPBACK, Network};
 use conductor::net::netlink::{self, Batch, Netlink};
 use conductor::net::nftables::{
     Field, IPV4, Meta, Register, Rule, Set, Transaction, Verdict, interface_bytes,
 };
-use conductor::process::Child;
+use conductor::sandbox::namespaces::{self, Fork};
+use conductor::sandbox::process::Child;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::CloneFlags;
@@ -54,7 +54,7 @@ fn main() -> Done {
     }
 }
 
-/// A process in new namespaces with `root`, on which an overlay is mounted, as its root; waits for it.
+/// Runs a process in new namespaces whose root is an overlay on `root`, and waits for it.
 fn contain(flags: CloneFlags, lower: &str, dir: &Path, argv: &[&str]) -> Done {
     let [upper, work, root] = ["upper", "work", "root"].map(|part| dir.join(part));
     let options =

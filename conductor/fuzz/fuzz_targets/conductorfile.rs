@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use conductor::conductorfile::Conductorfile;
+use conductor::image::conductorfile::Conductorfile;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

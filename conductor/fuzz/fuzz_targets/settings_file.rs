@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use conductor::settings_file::{Assignments, Unreadable};
+use conductor::settings::file::{Assignments, Unreadable};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

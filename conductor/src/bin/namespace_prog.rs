@@ -1,13 +1,13 @@
 //! Task 1: child 1 in a new UTS and a new PID namespace, child 2 in the same two, the parent in neither.
 //!
-//! The transcript is that of the assignment. Child 2 cannot be *created* in another process's PID namespace by a flag; a
-//! process moves its future children there with setns(2), and back again.
+//! The output is that of the assignment. No flag *creates* a process in the PID namespace of another process.
+//! Instead the parent calls setns(2), so that its later children are born there, and calls it again to return.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use conductor::namespaces::{self, Fork};
+use conductor::sandbox::namespaces::{self, Fork};
 use nix::sched::CloneFlags;
 
 const NAME: &str = "Child1Hostname";
@@ -26,8 +26,8 @@ fn run() -> io::Result<()> {
     writeln!(io::stdout(), "{RULE}")?;
     show("Parent")?;
 
-    // Child 1 tells by the first pipe that it has printed, and ends when the second one closes: its namespaces must
-    // be there for child 2.
+    // Child 1 closes the first pipe when it has printed, and ends when the parent closes the second. Until then its
+    // namespaces exist for child 2.
     let (printed, tell) = io::pipe()?;
     let (stay, end) = io::pipe()?;
     let uts_and_pid = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;
@@ -73,7 +73,7 @@ const RULE: &str = "----------------------------------------";
 fn show(who: &str) -> io::Result<()> {
     let hostname = nix::unistd::gethostname()?;
     let (pid, hostname) = (nix::unistd::getpid(), hostname.to_string_lossy());
-    // One write each, and nothing left in a buffer that a child would inherit.
+    // One write, so that no child inherits buffered text.
     let text = format!("{who} Process PID: {pid}\n{who} Hostname: {hostname}\n{RULE}\n");
     io::stdout().write_all(text.as_bytes())?;
     io::stdout().flush()
@@ -83,7 +83,7 @@ fn wait_for_end(mut pipe: io::PipeReader) -> io::Result<()> {
     pipe.read_to_end(&mut Vec::new()).map(drop)
 }
 
-/// Ends a child.
+/// Ends a child process.
 fn leave_with(result: &io::Result<()>) -> ! {
     if let Err(error) = result {
         eprintln!("namespace_prog: child: {error}");

@@ -1,8 +1,8 @@
-//! Task 4: creates the matrix. Two services in two containers: the external-service at port 3000 of this machine, and the
-//! counter-service behind it, which only the machine itself reaches.
+//! Task 4: creates the matrix. Two containers run two services: the external-service on port 3000 of this machine,
+//! and the counter-service behind it, which only this machine can reach.
 //!
-//! It does with the `conductor` program what a person would type, and returns when the service answers; containers
-//! and services run on. `conductor stop es-cont` and `conductor stop cs-cont` end them.
+//! The program calls `conductor` like a person would, and returns when the service answers. Containers and services
+//! keep running; `conductor stop es-cont` and `conductor stop cs-cont` end them.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,23 +15,23 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use serde_json::Value;
 
-/// Where the service is looked at.
+/// The port of the external-service on this machine.
 const PORT: u16 = 3000;
-/// Where both services listen, in their containers.
+/// The port of both services in their containers.
 const INNER: u16 = 8080;
-/// How long a container may take to run, and a service to answer.
+/// How long to wait for a container to run, and for a service to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds, runs and connects the two services of the assignment's task 4
 #[derive(Parser)]
 struct Arguments {
-    /// Folder with csfile, esfile, counter-service and external-service
+    /// The folder with csfile, esfile, counter-service and external-service
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// The conductor program [default: beside this one]
+    /// The conductor program [default: beside this program]
     #[arg(long)]
     conductor: Option<PathBuf>,
-    /// Where the services lie in their containers
+    /// The folder of the services in their containers
     #[arg(long, default_value = "/opt")]
     services: String,
 }
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Outcome<()> {
     let conductor = Conductor::find(arguments)?;
-    // A former run may have left its containers.
+    // An earlier run may have left its containers.
     for container in ["es-cont", "cs-cont"] {
         if conductor.container(container)?.is_some() {
             conductor.call(&["stop", container])?;
@@ -82,7 +82,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// The `conductor` program, called in the folder.
+/// The `conductor` program, called in the folder of the services.
 struct Conductor {
     program: PathBuf,
     folder: PathBuf,
@@ -106,7 +106,7 @@ impl Conductor {
         if status.success() { Ok(()) } else { Err(format!("conductor {}: {status}", args.join(" ")).into()) }
     }
 
-    /// Starts a command that goes on when we have ended.
+    /// Starts a command that keeps running when this program ends.
     fn background(&self, args: &[&str]) -> Outcome<Background> {
         let complaints = tempfile::tempfile()?;
         let command = format!("conductor {}", args.join(" "));
@@ -114,7 +114,7 @@ impl Conductor {
         Ok(Background { command, started, complaints })
     }
 
-    /// What `ps` says about a container.
+    /// The container's entry in `ps --json`.
     fn container(&self, name: &str) -> Outcome<Option<Value>> {
         let output = self.command(&["ps", "--json"]).stderr(Stdio::inherit()).output()?;
         let list: Vec<Value> = serde_json::from_slice(&output.stdout)?;
@@ -134,16 +134,16 @@ impl Conductor {
     }
 }
 
-/// A command that goes on.
+/// A command in the background.
 struct Background {
     command: String,
     started: Child,
-    /// What it wrote to its standard error.
+    /// Its standard error.
     complaints: File,
 }
 
 impl Background {
-    /// An error, with what it said, if it has ended.
+    /// Fails with its error output if it has ended.
     fn must_go_on(&mut self) -> Outcome<()> {
         let Some(status) = self.started.try_wait()? else { return Ok(()) };
         let mut said = String::new();
@@ -153,8 +153,8 @@ impl Background {
     }
 }
 
-/// The address that this machine has towards others. Nothing is sent: connecting a datagram socket only looks up
-/// the route.
+/// The address of this machine in the network. Connecting a datagram socket sends nothing; it only looks up the
+/// route.
 fn own_address() -> Outcome<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
@@ -164,7 +164,7 @@ fn own_address() -> Outcome<Ipv4Addr> {
     }
 }
 
-/// What the service answers, as soon as it does, which it cannot when one of those that make it has ended.
+/// Waits for the first answer of the service. Fails if one of `makers`, on which it depends, has ended.
 fn first_answer(service: SocketAddr, makers: &mut [Background]) -> Outcome<String> {
     let begin = Instant::now();
     loop {
@@ -181,7 +181,7 @@ fn first_answer(service: SocketAddr, makers: &mut [Background]) -> Outcome<Strin
     }
 }
 
-/// `GET /` by HTTP/1.0; the body of a good answer.
+/// Sends `GET /` by HTTP/1.0 and returns the body of a successful answer.
 fn get(service: SocketAddr) -> Outcome<String> {
     let mut stream = TcpStream::connect_timeout(&service, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -1,7 +1,7 @@
-//! Task 2: a program in a container of system calls, in three steps.
+//! Task 2: a container made of system calls, in three steps.
 //!
-//! 2a its own root directory, 2b its own PID and UTS namespace too, 2c at most half a core as well. The root is filled
-//! with the program and the libraries it is linked with. The printed text is that of the assignment's script.
+//! 2a: its own root directory. 2b: also its own PID and UTS namespaces. 2c: also at most half a core. The program
+//! and its libraries are copied into the root. The output is that of the assignment's script.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
-use conductor::cgroup::{self, Cgroup};
-use conductor::launch::{self, Streams};
-use conductor::namespaces::{self, Fork};
-use conductor::process::{Child, shell_status};
-use conductor::reaper::Reaper;
+use conductor::sandbox::cgroup::{self, Cgroup};
+use conductor::sandbox::launch::{self, Streams};
+use conductor::sandbox::namespaces::{self, Fork};
+use conductor::sandbox::process::{Child, shell_status};
+use conductor::sandbox::reaper::Reaper;
 use nix::sched::CloneFlags;
 
-/// Runs a program in a root directory, in namespaces, and in a cgroup, one step after the other
+/// Runs a program in its own root directory, then also in namespaces, then also in a cgroup
 #[derive(Parser)]
 struct Arguments {
     /// The program, such as the course's `container_prog`
     program: PathBuf,
-    /// Directory that becomes the program's root; made if it is not there
+    /// The program's root directory; created if it does not exist
     #[arg(default_value = "container_root")]
     root: PathBuf,
 }
@@ -75,13 +75,13 @@ fn run(arguments: &Arguments) -> Outcome<u8> {
     Ok(status)
 }
 
-/// Copies the program and the libraries it needs into the root; returns the program's path in there.
+/// Copies the program and its libraries into the root. Returns the path of the program there.
 fn fill(program: &Path, root: &Path) -> Outcome<OsString> {
     let failed = |path: &Path, error: io::Error| format!("cannot copy {}: {error}", path.display());
     let name = program.file_name().ok_or_else(|| format!("{} is not a program", program.display()))?;
     fs::create_dir_all(root).map_err(|error| format!("cannot make {}: {error}", root.display()))?;
     fs::copy(program, root.join(name)).map_err(|error| failed(program, error))?;
-    // Lines are `name => /path (address)` or `/path (address)`; a static program has none.
+    // Lines are `name => /path (address)` or `/path (address)`. A static program has none.
     let list =
         Command::new("ldd").arg(program).output().map_err(|error| format!("cannot run ldd: {error}"))?;
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
@@ -94,7 +94,7 @@ fn fill(program: &Path, root: &Path) -> Outcome<OsString> {
     Ok(Path::new("/").join(name).into())
 }
 
-/// Starts the program with an argument, in `root`, and from its first instruction in the namespaces and the cgroup.
+/// Starts the program in `root`. From its first instruction it is in the namespaces and the cgroup.
 fn start<const N: usize>(
     root: &Path,
     argv: [OsString; N],

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::cli::Addnetwork;
 use crate::commands::Outcome;
-use crate::container::Container;
+use crate::commands::cli::Addnetwork;
 use crate::net::{self, Wishes};
 use crate::settings::Settings;
-use crate::store::{Share, Store};
+use crate::state::container::Container;
+use crate::state::lock::Share;
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Addnetwork) -> Outcome {

@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::build::{self, Progress, Request};
-use crate::cli::Build;
 use crate::commands::Outcome;
+use crate::commands::cli::Build;
+use crate::image::build::{self, Progress, Request};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::store::Store;
 
-/// Builds an image, saying which instruction is at work.
+/// Builds an image and prints each instruction before it is carried out.
 pub fn run(settings: &Settings, args: &Build) -> Outcome {
     let request = Request {
         image: &args.image,

@@ -2,16 +2,17 @@
 
 use std::io::{self, Write};
 
-use crate::cli::Exec;
 use crate::commands::Outcome;
-use crate::container::Container;
-use crate::launch::{self, Command, Streams};
-use crate::process;
-use crate::reaper::Reaper;
+use crate::commands::cli::Exec;
 use crate::sandbox;
+use crate::sandbox::launch::{self, Command, Streams};
+use crate::sandbox::process;
+use crate::sandbox::reaper::Reaper;
+use crate::sandbox::supervise::Signals;
 use crate::settings::Settings;
-use crate::store::{Share, Store};
-use crate::supervise::Signals;
+use crate::state::container::Container;
+use crate::state::lock::Share;
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {

@@ -5,16 +5,16 @@ use std::time::UNIX_EPOCH;
 
 use serde_json::json;
 
-use crate::cli::Listing;
 use crate::commands::Outcome;
-use crate::images;
-use crate::listing::day;
+use crate::commands::cli::Listing;
+use crate::commands::listing::day;
+use crate::image::catalog;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::store::Store;
 
-/// Lists images with size and date, as a table or as JSON.
+/// Lists images with their size and date, as a table or as JSON.
 pub fn run(settings: &Settings, args: &Listing) -> Outcome {
-    let images = images::list(&Store::new(settings))?;
+    let images = catalog::list(&Store::new(settings))?;
     let mut stdout = io::stdout();
     if args.json {
         let objects: Vec<_> = images
@@ -36,7 +36,7 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
     Ok(0)
 }
 
-/// A size in bytes as `du -h` writes it: at most three digits and a unit, rounded up.
+/// Formats a number of bytes like `du -h`: at most three digits and a unit, rounded up.
 fn short(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["K", "M", "G", "T", "P", "E"];
     let mut size = bytes as f64 / 1024.0;

@@ -1,14 +1,14 @@
-//! `conductor man`: the man page, made from the definition in [`crate::cli`].
+//! `conductor man`: the man page, generated from [`crate::commands::cli`].
 
 use std::io::{self, Write};
 
 use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::commands::Outcome;
+use crate::commands::cli::Cli;
 
-/// Prints one page: the program, then each command's arguments.
+/// Prints one page: the program first, then the arguments of each command.
 pub fn run() -> Outcome {
     let mut command = Cli::command();
     command.build();

@@ -1,17 +1,19 @@
-//! One small file for each verb: load what it names, call the library, print.
+//! The command line, with one small file for each verb: load, call the library, print.
 
 use std::error::Error;
 use std::io::{self, Write};
 
-use crate::cli::{Cli, Command};
-use crate::launch;
+use crate::commands::cli::{Cli, Command};
+use crate::sandbox::launch;
 use crate::settings::Settings;
 
 pub mod addnetwork;
 pub mod build;
+pub mod cli;
 pub mod completions;
 pub mod exec;
 pub mod images;
+mod listing;
 pub mod man;
 pub mod peer;
 pub mod ps;
@@ -20,26 +22,26 @@ pub mod rmi;
 pub mod run;
 pub mod stop;
 
-/// The status to exit with, or what went wrong.
+/// The exit status, or the error.
 pub type Outcome = Result<u8, Box<dyn Error>>;
 
-/// Our output could not be written.
+/// Standard output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
 struct Unsaid(#[source] io::Error);
 
-/// Does what was asked.
+/// Carries out the command.
 pub fn dispatch(cli: &Cli) -> Outcome {
-    // All other errors say what was tried.
+    // Only writes to standard output fail with a plain I/O error: all other errors name what failed.
     perform(cli).map_err(|error| match error.downcast::<io::Error>() {
         Ok(error) => Unsaid(*error).into(),
         Err(error) => error,
     })
 }
 
-/// Says on standard error what went wrong, and why.
+/// Prints an error and its causes to standard error.
 pub fn complain(error: &(dyn Error + 'static)) {
-    // Who closes a pipe has read enough, and need not be told.
+    // A reader that closed the pipe has read enough.
     if error.downcast_ref().is_some_and(|Unsaid(error)| error.kind() == io::ErrorKind::BrokenPipe) {
         return;
     }
@@ -54,7 +56,7 @@ pub fn complain(error: &(dyn Error + 'static)) {
     if denied && !nix::unistd::geteuid().is_root() {
         text += ": conductor needs root";
     }
-    // If this cannot be written either, there is the status.
+    // If standard error cannot be written either, the exit status remains.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -64,7 +66,7 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Man => return man::run(),
         _ => {}
     }
-    leave_the_callers_groups()?;
+    drop_the_callers_groups()?;
     let settings = Settings::load(&cli.settings, cli.command.settings())?;
     if !cli.quiet && !cli.command.is_machine_readable() {
         writeln!(io::stdout(), "CS695 Conductor that manages containers")?;
@@ -84,23 +86,23 @@ fn perform(cli: &Cli) -> Outcome {
     }
 }
 
-/// The caller's groups could not be left.
+/// The groups of the caller cannot be dropped.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot leave the caller's groups")]
-struct InGroups(#[source] io::Error);
+#[error("cannot drop the supplementary groups of the caller")]
+struct GroupsKept(#[source] io::Error);
 
-/// Gives us root's own group and no others, before anything is made or started: the caller's groups must not
-/// become groups of files in an image or of a container's processes. Without root there is nothing to leave.
-fn leave_the_callers_groups() -> Result<(), InGroups> {
+/// Drops the caller's supplementary groups and takes root's own group, before any file or process is created.
+/// Otherwise files in images and processes in containers would get the caller's groups. Only root needs this.
+fn drop_the_callers_groups() -> Result<(), GroupsKept> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     nix::unistd::setgroups(&[])
         .and_then(|()| nix::unistd::setgid(nix::unistd::Gid::from_raw(0)))
-        .map_err(|error| InGroups(error.into()))
+        .map_err(|error| GroupsKept(error.into()))
 }
 
-/// A command that could not be started in a container: what shells exit with, and the reason.
+/// Handles a command that could not be started in a container: prints the reason, returns what shells return.
 fn not_started(error: Box<dyn Error>) -> Outcome {
     if let Some(launch::Error::Execute { source, .. }) = error.downcast_ref() {
         complain(&*error);

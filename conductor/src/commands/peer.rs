@@ -1,17 +1,18 @@
 //! `conductor peer`.
 
-use crate::cli::Peer;
 use crate::commands::Outcome;
-use crate::container::Container;
+use crate::commands::cli::Peer;
 use crate::net;
 use crate::settings::Settings;
-use crate::store::{Share, Store};
+use crate::state::container::Container;
+use crate::state::lock::Share;
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Peer) -> Outcome {
     net::check_distinct(&args.first, &args.second)?;
     let store = Store::new(settings);
-    // Always locked in the same order, so that two of us cannot wait for each other.
+    // Both are always locked in the same order: two `peer`s cannot wait for each other.
     let (low, high) =
         (args.first.clone().min(args.second.clone()), args.first.clone().max(args.second.clone()));
     let low = Container::open(&store, &low, Share::Exclusive)?;

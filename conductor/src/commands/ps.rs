@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use serde_json::json;
 
-use crate::cli::Listing;
 use crate::commands::Outcome;
-use crate::container;
-use crate::listing::day;
-use crate::names::ImageName;
+use crate::commands::cli::Listing;
+use crate::commands::listing::day;
+use crate::net::Record;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::container;
+use crate::state::names::ImageName;
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Listing) -> Outcome {
@@ -26,7 +27,7 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
                     "date": day(container.created),
                     "status": status(container.pid),
                     "pid": container.pid,
-                    "address": container.address,
+                    "address": Record::load(&container.folder).map(|record| record.address),
                 })
             })
             .collect();

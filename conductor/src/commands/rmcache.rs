@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use crate::cache;
-use crate::cli::Rmcache;
 use crate::commands::Outcome;
+use crate::commands::cli::Rmcache;
+use crate::image::cache;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::store::Store;
 
-/// Empties the cache.
+/// Deletes the cache.
 pub fn run(settings: &Settings, args: &Rmcache) -> Outcome {
     cache::clear(&Store::new(settings), args.force)?;
     writeln!(io::stdout(), "Cache succesfully removed")?;

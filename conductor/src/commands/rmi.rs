@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
-use crate::cli::Rmi;
 use crate::commands::Outcome;
-use crate::images;
+use crate::commands::cli::Rmi;
+use crate::image::catalog;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::store::Store;
 
 /// Deletes an image.
 pub fn run(settings: &Settings, args: &Rmi) -> Outcome {
-    images::remove(&Store::new(settings), &args.image)?;
-    // Spelt as the assignment's transcripts spell it.
+    catalog::remove(&Store::new(settings), &args.image)?;
+    // The assignment's transcripts spell it this way.
     writeln!(io::stdout(), "{} succesfully removed", args.image)?;
     Ok(0)
 }

@@ -1,36 +1,38 @@
 //! `conductor run`.
 
-use crate::cli::Run;
 use crate::commands::Outcome;
-use crate::container::Container;
-use crate::images;
-use crate::launch::{self, Command, Streams};
-use crate::namespaces;
-use crate::overlay::{self, Flags};
-use crate::process;
-use crate::reaper::Reaper;
-use crate::rootfs::Dev;
+use crate::commands::cli::Run;
+use crate::image::catalog;
 use crate::sandbox::Sandbox;
+use crate::sandbox::launch::{self, Command, Streams};
+use crate::sandbox::namespaces;
+use crate::sandbox::overlay::{self, Flags};
+use crate::sandbox::process;
+use crate::sandbox::reaper::Reaper;
+use crate::sandbox::rootfs::Dev;
+use crate::sandbox::supervise::Signals;
 use crate::settings::Settings;
-use crate::store::{Lock, Share, Store, sweep};
-use crate::supervise::Signals;
+use crate::state::container::Container;
+use crate::state::half_made;
+use crate::state::lock::{Lock, Share};
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Run) -> Outcome {
     let store = Store::new(settings);
-    // Keeps `rmi` and `rmcache` away until the container is there for them to see.
+    // This lock keeps `rmi` and `rmcache` waiting until the container exists and they can see it.
     let images = match Lock::wait(&store.images, Share::Shared) {
         Err(error) if error.is_not_found() => None,
         lock => Some(lock?),
     };
-    let lowers = images::lowerdirs(&store, &args.image)?;
-    sweep(&store.containers);
+    let lowers = catalog::lowerdirs(&store, &args.image)?;
+    half_made::sweep(&store.containers);
     let container = Container::create(&store, &args.container, &args.image)?;
     drop(images);
 
     let [upper, work, root] = container.overlay();
-    // An exited container is never run again and `stop` deletes it: nothing in it has to outlast a crash of the
-    // machine, so nothing has to be synced when it ends.
+    // An exited container never runs again: `stop` deletes it. Its files need not survive a crash of the machine,
+    // so nothing is synced when it ends.
     let mount_root = || {
         overlay::mount(&lowers, &upper, &work, &root, Flags { volatile: true })
             .map(overlay::Mount::leave)
@@ -66,7 +68,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
             Ok(process::shell_status(signals.watch(running.child, running.terminal)?))
         }
         Err(error) => {
-            // What cannot be deleted is there for `stop`; why it did not start matters more.
+            // If the folder cannot be deleted now, `stop` deletes it. The first error is the one to report.
             let _ = container.delete();
             super::not_started(error)
         }

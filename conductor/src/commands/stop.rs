@@ -2,19 +2,21 @@
 
 use std::io::{self, Write};
 
-use crate::cli::Stop;
 use crate::commands::Outcome;
-use crate::container::Container;
+use crate::commands::cli::Stop;
 use crate::net;
 use crate::settings::Settings;
-use crate::store::{Share, Store, sweep};
+use crate::state::container::Container;
+use crate::state::half_made;
+use crate::state::lock::Share;
+use crate::state::store::Store;
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Stop) -> Outcome {
     let store = Store::new(settings);
-    sweep(&store.containers);
+    half_made::sweep(&store.containers);
     let container = Container::open(&store, &args.container, Share::Exclusive)?;
-    // Rules first: none of them may point at an address that is somebody else's by then.
+    // The rules go first: no rule may point to an address that another container has taken.
     let link = net::disconnect(&container)?;
     container.kill()?;
     if let Some(link) = link {

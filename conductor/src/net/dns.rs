@@ -7,16 +7,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::process;
+use crate::sandbox::process;
 
-/// Where programs look for name servers, and where the real ones are on hosts that run a local one
-/// (systemd-resolved), which a container cannot reach.
+/// Files with name servers. If the first names a local resolver (systemd-resolved), which a container cannot reach, the
+/// second names the servers behind it.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
-/// For a host that names none.
+/// Name servers for a host that has none.
 const FALLBACK: &str = "nameserver 1.1.1.1\nnameserver 8.8.8.8\n";
 
-/// A resolv.conf(5) with those of the host's name servers that others than itself can reach.
+/// A resolv.conf(5) with the name servers of the host that a container can reach.
 pub fn resolv_conf() -> String {
     let read = |path: &&str| fs::read_to_string(path).ok().and_then(|text| reachable(&text));
     FILES.iter().find_map(read).unwrap_or_else(|| FALLBACK.to_owned())
@@ -33,17 +33,17 @@ fn reachable(text: &str) -> Option<String> {
     lines.iter().any(|line| is_server(line)).then(|| lines.join("\n") + "\n")
 }
 
-/// The root directory of the process that `pidfd` refers to, whose pid is or was `pid`. `None` if it has ended: never
-/// that of a later process with that pid.
+/// The root directory of the process `pidfd`, whose PID is or was `pid`. `None` if that process has ended, even if
+/// another process has its PID now.
 pub fn root_of(pidfd: &OwnedFd, pid: i32) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
-    // A process that runs has its pid still: it was that one's root.
+    // If the process still runs, it still has its PID, and the root is its own.
     if process::has_ended(pidfd)? { Ok(None) } else { Ok(Some(root?)) }
 }
 
-/// Writes /etc/resolv.conf in a container, seen from outside: `root` is its root directory. No link in it leads
-/// anywhere else.
+/// Writes /etc/resolv.conf in the container with the root directory `root`. Symbolic links in the container cannot lead
+/// out of it.
 pub fn write(root: impl AsFd, text: &str) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat2(root.as_fd(), c"etc", flags, Mode::empty(), ResolveFlags::IN_ROOT);
@@ -54,14 +54,14 @@ pub fn write(root: impl AsFd, text: &str) -> io::Result<()> {
         }
         etc => etc?,
     };
-    // Often a link to a file of a service that does not run here.
+    // Often a symbolic link to a file of a service that does not run in the container.
     match rustix::fs::unlinkat(&etc, c"resolv.conf", AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&etc, c"resolv.conf", flags, Mode::from_raw_mode(0o644))?;
-    // Our umask may be narrower than every user of the container needs.
+    // Every user of the container must be able to read the file, whatever our umask is.
     rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644))?;
     File::from(file).write_all(text.as_bytes())
 }

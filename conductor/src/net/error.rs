@@ -1,89 +1,92 @@
-//! Why a network could not be made.
+//! Why a network cannot be created.
 
 use std::io;
 use std::net::Ipv4Addr;
 
 use super::netlink;
-use crate::container;
-use crate::names::ContainerName;
-use crate::store;
+use crate::state;
+use crate::state::container;
+use crate::state::names::ContainerName;
 
-/// Why a network could not be made.
+/// Why a network cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It has one.
+    /// The container has a network already.
     #[error(
-        "container '{0}' has a network already, with address {1}: to change that, `stop {0}` and run it again"
+        "container '{0}' already has a network, with address {1}: to change it, `stop {0}` and run it again"
     )]
     Connected(ContainerName, Ipv4Addr),
-    /// It has none.
-    #[error("container '{0}' has no network: `addnetwork {0}` makes one")]
+    /// The container has no network.
+    #[error("container '{0}' has no network: `addnetwork {0}` creates one")]
     NotConnected(ContainerName),
-    /// A container and itself.
-    #[error("container '{0}' reaches itself already")]
+    /// A container was to be peered with itself.
+    #[error("container '{0}' always reaches itself: name two different containers")]
     Itself(ContainerName),
-    /// Every network of the range overlaps something.
+    /// Every network of the range overlaps an existing one.
     #[error("no network is free in {base}/{prefix}: set IP4_SUBNET to a range that the host has no route to")]
     Full {
-        /// First address of the range.
+        /// The first address of the range.
         base: Ipv4Addr,
-        /// Its prefix length.
+        /// The prefix length of the range.
         prefix: u8,
     },
-    /// The port leads to a container already.
-    #[error("port {0} of the host leads to container '{1}' already: `stop {1}` frees it")]
+    /// Another container has published the port.
+    #[error("port {0} of the host already leads to container '{1}': `stop {1}` frees it")]
     PortExposed(u16, ContainerName),
-    /// The port leads to a container already that is not among ours.
+    /// A container of another `CONTAINERDIR` has published the port.
     #[error(
-        "port {0} of the host leads to {1} already, a container of another CONTAINERDIR: stop that container, or expose another port"
+        "port {0} of the host already leads to {1}, a container of another CONTAINERDIR: stop that container, or \
+         publish another port"
     )]
     PortExposedElsewhere(u16, Ipv4Addr),
-    /// The port is asked for twice.
-    #[error("port {0} of the host is to lead to two ports: a port leads to one")]
-    PortTwice(u16),
-    /// An interface that is no container's has the name that its own would have.
+    /// The port was given twice.
     #[error(
-        "the host has an interface {interface} already, of somebody else: delete that (ip link delete {interface}), or give \
-         container '{container}' another name"
+        "port {0} of the host cannot lead to two ports of the container: give each -e another OUTER port"
+    )]
+    PortTwice(u16),
+    /// Another program's interface has the name of the container's interface.
+    #[error(
+        "the interface {interface} exists already and belongs to no container: delete it \
+         (ip link delete {interface}), or give container '{container}' another name"
     )]
     InterfaceTaken {
-        /// The name.
+        /// The interface.
         interface: String,
         /// The container.
         container: ContainerName,
     },
-    /// A container of another `CONTAINERDIR` has the name that its interface would have.
+    /// A container of another `CONTAINERDIR` has an interface with the same name.
     #[error(
-        "the host has an interface {interface} already, of a container of another CONTAINERDIR: give container \
-         '{container}' another name, or stop the other container"
+        "the interface {interface} exists already and belongs to a container of another CONTAINERDIR: give \
+         container '{container}' another name, or stop the other container"
     )]
     InterfaceOfContainer {
-        /// The name.
+        /// The interface.
         interface: String,
         /// The container.
         container: ContainerName,
     },
-    /// A program listens on the port.
-    #[error("port {0} of the host is in use by a program: end that, or expose another port")]
+    /// A program of the host listens on the port.
+    #[error("a program of the host listens on port {0}: end it, or publish another port")]
     PortInUse(u16),
-    /// There is no such interface.
-    #[error("there is no interface {0}: set DEFAULT_IFC to the one that leads to the Internet")]
+    /// The interface does not exist.
+    #[error("there is no interface {0}: set DEFAULT_IFC to the interface that leads to the Internet")]
     NoInterface(String),
-    /// The kernel refused.
+    /// The kernel refused a change.
     #[error(transparent)]
     Netlink(#[from] netlink::Error),
-    /// The container is not as it should be.
+    /// The container cannot be used.
     #[error(transparent)]
     Container(#[from] container::Error),
-    /// A state folder could not be used.
+    /// A state folder cannot be used.
     #[error(transparent)]
-    Store(#[from] store::Error),
-    /// A file of the host or of the container could not be used.
+    Store(#[from] state::Error),
+    /// A file of the host or of the container cannot be used.
     #[error("cannot {action}")]
     File {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }

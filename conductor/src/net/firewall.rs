@@ -1,20 +1,20 @@
-//! Our own table in the packet filter: who may talk to whom.
+//! Our own table in the packet filter.
 //!
-//! The rules are the same for every container and are made with the first; what differs from container to
-//! container are elements of sets. So a container comes and goes in one transaction that touches nothing of
-//! others, and the last one takes the table with it. `nft list table inet conductor` shows it:
+//! The rules are the same for all containers and are added with the first one. What differs between containers
+//! are elements of sets. So one transaction adds or removes a container without touching others, and the table is
+//! deleted with the last container. `nft list table inet conductor` shows it:
 //!
 //! ```text
 //! set links         host ends of all containers' veth pairs
-//! set sources       (link, address) that packets of a container come from
-//! set allowed       (link, link) that packets may pass between: peers both ways, -i to the default interface, -e to
-//!                   itself
-//! set masqueraded   (address, interface): -i, NAT; -e to itself, where else it would be called by itself
-//! set unrouted      links of containers without -i, which have no way back to other machines than NAT
+//! set sources       (link, address): the source address of each container
+//! set allowed       (link, link): pairs that may exchange packets: peers in both directions, a link and the
+//!                   default interface (-i), a link and itself (-e)
+//! set masqueraded   (address, interface): -i; with -e also the container's own link, for calls to itself
+//! set unrouted      links of containers without -i: other machines reach their published ports only with NAT
 //! map exposed       port of the host -> address and port in a container
 //! ```
 //!
-//! The kernel does the accounting: an exposed port that is taken is refused by the map, atomically.
+//! The kernel keeps the ports unique: the map refuses a published port that is taken, atomically.
 
 use std::net::Ipv4Addr;
 
@@ -24,9 +24,9 @@ use super::netlink::{Error, Netlink};
 use super::nftables::{
     self, Bytes, Connection, Field, IPV4, Meta, Register, Rule, Set, Transaction, Verdict, interface_bytes,
 };
-use crate::port_mapping::PortMapping;
+use crate::net::port_mapping::PortMapping;
 
-/// Name of the table, in the family `inet`.
+/// The name of the table, in the family `inet`.
 pub const TABLE: &str = "conductor";
 
 const LINKS: Set = Set { name: "links", key: &[Field::Interface], value: &[] };
@@ -37,13 +37,13 @@ const UNROUTED: Set = Set { name: "unrouted", key: &[Field::Interface], value: &
 const EXPOSED: Set = Set { name: "exposed", key: &[Field::Port], value: &[Field::Address, Field::Port] };
 const SETS: [Set; 6] = [LINKS, SOURCES, ALLOWED, MASQUERADED, UNROUTED, EXPOSED];
 
-/// An empty chain that says that the host did not forward packets before we came.
+/// An empty chain. It records that the host did not forward packets before our first container.
 const FORWARDING_WAS_OFF: &str = "ip_forward_was_0";
 
-/// What the packet filter needs to know of a container.
+/// A container as the packet filter knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// Host's end of its veth pair.
+    /// The host's end of its veth pair.
     pub link: &'a str,
     /// Its address.
     pub address: Ipv4Addr,
@@ -54,7 +54,7 @@ impl Member<'_> {
         [interface_bytes(self.link).as_slice(), &self.address.octets()].concat()
     }
 
-    /// Whether a key or a value, made of `fields`, names it.
+    /// Whether a key or a value, made of `fields`, refers to it.
     fn is_in(self, fields: &[Field], bytes: &[u8]) -> bool {
         let mut rest = bytes;
         fields.iter().any(|field| {
@@ -77,7 +77,7 @@ pub struct State {
     members: Vec<(String, Ipv4Addr)>,
 }
 
-/// Looks at the table.
+/// Reads the table.
 pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, Error> {
     let ours = |chain: &&nftables::Chain| chain.family == nftables::INET && chain.table == TABLE;
     let exists = chains.iter().any(|chain| ours(&chain));
@@ -92,7 +92,7 @@ pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, 
     })
 }
 
-/// Who a key of [`SOURCES`] is about.
+/// The container in a key of [`SOURCES`].
 fn member(key: &[u8]) -> Option<(String, Ipv4Addr)> {
     let (link, address) = key.split_at_checked(Field::Interface.length())?;
     let link = link.split(|byte| *byte == 0).next()?;
@@ -104,41 +104,41 @@ fn address_in(bytes: &[u8]) -> Option<Ipv4Addr> {
 }
 
 impl State {
-    /// Adds what makes the table, unless it is there.
+    /// Adds the table, unless it exists.
     pub fn ensure_table(&self, transaction: &mut Transaction) {
         if !self.exists {
             add_table(transaction);
         }
     }
 
-    /// Adds a note that the host did not forward before, unless there is one.
+    /// Adds the record that the host did not forward packets, unless it exists.
     pub fn note_forwarding_was_off(&self, transaction: &mut Transaction) {
         if !self.forwarding_was_off {
             transaction.add_idle_chain(TABLE, FORWARDING_WAS_OFF);
         }
     }
 
-    /// Whether the host did not forward before we came.
+    /// Whether the host did not forward packets before our first container.
     pub fn forwarding_was_off(&self) -> bool {
         self.forwarding_was_off
     }
 
-    /// Whether the table knows a container: it knows all that it should of it, or nothing.
+    /// Whether the table knows a container. Entries are added in one transaction, so it has all of them or none.
     pub fn knows(&self, member: Member<'_>) -> bool {
         self.members().any(|other| other == member)
     }
 
-    /// Whether no container but these has a network.
+    /// Whether no containers except `members` have a network.
     pub fn are_last(&self, members: &[Member<'_>]) -> bool {
         self.exists && self.members().all(|other| members.contains(&other))
     }
 
-    /// All containers that the table knows, of other `CONTAINERDIR`s too.
+    /// All containers in the table, including those of other `CONTAINERDIR`s.
     pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.members.iter().map(|(link, address)| Member { link, address: *address })
     }
 
-    /// The ports of the host that lead to a container, and to which address.
+    /// The published ports of the host and the addresses that they lead to.
     pub fn exposed(&self, netlink: &mut Netlink) -> Result<Vec<(u16, Ipv4Addr)>, Error> {
         if !self.exists {
             return Ok(Vec::new());
@@ -185,7 +185,7 @@ fn add_table(transaction: &mut Transaction) {
     transaction.add_chain(TABLE, "prerouting", "nat", hook(libc::NF_INET_PRE_ROUTING), DSTNAT);
     transaction.append_rule(TABLE, "prerouting", &redirect(ipv4()));
 
-    // What the host itself sends to its own addresses; not to the loopback ones, which have no way out.
+    // Packets from the host to its own addresses, except loopback addresses, which cannot leave the host.
     let (offset, _) = IP_DESTINATION;
     let own = ipv4().ip_header(offset, 1, Register::One).compare(false, &[LOOPBACK_NET]);
     transaction.add_chain(TABLE, "output", "nat", hook(libc::NF_INET_LOCAL_OUT), DSTNAT);
@@ -214,7 +214,7 @@ fn add_table(transaction: &mut Transaction) {
     forward(to(LINKS), Verdict::Drop);
 }
 
-/// Admits a container; with `internet`, through that interface to everywhere.
+/// Adds a container. With `internet`, it may send packets through that interface to any address.
 pub fn admit(
     transaction: &mut Transaction,
     member: Member<'_>,
@@ -248,7 +248,7 @@ pub fn admit(
     }
 }
 
-/// Lets two containers talk to each other.
+/// Allows two containers to exchange packets.
 pub fn introduce(transaction: &mut Transaction, one: &str, other: &str) {
     for (from, to) in [(one, other), (other, one)] {
         let pair = [interface_bytes(from), interface_bytes(to)].concat();
@@ -256,7 +256,7 @@ pub fn introduce(transaction: &mut Transaction, one: &str, other: &str) {
     }
 }
 
-/// Takes away everything that concerns some containers, whatever of it there is; with the last ones the table.
+/// Deletes all elements of some containers. If these are the last ones, deletes the table.
 pub fn dismiss(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
@@ -267,7 +267,7 @@ pub fn dismiss(
         transaction.delete_table(TABLE);
         return Ok(());
     }
-    // The address of one that the table does not know may be another's by now.
+    // The address of a container that the table does not know may belong to another one by now.
     let known: Vec<Member<'_>> = members.iter().copied().filter(|member| state.knows(*member)).collect();
     if known.is_empty() {
         return Ok(());

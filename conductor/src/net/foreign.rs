@@ -1,13 +1,13 @@
-//! Rules of ours in chains of others.
+//! Rules that we add to chains of other programs.
 //!
-//! An accept in our own table does not outvote another table: a packet has to be accepted by every base chain at
-//! a hook. Hosts with Docker, ufw or the course's own tool drop what they do not know in `iptables`'s FORWARD chain. So,
-//! as Docker does, we put two rules for each container at the head of such chains, and nothing else of
-//! theirs is touched. What our own table forbids stays forbidden: it looks at the same packets. Nobody tells us when
-//! such a chain appears or is made anew: every command that changes the packet filter looks for all containers.
+//! An accept in our table does not overrule another table: every base chain at a hook must accept a packet. Hosts
+//! with Docker, ufw or the course's tool drop unknown packets in the FORWARD chain of `iptables`. So, like Docker,
+//! we insert two rules for each container at the head of such chains and change nothing else there. Our own table
+//! still sees the same packets and drops what it forbids. The kernel does not report new or restarted chains, so
+//! every command that changes the packet filter checks them for all containers.
 //!
-//! The rules carry a comment, by which exactly they are found and removed again. They are written as `iptables`
-//! writes them, so that `iptables -S` shows them as its own.
+//! Our rules carry a comment, by which they are found and deleted. They have the form that `iptables` writes, so
+//! that `iptables -S` can show them.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -25,8 +25,8 @@ fn comment(link: &str) -> String {
 /// How many rules a link has in a chain: one for each direction.
 const RULES: usize = 2;
 
-/// Adds to a transaction: packets from and to `links` pass the forward chains of others that may drop them. Where they
-/// do already, nothing changes.
+/// Adds rules to a transaction: packets from and to `links` pass the forward chains of other programs that may drop
+/// them. Existing rules are kept.
 pub fn open(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
@@ -35,7 +35,7 @@ pub fn open(
 ) -> Result<(), Error> {
     for chain in chains.iter().filter(|chain| filters_forwarded(chain)) {
         let rules = nftables::rules(netlink, chain)?;
-        // An empty chain that accepts everything needs nothing.
+        // An empty chain that accepts everything needs no rule.
         if !chain.drops && rules.is_empty() {
             continue;
         }
@@ -60,7 +60,7 @@ pub fn open(
     Ok(())
 }
 
-/// Adds to a transaction: the rules that [`open`] made for `links` go.
+/// Adds to a transaction: deletes the rules that [`open`] made for `links`.
 pub fn close(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
@@ -78,8 +78,8 @@ pub fn close(
     Ok(())
 }
 
-/// Whether a chain is one of others that decides about forwarded IPv4 packets: at that hook, and not before the
-/// place where filtering is done (those change packets, and must see them).
+/// Whether a chain of another program filters forwarded IPv4 packets. Chains with a negative priority change packets
+/// before they are filtered, and must see them.
 fn filters_forwarded(chain: &Chain) -> bool {
     let at_hook =
         chain.hook.is_some_and(|(hook, priority)| hook == libc::NF_INET_FORWARD as u32 && priority >= 0);
@@ -87,13 +87,13 @@ fn filters_forwarded(chain: &Chain) -> bool {
     at_hook && family && chain.kind == "filter" && chain.table != super::firewall::TABLE
 }
 
-/// Whether the old packet filter (`x_tables`, `iptables-legacy`) has a filter table here.
+/// Whether the legacy packet filter (`x_tables`, `iptables-legacy`) has a filter table here.
 fn has_legacy_filter() -> bool {
     let tables = fs::read_to_string("/proc/self/net/ip_tables_names").unwrap_or_default();
     tables.lines().any(|table| table == "filter")
 }
 
-/// As [`open`], for the old packet filter where the host uses it.
+/// Like [`open`], for the legacy packet filter if the host uses it.
 pub fn open_legacy(links: &[&str]) -> Result<(), Error> {
     if links.is_empty() || !has_legacy_filter() {
         return Ok(());
@@ -131,7 +131,7 @@ pub fn open_legacy(links: &[&str]) -> Result<(), Error> {
     }
 }
 
-/// As [`close`], for the old packet filter where the host uses it.
+/// Like [`close`], for the legacy packet filter if the host uses it.
 pub fn close_legacy(link: &str) -> Result<(), Error> {
     if !has_legacy_filter() {
         return Ok(());
@@ -154,7 +154,7 @@ fn tag(link: &str) -> String {
     format!("-m comment --comment \"{}\"", comment(link))
 }
 
-/// A program that is often not in a user's path.
+/// Finds a program of the legacy packet filter, which is often outside a user's `PATH`.
 fn legacy(program: &str) -> Command {
     let full = path::Path::new("/usr/sbin").join(program);
     Command::new(if full.exists() { full } else { program.into() })

@@ -1,4 +1,4 @@
-//! The host's side of all networks: what is shared by the containers, and changed by one command at a time.
+//! The host's side of all networks. All containers share it, and one command at a time changes it.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,27 +13,27 @@ use super::links::{self, Link};
 use super::netlink::{self, Inside, Netlink};
 use super::nftables::{self, Transaction};
 use super::{Record, foreign};
-use crate::container::Container;
+use crate::state::container::Container;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
-/// Who has the interface that a container's record names.
+/// The holder of the interface that a container's record names.
 pub(super) enum Holder {
     /// The container.
     Container(Link),
-    /// Somebody else: a container of another `CONTAINERDIR`, say.
+    /// Another holder, for example a container of another `CONTAINERDIR`.
     Stranger,
     /// There is no such interface.
     Nobody,
 }
 
-/// The host's network, locked: who changes links or rules holds this. The lock is on the network namespace itself, so
-/// it is shared by all who share the namespace, whatever their folders, and vanishes with its holder.
+/// The host's network, locked against other commands that change links or rules. The lock is on the network namespace
+/// itself: all processes in the namespace share it whatever their folders, and it vanishes with its holder.
 pub(super) struct Host {
     namespace: File,
-    /// Its links, addresses and routes.
+    /// The host's links, addresses and routes.
     pub(super) links: Netlink,
-    /// Its packet filter.
+    /// The host's packet filter.
     pub(super) filter: Netlink,
 }
 
@@ -54,33 +54,33 @@ impl Host {
         })
     }
 
-    /// Goes to the network of the process that `pidfd` refers to, for a socket in it.
+    /// Enters the network namespace of the process `pidfd` and opens a socket in it.
     pub(super) fn enter(&self, pidfd: &OwnedFd) -> Result<Inside, Error> {
         Ok(netlink::open_inside(pidfd, &self.namespace)?)
     }
 
-    /// What the packet filter knows of containers.
+    /// The containers that the packet filter knows.
     pub(super) fn filter_state(&mut self) -> Result<firewall::State, Error> {
         let chains = nftables::chains(&mut self.filter)?;
         Ok(firewall::look(&mut self.filter, &chains)?)
     }
 
-    /// Who has the interface of a container's record.
+    /// The holder of the interface in a container's record.
     pub(super) fn holder(&mut self, container: &Container, record: &Record) -> Result<Holder, Error> {
         let Some(link) = links::find(&mut self.links, &record.outside)? else { return Ok(Holder::Nobody) };
-        // Where the record does not tell, only a container that runs can have one.
+        // An old record has no hardware address: then only a running container can hold the interface.
         let known = record.mac.is_some() || container.first_process()?.is_some();
         Ok(if known && record.names(&link) { Holder::Container(link) } else { Holder::Stranger })
     }
 
-    /// Whether all that was made for a container is there: nobody deleted its link, or flushed our table.
+    /// Whether the network of a container is complete: its link exists and our table knows it.
     pub(super) fn has(&mut self, container: &Container, record: &Record) -> Result<bool, Error> {
         let linked = matches!(self.holder(container, record)?, Holder::Container(_));
         Ok(linked && self.filter_state()?.knows(record.member()))
     }
 
-    /// Takes away the rules of a container that goes, and of those that went without `stop`: whose links the table
-    /// knows and the host does not have. With the last one everything goes that the host was changed in.
+    /// Deletes the rules of `going`, and of containers that ended without `stop`: those whose links no longer exist. With
+    /// the last container, all changes to the host are undone.
     pub(super) fn dismiss(&mut self, going: Option<Member<'_>>) -> Result<(), Error> {
         let chains = nftables::chains(&mut self.filter)?;
         let state = firewall::look(&mut self.filter, &chains)?;
@@ -104,9 +104,9 @@ impl Host {
         names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
     }
 
-    /// Makes a transaction in the packet filter, with our table in place. Where it `forwards`, the host does so from
-    /// then on, and it is noted if it did not before. Others' chains are opened for `new_link`, and for every other
-    /// container that they have been closed to since: by a firewall that came, or came again, after it.
+    /// Commits a transaction to the packet filter, after adding our table if it is missing. If it `forwards`, forwarding
+    /// is switched on, and the table records that it was off. The chains of other programs admit `new_link`, and again
+    /// every container that a restarted firewall has cut off.
     pub(super) fn change_filter(
         &mut self,
         forwards: bool,
@@ -136,7 +136,7 @@ fn is_forwarding() -> io::Result<bool> {
     Ok(fs::read(IP_FORWARD)?.first() != Some(&b'0'))
 }
 
-/// Puts the host back to not forwarding packets.
+/// Switches packet forwarding of the host off.
 fn stop_forwarding() -> Result<(), Error> {
     at("turn off ip_forward", fs::write(IP_FORWARD, "0"))
 }

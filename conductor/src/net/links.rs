@@ -1,4 +1,4 @@
-//! Interfaces, addresses and routes: the requests of rtnetlink(7) that containers need, and no more.
+//! Interfaces, addresses and routes: the requests of rtnetlink(7) that containers need.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,34 +18,34 @@ use nix::libc;
 use super::netlink::{Batch, Error, Netlink};
 
 const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
-/// Index of the loopback interface in every network namespace.
+/// The index of the loopback interface in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// Hardware address of an Ethernet interface.
+/// The hardware address of an Ethernet interface.
 pub type Mac = [u8; 6];
 
-/// An interface that exists.
+/// An existing interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Its name, which another may get after it.
+    /// Its name. Another interface may get it later.
     pub name: String,
-    /// Its number, which is not given twice.
+    /// Its index. The kernel does not reuse it.
     pub index: u32,
-    /// Its hardware address; of whatever length its kind has.
+    /// Its hardware address. Its length depends on the kind of interface.
     pub mac: Vec<u8>,
 }
 
-/// An IPv4 network: its first address and prefix length.
+/// An IPv4 network: an address and a prefix length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     /// Any address in it.
     pub address: Ipv4Addr,
-    /// How many leading bits its addresses share.
+    /// The prefix length.
     pub prefix: u8,
 }
 
 impl Network {
-    /// Whether the two have an address in common.
+    /// Whether two networks have an address in common.
     pub fn overlaps(self, other: Self) -> bool {
         let shared = self.prefix.min(other.prefix);
         let mask = u32::MAX.checked_shl(32 - u32::from(shared)).unwrap_or(0);
@@ -53,10 +53,10 @@ impl Network {
     }
 }
 
-/// Routes of at most this prefix length are default routes: a VPN that takes all traffic has 0.0.0.0/1 and 128.0.0.0/1.
+/// Routes up to this prefix length are default routes: a VPN for all traffic has 0.0.0.0/1 and 128.0.0.0/1.
 const DEFAULT_PREFIX: u8 = 1;
 
-/// Networks that `host` has addresses in or routes to, without default routes.
+/// The networks of the host's addresses and routes, without default routes.
 pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
     let mut known = Vec::new();
     let mut address = AddressMessage::default();
@@ -102,7 +102,7 @@ fn dump(
     Ok(answers.into_iter().filter_map(|(kind, body)| parse(kind, &body)).collect())
 }
 
-/// Messages that cannot be read are of a kernel newer than this program; they are not what we asked for.
+/// Parses a message. Unknown ones come from a kernel newer than this program and are ignored.
 fn parse(kind: u16, body: &[u8]) -> Option<RouteNetlinkMessage> {
     let mut header = NetlinkHeader::default();
     header.message_type = kind;
@@ -146,8 +146,8 @@ fn push(batch: &mut Batch, action: impl Into<String>, flags: u16, message: &Rout
     batch.push(action, message.message_type(), flags, message);
 }
 
-/// Makes a veth pair: `outside` here, with hardware address `mac` from the beginning, and `inside` in the network
-/// namespace `namespace`. See veth(4).
+/// Creates a veth pair: `outside` in our namespace, with hardware address `mac` from the start, and `inside` in the
+/// network namespace `namespace`. See veth(4).
 pub fn add_veth(
     host: &mut Netlink,
     outside: &str,
@@ -171,7 +171,7 @@ pub fn add_veth(
     host.change(batch)
 }
 
-/// Deletes an interface, if it is still there.
+/// Deletes an interface if it still exists.
 pub fn delete(netlink: &mut Netlink, link: &Link) -> Result<(), Error> {
     let mut message = LinkMessage::default();
     message.header.index = link.index;
@@ -184,7 +184,7 @@ pub fn delete(netlink: &mut Netlink, link: &Link) -> Result<(), Error> {
     }
 }
 
-/// Adds to a batch: the interface `index` goes up.
+/// Adds to a batch: set the interface `index` up.
 pub fn set_up(batch: &mut Batch, index: u32) {
     let mut link = LinkMessage::default();
     link.header.index = index;
@@ -193,7 +193,7 @@ pub fn set_up(batch: &mut Batch, index: u32) {
     push(batch, "set an interface up", 0, &RouteNetlinkMessage::SetLink(link));
 }
 
-/// Adds to a batch: the interface `index` gets an address, and with it the route to its network.
+/// Adds to a batch: give the interface `index` an address, and with it the route to its network.
 pub fn add_address(batch: &mut Batch, index: u32, network: Network) {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Inet;
@@ -206,7 +206,7 @@ pub fn add_address(batch: &mut Batch, index: u32, network: Network) {
     push(batch, action, CREATE, &RouteNetlinkMessage::NewAddress(message));
 }
 
-/// Adds to a batch: a route to `network` (everything, where its prefix is 0) by way of `gateway`.
+/// Adds to a batch: a route to `network` through `gateway`. A prefix length of 0 means the default route.
 pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet;
@@ -224,10 +224,10 @@ pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
     push(batch, action, replace, &RouteNetlinkMessage::NewRoute(message));
 }
 
-/// Waits until an interface is gone that the kernel takes away with the network namespace its other end was in;
-/// deletes it if that takes long.
+/// Waits until the kernel has deleted an interface whose other end was in a network namespace that has ended. Deletes it
+/// if that takes long.
 pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
-    // The kernel's worker needs 3 to 20 ms; to delete it here at once would take as long.
+    // The kernel's worker needs 3 to 20 ms. Deleting the interface here at once would take as long.
     for _ in 0..50 {
         if find_by_index(host, link.index)?.is_none() {
             return Ok(());
@@ -237,11 +237,11 @@ pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
     delete(host, link)
 }
 
-/// An address that is not on any network of the host's own.
+/// An address outside the host's own networks.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 
-/// The name of the interface through which the kernel sends packets to the Internet: whatever its rules, tables, metrics
-/// and multipath routes are. An error says what to do where there is none.
+/// The name of the interface through which the kernel sends packets to the Internet. The kernel itself is asked, so
+/// rules, tables, metrics and multipath routes all count.
 pub fn default_interface(host: &mut Netlink) -> Result<String, Error> {
     let mut route = RouteMessage::default();
     route.header.address_family = AddressFamily::Inet;

@@ -1,25 +1,25 @@
-//! A container's network: a veth pair to the host, and what the host lets through.
+//! The network of a container: a veth pair to the host, and the packet filter of the host.
 //!
 //! ```text
 //! host  <name>-outside 192.168.N.1 ======== <name>-inside 192.168.N.2  container
 //! ```
 //!
-//! Without options nothing but the host is reachable: there is no other route in the container, and the packet
-//! filter drops what it would forward. `-i` adds a default route, NAT and name servers, `-e` leads ports of the host to
-//! the container, [`peer`] connects two.
+//! Without options a container reaches only the host: it has no other route, and the packet filter drops its
+//! forwarded packets. `-i` adds a default route, NAT and name servers. `-e` publishes ports of the container on
+//! the host. [`peer`] connects two containers.
 //!
-//! The order of things makes every crash harmless. First the container's folder gets the record of what will be made;
-//! then the pair is made; then one transaction admits it to the packet filter. On the way back the rules go first, the
-//! pair goes with the container's last process, and the record goes with the folder.
+//! The order of steps makes every crash harmless. First the record of the network is written to the container's
+//! folder, then the pair is created, then one transaction adds it to the packet filter. To disconnect, the rules
+//! are deleted first, the pair vanishes with the container's last process, and the record goes with the folder.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 
 use nix::libc;
 
-use crate::container::{self, Container};
-use crate::names::ContainerName;
 use crate::settings::Settings;
+use crate::state::container::{self, Container};
+use crate::state::names::ContainerName;
 
 mod dns;
 mod error;
@@ -31,6 +31,7 @@ pub mod links;
 pub mod netlink;
 pub mod nftables;
 mod plan;
+pub mod port_mapping;
 mod record;
 mod subnet;
 
@@ -42,8 +43,8 @@ use netlink::{Batch, Netlink};
 pub use plan::Wishes;
 pub use record::Record;
 
-/// Gives a container its network; `announce` hears of it as soon as the addresses are known. One that was taken apart is
-/// made again, as it was and with what is wished besides.
+/// Connects a container to the network. `announce` is called as soon as the addresses are known. If part of an earlier
+/// network is missing, it is restored, with the new options added.
 pub fn connect(
     settings: &Settings,
     container: &Container,
@@ -58,7 +59,7 @@ pub fn connect(
             host.change_filter(false, None, |_| {})?;
             return Err(Error::Connected(container.name().clone(), record.address));
         }
-        // Somebody was killed on the way, or took away what was made.
+        // An earlier command was killed, or another program deleted part of the network.
         remove(&mut host, container, record)?;
     } else {
         host.dismiss(None)?;
@@ -67,7 +68,7 @@ pub fn connect(
     record.save(container.folder())?;
     announce(&record);
     if let Err(error) = make(&mut host, &record, &first, container) {
-        // What stopped us is what is worth telling; what cannot be undone now, `stop` undoes.
+        // The first error is the one to report. What cannot be undone now, `stop` undoes.
         let _ = remove(&mut host, container, &record).and_then(|()| match &former {
             Some(former) => former.save(container.folder()),
             None => Record::forget(container.folder()),

@@ -1,8 +1,7 @@
-//! Talking to the kernel over netlink sockets: batches of changes with one answer, and dumps.
+//! Netlink sockets: batches of changes with one answer, and dumps.
 //!
-//! A message is acknowledged only if it asks for it, but its failure is always reported (RFC 3549, netlink(7)). So
-//! only the last message of a batch asks: its answer says that all are done, and what failed before has been
-//! heard by then.
+//! The kernel acknowledges a message only on request, but always reports a failure (RFC 3549, netlink(7)). So only
+//! the last message of a batch asks for an acknowledgement. When it arrives, all failures have arrived too.
 
 use std::fs::File;
 use std::io;
@@ -13,15 +12,15 @@ use netlink_sys::Socket;
 use nix::libc;
 use nix::sched::CloneFlags;
 
-use crate::namespaces;
+use crate::sandbox::namespaces;
 
-/// A change that the kernel refused, or a question it did not answer.
+/// A change that the kernel refused, or a request that it did not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}")]
 pub struct Error {
-    /// What was asked for.
+    /// The change or request.
     pub action: String,
-    /// Why not.
+    /// The reason.
     pub source: io::Error,
 }
 
@@ -30,7 +29,7 @@ impl Error {
         Self { action: action.into(), source }
     }
 
-    /// Whether the kernel's answer was this errno.
+    /// Whether the kernel returned this errno.
     pub fn is(&self, errno: i32) -> bool {
         self.source.raw_os_error() == Some(errno)
     }
@@ -42,24 +41,24 @@ const DUMP: u16 = libc::NLM_F_DUMP as u16;
 const DUMP_INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
 const HEADER: usize = size_of::<libc::nlmsghdr>();
 
-/// A netlink socket; it belongs to the network namespace it was opened in.
+/// A netlink socket. It belongs to the network namespace in which it was opened.
 pub struct Netlink {
     socket: Socket,
     sequence: u32,
 }
 
-/// Messages to be sent together.
+/// Messages that are sent together.
 #[derive(Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     actions: Vec<String>,
-    /// Where the message begins that was added last, and which one asks for an answer, by number.
+    /// Where the last message begins, and the number of the message that asks for an answer.
     last: usize,
     answer: Option<u32>,
 }
 
 impl Batch {
-    /// Adds a message. `action` says in words what it does, for the error message.
+    /// Adds a message. `action` describes it for error messages.
     pub fn push(&mut self, action: impl Into<String>, kind: u16, flags: u16, body: &impl Emitable) {
         let at = self.begin(action, kind, flags);
         let end = self.bytes.len();
@@ -68,7 +67,7 @@ impl Batch {
         self.end(at);
     }
 
-    /// Adds a message whose body is bytes already.
+    /// Adds a message whose body is already encoded.
     pub fn push_bytes(&mut self, action: impl Into<String>, kind: u16, flags: u16, body: &[u8]) {
         let at = self.begin(action, kind, flags);
         self.bytes.extend_from_slice(body);
@@ -96,7 +95,7 @@ impl Batch {
         self.last = at;
     }
 
-    /// Numbers the messages from `first` on.
+    /// Numbers the messages, starting with `first`.
     fn number(&mut self, first: u32) {
         let mut at = 0;
         for sequence in (first..).take(self.actions.len()) {
@@ -106,7 +105,7 @@ impl Batch {
         }
     }
 
-    /// Lets the message added last be the one that is answered. Without this it is the last of the batch.
+    /// Makes the message added last ask for the answer. By default it is the last message of the batch.
     pub fn ask_for_answer(&mut self) {
         let [low, high] = (ACK | REQUEST).to_ne_bytes();
         self.bytes[self.last + 6] |= low;
@@ -119,7 +118,7 @@ impl Batch {
 pub type Dumped = (u16, Vec<u8>);
 
 impl Netlink {
-    /// A socket of a protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in our network namespace.
+    /// Opens a socket of a protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in our network namespace.
     pub fn open(protocol: i32) -> Result<Self, Error> {
         let failed = |error| Error::new("open a netlink socket", error);
         let mut socket = Socket::new(protocol as isize).map_err(failed)?;
@@ -127,7 +126,7 @@ impl Netlink {
         Ok(Self { socket, sequence: 1 })
     }
 
-    /// Has the kernel make all changes of a batch; the first that failed is the error.
+    /// Sends a batch and waits until the kernel has carried it out. Returns the first failure.
     pub fn change(&mut self, mut batch: Batch) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
@@ -146,7 +145,7 @@ impl Netlink {
                     if let (Some(action), Some(error), None) = (action, errno(body), &failure) {
                         failure = Some(Error::new(action.clone(), error));
                     }
-                    // A netfilter batch that is refused as a whole is answered at its first message only.
+                    // If a netfilter batch is refused as a whole, the kernel answers only its first message.
                     answered |= sequence == last || (sequence == first && errno(body).is_some());
                 }
             })?;
@@ -156,10 +155,10 @@ impl Netlink {
         }
     }
 
-    /// Asks for a list. `batch` is the one request.
+    /// Requests a list.
     pub fn dump(&mut self, action: &str, kind: u16, body: &[u8]) -> Result<Vec<Dumped>, Error> {
-        // The list is made again if it changed while it was read. Somebody who changes it all the time
-        // must not keep us for ever; what is read then is as good as it gets.
+        // The kernel reports if the list changed while it was read; then it is read again. Constant changes must not keep
+        // us here forever, so the tenth result is used as it is.
         for attempt in 0.. {
             let mut batch = Batch::default();
             batch.push_bytes(action, kind, DUMP, body);
@@ -174,7 +173,7 @@ impl Netlink {
         unreachable!("the last attempt returns")
     }
 
-    /// Asks for one thing. `None` if it does not exist.
+    /// Requests one object. Returns `None` if the kernel answers with the errno `missing`.
     pub fn get(&mut self, batch: Batch, missing: i32) -> Result<Option<Vec<u8>>, Error> {
         let mut batch = batch;
         let action = batch.actions.first().cloned().unwrap_or_default();
@@ -219,9 +218,9 @@ impl Netlink {
             .map_err(|error| Error::new(batch.actions.first().map_or("send", String::as_str), error))
     }
 
-    /// Reads one datagram and shows each message in it: type, flags, sequence number, body.
+    /// Receives one datagram and calls `show` for each message in it: type, flags, sequence number, body.
     fn receive(&mut self, mut show: impl FnMut(u16, u16, u32, &[u8])) -> Result<(), Error> {
-        // The kernel cuts its dumps into datagrams of at most 32 KiB.
+        // The kernel splits dumps into datagrams of at most 32 KiB.
         let mut buffer = Vec::with_capacity(32768);
         loop {
             match self.socket.recv(&mut buffer, 0) {
@@ -241,13 +240,13 @@ impl Netlink {
     }
 }
 
-/// The error in the body of an `NLMSG_ERROR`; none in an acknowledgement.
+/// The error in the body of an `NLMSG_ERROR`. An acknowledgement has none.
 fn errno(body: &[u8]) -> Option<io::Error> {
     let code = i32::from_ne_bytes(*body.first_chunk()?);
     (code < 0).then(|| io::Error::from_raw_os_error(-code))
 }
 
-/// The network namespace of another process, beside ours.
+/// The network namespace of another process.
 pub struct Inside {
     /// A `NETLINK_ROUTE` socket in it.
     pub netlink: Netlink,
@@ -255,8 +254,7 @@ pub struct Inside {
     pub namespace: File,
 }
 
-/// Opens a socket in the network namespace of the process that `pidfd` refers to. `ours` is our own, to
-/// come back to.
+/// Opens a socket in the network namespace of the process `pidfd`. `ours` is our own namespace, to return to.
 pub fn open_inside(pidfd: impl AsFd, ours: impl AsFd) -> Result<Inside, Error> {
     let failed = |error: io::Error| Error::new("enter the container's network namespace", error);
     namespaces::join(pidfd, CloneFlags::CLONE_NEWNET).map_err(failed)?;

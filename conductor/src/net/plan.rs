@@ -1,4 +1,4 @@
-//! What a container's network is to be, decided before anything is made.
+//! Decides the names, addresses and interfaces of a container's network before anything is created.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,23 +8,23 @@ use super::links::{self, Network};
 use super::record::{self, Record};
 use super::subnet::{self, Pair};
 use super::{Error, firewall};
-use crate::container::Container;
-use crate::names::{ContainerName, InterfaceNames};
-use crate::port_mapping::PortMapping;
+use crate::net::port_mapping::PortMapping;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::state::container::Container;
+use crate::state::names::{ContainerName, InterfaceNames};
+use crate::state::store::Store;
 
-/// What `addnetwork` is asked for besides the pair.
+/// The options of `addnetwork`.
 #[derive(Debug, Clone, Copy)]
 pub struct Wishes<'a> {
-    /// Reach the Internet.
+    /// Connect to the Internet.
     pub internet: bool,
-    /// Ports to expose.
+    /// The ports to publish.
     pub ports: &'a [PortMapping],
 }
 
-/// Decides names, addresses and interfaces, and refuses what cannot be had. A container that had a network gets what
-/// its `former` record says, and what is wished besides.
+/// Decides names, addresses and interfaces, and refuses what is not available. If the container had a network, its
+/// `former` record is kept and the new options are added.
 pub(super) fn plan(
     settings: &Settings,
     container: &Container,
@@ -58,8 +58,8 @@ pub(super) fn plan(
     })
 }
 
-/// The interface names of a container: those that it had, or the first that nothing else has. A container of another
-/// `CONTAINERDIR` may have the same name, and a long name may choose.
+/// The interface names of a container: its former ones, or the first free choice. A container of another
+/// `CONTAINERDIR` may have the same name, and only a long name has several choices.
 fn interfaces(
     host: &mut Host,
     container: &ContainerName,
@@ -135,8 +135,8 @@ fn pair(settings: &Settings, taken: &[Network], former: Option<&Record>) -> Resu
         .ok_or(Error::Full { base: subnet.base, prefix: subnet.full_prefix })
 }
 
-/// The interface that leads to the Internet, if the container is to reach that: the one that is asked for now, the one
-/// it had, the one that is set, or that of the default route.
+/// The interface that leads to the Internet, if the container is to reach it: the one that this call asks for, else the
+/// former one, else `DEFAULT_IFC`, else that of the default route.
 fn internet(
     settings: &Settings,
     host: &mut Host,

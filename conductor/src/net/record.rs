@@ -1,4 +1,4 @@
-//! What is known of a container's network, in its folder.
+//! The record of a container's network, in the container's folder.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -10,34 +10,34 @@ use serde::{Deserialize, Serialize};
 use super::error::{Error, at};
 use super::firewall::Member;
 use super::links::{Link, Mac, Network};
-use crate::port_mapping::PortMapping;
-use crate::store;
+use crate::net::port_mapping::PortMapping;
+use crate::state;
 
 const RECORD_FILE: &str = "network.json";
 const NEW_RECORD_FILE: &str = "network.json.new";
 
-/// What a container's network is; kept in its folder.
+/// The network of a container, as recorded in its folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// Host's end of the veth pair.
+    /// The host's end of the veth pair.
     pub outside: String,
-    /// Container's end.
+    /// The container's end of the veth pair.
     pub inside: String,
-    /// Hardware address of the host's end: chosen at random before that is made, and so what tells it from every
-    /// other interface of its name, of another `CONTAINERDIR` or boot. Earlier versions let the kernel choose.
+    /// The hardware address of the host's end, chosen at random beforehand. It tells this interface from others with the
+    /// same name, of another `CONTAINERDIR` or boot. Records of earlier versions have none.
     pub mac: Option<Mac>,
-    /// Address of the host's end.
+    /// The address of the host's end.
     pub gateway: Ipv4Addr,
-    /// Address of the container's end.
+    /// The address of the container's end.
     pub address: Ipv4Addr,
-    /// Prefix length of their network.
+    /// The prefix length of their network.
     pub prefix: u8,
-    /// Interface that leads to the Internet, with `-i`.
+    /// The interface that leads to the Internet, with `-i`.
     pub internet: Option<String>,
-    /// Exposed ports.
+    /// The published ports.
     #[serde(with = "as_given")]
     pub ports: Vec<PortMapping>,
-    /// Whether it was made to the end.
+    /// Whether the network was completed.
     pub(super) ready: bool,
 }
 
@@ -50,23 +50,23 @@ impl Record {
         Network { address: self.gateway, prefix: self.prefix }
     }
 
-    /// Whether an interface is the one that the record speaks of, as far as it can tell.
+    /// Whether an interface is the one in the record: same name, and same hardware address if the record has one.
     pub(super) fn names(&self, link: &Link) -> bool {
         link.name == self.outside && self.mac.is_none_or(|mac| link.mac == mac)
     }
 
-    /// Writes the record in place of the former one, at once: killed half-way, we leave one of the two.
+    /// Replaces the record atomically: after a kill, either the old or the new record is there.
     pub(super) fn save(&self, folder: &Path) -> Result<(), Error> {
         let (path, new) = (folder.join(RECORD_FILE), folder.join(NEW_RECORD_FILE));
         let json = serde_json::to_vec(self).unwrap_or_default();
-        store::at(fs::write(&new, json), "write", &new)?;
-        Ok(store::at(fs::rename(&new, &path), "replace", &path)?)
+        state::at(fs::write(&new, json), "write", &new)?;
+        Ok(state::at(fs::rename(&new, &path), "replace", &path)?)
     }
 
-    /// Deletes the record of the container in `folder`: nothing of its network is there.
+    /// Deletes the record of the container in `folder`, which must have no network any more.
     pub(super) fn forget(folder: &Path) -> Result<(), Error> {
         let path = folder.join(RECORD_FILE);
-        Ok(store::at(fs::remove_file(&path), "delete", &path)?)
+        Ok(state::at(fs::remove_file(&path), "delete", &path)?)
     }
 
     /// The record of the container in `folder`.
@@ -75,19 +75,19 @@ impl Record {
     }
 }
 
-/// A hardware address that no interface has: a random one, of those that are not given to manufacturers.
+/// A random hardware address from the range that manufacturers do not use.
 pub(super) fn new_mac() -> Result<Mac, Error> {
     let mut mac = Mac::default();
     at(
         "read random bytes from /dev/urandom",
         File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut mac)),
     )?;
-    // Local and of one interface: IEEE 802, the two lowest bits of the first byte.
+    // IEEE 802: the two lowest bits of the first byte mean "local" and "of one interface".
     mac[0] = mac[0] & 0b1111_1100 | 0b10;
     Ok(mac)
 }
 
-/// Ports as words, INNER-OUTER.
+/// Ports as strings, INNER-OUTER.
 mod as_given {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde::ser::Serializer;
@@ -127,7 +127,7 @@ mod tests {
         record.ready = true;
         record.save(folder.path()).unwrap();
         assert!(Record::load(folder.path()).unwrap().ready);
-        // Whoever has opened the former one has all of it.
+        // A process that has the former record open still reads all of it.
         let mut text = String::new();
         former.read_to_string(&mut text).unwrap();
         assert!(text.contains("\"ready\":false"), "{text}");

@@ -1,4 +1,4 @@
-//! Which network a container gets: the first of its size in the configured range that nothing else refers to.
+//! Chooses the network of a container: the first of its size in the configured range that is free.
 
 use std::net::Ipv4Addr;
 
@@ -8,16 +8,16 @@ use crate::settings::Subnet;
 /// The network of a container's veth pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
-    /// The host's end, the container's gateway: the network's first address.
+    /// The host's end and the container's gateway: the first address of the network.
     pub outside: Ipv4Addr,
-    /// The container's end: its second.
+    /// The container's end: the second address of the network.
     pub inside: Ipv4Addr,
-    /// Prefix length.
+    /// The prefix length.
     pub prefix: u8,
 }
 
-/// The first free network from the range's second on (192.168.1.0/24 of 192.168.0.0/16), as the assignment
-/// numbers them.
+/// The first free network, starting with the second of the range (192.168.1.0/24 of 192.168.0.0/16), as in the
+/// assignment.
 pub fn first_free(range: Subnet, taken: &[Network]) -> Option<Pair> {
     let step = 1_u64 << (32 - range.prefix);
     let size = 1_u64 << (32 - range.full_prefix);

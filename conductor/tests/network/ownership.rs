@@ -71,7 +71,7 @@ fn an_interface_that_somebody_put_in_the_place_of_ours_stays() {
     network.add("eg", &[], 7);
     network.host("ip link del eg-outside; ip link add eg-outside type veth peer name stranger");
     let taken = network.place.conductor(["addnetwork", "eg"]).assert().code(1);
-    taken.stderr(contains("the host has an interface eg-outside already, of somebody else"));
+    taken.stderr(contains("the interface eg-outside exists already and belongs to no container"));
     network.place.conductor(["stop", "eg"]).assert().success();
     assert!(network.host("ip -o link").contains("eg-outside"));
 }
@@ -85,7 +85,7 @@ fn a_network_that_an_earlier_version_made_is_known_and_goes_with_stop() {
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     record.as_object_mut().unwrap().remove("mac");
     fs::write(&path, record.to_string()).unwrap();
-    network.place.conductor(["addnetwork", "eg"]).assert().code(1).stderr(contains("has a network already"));
+    network.place.conductor(["addnetwork", "eg"]).assert().code(1).stderr(contains("already has a network"));
     network.place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(network.state(), before);
 }
@@ -98,6 +98,6 @@ fn a_port_that_leads_to_a_container_of_another_folder_is_said_to() {
     network.place.keep_running("here", &["sleep", "infinity"]);
     let refused = network.place.conductor(["addnetwork", "here", "-e", "80-3000"]).assert().code(1);
     refused.stderr(contains(
-        "port 3000 of the host leads to 192.168.1.2 already, a container of another CONTAINERDIR",
+        "port 3000 of the host already leads to 192.168.1.2, a container of another CONTAINERDIR",
     ));
 }

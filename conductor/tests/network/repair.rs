@@ -41,11 +41,11 @@ fn a_repair_that_is_refused_can_be_said_again() {
     let mut listener = listener.args(["-c", "exec busybox nc -l -p 3000"]).spawn().unwrap();
     wait_for(|| network.host("cat /proc/net/tcp /proc/net/tcp6").contains(":0BB8 "));
     let repair = || network.place.conductor(["addnetwork", "g"]).assert();
-    repair().code(1).stderr(contains("port 3000 of the host is in use by a program"));
+    repair().code(1).stderr(contains("a program of the host listens on port 3000"));
     listener.kill().unwrap();
     listener.wait().unwrap();
     let twice = network.place.conductor(["addnetwork", "g", "-e", "81-3000"]).assert().code(1);
-    twice.stderr(contains("port 3000 of the host is to lead to two ports"));
+    twice.stderr(contains("port 3000 of the host cannot lead to two ports"));
     repair().success();
     answers_to_all(&network, "g", &[3000]);
 }

@@ -1,4 +1,4 @@
-//! What there is: chains, rules and the elements of sets, of all tables.
+//! Lists chains, rules and the elements of sets.
 
 use netlink_packet_core::{NlaBuffer, NlasIterator};
 
@@ -7,7 +7,7 @@ use super::{
     Attributes, Bytes, Chain, GET_CHAIN, GET_ELEMENT, GET_RULE, INET, UNSPEC, Verdict, header, message,
 };
 
-/// The elements of a set, keys and values.
+/// The elements of a set: keys and values.
 pub fn elements(netlink: &mut Netlink, table: &str, set: &str) -> Result<Vec<(Bytes, Bytes)>, Error> {
     let mut body = header(INET, 0).to_vec();
     body.extend_from_slice(&Attributes::default().text(1, table).text(2, set).0);
@@ -43,7 +43,7 @@ pub fn chains(netlink: &mut Netlink) -> Result<Vec<Chain>, Error> {
         .collect())
 }
 
-/// The rules of a chain: handle and comment of each.
+/// The rules of a chain: the handle and the comment of each.
 pub fn rules(netlink: &mut Netlink, chain: &Chain) -> Result<Vec<(u64, String)>, Error> {
     let mut body = header(chain.family, 0).to_vec();
     body.extend_from_slice(&Attributes::default().text(1, &chain.table).text(2, &chain.name).0);
@@ -71,7 +71,7 @@ fn attributes(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
     NlasIterator::new(bytes).map_while(Result::ok).map(read).collect()
 }
 
-/// The value of the first attribute of a kind; empty if there is none.
+/// The value of the first attribute of a kind, or nothing.
 fn attribute(bytes: &[u8], kind: u16) -> Vec<u8> {
     let mut found =
         NlasIterator::new(bytes).map_while(Result::ok).filter(|attribute| attribute.kind() == kind);

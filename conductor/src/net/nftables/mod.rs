@@ -1,9 +1,7 @@
-//! The kernel's packet filter, `nf_tables`, spoken to directly: the messages of its header
-//! `linux/netfilter/nf_tables.h` as far as they are needed here.
+//! The kernel's packet filter, `nf_tables`: the messages of `linux/netfilter/nf_tables.h` that are needed here.
 //!
-//! A batch is one transaction: either all of it takes effect at once, or nothing. That is why no `nft` or
-//! `iptables` program is called: it would be the same transaction, after starting a process that costs more than
-//! everything else `addnetwork` does.
+//! A batch is a transaction: the kernel applies all of it or nothing. No `nft` or `iptables` program is called: it
+//! would send the same transaction, and starting it would cost more than the rest of `addnetwork`.
 
 use nix::libc;
 
@@ -44,7 +42,7 @@ fn header(family: u8, resource: u16) -> [u8; 4] {
     [family, 0, high, low]
 }
 
-/// Netlink attributes, being written.
+/// Encoded netlink attributes.
 #[derive(Debug, Default, Clone)]
 struct Attributes(Vec<u8>);
 
@@ -77,13 +75,13 @@ impl Attributes {
 pub struct Set {
     /// Its name.
     pub name: &'static str,
-    /// What its keys are made of.
+    /// The fields of its keys.
     pub key: &'static [Field],
-    /// What its values are made of; nothing for a set.
+    /// The fields of its values; empty for a set.
     pub value: &'static [Field],
 }
 
-/// A part of a key or a value, with the numbers that the `nft` program knows the types by.
+/// A field of a key or a value, with the number that the `nft` program uses for its type.
 #[derive(Debug, Clone, Copy)]
 pub enum Field {
     /// An IPv4 address.
@@ -95,34 +93,34 @@ pub enum Field {
 }
 
 impl Field {
-    /// How many bytes it takes, with those that fill it up.
+    /// Its length in bytes, with padding.
     pub fn length(self) -> usize {
         if matches!(self, Self::Interface) { 16 } else { 4 }
     }
 }
 
-/// A key or a value: its fields one after the other, each filled up to whole words.
+/// A key or a value: its fields, each padded to whole words.
 pub type Bytes = Vec<u8>;
 
-/// An interface name as keys have it.
+/// The name of an interface as a key contains it.
 pub fn interface_bytes(name: &str) -> Bytes {
     let mut bytes = name.as_bytes().to_vec();
     bytes.resize(16, 0);
     bytes
 }
 
-/// A chain of some table.
+/// A chain of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
-    /// Family of its table.
+    /// The family of its table.
     pub family: u8,
     /// Its table.
     pub table: String,
     /// Its name.
     pub name: String,
-    /// Where it is hooked in, `NF_INET_*`, and its priority there; nothing for a chain that is only jumped to.
+    /// Its hook (`NF_INET_*`) and its priority there. A chain that is only jumped to has none.
     pub hook: Option<(u32, i32)>,
-    /// Whether it drops what no rule decides.
+    /// Whether it drops packets that no rule decides.
     pub drops: bool,
     /// `filter`, `nat` or `route`.
     pub kind: String,

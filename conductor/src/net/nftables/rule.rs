@@ -1,9 +1,9 @@
-//! Rules: expressions that work on a packet and on registers, one after the other.
+//! Rules: sequences of expressions that work on a packet and on registers.
 
 use super::{Attributes, IPV4};
 
-/// A register of the packet filter's machine. [`Register::One`] and [`Register::Two`] hold 16 bytes, the others 4: the
-/// first two of the four that make up `One`.
+/// A register of the packet filter. [`Register::One`] and [`Register::Two`] hold 16 bytes. [`Register::SecondWord`] holds
+/// 4 bytes and is part of `One`.
 #[derive(Debug, Clone, Copy)]
 pub enum Register {
     /// 16 bytes.
@@ -14,12 +14,12 @@ pub enum Register {
     SecondWord = 9,
 }
 
-/// What a packet is asked for (`NFT_META_*`).
+/// A property of a packet (`NFT_META_*`).
 #[derive(Debug, Clone, Copy)]
 pub enum Meta {
-    /// Name of the interface it came in by, 16 bytes.
+    /// The name of the interface it arrived on, 16 bytes.
     InName = 6,
-    /// Name of the interface it goes out by, 16 bytes.
+    /// The name of the interface it leaves on, 16 bytes.
     OutName = 7,
     /// IPv4 or IPv6, one byte.
     Family = 15,
@@ -27,25 +27,25 @@ pub enum Meta {
     Protocol = 16,
 }
 
-/// What a connection is asked for (`NFT_CT_*`).
+/// A property of a connection (`NFT_CT_*`).
 #[derive(Debug, Clone, Copy)]
 pub enum Connection {
     /// New, established, related: bits.
     State = 0,
-    /// What was translated: bits.
+    /// Which addresses were translated: bits.
     Status = 2,
 }
 
-/// What becomes of a packet.
+/// The decision about a packet.
 #[derive(Debug, Clone, Copy)]
 pub enum Verdict {
-    /// It is thrown away.
+    /// Discard it.
     Drop = 0,
-    /// It passes this chain.
+    /// Let it pass this chain.
     Accept = 1,
 }
 
-/// A rule, being written: expressions that are evaluated in order until one does not match.
+/// A rule: expressions that are evaluated in order until one does not match.
 #[derive(Debug, Default, Clone)]
 pub struct Rule(pub(super) Attributes);
 
@@ -78,21 +78,21 @@ impl Rule {
         self.expression("payload", &data.number(4, length))
     }
 
-    /// Goes on if register one equals `value`, or if it does not, as told.
+    /// Matches if register one equals `value`; with `equal` false, if it differs.
     #[must_use]
     pub fn compare(self, equal: bool, value: &[u8]) -> Self {
         let data = Attributes::default().number(1, Register::One as u32).number(2, u32::from(!equal));
         self.expression("cmp", &data.nested(3, &Attributes::default().bytes(1, value)))
     }
 
-    /// Goes on if the destination address is one of this host's own (`fib daddr type local`).
+    /// Matches if the destination address is one of the host's own (`fib daddr type local`).
     #[must_use]
     pub fn for_this_host(self) -> Self {
         let data = Attributes::default().number(3, 2).number(2, 3).number(1, Register::One as u32);
         self.expression("fib", &data).compare(true, &2_u32.to_ne_bytes())
     }
 
-    /// Goes on if the connection has one of the bits.
+    /// Matches if the connection has one of the bits.
     #[must_use]
     pub fn connection(self, key: Connection, bits: u32) -> Self {
         let one = Register::One as u32;
@@ -103,34 +103,34 @@ impl Rule {
             .compare(false, &[0; 4])
     }
 
-    /// Goes on if what begins at register one is in a set, or if it is not, as told.
+    /// Matches if the value at register one is in a set; with `found` false, if it is not.
     #[must_use]
     pub fn lookup(self, set: &str, found: bool) -> Self {
         let data = Attributes::default().number(2, Register::One as u32).text(1, set);
         self.expression("lookup", &if found { data } else { data.number(5, 1) })
     }
 
-    /// Replaces register one by what a map has for it; goes on if it has something.
+    /// Replaces register one by its value in a map. Matches if the map has a value.
     #[must_use]
     pub fn map(self, map: &str) -> Self {
         let one = Register::One as u32;
         self.expression("lookup", &Attributes::default().number(2, one).number(3, one).text(1, map))
     }
 
-    /// Sends the connection to the IPv4 address in register one and the port in its second word instead.
+    /// Redirects the connection to the IPv4 address in register one and the port in its second word.
     #[must_use]
     pub fn redirect(self) -> Self {
         let data = Attributes::default().number(1, 1).number(2, u32::from(IPV4));
         self.expression("nat", &data.number(3, Register::One as u32).number(5, Register::SecondWord as u32))
     }
 
-    /// Gives the connection the source address of the interface it leaves by.
+    /// Gives the connection the source address of the interface it leaves on.
     #[must_use]
     pub fn masquerade(self) -> Self {
         self.expression("masq", &Attributes::default())
     }
 
-    /// Counts packets, as every rule of iptables does.
+    /// Counts packets, like every rule of iptables.
     #[must_use]
     pub fn counter(self) -> Self {
         self.expression("counter", &Attributes::default())

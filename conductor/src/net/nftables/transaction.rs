@@ -1,4 +1,4 @@
-//! Changes: tables, chains, sets and rules made and deleted, all at once or not at all.
+//! Transactions: create and delete tables, chains, sets and rules, all at once or not at all.
 
 use nix::libc;
 
@@ -8,7 +8,7 @@ use super::{
     NEW_SET, NEW_TABLE, Rule, Set, UNSPEC, Verdict, header, message,
 };
 
-/// A transaction, being written.
+/// A transaction that has not been committed.
 pub struct Transaction {
     batch: Batch,
     changes: u32,
@@ -36,19 +36,19 @@ impl Transaction {
         self.changes += 1;
     }
 
-    /// Makes a table.
+    /// Creates a table.
     pub fn add_table(&mut self, table: &str) {
         let attributes = Attributes::default().text(1, table).number(2, 0);
         self.push(format!("make the table {table}"), NEW_TABLE, CREATE, INET, &attributes);
     }
 
-    /// Deletes a table and everything in it.
+    /// Deletes a table with its content.
     pub fn delete_table(&mut self, table: &str) {
         let action = format!("delete the table {table}");
         self.push(action, DEL_TABLE, 0, INET, &Attributes::default().text(1, table));
     }
 
-    /// Makes a chain that sees packets at `hook` (`NF_INET_*`), by default accepting them.
+    /// Creates a chain that sees packets at `hook` (`NF_INET_*`) and accepts them by default.
     pub fn add_chain(&mut self, table: &str, chain: &str, kind: &str, hook: u32, priority: i32) {
         let place = Attributes::default().number(1, hook).bytes(2, &priority.to_be_bytes());
         let attributes = Attributes::default().text(1, table).text(3, chain).text(7, kind);
@@ -56,13 +56,13 @@ impl Transaction {
         self.push(format!("make the chain {chain}"), NEW_CHAIN, CREATE, INET, &attributes);
     }
 
-    /// Makes a chain that no packet goes through.
+    /// Creates a chain that no packet passes.
     pub fn add_idle_chain(&mut self, table: &str, chain: &str) {
         let attributes = Attributes::default().text(1, table).text(3, chain);
         self.push(format!("make the chain {chain}"), NEW_CHAIN, CREATE, INET, &attributes);
     }
 
-    /// Makes a set or a map.
+    /// Creates a set or a map.
     pub fn add_set(&mut self, table: &str, set: &Set) {
         self.sets += 1;
         let types = |fields: &[Field]| fields.iter().fold(0, |types, field| (types << 6) | *field as u32);
@@ -76,7 +76,7 @@ impl Transaction {
         if map != 0 {
             attributes = attributes.number(6, types(set.value)).number(7, length(set.value));
         }
-        // For the eyes of the `nft` program: in which byte order to show keys, 1 the machine's and 2 the network's.
+        // For the `nft` program: the byte order in which it shows keys, 1 the machine's and 2 the network's.
         let order = match set.key {
             [Field::Interface] => 1,
             [_] => 2,
@@ -86,13 +86,13 @@ impl Transaction {
         self.push(format!("make the set {}", set.name), NEW_SET, CREATE, INET, &attributes);
     }
 
-    /// Adds a rule at the end of a chain.
+    /// Appends a rule to a chain.
     pub fn append_rule(&mut self, table: &str, chain: &str, rule: &Rule) {
         let attributes = Attributes::default().text(1, table).text(2, chain).nested(4, &rule.0);
         self.push(format!("add a rule to {chain}"), NEW_RULE, CREATE | APPEND, INET, &attributes);
     }
 
-    /// Adds a rule with a comment at the head of a chain of somebody's table.
+    /// Inserts a rule with a comment at the head of a chain of another program.
     pub fn insert_rule(&mut self, chain: &Chain, rule: &Rule, comment: &str) {
         let attributes = Attributes::default().text(1, &chain.table).text(2, &chain.name).nested(4, &rule.0);
         let attributes = attributes.bytes(7, &comment_bytes(comment));
@@ -106,13 +106,13 @@ impl Transaction {
         self.push(format!("delete a rule from {chain}"), DEL_RULE, 0, chain.family, &attributes);
     }
 
-    /// Adds a key, with its value where the set is a map. `exclusive`: fail with `EEXIST` if it is there.
+    /// Adds a key, and its value if the set is a map. `exclusive`: fail with `EEXIST` if the key exists.
     pub fn add_element(&mut self, table: &str, set: &str, key: &[u8], value: Option<&[u8]>, exclusive: bool) {
         let flags = CREATE | if exclusive { EXCLUSIVE } else { 0 };
         self.element(NEW_ELEMENT, flags, table, set, key, value);
     }
 
-    /// Deletes a key that is there.
+    /// Deletes an existing key.
     pub fn delete_element(&mut self, table: &str, set: &str, key: &[u8]) {
         self.element(DEL_ELEMENT, 0, table, set, key, None);
     }
@@ -128,12 +128,12 @@ impl Transaction {
         self.push(format!("change the set {set}"), kind, flags, INET, &attributes);
     }
 
-    /// Whether it changes nothing.
+    /// Whether it contains no change.
     pub fn is_empty(&self) -> bool {
         self.changes == 0
     }
 
-    /// Makes it so.
+    /// Commits the transaction.
     pub fn commit(mut self, netlink: &mut Netlink) -> Result<(), Error> {
         if self.is_empty() {
             return Ok(());

@@ -1,0 +1,65 @@
+//! Deletes the cache of base systems and layers.
+
+use std::fs;
+use std::io;
+
+use crate::image::catalog;
+use crate::state::lock::{Lock, Share};
+use crate::state::names::{ContainerName, ImageName};
+use crate::state::store::Store;
+use crate::state::{self, at, half_made};
+
+/// Why the cache is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A build uses it.
+    #[error("a build uses the cache: try again when it has ended")]
+    Building,
+    /// A container uses its layers.
+    #[error("container '{0}' uses the cache: stop it first")]
+    Container(ContainerName),
+    /// An image consists of its layers.
+    #[error(
+        "image '{0}' consists of layers in the cache: delete it first (rmi), or use --force and build it again"
+    )]
+    Image(ImageName),
+    /// The images cannot be read.
+    #[error(transparent)]
+    Images(#[from] catalog::Error),
+    /// A state folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] state::Error),
+}
+
+/// Deletes all base systems and layers. Refuses if a build or a container uses them, and without `force` also if an image
+/// does. A missing cache is empty.
+pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
+    let _cache = match Lock::attempt(&store.cache, Share::Exclusive) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        lock => lock?.ok_or(Error::Building)?,
+    };
+    // This lock keeps `run` from starting on an image. Without the folder there is no image; the folder is not created,
+    // because the disk may be full.
+    let _images = match Lock::wait(&store.images, Share::Exclusive) {
+        Err(error) if error.is_not_found() => None,
+        lock => Some(lock?),
+    };
+    if let Some((container, _)) = store.containers()?.into_iter().next() {
+        return Err(Error::Container(container));
+    }
+    if let (false, Some(image)) = (force, catalog::list(store)?.into_iter().next()) {
+        return Err(Error::Image(image.name));
+    }
+    let read = at(fs::read_dir(&store.cache), "list", &store.cache)?;
+    for entry in
+        read.collect::<io::Result<Vec<_>>>().map_err(|e| state::Error::new("list", &store.cache, e))?
+    {
+        let path = entry.path();
+        if path.is_dir() {
+            half_made::remove(&path)?;
+        } else {
+            at(fs::remove_file(&path), "delete", &path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Resolves paths in a stack of layers without mounting it.
+//!
+//! The rules are those of overlayfs ("Upper and Lower", "whiteouts and opaque directories" in
+//! Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides. Directories merge with
+//! those below, down to the first opaque one. A character device 0/0 (a whiteout) means that the name is deleted.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// How many symbolic links a path may contain: the kernel's limit.
+const MAX_LINKS: u32 = 40;
+
+/// An entry of a merged directory.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// There is no entry.
+    Missing,
+    /// A directory: the directories of the layers that it merges, top first.
+    Directory(Vec<PathBuf>),
+    /// A symbolic link, with its target.
+    Link(PathBuf),
+    /// Anything else.
+    File,
+}
+
+/// The result of resolving a path: all links are followed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The path from the root, without a leading `/` and without links.
+    pub path: PathBuf,
+    /// The entry at the path: never a link.
+    pub entry: Entry,
+}
+
+/// Why a path cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The path has too many links, or a loop.
+    #[error("{0} leads through too many links")]
+    Loop(PathBuf),
+    /// A file is used as a directory.
+    #[error("/{0} is not a directory")]
+    NotDirectory(PathBuf),
+    /// `..` after a directory that does not exist.
+    #[error("{0} has a '..' after a directory that does not exist")]
+    UpFromMissing(PathBuf),
+    /// A layer cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+/// Looks up `name` in the merged directory of `directories`, top first.
+pub fn lookup(directories: &[PathBuf], name: &OsStr) -> Result<Entry, Error> {
+    let mut found = Vec::new();
+    for directory in directories {
+        let path = directory.join(name);
+        let metadata = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata.map_err(|source| Error::Read { path: path.clone(), source })?,
+        };
+        if metadata.is_dir() {
+            let opaque = is_opaque(&path)?;
+            found.push(path);
+            if opaque {
+                break;
+            }
+        } else if !found.is_empty() || is_whiteout(&metadata) {
+            break;
+        } else if metadata.is_symlink() {
+            let target = fs::read_link(&path).map_err(|source| Error::Read { path, source })?;
+            return Ok(Entry::Link(target));
+        } else {
+            return Ok(Entry::File);
+        }
+    }
+    Ok(if found.is_empty() { Entry::Missing } else { Entry::Directory(found) })
+}
+
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+fn is_opaque(directory: &Path) -> Result<bool, Error> {
+    let mut value = [0; 1];
+    match rustix::fs::lgetxattr(directory, "trusted.overlay.opaque", &mut value[..]) {
+        Ok(len) => Ok(value[..len] == *b"y"),
+        Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+        Err(error) => Err(Error::Read { path: directory.to_owned(), source: error.into() }),
+    }
+}
+
+/// Resolves `path` from the root of `stack` and follows links.
+pub fn resolve(stack: &[PathBuf], path: &Path) -> Result<Place, Error> {
+    let mut ahead: VecDeque<OsString> = names(path).collect();
+    // The directories on the way, with their names. The last is the current one.
+    let mut trail: Vec<(OsString, Vec<PathBuf>)> = Vec::new();
+    let mut links = 0;
+    let walked = |trail: &[(OsString, Vec<PathBuf>)]| trail.iter().map(|(name, _)| name).collect::<PathBuf>();
+    while let Some(name) = ahead.pop_front() {
+        if name == ".." {
+            trail.pop();
+            continue;
+        }
+        let here = trail.last().map_or(stack, |(_, directories)| directories);
+        match lookup(here, &name)? {
+            Entry::Directory(directories) => trail.push((name, directories)),
+            Entry::Link(target) => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Error::Loop(path.to_owned()));
+                }
+                if target.is_absolute() {
+                    trail.clear();
+                }
+                for name in names(&target).rev() {
+                    ahead.push_front(name);
+                }
+            }
+            Entry::File if ahead.is_empty() => {
+                return Ok(Place { path: walked(&trail).join(name), entry: Entry::File });
+            }
+            Entry::File => return Err(Error::NotDirectory(walked(&trail).join(name))),
+            Entry::Missing if ahead.iter().any(|name| name == "..") => {
+                return Err(Error::UpFromMissing(path.to_owned()));
+            }
+            Entry::Missing => {
+                let mut path = walked(&trail).join(name);
+                path.extend(ahead);
+                return Ok(Place { path, entry: Entry::Missing });
+            }
+        }
+    }
+    let path = walked(&trail);
+    let directories = trail.pop().map_or_else(|| stack.to_vec(), |(_, directories)| directories);
+    Ok(Place { path, entry: Entry::Directory(directories) })
+}
+
+/// The names in a path, including `..`.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Two layers, the top one first.
+    fn stack() -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (top, base) = (folder.path().join("top"), folder.path().join("base"));
+        fs::create_dir_all(base.join("usr/bin")).unwrap();
+        fs::create_dir_all(base.join("etc/conf")).unwrap();
+        fs::write(base.join("etc/passwd"), "").unwrap();
+        symlink("usr/bin", base.join("bin")).unwrap();
+        symlink("/etc/../bin/sub", base.join("usr/up")).unwrap();
+        symlink("loop", base.join("loop")).unwrap();
+        fs::create_dir_all(top.join("usr/local")).unwrap();
+        (folder, vec![top, base])
+    }
+
+    fn path_of(stack: &[PathBuf], path: &str) -> (String, bool) {
+        let place = resolve(stack, Path::new(path)).unwrap();
+        (place.path.to_str().unwrap().into(), place.entry == Entry::Missing)
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_stack() {
+        let (_folder, stack) = stack();
+        assert_eq!(path_of(&stack, "/bin"), ("usr/bin".into(), false));
+        assert_eq!(path_of(&stack, "bin/new/deep"), ("usr/bin/new/deep".into(), true));
+        assert_eq!(path_of(&stack, "/usr/up/x"), ("usr/bin/sub/x".into(), true));
+        assert_eq!(path_of(&stack, "/../../etc/./passwd"), ("etc/passwd".into(), false));
+        assert_eq!(path_of(&stack, "/"), (String::new(), false));
+    }
+
+    #[test]
+    fn directories_of_all_layers_merge() {
+        let (_folder, stack) = stack();
+        let place = resolve(&stack, Path::new("usr")).unwrap();
+        assert_eq!(place.entry, Entry::Directory(vec![stack[0].join("usr"), stack[1].join("usr")]));
+        assert!(matches!(lookup(&stack, OsStr::new("bin")).unwrap(), Entry::Link(_)));
+    }
+
+    #[test]
+    fn paths_that_cannot_be_resolved_are_errors() {
+        let (_folder, stack) = stack();
+        assert!(matches!(resolve(&stack, Path::new("loop/a")), Err(Error::Loop(_))));
+        assert!(matches!(resolve(&stack, Path::new("etc/passwd/x")), Err(Error::NotDirectory(_))));
+        assert!(matches!(resolve(&stack, Path::new("none/../x")), Err(Error::UpFromMissing(_))));
+    }
+
+    #[test]
+    fn whiteouts_and_opaque_directories_hide_what_is_below() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: making whiteouts needs root");
+            return;
+        }
+        let (_folder, stack) = stack();
+        let device = rustix::fs::makedev(0, 0);
+        let whiteout = stack[0].join("bin");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &whiteout,
+            rustix::fs::FileType::CharacterDevice,
+            rustix::fs::Mode::empty(),
+            device,
+        )
+        .unwrap();
+        assert_eq!(lookup(&stack, OsStr::new("bin")).unwrap(), Entry::Missing);
+        let opaque = stack[0].join("etc");
+        fs::create_dir(&opaque).unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&opaque, "trusted.overlay.opaque", b"y", flags).unwrap();
+        assert_eq!(path_of(&stack, "etc/passwd"), ("etc/passwd".into(), true));
+    }
+}

@@ -1,0 +1,244 @@
+//! Containers on disk, and the process that belongs to each.
+//!
+//! A container is a folder in `CONTAINERDIR`, readable by root only:
+//!
+//! ```text
+//! image          the name of its image
+//! upper/ work/   the writable layer of its overlay, and overlayfs's work directory
+//! rootfs/        mount point of the overlay, in the container's mount namespace only
+//! process.json   its first process, recorded before that process starts
+//! network.json   its addresses and ports, if it has a network
+//! ```
+//!
+//! The folder appears complete and is locked while a command changes the container. An exited container is
+//! only this folder: the kernel removes its mounts and namespaces with its last process.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::Mode;
+use rustix::mount::UnmountFlags;
+
+use crate::sandbox::process::{self, Identity};
+use crate::state::half_made::HalfMade;
+use crate::state::lock::{Lock, Share};
+use crate::state::names::{ContainerName, ImageName};
+use crate::state::store::{self, IMAGE_FILE, Store};
+use crate::state::{self, at, half_made};
+
+const PROCESS_FILE: &str = "process.json";
+
+/// Why a container cannot be created or used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name is taken, by a running or an exited container.
+    #[error("container '{0}' exists already: `stop {0}` deletes it")]
+    Exists(ContainerName),
+    /// There is no container with this name.
+    #[error("no container '{0}': `ps` lists the containers")]
+    Unknown(ContainerName),
+    /// The container has exited.
+    #[error("container '{0}' has exited: `stop {0}` deletes it, then it can be run again")]
+    Exited(ContainerName),
+    /// The first process cannot be examined or killed.
+    #[error("cannot {action} the first process of container '{name}'")]
+    Process {
+        /// The operation.
+        action: &'static str,
+        /// The container.
+        name: ContainerName,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A state folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] state::Error),
+}
+
+/// An existing container. It is locked, so no other command changes or deletes it.
+#[derive(Debug)]
+pub struct Container {
+    name: ContainerName,
+    folder: PathBuf,
+    _lock: Lock,
+}
+
+impl Container {
+    /// Creates a container that has no process yet.
+    pub fn create(store: &Store, name: &ContainerName, image: &ImageName) -> Result<Self, Error> {
+        let folder = store.container(name);
+        if folder.exists() {
+            return Err(Error::Exists(name.clone()));
+        }
+        store::make_folder(&store.containers)?;
+        let half_made = HalfMade::begin(&store.containers)?;
+        let image_file = half_made.path().join(IMAGE_FILE);
+        at(fs::write(&image_file, format!("{image}\n")), "write", &image_file)?;
+        for part in ["upper", "work", "rootfs"] {
+            let path = half_made.path().join(part);
+            at(fs::DirBuilder::new().mode(0o755).create(&path), "make", &path)?;
+        }
+        // The root directory of the merged tree has the mode of `upper`. apt's own user must be able to enter it,
+        // whatever our umask is.
+        let upper = half_made.path().join("upper");
+        at(rustix::fs::chmod(&upper, Mode::from_raw_mode(0o755)), "set the mode of", &upper)?;
+        let lock = half_made.finish(&folder)?.ok_or_else(|| Error::Exists(name.clone()))?;
+        Ok(Self { name: name.clone(), folder, _lock: lock })
+    }
+
+    /// Opens an existing container. Waits while another command changes it.
+    pub fn open(store: &Store, name: &ContainerName, share: Share) -> Result<Self, Error> {
+        let folder = store.container(name);
+        match Lock::wait(&folder, share) {
+            Err(error) if error.is_not_found() => Err(Error::Unknown(name.clone())),
+            lock => Ok(Self { name: name.clone(), folder, _lock: lock? }),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ContainerName {
+        &self.name
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The upper, work and root directories of its overlay.
+    pub fn overlay(&self) -> [PathBuf; 3] {
+        ["upper", "work", "rootfs"].map(|part| self.folder.join(part))
+    }
+
+    /// Records the first process, which must still be held: once recorded, `stop` finds it.
+    pub fn record(&self, first: nix::unistd::Pid) -> Result<(), Error> {
+        let identity = Identity::of(first).map_err(self.process_error("identify"))?;
+        let path = self.folder.join(PROCESS_FILE);
+        let json = serde_json::to_vec(&identity).unwrap_or_default();
+        Ok(at(fs::write(&path, json), "write", &path)?)
+    }
+
+    /// The first process, if it runs.
+    pub fn first_process(&self) -> Result<Option<OwnedFd>, Error> {
+        match recorded(&self.folder)? {
+            Some(identity) => identity.open().map_err(self.process_error("look for")),
+            None => Ok(None),
+        }
+    }
+
+    /// The first process; an error if it has exited.
+    pub fn running(&self) -> Result<OwnedFd, Error> {
+        self.first_process()?.ok_or_else(|| Error::Exited(self.name.clone()))
+    }
+
+    /// The PID of the first process. It is valid only while [`Container::running`] succeeds.
+    pub fn first_pid(&self) -> Result<i32, Error> {
+        recorded(&self.folder)?.map(|identity| identity.pid).ok_or_else(|| Error::Exited(self.name.clone()))
+    }
+
+    /// Kills all its processes and waits until they have ended.
+    pub fn kill(&self) -> Result<(), Error> {
+        match self.first_process()? {
+            Some(pidfd) => process::kill(&pidfd).map_err(self.process_error("kill")),
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes the folder of a container that has exited.
+    pub fn delete(self) -> Result<(), Error> {
+        unmount_below(&self.folder)?;
+        Ok(half_made::remove(&self.folder)?)
+    }
+
+    fn process_error(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
+        let name = self.name.clone();
+        move |source| Error::Process { action, name: name.clone(), source }
+    }
+}
+
+/// One line of `ps`.
+#[derive(Debug)]
+pub struct Summary {
+    /// The container's name.
+    pub name: ContainerName,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The image it was made from.
+    pub image: Option<ImageName>,
+    /// When it was made.
+    pub created: SystemTime,
+    /// The PID of its first process on the host, if it runs.
+    pub pid: Option<i32>,
+}
+
+/// Lists all containers.
+pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
+    let mut summaries = Vec::new();
+    for (name, image) in store.containers()? {
+        let folder = store.container(&name);
+        // The image file is as old as the container. The container may be deleted while it is listed.
+        let created = fs::metadata(folder.join(IMAGE_FILE)).and_then(|data| data.modified());
+        let (Ok(created), Ok(recorded)) = (created, recorded(&folder)) else { continue };
+        let pid = match recorded {
+            Some(identity) => identity
+                .open()
+                .map_err(|source| Error::Process { action: "look for", name: name.clone(), source })?
+                .map(|_| identity.pid),
+            None => None,
+        };
+        summaries.push(Summary { name, folder, image, created, pid });
+    }
+    Ok(summaries)
+}
+
+/// The recorded first process. An incomplete file means that its writer was killed before the process started;
+/// the process died with it.
+fn recorded(folder: &Path) -> Result<Option<Identity>, state::Error> {
+    let path = folder.join(PROCESS_FILE);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        json => Ok(serde_json::from_slice(&at(json, "read", &path)?).ok()),
+    }
+}
+
+/// Detaches everything that is mounted below `folder` in our mount namespace, innermost first.
+fn unmount_below(folder: &Path) -> Result<(), state::Error> {
+    // The mount table has paths without symbolic links.
+    let folder = at(fs::canonicalize(folder), "find", folder)?;
+    let path = Path::new("/proc/self/mountinfo");
+    let table = at(fs::read_to_string(path), "read", path)?;
+    let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    let mut below: Vec<PathBuf> = targets.filter(|target| target.starts_with(&folder)).collect();
+    below.sort();
+    for target in below.iter().rev() {
+        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
+        at(rustix::mount::unmount(target, flags), "unmount", target)?;
+    }
+    Ok(())
+}
+
+/// Decodes a path of mountinfo: space, tab, newline and backslash are octal escapes (`proc_pid_mountinfo(5)`).
+fn unescape(word: &str) -> PathBuf {
+    let mut parts = word.split('\\');
+    let mut path = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(3).unwrap_or((part, ""));
+        path.extend(u8::from_str_radix(digits, 8).map(char::from));
+        path.push_str(rest);
+    }
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_mountinfo_are_unescaped() {
+        assert_eq!(unescape(r"/a\040b\134c/d"), Path::new("/a b\\c/d"));
+    }
+}

@@ -1,0 +1,13 @@
+//! State on disk: the three folders, how commands that run at the same time share them, and containers.
+
+pub mod attributes;
+pub mod container;
+pub mod delete;
+pub mod error;
+pub mod half_made;
+pub mod lock;
+pub mod names;
+pub mod store;
+
+pub use error::Error;
+pub(crate) use error::at;

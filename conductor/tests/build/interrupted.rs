@@ -1,0 +1,87 @@
+//! Builds that are interrupted or killed, and what the next command cleans up.
+
+use super::*;
+
+#[test]
+fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
+    let Some(place) = Playground::new() else { return };
+    let dead = place.path().join(".cache/layers/.half-made-dead/diff/etc");
+    fs::create_dir_all(&dead).unwrap();
+    fs::create_dir_all(place.path().join(".cache/base/.half-made-dead/bin")).unwrap();
+    place.build("RUN true\n").success();
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn ctrl_c_ends_a_build_and_the_command_it_runs() {
+    let Some(place) = Playground::new() else { return };
+    // Process 1 of a PID namespace ignores SIGINT: it is for us to end it.
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
+    let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+    // Whoever runs the tests in the background may have us ignore SIGINT, and all that we start.
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        build.pre_exec(|| {
+            nix::sys::signal::signal(Signal::SIGINT, SigHandler::SigDfl)?;
+            Ok(())
+        });
+    }
+    let mut build = build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(build.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "started"));
+    let pid = nix::unistd::Pid::from_raw(build.id() as i32);
+    nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
+    assert!(!build.wait().unwrap().success());
+    // The pipe closes when the last process that has it is gone.
+    assert_eq!(lines.next(), None);
+    assert!(!place.path().join(".images/img").exists());
+}
+
+#[test]
+fn what_a_killed_build_rmi_or_rmcache_left_goes_with_the_next_build() {
+    let Some(place) = Playground::new() else { return };
+    for folder in [".cache", ".cache/base", ".cache/layers", ".images"] {
+        place.write(&format!("{folder}/.half-made-x/removed/file"), "");
+    }
+    assert_eq!(place.half_made().len(), 4);
+    place.build("RUN true\n").success();
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+}
+
+#[test]
+#[ignore = "slow: kills a build at 100 random moments"]
+fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up() {
+    let Some(place) = Playground::new() else { return };
+    for number in 0..50 {
+        place.write(&format!("app/file-{number}"), "x");
+    }
+    let start = |round: u32| {
+        let steps = format!(
+            "FROM debian:bookworm\nRUN echo {round} > /round; sleep 0.01\nCOPY app /app\nRUN rm -r /app\n"
+        );
+        place.write("Conductorfile", &steps);
+        let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+        build.args(["build", "img"]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let clock = std::time::Instant::now();
+    assert!(start(0).wait().unwrap().success());
+    let whole = clock.elapsed();
+    for round in 1..=100 {
+        let mut build = start(round);
+        std::thread::sleep(whole.mul_f64(rand::random()));
+        build.kill().unwrap();
+        build.wait().unwrap();
+        // Standard output ends when the last process that has it is gone.
+        std::io::copy(&mut build.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        assert_eq!(place.mounts(), Vec::<String>::new(), "round {round}");
+
+        place.conductor(["build", "img"]).assert().success();
+        assert_eq!(place.half_made(), Vec::<PathBuf>::new(), "round {round}");
+        let text = fs::read_to_string(place.layers("img")[1].join("round")).unwrap();
+        assert_eq!(text, format!("{round}\n"));
+        assert!(place.layers("img").iter().all(|layer| layer.is_dir()), "round {round}");
+    }
+    place.conductor(["rmi", "img"]).assert().success();
+    place.conductor(["rmcache"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
+}

@@ -1,0 +1,99 @@
+//! `stop`, and what it cleans up.
+
+use super::*;
+
+#[test]
+fn stop_kills_processes_however_they_hide() {
+    let Some(place) = place() else { return };
+    let hide = "trap '' TERM INT HUP QUIT; (setsid sh -c 'trap \"\" TERM; echo 1 > /hid; sleep 4242' &) ; \
+                sleep 4242";
+    let mut run = place.start("eg", &["sh", "-c", hide]);
+    wait_for(|| place.path().join(".containers/eg/upper/hid").exists());
+    place.exec("eg", ["sh", "-c", "(setsid sleep 4242 >/dev/null 2>&1 &)"]);
+    let namespace = fs::read_link(format!("/proc/{}/ns/pid", place.first_pid("eg"))).unwrap();
+    let members = || {
+        let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let inside = |path: &Path| fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace);
+        entries.filter(|entry| inside(&entry.path())).count()
+    };
+    wait_for(|| members() == 3);
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(members(), 0);
+    run.wait().unwrap();
+}
+
+#[test]
+fn stop_cleans_up_after_a_conductor_that_was_killed() {
+    let Some(place) = place() else { return };
+    let mut run = place.start("eg", &["sleep", "infinity"]);
+    let first = place.first_pid("eg");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    place.conductor(["ps"]).assert().stdout(contains("running"));
+    place.conductor(["stop", "eg"]).assert().success();
+    // Its parent is gone: the machine's init may take a moment to bury it.
+    let stat = fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    assert_eq!(place.containers(), Vec::<String>::new());
+}
+
+#[test]
+fn stop_never_kills_another_process_that_has_the_pid_now() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    // A process is told apart by its pid and when it began, in clock ticks: the stranger begins in a later one.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
+    let path = place.path().join(".containers/eg/process.json");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    json["pid"] = stranger.id().into();
+    fs::write(&path, json.to_string()).unwrap();
+    place.conductor(["ps"]).assert().stdout(contains("exited"));
+    place.conductor(["stop", "eg"]).assert().success();
+    assert!(stranger.try_wait().unwrap().is_none(), "it lives");
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    let precious = place.write("precious/file", "data");
+    let target = place.path().join(".containers/eg/rootfs");
+    let mut mount = place.command("/bin/mount");
+    mount.arg("--bind").arg(place.path().join("precious")).arg(&target);
+    assert!(mount.status().unwrap().success());
+    place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(place.mounts(), Vec::<String>::new());
+    assert_eq!(fs::read_to_string(precious).unwrap(), "data");
+}
+
+#[test]
+fn stop_unmounts_also_where_a_link_leads_to_the_containers() {
+    let Some(place) = place() else { return };
+    fs::create_dir(place.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", place.path().join("link")).unwrap();
+    let conductor = |args: &[&str]| {
+        let mut command = place.conductor(args.iter().copied());
+        command.env("CONTAINERDIR", place.path().join("link"));
+        command
+    };
+    conductor(&["run", "img", "eg", "true"]).assert().success();
+    let target = place.path().join("link/eg/rootfs");
+    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(target).status();
+    assert!(mounted.unwrap().success());
+    conductor(&["stop", "eg"]).assert().success();
+    assert_eq!(place.mounts(), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_tidied_up_keeps_nobody_from_work() {
+    let Some(place) = place() else { return };
+    let left = place.path().join(".containers/.half-made-left");
+    fs::create_dir_all(&left).unwrap();
+    let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(&left).status();
+    assert!(mounted.unwrap().success());
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    place.conductor(["stop", "eg"]).assert().success();
+}
