@@ -1,4 +1,4 @@
-//! What can be asked of `harness`: the one definition that help, completions and man page come from.
+//! The command line of `harness`. Help, shell completions and the man page are generated from it.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,19 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use vm::{Requested, Suite};
 
-/// Grades submissions of the containers assignment: every task runs in a throw-away virtual machine, and every
-/// mark comes with a reason.
+/// Grade submissions of the containers assignment. Each task runs in a throw-away virtual machine,
+/// and the report gives the reason for every mark.
 #[derive(Debug, Parser)]
 #[command(name = "harness", version, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 every check passed, 1 marks lost, 2 the submission or the arguments \
-                        cannot be read, 3 no verdict on at least one check.\n\
-                        State lies under $HARNESS_CACHE, else $XDG_CACHE_HOME/harness, else ~/.cache/harness.")]
+#[command(after_help = "Exit status:\n  \
+                        0  every check passed\n  \
+                        1  some marks were lost\n  \
+                        2  the submission or the arguments cannot be read\n  \
+                        3  the infrastructure failed: at least one check has no verdict\n\n\
+                        The cache is in $HARNESS_CACHE, or else in $XDG_CACHE_HOME/harness, \
+                        or else in ~/.cache/harness.")]
 pub struct Cli {
-    /// What to do
+    /// The command to run
     #[command(subcommand)]
     pub command: Command,
 }
@@ -22,21 +26,21 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a submission's tasks in virtual machines and mark them
+    /// Grade a submission: run its tasks in virtual machines and write a report
     Grade(Grade),
-    /// Look at layout and marked portions only; no virtual machine, under a second
+    /// Check the layout and the marked portions only: under a second, no virtual machine
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),
-    /// Say whether this machine can grade, how fast, and what to fix
+    /// Report whether this machine can grade, how fast, and what to fix
     Doctor,
     /// Build, boot, enter, list and remove virtual machines
     Vm(Vm),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions(Completions),
-    /// Print the man page, in roff
+    /// Print the man page in roff format
     Man,
-    /// Grade submissions whose verdict is known (docs/corpus.md)
+    /// Grade the test submissions, and compare each verdict with the expected one (docs/corpus.md)
     #[command(hide = true)]
     Corpus(Corpus),
 }
@@ -44,39 +48,41 @@ pub enum Command {
 /// Arguments of `grade`.
 #[derive(Debug, Args)]
 pub struct Grade {
-    /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip with <rollnumber>_assignment3 in it
+    /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip that contains <rollnumber>_assignment3
     pub submission: PathBuf,
-    /// Only these subtasks, such as 1,2c,3 [default: all]
+    /// Grade only these tasks or subtasks, for example 1,2c,3 [default: all]
     #[arg(long, value_name = "LIST")]
     pub only: Option<String>,
-    /// Where report.json, junit.xml, summary.md and the evidence go [default: reports/<id>/<n>]
+    /// Write report.json, junit.xml, summary.md and the evidence to this directory [default:
+    /// reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report of another submission in that directory
+    /// Replace the report if the --report directory holds one of another submission
     #[arg(long, requires = "report")]
     pub force: bool,
-    /// Id of the submission [default: the roll number in its name, else in the folder inside, else its name]
+    /// Id of the submission in the report [default: the roll number in the file's name or in the
+    /// folder inside, or else the file's name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Points in place of the default ones, a TOML file (docs/rubric.md)
+    /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// The files as students were handed them: changes outside the marked portions are listed
+    /// Directory with the starter files: the report lists changes outside their marked portions
     #[arg(long, value_name = "DIR")]
     pub starter: Option<PathBuf>,
-    /// Machines at a time [default: one for every two processors]
+    /// Number of virtual machines that run at once [default: one for every two processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: Option<u8>,
-    /// Take packages from the cache only, and name what is missing there
+    /// Download no packages: use the cache, and name the packages that it lacks
     #[arg(long)]
     pub offline: bool,
-    /// Keep what passed between the machine and its network, as evidence/<scenario>/world.pcap
+    /// Save each virtual machine's network traffic as evidence/<scenario>/world.pcap
     #[arg(long)]
     pub pcap: bool,
-    /// Draw names, seeds and contents from this number, to repeat a run [default: at random]
+    /// Seed for random names and contents: the same seed repeats a run [default: random]
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
-    /// Which machine
+    /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
     /// How much to print
@@ -87,18 +93,18 @@ pub struct Grade {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip with <rollnumber>_assignment3 in it
+    /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip that contains <rollnumber>_assignment3
     pub submission: PathBuf,
-    /// The files as students were handed them: changes outside the marked portions are listed
+    /// Directory with the starter files: the report lists changes outside their marked portions
     #[arg(long, value_name = "DIR")]
     pub starter: Option<PathBuf>,
-    /// Points in place of the default ones, a TOML file (docs/rubric.md)
+    /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write report.json, junit.xml and summary.md there
+    /// Write report.json, junit.xml and summary.md to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report of another submission in that directory
+    /// Replace the report if the --report directory holds one of another submission
     #[arg(long, requires = "report")]
     pub force: bool,
 }
@@ -106,40 +112,40 @@ pub struct Check {
 /// Arguments of `judge`.
 #[derive(Debug, Args)]
 pub struct Judge {
-    /// The report directory of an earlier run: the one with manifest.json (docs/evidence.md)
+    /// Report directory of an earlier run; it contains manifest.json (docs/evidence.md)
     pub evidence: PathBuf,
-    /// Points in place of the default ones, a TOML file (docs/rubric.md)
+    /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write report.json, junit.xml and summary.md there
+    /// Write report.json, junit.xml and summary.md to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report of another submission in that directory
+    /// Replace the report if the --report directory holds one of another submission
     #[arg(long, requires = "report")]
     pub force: bool,
-    /// A line for each check
+    /// Print one line per check
     #[arg(short, long)]
     pub verbose: bool,
 }
 
-/// Which virtual machine.
+/// Arguments that choose the virtual machine.
 #[derive(Debug, Args)]
 pub struct Machine {
-    /// What runs the machine's instructions: auto, kvm or tcg
-    #[arg(long, value_name = "WHICH", default_value = "auto")]
+    /// Accelerator: kvm, tcg (emulation, slower), or auto: kvm where it works, or else tcg
+    #[arg(long, value_name = "NAME", default_value = "auto")]
     pub accel: Requested,
-    /// The machine's system: debian-12 or ubuntu-22.04
+    /// Operating system in the virtual machine: debian-12 or ubuntu-22.04
     #[arg(long, value_name = "SUITE", default_value_t)]
     pub image: Suite,
 }
 
-/// How much to print.
+/// Arguments that choose how much to print.
 #[derive(Debug, Args)]
 pub struct Talk {
-    /// No progress, only the result
+    /// Print the result only, without progress
     #[arg(short, long)]
     pub quiet: bool,
-    /// A line for each check
+    /// Print one line per check
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -147,7 +153,7 @@ pub struct Talk {
 /// Arguments of `vm`.
 #[derive(Debug, Args)]
 pub struct Vm {
-    /// What to do
+    /// The command to run
     #[command(subcommand)]
     pub command: VmCommand,
 }
@@ -155,22 +161,22 @@ pub struct Vm {
 /// The commands of `vm`.
 #[derive(Debug, Subcommand)]
 pub enum VmCommand {
-    /// Make the image and the template from which machines start, so that the first grade is quick
+    /// Build the image and the template from which machines start, so that the first grade is quick
     Build(Machine),
-    /// Start a machine, run a command in it (`uname -a` by default), and say how long that took
+    /// Start a machine, run a command in it, and print how long that took
     Boot(Boot),
     /// Open a shell in a fresh machine; Ctrl-] ends it
     Shell(Shelled),
     /// List images, templates and downloads in the cache
     List,
-    /// Remove one of them, or all that is not in use
+    /// Remove an image, a template or a download from the cache
     Rm(Rm),
 }
 
 /// Arguments of `vm boot`.
 #[derive(Debug, Args)]
 pub struct Boot {
-    /// Which machine
+    /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
     /// The command and its arguments
@@ -182,10 +188,10 @@ pub struct Boot {
 /// Arguments of `vm shell`.
 #[derive(Debug, Args)]
 pub struct Shelled {
-    /// Which machine
+    /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
-    /// A submission to take along, to /run/vm/payload/submission
+    /// Submission to put in the machine, at /run/vm/payload/submission
     #[arg(long, value_name = "PATH")]
     pub submission: Option<PathBuf>,
 }
@@ -193,10 +199,10 @@ pub struct Shelled {
 /// Arguments of `vm rm`.
 #[derive(Debug, Args)]
 pub struct Rm {
-    /// The name that `vm list` shows
+    /// Its id, as `vm list` prints it
     #[arg(required_unless_present = "all")]
     pub id: Option<String>,
-    /// Everything that is not in use
+    /// Remove everything that is not in use
     #[arg(long, conflicts_with = "id")]
     pub all: bool,
 }
@@ -204,29 +210,29 @@ pub struct Rm {
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct Completions {
-    /// Which shell
+    /// The shell that will load the script
     pub shell: Shell,
 }
 
 /// Arguments of `corpus`.
 #[derive(Debug, Args)]
 pub struct Corpus {
-    /// The folder with references, variants, mutants and hostile ones
+    /// Folder with the test submissions: reference, variants, mutants, hostile
     #[arg(default_value = "fixtures/submissions")]
     pub folder: PathBuf,
-    /// Only cases whose name begins so, such as mutants/task2; may be repeated
+    /// Grade only cases with this name prefix, for example mutants/task2 [repeatable]
     #[arg(long = "case", value_name = "NAME")]
     pub cases: Vec<String>,
-    /// Each case so many times
+    /// Repeat each case N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,
-    /// Cases at a time
+    /// Number of cases that run at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub jobs: u8,
     /// Keep each case's report and evidence below this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Which machine
+    /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
 }

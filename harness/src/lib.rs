@@ -1,8 +1,12 @@
-//! Submissions in, evidence recorded in virtual machines, verdicts judged on the host, reports out.
+//! Grades submissions: records evidence in virtual machines, judges it on the host and writes
+//! reports.
 //!
-//! Data flows one way: a [`submission`] is staged on a disk, a scenario of a [`task`] drives it inside
-//! the guest and records [`evidence`], the task's judge turns evidence into findings, and findings plus a
-//! rubric make the [`verdict`] that every report renders.
+//! Data flows one way:
+//! 1. [`submission`] reads a submission, and [`stage`] writes it to a disk image.
+//! 2. In the guest, a scenario of a [`task`] runs the submission and records [`evidence`].
+//! 3. On the host, the task's judge turns the evidence into one finding for each check.
+//! 4. [`judge`] adds points from a [`rubric`]. The result is a [`verdict::Report`].
+//! 5. [`report`] renders that report in every format.
 
 pub mod bundle;
 pub mod corpus;

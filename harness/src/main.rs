@@ -1,4 +1,4 @@
-//! The `harness` program: parse, do, print, say what went wrong.
+//! The `harness` program: parses the command line, runs one command and prints its error, if any.
 
 mod cli;
 mod commands;
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Command::Man => commands::man::run(),
         Command::Corpus(arguments) => commands::corpus::run(arguments),
     };
-    // A result that nobody can read is none, unless something worse happened.
+    // A result that could not be printed is a failure, unless the command already failed.
     let done = done.and_then(|status| commands::printed().map(|()| status));
     match done {
         Ok(status) => status.into(),

@@ -1,5 +1,5 @@
-//! What a run says while it works, on standard error: a bar on a terminal, plain lines elsewhere, nothing when
-//! quiet. Each step of the preparation leaves one line with its duration.
+//! Progress output on standard error: a bar on a terminal, plain lines elsewhere, nothing with
+//! `--quiet`. Each preparation step prints one line with its duration.
 
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -9,29 +9,29 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::say::shown;
 use crate::{note, say};
 
-/// One thing that happened.
+/// A progress event.
 #[derive(Debug)]
 pub enum Event {
-    /// While the machine was prepared.
+    /// An event of the machine's preparation.
     Vm(vm::Event),
-    /// Something a person should know, as a sentence.
+    /// A sentence for the user.
     Note(String),
-    /// So many scenarios are to be run.
+    /// This number of scenarios will run.
     Scenarios(usize),
-    /// A scenario began in its own machine.
+    /// The scenario with this name began in its own machine.
     Began(String),
-    /// It ended.
+    /// A scenario ended.
     Ended {
-        /// Which.
+        /// The scenario's name.
         scenario: String,
-        /// After how many seconds.
+        /// The duration.
         seconds: f64,
-        /// How, where it was not the usual way.
+        /// Why the scenario was cut short, if it was.
         remark: Option<String>,
     },
 }
 
-/// Renders events.
+/// Renders progress events on standard error.
 pub struct Progress {
     mode: Mode,
     step: Option<Step>,
@@ -43,16 +43,16 @@ enum Mode {
     Bar { bar: ProgressBar, running: Vec<String> },
 }
 
-/// A step of the preparation that is under way.
+/// The current preparation step.
 struct Step {
     phrase: String,
     began: Instant,
-    /// Whether its line on a plain output waits for the duration.
+    /// In plain mode: whether the step's line still lacks its duration.
     open: bool,
 }
 
 impl Progress {
-    /// For standard error as it is.
+    /// Chooses between a bar and plain lines by whether standard error is a terminal.
     pub fn new(quiet: bool) -> Self {
         let mode = if quiet {
             Mode::Quiet
@@ -79,7 +79,7 @@ impl Progress {
         }
     }
 
-    /// Says how long the step took that is under way, if one is.
+    /// Ends the current step, if there is one, and prints its duration.
     fn end_step(&mut self) {
         let Some(Step { phrase, began, open }) = self.step.take() else { return };
         let seconds = began.elapsed().as_secs_f64().round();

@@ -1,8 +1,9 @@
-//! The one way to a terminal or a file that stands for it. Control characters and characters that hide or turn text
-//! are made visible, whatever the text came from; of colours, those that a report has are kept.
+//! All output to standard output and standard error goes through this module. It makes control
+//! characters, invisible characters and text-direction marks visible, because a submission may have
+//! chosen the text. Only the colours of a report are kept.
 //!
-//! A result that cannot be printed (a full disk) is not lost without a word: the first failure is kept, and
-//! [`finish`] returns it. Notes are best effort: where nobody can read them, there is nobody to tell.
+//! If a part of the result cannot be printed (a full disk), [`finish`] returns the first such
+//! error. Errors while printing notes are ignored.
 
 use std::io::{self, Write};
 use std::sync::Mutex;
@@ -28,31 +29,33 @@ pub fn line(text: &str) {
     keep(writeln!(io::stdout().lock(), "{}", visible(text)));
 }
 
-/// Prints text of our own that has colours. They go where they are not wanted: a file, `NO_COLOR`.
+/// Prints a report with its colours. Colours are removed in a file, in a pipe and with `NO_COLOR`.
 pub fn styled(text: &str) {
     keep(write!(anstream::stdout().lock(), "{}", with_styles(text)));
 }
 
-/// Prints a line on standard error. What has several lines is set in, so that none of them can pass for another's.
+/// Prints a note on standard error. Its second and further lines are indented, so that none of them
+/// can pass for a note of its own.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
-/// Begins a line on standard error; a note ends it.
+/// Prints the beginning of a line on standard error. The next [`note`] ends the line.
 pub fn begin(text: &str) {
     let mut out = io::stderr().lock();
     let _ = write!(out, "{}", visible(text)).and_then(|()| out.flush());
 }
 
-/// A note's text as it is printed: for a progress bar's own line, too.
+/// Makes a text safe to print as a note or in a progress bar.
 pub fn shown(text: &str) -> String {
     visible(text.trim_end()).replace('\n', "\n  ")
 }
 
-/// Writes out what is left, and returns the first failure of all.
+/// Flushes standard output and returns the first error since the program began.
 ///
 /// # Errors
-/// When something of the result could not be printed. A reader that went away wanted no more.
+/// If a part of the result could not be printed. A closed pipe is no error: its reader wanted no
+/// more.
 pub fn finish() -> io::Result<()> {
     keep(io::stdout().lock().flush());
     let first = FAILED.lock().map(|mut failed| failed.take()).unwrap_or_default();
@@ -68,7 +71,7 @@ fn keep(printed: io::Result<()>) {
     }
 }
 
-/// Text with its colours kept (`ESC [ digits m`) and every other control made visible.
+/// Keeps colour sequences (`ESC [ digits m`) and makes every other control character visible.
 fn with_styles(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let mut out = visible(parts.next().unwrap_or_default());
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_kept_and_nothing_else_acts_on_a_terminal() {
+    fn colours_are_kept_and_other_control_characters_are_made_visible() {
         assert_eq!(
             with_styles("\x1b[1mbold\x1b[0m \x1b]0;title\x07\x1b[2J"),
             "\x1b[1mbold\x1b[0m ␛]0;title␇␛[2J"
@@ -102,7 +105,7 @@ mod tests {
         assert_eq!(shown("a\x1b[1mb\nharness: c\u{202e}\n"), "a␛[1mb\n  harness: c<U+202E>");
     }
 
-    /// Whether a line of code prints by itself.
+    /// Whether a line of code prints without this module.
     fn prints(line: &str) -> bool {
         const WAYS: [&str; 9] = [
             "println!",
@@ -132,9 +135,9 @@ mod tests {
         }
     }
 
-    /// The guest half runs in the guest and prints records; everything else prints by this module.
+    /// The guest half is exempt: it runs in the guest and prints records.
     #[test]
-    fn nothing_is_printed_past_this_module() {
+    fn no_code_prints_without_this_module() {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut found = vec![];
         sources(&source, &mut found);
@@ -142,14 +145,14 @@ mod tests {
             let path = path.strip_prefix(&source).unwrap();
             path != Path::new("say.rs") && !path.starts_with("guest") && !path.starts_with("bin")
         };
-        let mut past = vec![];
+        let mut bypasses = vec![];
         for path in found.iter().filter(|path| ours(path)) {
             for (number, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
                 if prints(line) {
-                    past.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+                    bypasses.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
                 }
             }
         }
-        assert!(past.is_empty(), "use say! and note! (harness/src/say.rs) in:\n{}", past.join("\n"));
+        assert!(bypasses.is_empty(), "use say! or note! (harness/src/say.rs) in:\n{}", bypasses.join("\n"));
     }
 }

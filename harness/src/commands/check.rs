@@ -1,4 +1,4 @@
-//! `harness check`: layout and marked portions, without a virtual machine.
+//! `harness check`: judges the layout and the marked portions, without a virtual machine.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use harness::workdir::Workdir;
 use super::{Failure, Status, printed_from};
 use crate::cli::Check;
 
-/// Judges the `layout` subtask alone.
+/// Judges the `layout` subtask only.
 pub fn run(arguments: &Check) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;

@@ -1,11 +1,11 @@
-//! `harness completions`: a completion script, made from the definition in [`crate::cli`].
+//! `harness completions`: prints a shell completion script, generated from [`crate::cli`].
 
 use clap::CommandFactory;
 
 use super::Status;
 use crate::cli::{Cli, Completions};
 
-/// Prints the script for one shell.
+/// Prints the completion script for the given shell.
 pub fn run(arguments: &Completions) -> Status {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "harness", &mut script);

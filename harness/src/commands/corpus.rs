@@ -1,5 +1,6 @@
-//! `harness corpus`: grades submissions whose verdict is known, and says where the verdict is another. For who
-//! works on the harness; not in its help.
+//! `harness corpus`: grades the test submissions and compares each verdict with the expected one.
+//!
+//! The command is for maintainers of the harness, so `harness --help` does not list it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use super::vm::machine;
 use super::{Failure, Status};
 use crate::cli::Corpus;
 
-/// Grades the cases, each in machines of its own, and prints a line for each.
+/// Grades each case in its own machines and prints one line per case.
 pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
@@ -28,7 +29,10 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     };
     cases.retain(wanted);
     if cases.is_empty() {
-        return Err(Failure::unreadable("no such case in the corpus"));
+        let folder = arguments.folder.display();
+        return Err(Failure::unreadable(format!(
+            "no case below {folder} has a name that begins as --case says"
+        )));
     }
     vm::prepare(&cache, &machine(&arguments.machine), &mut |_| {}).map_err(Failure::infrastructure)?;
 
@@ -46,7 +50,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
                     if !grade_and_tell(arguments, &cache, case, &place) {
                         wrong.fetch_add(1, Ordering::Relaxed);
                     }
-                    // What a case unpacked is of no use to the next one; failing to remove it harms nobody.
+                    // A folder that stays does no harm: the next command removes the whole workdir.
                     let _ = std::fs::remove_dir_all(&place);
                 }
             });
@@ -57,7 +61,8 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     Ok(if wrong == 0 { Status::Good } else { Status::Lacking })
 }
 
-/// Grades a case and prints its line of the table: whether it came out as expected.
+/// Grades one case and prints its line of the table. Returns whether the verdict was the expected
+/// one.
 fn grade_and_tell(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> bool {
     let began = Instant::now();
     let compared = grade_case(arguments, cache, case, place);
@@ -74,7 +79,7 @@ fn grade_and_tell(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Pa
     as_expected
 }
 
-/// How it came out; a failure of ours is one difference.
+/// Grades one case. An infrastructure failure counts as one difference.
 fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) -> Comparison {
     let attempt = || -> Result<Comparison, String> {
         let subtasks = case.expect.graded();

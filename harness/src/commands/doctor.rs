@@ -1,33 +1,36 @@
-//! `harness doctor`: can this machine grade, how fast, and what to fix.
+//! `harness doctor`: reports whether this machine can grade, how fast, and what to fix.
 
 use harness::programs::{Verb, packages};
 use vm::{Cache, Facts, Kvm, UserNamespaces};
 
 use super::{Failure, Status};
 
-/// What a first run of everything writes: the image, a template, packages, base systems and what guests write.
+/// Bytes that a first full run writes: an image, a template, packages, base systems, guests' disks.
 const DISK_NEEDED: u64 = 8 << 30;
-/// What a machine of the default size takes, with room for the host.
+/// Bytes of memory for one machine of the default size, with a reserve for the host.
 const MEMORY_NEEDED: u64 = 3 << 30;
 
-/// How a line of the list is marked.
+const SHORT_OF_DISK: &str = "free disk space, or set HARNESS_CACHE to a folder on another disk";
+const SHORT_OF_MEMORY: &str = "stop other programs, or grade with --jobs 1";
+
+/// How serious a finding is.
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
     Good,
-    /// It works, but not as well as it could.
+    /// Grading works, but slower or with less reserve than it could.
     Weak,
-    /// Nothing can be graded before this is mended.
+    /// Grading is impossible until this is fixed.
     Missing,
 }
 
-/// One thing that was looked at.
+/// One line of the list that the command prints.
 struct Line {
     mark: Mark,
     what: String,
     remedy: Option<String>,
 }
 
-/// Looks, and prints a list. Status 1 where something that is needed is missing.
+/// Examines the machine and prints the findings. The exit status is 1 if a requirement is missing.
 pub fn run() -> Result<Status, Failure> {
     let cache = Cache::from_env().map_err(Failure::infrastructure)?;
     let facts = vm::doctor(&cache).map_err(Failure::infrastructure)?;
@@ -55,36 +58,49 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     }
     lines.extend(programs());
     lines.push(match &facts.kvm {
-        Kvm::Works => line(Mark::Good, "KVM: a guest's kernel ran under it".to_owned(), None),
-        Kvm::Untried => {
-            line(Mark::Good, "KVM: /dev/kvm opens; the first grade tries it for real".to_owned(), None)
-        }
-        Kvm::Unusable { why, remedy } => {
-            line(Mark::Weak, format!("no KVM, so machines are emulated and slower: {why}"), remedy.clone())
-        }
+        Kvm::Works => line(Mark::Good, "KVM: works; a guest's kernel ran with it".to_owned(), None),
+        Kvm::Untried => line(
+            Mark::Good,
+            "KVM: /dev/kvm opens; the first grade will boot a guest with it".to_owned(),
+            None,
+        ),
+        Kvm::Unusable { why, remedy } => line(
+            Mark::Weak,
+            format!("KVM: not usable, so machines run under slower emulation: {why}"),
+            remedy.clone(),
+        ),
     });
     lines.push(match facts.calibration {
         Some(calibration) => line(
             Mark::Good,
             format!(
-                "speed: {:.1} times slower than the reference; arithmetic {:.2} s, processes {:.2} s; time limits follow",
+                "speed: {:.1} times slower than the reference machine \
+                 (arithmetic {:.2} s, processes {:.2} s); time limits are scaled to match",
                 calibration.factor(),
                 calibration.compute.as_secs_f64(),
                 calibration.spawn.as_secs_f64()
             ),
             None,
         ),
-        None => line(Mark::Good, "speed: measured when the template is made".to_owned(), Some("harness vm build".to_owned())),
+        None => line(
+            Mark::Good,
+            "speed: not measured yet; building the template measures it".to_owned(),
+            Some("to build it now: harness vm build".to_owned()),
+        ),
     });
     lines.push(match &facts.user_namespaces {
-        UserNamespaces::NotNeeded => line(Mark::Good, "user namespaces: root needs none".to_owned(), None),
-        UserNamespaces::Allowed => line(Mark::Good, "user namespaces: allowed".to_owned(), None),
-        UserNamespaces::Refused(why) => {
-            line(Mark::Good, format!("user namespaces: refused, and nothing needs one ({why})"), None)
+        UserNamespaces::NotNeeded => {
+            line(Mark::Good, "user namespaces: not needed, because you are root".to_owned(), None)
         }
+        UserNamespaces::Allowed => line(Mark::Good, "user namespaces: allowed".to_owned(), None),
+        UserNamespaces::Refused(why) => line(
+            Mark::Good,
+            format!("user namespaces: not allowed, but grading does not need them ({why})"),
+            None,
+        ),
     });
-    lines.push(room("disk", "where the cache is", facts.free_disk, DISK_NEEDED));
-    lines.push(room("memory", "for machines", facts.free_memory, MEMORY_NEEDED));
+    lines.push(space("disk of the cache", facts.free_disk, DISK_NEEDED, SHORT_OF_DISK));
+    lines.push(space("memory", facts.free_memory, MEMORY_NEEDED, SHORT_OF_MEMORY));
     lines.push(line(Mark::Good, format!("{} processors", facts.cpus), None));
     lines.push(line(
         Mark::Good,
@@ -94,7 +110,8 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     lines
 }
 
-/// What is missing of the programs, by verb.
+/// The programs that are missing, first those that grading needs, then those of `make test` and
+/// `make bench`.
 fn programs() -> Vec<Line> {
     let install =
         |missing: &[vm::Program]| Some(format!("on Debian and Ubuntu: apt install {}", packages(missing)));
@@ -104,12 +121,12 @@ fn programs() -> Vec<Line> {
         .iter()
         .map(|program| Line {
             mark: if is_root && program.is_only_for_users() { Mark::Weak } else { Mark::Missing },
-            what: format!("{} is missing, which {}", program.name, program.purpose),
+            what: format!("{} is missing; it {}", program.name, program.purpose),
             remedy: install(&[*program]),
         })
         .collect();
     if missing.is_empty() {
-        let what = format!("all {} programs and files that a grade needs", Verb::Grade.programs().len());
+        let what = format!("programs: all {} that grading needs are installed", Verb::Grade.programs().len());
         lines.push(Line { mark: Mark::Good, what, remedy: None });
     }
     for verb in [Verb::Test, Verb::Bench] {
@@ -123,19 +140,10 @@ fn programs() -> Vec<Line> {
     lines
 }
 
-fn room(what: &str, place: &str, free: u64, needed: u64) -> Line {
+fn space(what: &str, free: u64, needed: u64, remedy: &str) -> Line {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let (mark, remedy) = if free >= needed {
-        (Mark::Good, None)
-    } else {
-        (
-            Mark::Weak,
-            Some(format!(
-                "a first run needs {:.0} GiB: free disk space, or set HARNESS_CACHE to another folder",
-                gib(needed)
-            )),
-        )
-    };
-    let what = format!("{what}: {:.1} GiB free {place}, {:.0} GiB needed", gib(free), gib(needed));
+    let (mark, remedy) =
+        if free >= needed { (Mark::Good, None) } else { (Mark::Weak, Some(remedy.to_owned())) };
+    let what = format!("{what}: {:.1} GiB free, {:.0} GiB needed", gib(free), gib(needed));
     Line { mark, what, remedy }
 }

@@ -1,4 +1,4 @@
-//! `harness grade`: a submission in, marks with reasons out.
+//! `harness grade`: runs a submission in virtual machines, judges it and writes the report.
 
 use harness::grade::{self, Request};
 use harness::progress::{Event, Progress};
@@ -13,7 +13,7 @@ use super::vm::machine;
 use super::{Failure, Status, printed_from};
 use crate::cli::Grade;
 
-/// Grades, judges, writes the reports and prints the marks.
+/// Grades a submission, writes its report and prints the marks.
 pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let subtasks = select(arguments.only.as_deref()).map_err(Failure::unreadable)?;
@@ -66,17 +66,18 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     Ok(judge::outcome(&report).into())
 }
 
-/// An id that was given.
+/// Validates the id given by `--id`.
 fn given(id: &str) -> Result<String, Failure> {
     let wrong = || {
         Failure::unreadable(format!(
-            "--id {id:?} is not an id: use at most 64 letters, digits, '-', '_' and '.' inside"
+            "--id {id:?} is not a valid id: use at most 64 letters, digits, '-', '_' and '.', \
+             no '.' at its start, and not the word latest"
         ))
     };
     submission::id::given(id).ok_or_else(wrong)
 }
 
-/// A machine has two processors: more at a time than the host has would only slow each other down.
+/// One machine for every two processors of the host: each machine uses two, and more would compete.
 fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).max(1))
 }

@@ -1,4 +1,4 @@
-//! `harness judge`: marks from evidence that an earlier run left, with this harness and this rubric.
+//! `harness judge`: judges the evidence of an earlier run again, with this version and this rubric.
 
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
@@ -7,7 +7,7 @@ use harness::{bundle, judge, report, say};
 use super::{Failure, Status, printed_from};
 use crate::cli::Judge;
 
-/// Reads a bundle and judges it.
+/// Reads an evidence bundle, judges it and prints the marks.
 pub fn run(arguments: &Judge) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let bundle = bundle::read(&arguments.evidence).map_err(Failure::unreadable)?;

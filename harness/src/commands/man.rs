@@ -1,11 +1,11 @@
-//! `harness man`: the man page, made from the definition in [`crate::cli`].
+//! `harness man`: prints the man page, generated from [`crate::cli`].
 
 use clap::CommandFactory;
 
 use super::{Failure, Status};
 use crate::cli::Cli;
 
-/// Prints the page.
+/// Prints the man page in roff format.
 pub fn run() -> Result<Status, Failure> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Failure::infrastructure)?;

@@ -1,5 +1,5 @@
-//! One file for each command. A command parses nothing and decides nothing: it loads, calls the library and
-//! says how that ended.
+//! One file for each command. A command loads its input, calls the library and prints the outcome;
+//! parsing is in [`crate::cli`], decisions are in the library.
 
 pub mod check;
 pub mod completions;
@@ -17,12 +17,12 @@ use std::process::ExitCode;
 use harness::judge::Outcome;
 use harness::{reports, say, submission};
 
-/// The exit status of `harness`: a contract, see `harness --help`.
+/// The exit status of `harness`. Scripts rely on it; `harness --help` documents it.
 #[derive(Clone, Copy, Debug)]
 pub enum Status {
-    /// Every check passed, or the command did what it was asked.
+    /// Every check passed, or the command succeeded.
     Good = 0,
-    /// Marks were lost, or something needs a remedy.
+    /// Some marks were lost, or `doctor` found a missing requirement.
     Lacking = 1,
     /// The submission or the arguments cannot be read.
     Unreadable = 2,
@@ -46,13 +46,14 @@ impl From<Outcome> for Status {
     }
 }
 
-/// Whether all of the result could be printed.
+/// Fails if some of the result could not be printed.
 pub fn printed() -> Result<(), Failure> {
-    let failed = |error| Failure::infrastructure(format!("cannot print the result: {error}"));
+    let failed =
+        |error| Failure::infrastructure(format!("cannot write the result to standard output: {error}"));
     say::finish().map_err(failed)
 }
 
-/// Whether all of it could be printed; where not, its report is still there.
+/// Fails if some of the result could not be printed. The error then says where the report is.
 pub fn printed_from(report: &Path) -> Result<(), Failure> {
     let there = report.display();
     printed().map_err(|Failure { status, message }| Failure {
@@ -61,7 +62,7 @@ pub fn printed_from(report: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Why a command came to no result.
+/// Why a command failed, and the exit status for that.
 #[derive(Debug)]
 pub struct Failure {
     status: Status,
@@ -69,27 +70,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Of the submission or the arguments.
+    /// The submission or the arguments are at fault.
     pub fn unreadable(error: impl Display) -> Self {
         Self { status: Status::Unreadable, message: error.to_string() }
     }
 
-    /// Of the infrastructure.
+    /// The infrastructure is at fault.
     pub fn infrastructure(error: impl Display) -> Self {
         Self { status: Status::Infrastructure, message: error.to_string() }
     }
 
-    /// Of taking a submission in: its own, unless our copy could not be made.
+    /// A submission could not be opened. The submission is at fault unless our copy of it failed.
     pub fn submission(error: submission::Error) -> Self {
         if error.is_ours() { Self::infrastructure(error) } else { Self::unreadable(error) }
     }
 
-    /// Of a report that has no place.
+    /// The report's folder could not be claimed or written.
     pub fn place(error: reports::Error) -> Self {
         if error.is_of_the_arguments() { Self::unreadable(error) } else { Self::infrastructure(error) }
     }
 
-    /// The exit status that it makes.
+    /// The exit status for this failure.
     pub fn status(&self) -> Status {
         self.status
     }

@@ -1,4 +1,4 @@
-//! `harness vm`: virtual machines by hand.
+//! `harness vm`: manages the virtual machines and starts one by hand.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use vm::{Cache, Disks, EntryKind, Network, Outcome, Template};
 use super::{Failure, Status};
 use crate::cli::{Boot, Machine, Rm, Shelled, Vm, VmCommand};
 
-/// Does one of them.
+/// Runs the subcommand.
 pub fn run(arguments: &Vm) -> Result<Status, Failure> {
     let cache = Cache::from_env().map_err(Failure::infrastructure)?;
     match &arguments.command {
@@ -23,7 +23,7 @@ pub fn run(arguments: &Vm) -> Result<Status, Failure> {
     }
 }
 
-/// What the library is asked for.
+/// Converts the command-line arguments to a request to the `vm` library.
 pub fn machine(arguments: &Machine) -> vm::Request {
     vm::Request { suite: arguments.image, accel: arguments.accel, ..vm::Request::default() }
 }
@@ -40,7 +40,7 @@ fn build(cache: &Cache, arguments: &Machine) -> Result<Status, Failure> {
     harness::say!("{}, kernel {}", template.image(), template.kernel());
     harness::say!("{}: {}", accelerator.kind, accelerator.reason);
     harness::say!(
-        "template {}, {:.1} times slower than the reference",
+        "template {}, {:.1} times slower than the reference machine",
         template.key(),
         template.calibration().factor()
     );
@@ -108,7 +108,7 @@ fn remove(cache: &Cache, arguments: &Rm) -> Result<Status, Failure> {
         vec![id.clone()]
     } else {
         let entries = cache.list().map_err(Failure::infrastructure)?;
-        // An image takes its templates with it.
+        // Removing an image also removes its templates.
         let whole = entries.into_iter().filter(|entry| !entry.in_use && entry.kind != EntryKind::Template);
         whole.map(|entry| entry.id).collect()
     };
