@@ -211,7 +211,7 @@ fn a_link_in_the_place_of_a_task_is_replaced_by_a_copy_and_said() {
             [
                 "task1 was a link to src; a copy was graded",
                 "task2/simple_container.sh was a link to ../scripts/c.sh; a copy was graded",
-                "task3/conductor.sh was a link to missing.sh, which is not there",
+                "task3/conductor.sh was a link to missing.sh, which does not exist",
             ]
         );
         let root = &submission.root;

@@ -1,4 +1,5 @@
-//! Which base trees a submission needs: what its Conductorfiles name, and how its conductor.sh calls debootstrap.
+//! Finds the base trees that a submission needs, from the bases that its Conductorfiles name and
+//! from how its conductor.sh calls debootstrap.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +8,10 @@ use crate::packages::base::Order;
 use crate::packages::proof::Wanted;
 use crate::task::{task3, task4};
 
-/// What a Conductorfile may name (section "build" of the assignment): distribution, suite.
+/// The bases that a Conductorfile may name (section "build" of the assignment): distribution and
+/// suite.
 const BASES: [(&str, &str); 3] = [("debian", "bookworm"), ("ubuntu", "jammy"), ("ubuntu", "focal")];
-/// Where conductor.sh and its settings lie.
+/// The paths of conductor.sh and its settings files.
 const SCRIPTS: [&str; 6] = [
     "task3/conductor.sh",
     "task3/setup.sh",
@@ -19,18 +21,18 @@ const SCRIPTS: [&str; 6] = [
     "task4/config.sh",
 ];
 
-/// The trees that scenarios of task 3 and those of task 4 need. Every scenario's own Conductorfiles name the first of
-/// [`BASES`].
+/// The base trees that the scenarios of tasks 3 and 4 need. The Conductorfiles that the scenarios
+/// bring name the first of [`BASES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bases {
     every: Vec<Order>,
     task4: Vec<Order>,
-    /// Whether task 4 names the first of [`BASES`], or none of them.
+    /// Whether task 4 needs the first of [`BASES`]: it names that one, or none at all.
     debian_in_task4: bool,
 }
 
 impl Bases {
-    /// Reads a submission's scripts.
+    /// Reads the scripts of a submission.
     pub fn of(folder: &Folder) -> Self {
         let scripts: Vec<String> = SCRIPTS.iter().filter_map(|path| folder.read(path)).collect();
         let texts: Vec<String> = scripts.iter().flat_map(|text| lines(text)).collect();
@@ -46,13 +48,13 @@ impl Bases {
         Self { every: orders(every), task4: orders(&others), debian_in_task4 }
     }
 
-    /// Those that these scenarios need.
+    /// The base trees that these scenarios need.
     pub fn needed(&self, scenarios: &[&str]) -> Vec<Order> {
         let task4 = if scenarios.contains(&task4::SCENARIO.id) { &self.task4[..] } else { &[] };
         self.every.iter().chain(task4).cloned().collect()
     }
 
-    /// What these scenarios install in containers. Which mirror a container asks makes no difference.
+    /// The packages that these scenarios install in containers. They do not depend on the mirror.
     pub fn packages(&self, scenarios: &[&str]) -> Vec<Wanted> {
         let wanted = |orders: &[Order], packages: &[&'static str]| {
             orders.first().map(|order| Wanted { order: order.clone(), packages: packages.to_vec() })
@@ -77,10 +79,10 @@ fn same_suite(one: &Order, other: &Order) -> bool {
     one.suite == other.suite
 }
 
-/// What the assignment has task 4 install.
+/// The packages that task 4 of the assignment installs.
 const TASK4: [&str; 4] = ["build-essential", "python3", "python3-flask", "python3-requests"];
 
-/// Whether a Conductorfile, or a script that writes one, has a FROM with this base.
+/// Whether a Conductorfile, or a script that writes one, has a `FROM` line with this base.
 fn names(text: &str, distribution: &str, suite: &str) -> bool {
     lines(text).any(|line| {
         let mut words = line.split_whitespace();
@@ -92,7 +94,8 @@ fn names(text: &str, distribution: &str, suite: &str) -> bool {
     })
 }
 
-/// The trees that debootstrap is asked for when `FROM` names a suite: one for each way in which its mirror is named.
+/// The trees that conductor.sh makes with debootstrap for a suite: one for each scheme (http or
+/// https) of a mirror address in the scripts.
 fn calls(lines: &[String], distribution: &str, suite: &str) -> Vec<Order> {
     let order = Order {
         archive: distribution.to_owned(),
@@ -104,13 +107,13 @@ fn calls(lines: &[String], distribution: &str, suite: &str) -> Vec<Order> {
     };
     let schemes: BTreeSet<bool> = lines.iter().flat_map(|line| schemes(line, distribution)).collect();
     match schemes.len() {
-        // Where none is named, debootstrap takes its own, by http.
+        // Without an address, debootstrap uses its default mirror over http.
         0 => vec![order],
         _ => schemes.into_iter().map(|https| Order { https, ..order.clone() }).collect(),
     }
 }
 
-/// Whether each address in a line that may be the distribution's mirror is one of https.
+/// For each address in a line that may be the distribution's mirror: whether its scheme is https.
 fn schemes(line: &str, distribution: &str) -> Vec<bool> {
     let mut found = Vec::new();
     for (at, _) in line.match_indices("://") {
@@ -125,7 +128,7 @@ fn schemes(line: &str, distribution: &str) -> Vec<bool> {
     found
 }
 
-/// The `--variant` of a call of debootstrap, where it is a plain word.
+/// The `--variant` argument of a debootstrap call, if it is a literal.
 fn variant(lines: &[String]) -> Option<String> {
     let after = |line: &String| {
         let (_, rest) = line.split_once("debootstrap")?;
@@ -137,7 +140,7 @@ fn variant(lines: &[String]) -> Option<String> {
     lines.iter().find_map(after)
 }
 
-/// The archive's components, where a list of them stands in the scripts: `main,universe`.
+/// The archive's components, from a list such as `main,universe` in the scripts; otherwise `main`.
 fn components(lines: &[String], distribution: &str) -> String {
     let own: &[&str] = match distribution {
         "ubuntu" => &["universe", "multiverse", "restricted"],
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_in_which_a_mirror_is_named_decides_which_tree_is_needed() {
+    fn the_scheme_of_the_mirror_address_decides_which_tree_is_needed() {
         let plain = |https| vec![(https, None, "main".to_owned())];
         let starter =
             "MIRRORS=([debian]=https://mirror.example/debian/ [ubuntu]='http://m.example/ubuntu')\n";
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn options_of_debootstrap_are_seen() {
+    fn options_of_debootstrap_are_recognised() {
         let minbase =
             called("debootstrap --arch amd64 \\\n  --variant=minbase \"$suite\" \"$dir\"\n", "debian");
         assert_eq!(minbase, [(false, Some("minbase".to_owned()), "main".to_owned())]);
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn conductorfiles_name_bases_wherever_they_are_written() {
+    fn a_from_line_is_found_in_conductorfiles_and_in_scripts_that_write_them() {
         for text in
             ["FROM ubuntu:focal\nRUN x\n", "  FROM  ubuntu:focal  ", "printf 'FROM ubuntu:focal\\nRUN x'"]
         {

@@ -1,7 +1,8 @@
-//! What a submission's scripts ask of the machine: the name of its interface, and the base trees that `FROM` names.
+//! Finds what a submission expects of the machine: the name of the network interface, and the base
+//! trees that `FROM` names.
 //!
-//! The machine is made to fit the submission; no content of a submission is edited. The scripts are read as text on
-//! the host and never executed.
+//! The machine is adapted to the submission, because the content of a submission is never edited.
+//! The scripts are read as text on the host and never executed.
 
 mod bases;
 mod settings;
@@ -20,12 +21,12 @@ use bases::Bases;
 use settings::{Settings, Value};
 use text::Folder;
 
-/// The variable that names the machine's interface to the outside.
+/// The variable that names the machine's external network interface.
 const INTERFACE: &str = "DEFAULT_IFC";
 const CONDUCTOR: &str = "task3/conductor.sh";
 const SETUP: &str = "task3/setup.sh";
 
-/// What a submission asks of the machine.
+/// What a submission expects of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
     task3: Interface,
@@ -34,24 +35,25 @@ pub struct Fit {
     bases: Bases,
 }
 
-/// What a conductor.sh and its settings say about the interface.
+/// The interface name in a conductor.sh and its settings files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Interface {
-    /// It has this name.
+    /// The scripts give this name.
     Named(String),
-    /// Nothing, or a command finds it.
+    /// The scripts give no name, or find it with a command.
     Unsaid,
-    /// It is set to nothing.
+    /// The variable is empty.
     Empty,
-    /// It has a name that no interface can have, or that another one has.
+    /// The scripts give a name that no interface can have, or that another interface has.
     Impossible(String),
 }
 
 impl Fit {
-    /// Reads the scripts of the submission whose folder is `root`, and puts a stand-in where its setup.sh is missing.
+    /// Reads the scripts of the submission in the folder `root`. If conductor.sh needs a setup.sh
+    /// and there is none, writes one with the course's defaults.
     ///
     /// # Errors
-    /// When the stand-in cannot be written.
+    /// If that setup.sh cannot be written.
     pub fn make(root: &Path) -> io::Result<Self> {
         let fit = Self::of(root);
         if fit.stand_in {
@@ -62,7 +64,7 @@ impl Fit {
         Ok(fit)
     }
 
-    /// Reads the scripts of the submission whose folder is `root`.
+    /// Reads the scripts of the submission in the folder `root`.
     pub fn of(root: &Path) -> Self {
         let folder = Folder::new(root);
         let settings = |tool| Settings::of_tool(&folder, tool);
@@ -89,17 +91,17 @@ impl Fit {
         self.bases.needed(scenarios)
     }
 
-    /// The packages that these scenarios install in containers, by the suite of these.
+    /// The packages that these scenarios install in containers, for each suite.
     pub fn packages(&self, scenarios: &[&str]) -> Vec<Wanted> {
         self.bases.packages(scenarios)
     }
 
-    /// What whoever reads the report should know, one sentence each.
+    /// Sentences for the top of the report.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.stand_in {
             notes.push(
-                "task3/setup.sh was not handed in: the grader put a setup.sh with the course's defaults beside conductor.sh"
+                "task3/setup.sh was not handed in: the grader added one with the course's defaults"
                     .to_owned(),
             );
         }
@@ -110,7 +112,7 @@ impl Fit {
                 Interface::Empty => format!("{INTERFACE} is empty in {folder}: {kept}"),
                 Interface::Impossible(name) => {
                     format!(
-                        "{INTERFACE} is {name:?} in {folder}, and no new interface can have this name: {kept}"
+                        "{INTERFACE} is {name:?} in {folder}, but no new interface can have that name: {kept}"
                     )
                 }
             };
@@ -122,7 +124,7 @@ impl Fit {
     }
 }
 
-/// The name that a settings file gives to the machine's interface, or the machine's own.
+/// The interface name in a settings file; the machine's own name if the file gives none.
 pub fn interface_in(settings: &str) -> String {
     match Interface::of(&Settings::of_text(settings)) {
         Interface::Named(name) => name,
@@ -141,15 +143,15 @@ impl Interface {
     }
 }
 
-/// Whether the machine's interface can have this name: one that the kernel takes (`dev_valid_name`), that is no pattern
-/// to it (`%d`), and that no other interface or setting has.
+/// Whether the machine's interface can have this name. The kernel must accept it (`dev_valid_name`)
+/// and must not expand it as a pattern (`%d`). No other interface or sysctl folder may have it.
 fn can_be_a_link(name: &str) -> bool {
     (1..=15).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"/:%".contains(&byte))
         && ![".", "..", "lo", "all", "default"].contains(&name)
 }
 
-/// Whether conductor.sh reads a setup.sh that was not handed in.
+/// Whether conductor.sh reads a setup.sh that the submission lacks.
 fn needs_stand_in(folder: &Folder) -> bool {
     !folder.has(SETUP)
         && folder.read(CONDUCTOR).is_some_and(|text| {
@@ -182,7 +184,7 @@ mod tests {
     const OLD_TOOL: &str = "#!/bin/bash\n. \"$(dirname \"$0\")/config.sh\"\n";
 
     #[test]
-    fn the_interface_is_the_one_beside_the_conductor_that_is_called() {
+    fn the_interface_comes_from_the_setup_beside_the_called_conductor() {
         let both = fit(&[
             ("task3/conductor.sh", TOOL),
             ("task3/setup.sh", "DEFAULT_IFC=enp1s0 \nIP4_SUBNET=192.168\n"),
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn older_editions_have_config_sh_and_some_conductors_read_no_file() {
+    fn settings_come_from_config_sh_in_older_editions_or_from_conductor_sh_itself() {
         let old =
             fit(&[("task3/conductor.sh", OLD_TOOL), ("task3/config.sh", "export DEFAULT_IFC=enp0s1\n")]);
         assert_eq!((old.interface("3-network"), old.notes()), ("enp0s1", vec![]));
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setup_that_is_missed_has_a_stand_in_and_nothing_else_has() {
+    fn only_a_setup_that_conductor_reads_gets_a_stand_in() {
         let missed = fit(&[("task3/conductor.sh", TOOL)]);
         assert_eq!(missed.interface("3-network"), LAN);
         assert!(missed.notes()[0].contains("was not handed in"), "{:?}", missed.notes());
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_be_had_is_said() {
+    fn an_impossible_interface_name_is_reported() {
         for name in ["lo", "an-interface-of-17", "a/b", "'my card'", "all", "eth%d", "enp1s0\r"] {
             let setup = format!("DEFAULT_IFC={name}\n");
             let fit = fit(&[("task3/conductor.sh", TOOL), ("task3/setup.sh", &setup)]);

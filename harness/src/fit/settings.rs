@@ -1,5 +1,5 @@
-//! The settings of a conductor.sh, worked out from its text: plain assignments, in the order in which a shell would meet
-//! them, with the files that are sourced. Nothing is executed.
+//! Evaluates the assignments in a conductor.sh and in the files that it sources, in the order in
+//! which a shell would. The scripts are read as text and never executed.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -8,30 +8,31 @@ use std::str::Chars;
 
 use super::text::{Folder, lines};
 
-/// The files in which the course keeps settings.
+/// The names of the course's settings files.
 const FILES: [&str; 2] = ["setup.sh", "config.sh"];
 
-/// What a variable is set to.
+/// The value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// This.
+    /// A known text.
     Text(String),
-    /// Something that a command finds.
+    /// The output of a command.
     Unknown,
 }
 
-/// The variables that a conductor.sh sets at its start.
+/// The variables that a conductor.sh sets.
 #[derive(Debug, Default)]
 pub struct Settings(BTreeMap<String, Value>);
 
 impl Settings {
-    /// Those of the conductor.sh in a folder of the submission.
+    /// The variables of the conductor.sh in the folder `tool` of the submission.
     pub fn of_tool(folder: &Folder, tool: &str) -> Self {
         let script = format!("{tool}/conductor.sh");
         let text = folder.read(&script).unwrap_or_default();
         let mut homes = vec![tool.to_owned()];
         if let Some(real) = folder.home_of(&script) {
-            // Through a link, a script finds what lies beside it by the link's name or by its own.
+            // If conductor.sh is a link, it finds its settings beside the link or, with readlink,
+            // beside the link's target.
             let at = if text.contains("readlink") || text.contains("realpath") { 0 } else { homes.len() };
             homes.insert(at, real);
         }
@@ -39,7 +40,8 @@ impl Settings {
         let read = |name: &str| homes.iter().find_map(|home| folder.read(&format!("{home}/{name}")));
         let mut settings = Self::default();
         settings.run(&text, &read);
-        // How a script that is no shell's comes to its settings is not plain to see; what it sets itself comes first.
+        // A script that is not a shell script reads its settings in unknown ways. So add the
+        // variables of the settings files that the script does not set itself.
         for text in FILES.iter().filter_map(|name| read(name)) {
             for (name, value) in Self::of_text(&text).0 {
                 settings.0.entry(name).or_insert(value);
@@ -48,14 +50,14 @@ impl Settings {
         settings
     }
 
-    /// Those that a text sets by itself.
+    /// The variables that a text sets, without the files that it sources.
     pub fn of_text(text: &str) -> Self {
         let mut settings = Self::default();
         settings.run(text, &|_| None);
         settings
     }
 
-    /// What a variable is set to, if it is.
+    /// The value of a variable; `None` if it is not set.
     pub fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -87,7 +89,7 @@ impl Settings {
                 });
                 for word in assignments {
                     let Some((name, value)) = &word.assigns else { break };
-                    // What is set on a condition stands for what is not set at all.
+                    // An assignment under a condition counts only if the variable has no value yet.
                     if depth == 0 && !on_condition && !word.only_if_unset || !self.0.contains_key(name) {
                         self.0.insert(name.clone(), value.clone());
                     }
@@ -97,7 +99,7 @@ impl Settings {
     }
 }
 
-/// The folder of the conductor.sh that task 4's script calls.
+/// The folder of the conductor.sh that service-orchestrator.sh calls.
 pub fn called_by_orchestrator(folder: &Folder) -> &'static str {
     if !folder.has("task4/conductor.sh") && !makes_a_copy(folder) {
         return "task3";
@@ -111,7 +113,7 @@ pub fn called_by_orchestrator(folder: &Folder) -> &'static str {
     if calls("task3/conductor.sh") && !calls("./conductor.sh ") { "task3" } else { "task4" }
 }
 
-/// Whether task 4's script brings the tool into its own folder.
+/// Whether service-orchestrator.sh copies or links conductor.sh into its own folder.
 fn makes_a_copy(folder: &Folder) -> bool {
     let script = folder.read("task4/service-orchestrator.sh").unwrap_or_default();
     folder.has("task4/setup.sh")
@@ -120,7 +122,8 @@ fn makes_a_copy(folder: &Folder) -> bool {
         })
 }
 
-/// The names of the settings files that a script sources.
+/// The names of the settings files that a script sources; if it sources none, those that it
+/// mentions.
 pub fn files_read(text: &str) -> Vec<&'static str> {
     let sources = |line: &str| {
         let words: Vec<&str> = line.split([' ', '\t', ';', '&', '|']).collect();
@@ -141,28 +144,28 @@ fn file_name(path: &str) -> Option<&'static str> {
     FILES.into_iter().find(|file| *file == name)
 }
 
-/// Words up to a separator.
+/// One simple command: the words up to a separator.
 #[derive(Default)]
 struct Command {
     words: Vec<Word>,
-    /// Whether it is run only if the one before it succeeds or fails.
+    /// Whether the command follows `&&` or `||`.
     on_condition: bool,
 }
 
 /// One word of a command.
 struct Word {
     text: String,
-    /// The variable that it sets, and to what.
+    /// The variable that the word sets, and its value.
     assigns: Option<(String, Value)>,
-    /// As `${NAME:=word}` does.
+    /// Whether the word sets the variable only if it is unset, as `${NAME:=word}` does.
     only_if_unset: bool,
 }
 
-/// Splits a line into commands and words, as a shell does it.
+/// Splits a line into commands and words as a shell does.
 struct Words<'a> {
     rest: Peekable<Chars<'a>>,
     known: &'a BTreeMap<String, Value>,
-    /// Whether the word at hand depends on what a command says.
+    /// Whether the current word depends on the output of a command.
     unknown: bool,
     set_if_unset: Option<(String, Value)>,
 }
@@ -209,7 +212,7 @@ impl<'a> Words<'a> {
         Word { text, assigns, only_if_unset: false }
     }
 
-    /// The text up to a character that ends it, quotes taken off and variables put in.
+    /// The text up to one of the characters `ends`, with quotes removed and variables expanded.
     fn text_until(&mut self, ends: &str) -> String {
         let mut text = String::new();
         while let Some(&next) = self.rest.peek() {
@@ -235,7 +238,7 @@ impl<'a> Words<'a> {
         text
     }
 
-    /// What stands behind a `$`.
+    /// Expands the variable or command after a `$`.
     fn variable(&mut self) -> String {
         match self.rest.peek() {
             Some('(') => {
@@ -303,7 +306,7 @@ impl<'a> Words<'a> {
             .collect()
     }
 
-    /// Passes over a command whose output stands here.
+    /// Skips a command substitution.
     fn command(&mut self) {
         self.unknown = true;
         let mut depth = 1;
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_is_named_in_many_ways() {
+    fn assignments_in_many_styles_are_understood() {
         for text in [
             "DEFAULT_IFC=enp1s0",
             "DEFAULT_IFC=enp1s0 \n",
@@ -361,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_finds_or_nobody_says_is_not_guessed() {
+    fn values_from_commands_and_unset_variables_are_not_guessed() {
         for text in [
             "DEFAULT_IFC=$(ip route | awk '/default/ { print $5 }')",
             "DEFAULT_IFC=\"$(ip route show default |\n  awk '{ print $5 }')\"",

@@ -1,14 +1,17 @@
-//! A setup.sh for submissions that left theirs out: it is given code, so its absence must not cost tasks 3 and 4.
+//! A default setup.sh for submissions without one. The course hands out setup.sh, so a submission
+//! that lacks it must not lose the marks of tasks 3 and 4.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::guest::world::LAN;
 
-/// The settings with the course's defaults. How the arrays are called is told by the conductor.sh that reads them.
+/// The text of a setup.sh with the course's defaults. The names of its arrays are those that
+/// `conductor`, the text of conductor.sh, uses.
 pub fn setup(conductor: &str) -> String {
     let mut text = format!(
-        "# Stands in for a setup.sh that was not handed in: the course's defaults.\nDEFAULT_IFC={LAN}\n\
+        "# The submission has no setup.sh; the grader added this one with the course's defaults.\n\
+         DEFAULT_IFC={LAN}\n\
          IP4_SUBNET=192.168\nIP4_PREFIX_SIZE=24\nIP4_FULL_PREFIX_SIZE=16\nNEEDED_TOOLS=(debootstrap iptables)\n\
          IMAGEDIR=\"$(dirname \"$0\")/.images\"\nCONTAINERDIR=\"$(dirname \"$0\")/.containers\"\n\
          CACHEDIR=\"$(dirname \"$0\")/.cache\"\nEXTRADIR=\"$(dirname \"$0\")/extras\"\n"
@@ -31,7 +34,7 @@ pub fn setup(conductor: &str) -> String {
     text
 }
 
-/// The array variables that a script uses and whose names hold a word.
+/// The array variables that a script uses and whose names contain `word`.
 fn arrays<'a>(script: &'a str, word: &str) -> BTreeSet<&'a str> {
     let names = script.split("${").skip(1).filter_map(|rest| {
         let rest = rest.trim_start_matches(['!', '#']);
@@ -48,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conductor_finds_its_arrays() {
+    fn the_default_setup_defines_the_arrays_that_conductor_uses() {
         let conductor = "[[ \" ${SUITES[$distro]-} \" = *\" $suite \"* ]]\ndebootstrap $suite $dir ${BASE_MIRRORS[$distro]}\n";
         let script = format!(
             "set -eu\n{}\ndistro=ubuntu; echo ${{SUITES[$distro]}} ${{BASE_MIRRORS[$distro]}} $IMAGEDIR $IP4_SUBNET",

@@ -1,4 +1,4 @@
-//! A submission's files as text: small ones, inside its folder, whatever links there are.
+//! Reads small text files of a submission. Links are followed only inside the submission's folder.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -8,11 +8,11 @@ use rustix::fs::FileType;
 
 use crate::submission::Beneath;
 
-/// No script or Conductorfile is as long as this.
+/// The largest file to read, in bytes: longer than any script or Conductorfile.
 const LONGEST: u64 = 1 << 20;
-/// Most links on the way to a file.
+/// The most links that one path may pass.
 const LINKS: usize = 16;
-/// Most files of a folder that are looked at.
+/// The most files of a folder to list.
 const FILES: usize = 1000;
 
 /// The folder of a submission.
@@ -20,35 +20,36 @@ const FILES: usize = 1000;
 pub struct Folder(Option<Beneath>);
 
 impl Folder {
-    /// The one at `root`.
+    /// Opens the folder at `root`. If that fails, the folder behaves as an empty one.
     pub fn new(root: &Path) -> Self {
         Self(Beneath::open(root).ok())
     }
 
-    /// Whether there is something by this name, be it a link to nothing.
+    /// Whether an entry with this path exists, even if it is a broken link.
     pub fn has(&self, path: &str) -> bool {
         self.0.as_ref().is_some_and(|root| root.kind(Path::new(path)).is_some())
     }
 
-    /// The folder in which the file at `path` really lies.
+    /// The folder that contains the file at `path`, with links resolved.
     pub fn home_of(&self, path: &str) -> Option<String> {
         Some(self.real(path)?.parent()?.to_str()?.to_owned())
     }
 
-    /// A file's text. Nothing where it is no file of the submission, long, or not text.
+    /// The text of a file. `None` if the path leads out of the submission, or the file is missing,
+    /// too long or not UTF-8.
     pub fn read(&self, path: &str) -> Option<String> {
         let text = self.0.as_ref()?.read(&self.real(path)?, LONGEST).ok()?;
         String::from_utf8(text).ok()
     }
 
-    /// The paths of the files in a folder, in the order of their names; those further down are not among them.
+    /// The paths of the entries of a folder, sorted by name. Subfolders are not searched.
     pub fn files_in(&self, folder: &str) -> Vec<String> {
         let names = self.0.as_ref().and_then(|root| root.folder(Path::new(folder)).ok()?.names(FILES).ok());
         let path = |name: OsString| Some(format!("{folder}/{}", name.to_str()?));
         names.into_iter().flatten().filter_map(path).collect()
     }
 
-    /// A path without links, worked out step by step: none is followed, and none leads out.
+    /// Resolves the links in a path step by step. `None` if a step leads out of the submission.
     fn real(&self, path: &str) -> Option<PathBuf> {
         let root = self.0.as_ref()?;
         let parts = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect();
@@ -74,9 +75,10 @@ impl Folder {
     }
 }
 
-/// The lines of a script that are no comments, each with those that a backslash joins to it.
+/// The lines of a script without comment lines. A backslash at the end of a line joins the next
+/// line to it.
 pub fn lines(text: &str) -> impl Iterator<Item = String> {
-    // Not at the line ends of Windows: to a shell, their first half is part of the line.
+    // Split at LF only: to a shell, the CR of a Windows line end is part of the line.
     let mut lines = text.split('\n');
     std::iter::from_fn(move || {
         let mut line = lines.find(|line| !line.trim_start().starts_with('#'))?.to_owned();

@@ -1,8 +1,10 @@
-//! A folder is written by one run at a time: by the one that made its claim file, which names the run. The file is
-//! created exclusively, which holds on network file systems, too, where locks may not.
+//! Lets only one run at a time write to a report folder. A run claims the folder by exclusively
+//! creating a claim file that names the run. This also works on network file systems, where locks
+//! may not.
 //!
-//! A claim outlives a run that was killed. The next run finds that its process is gone and takes the folder over; of a
-//! run on another machine it can say only who that was.
+//! The claim of a killed run stays. If that run was on this machine, the next run sees that its
+//! process is gone and takes the folder over. Otherwise the next run fails and names the owner of
+//! the claim.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -16,26 +18,26 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::submission::Beneath;
 
-/// The claim's name in the folder.
+/// The name of the claim file.
 const FILE: &str = ".harness-run";
 
-/// A run, as its claim names it.
+/// The content of a claim file: which run claims the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// The machine's name.
+    /// The machine's host name.
     pub host: String,
-    /// Which start of the machine, and which of its process namespaces: where either differs, PIDs say nothing.
+    /// Boot id and PID namespace. PIDs can be compared only if both are equal.
     pub space: String,
-    /// The process.
+    /// The PID of the run's process.
     pub pid: u32,
-    /// When the process began, in the kernel's ticks: a PID may be another's by now.
+    /// When that process began, in kernel ticks since boot. It detects a PID that was reused.
     pub start: u64,
-    /// The same for people, RFC 3339.
+    /// When the claim was made, in RFC 3339, for people to read.
     pub since: String,
 }
 
 impl Run {
-    /// This one.
+    /// This process.
     fn this() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
@@ -49,43 +51,43 @@ impl Run {
         }
     }
 
-    /// Whether it is known to have ended.
+    /// Whether this run has certainly ended. `here` is the process that asks.
     fn is_dead(&self, here: &Self) -> bool {
         self.host == here.host && self.space == here.space && started(self.pid) != Some(self.start)
     }
 }
 
-/// When a process began, in ticks since the machine's start: field 22 of proc(5).
+/// When a process began, in kernel ticks since boot: field 22 of proc_pid_stat(5).
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
 }
 
-/// Why a folder is not this run's.
+/// Why a folder cannot be claimed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another run writes there, or may.
+    /// Another run has the folder, and is not known to have ended.
     #[error(
-        "another run writes to {}: process {} on {}, since {}; if that run is dead, remove {}",
+        "another run is writing to {}: process {} on {}, since {}; if that run has ended, remove {}",
         directory.display(), run.pid, run.host, run.since, directory.join(FILE).display()
     )]
     Taken {
         /// The folder.
         directory: PathBuf,
-        /// Who.
+        /// The other run.
         run: Box<Run>,
     },
-    /// Its claim cannot be written or read.
-    #[error("cannot claim {}: {source}", directory.display())]
+    /// The claim file cannot be written or read.
+    #[error("cannot claim the report folder {}: {source}", directory.display())]
     Io {
         /// The folder.
         directory: PathBuf,
-        /// What the kernel said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// A folder that is this run's, until this is dropped.
+/// A claimed folder. Dropping the claim releases the folder.
 #[derive(Debug)]
 pub struct Claim(PathBuf);
 
@@ -93,12 +95,12 @@ impl Claim {
     /// Claims a folder.
     ///
     /// # Errors
-    /// When another run has it, or the claim cannot be written.
+    /// If another run has the folder, or the claim file cannot be written.
     pub fn new(directory: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Io { directory: directory.to_owned(), source };
         let this = Run::this();
         let file = directory.join(FILE);
-        // Each turn ends with a claim, with an error, or with a dead run's claim removed.
+        // Each iteration makes the claim, fails, or removes the claim of a dead run.
         for _ in 0..100 {
             match create(&file, &this) {
                 Ok(()) => return Ok(Self(file)),
@@ -114,25 +116,26 @@ impl Claim {
                 Err(error) => return Err(failed(error)),
             }
         }
-        Err(failed(io::Error::other("other runs keep claiming the folder")))
+        Err(failed(io::Error::other("other runs keep claiming it; try again later")))
     }
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // A claim that stays is one of a dead run, which the next one finds.
+        // If the removal fails, the next run finds the claim of a dead run.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Makes a claim with its whole content at once: a file of another name, then a link, which fails where one is.
+/// Creates a claim file with its whole content at once: writes a temporary file, then links it to
+/// the final name. The link fails if a claim exists.
 fn create(file: &Path, run: &Run) -> io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut whole = tempfile::Builder::new().prefix(".harness-run-").tempfile_in(folder)?;
     serde_json::to_writer(&mut whole, run)?;
     whole.flush()?;
     match fs::hard_link(whole.path(), file) {
-        // Not every file system has hard links.
+        // Some file systems have no hard links.
         Err(error)
             if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) =>
         {
@@ -144,11 +147,12 @@ fn create(file: &Path, run: &Run) -> io::Result<()> {
     }
 }
 
-/// Who has it; `None` where nobody has any more.
+/// Reads a claim file; `None` if it is gone.
 fn read(file: &Path) -> io::Result<Option<Run>> {
     let mut text = Vec::new();
     let folder = Beneath::open(file.parent().unwrap_or(Path::new(".")))?;
-    // Others may write there, too: a pipe or a link that has taken the claim's place is an error.
+    // Other users may write to this folder. A pipe or a link in place of the claim file is an
+    // error.
     match folder.file(Path::new(file.file_name().unwrap_or_default())) {
         Ok(file) => file.take(64 << 10).read_to_end(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -156,11 +160,12 @@ fn read(file: &Path) -> io::Result<Option<Run>> {
     };
     serde_json::from_slice(&text)
         .map(Some)
-        .map_err(|error| io::Error::other(format!("{FILE} is damaged: {error}")))
+        .map_err(|error| io::Error::other(format!("{FILE} is damaged, remove it: {error}")))
 }
 
-/// Removes a dead run's claim, if it is still there. Two runs may find it at once, and one may have claimed the folder
-/// by the time the other removes it: so who removes has claimed the removal first.
+/// Removes the claim of a dead run, if it is still there. Two runs may find that claim at the same
+/// time, and the first may have claimed the folder before the second removes the file. So a run
+/// must claim the removal first.
 fn take_away(file: &Path, dead: &Run, this: &Run) -> io::Result<()> {
     let removal = file.with_file_name(format!("{FILE}-removal"));
     match create(&removal, this) {
@@ -186,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_run_is_told_who_has_the_folder() {
+    fn a_second_run_fails_and_names_the_first() {
         let home = tempfile::tempdir().unwrap();
         let claim = Claim::new(home.path()).unwrap();
         let error = Claim::new(home.path()).unwrap_err().to_string();
@@ -197,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claim_of_a_dead_run_is_taken_over_and_that_of_another_machine_is_not() {
+    fn a_claim_of_a_dead_run_is_taken_over_but_not_one_of_another_machine() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join(FILE);
         let this = Run::this();
@@ -218,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_find_a_dead_claim_one_has_the_folder_at_a_time() {
+    fn only_one_of_many_runs_takes_over_a_dead_claim() {
         let home = tempfile::tempdir().unwrap();
         for _ in 0..20 {
             create(&home.path().join(FILE), &Run { start: 1, ..Run::this() }).unwrap();

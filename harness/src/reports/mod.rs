@@ -1,7 +1,8 @@
-//! Where a run's report goes, and whose it is: `reports/<id>/<n>`, or the folder that `--report` names.
+//! Chooses the folder of a run's report: `reports/<id>/<n>`, or the folder that `--report` names.
 //!
-//! Each run has a numbered folder of its own, and `latest` links to the newest with a report. A folder that was named
-//! keeps another submission's report, unless that is to be replaced by force.
+//! Without `--report`, each run gets a new numbered folder, and `latest` links to the newest one
+//! with a report. With `--report`, a report of another submission in that folder is replaced only
+//! with `--force`.
 
 mod claim;
 
@@ -17,66 +18,68 @@ use crate::{bundle, report};
 
 pub use claim::{Claim, Run};
 
-/// Where reports go without `--report`.
+/// The parent of all report folders without `--report`.
 const TOP: &str = "reports";
 
-/// The link to the newest.
+/// The link to the newest report.
 const LATEST: &str = "latest";
 
-/// Why a report has no place.
+/// Why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A report of another submission is there.
+    /// The folder contains a report of another submission.
     #[error(
-        "{} holds the report of another submission, {id} from {source_path:?}: name another folder, or replace the report with --force",
+        "{} contains the report of another submission, {id} from {source_path:?}; \
+         choose another folder, or replace that report with --force",
         directory.display()
     )]
     Another {
         /// The folder.
         directory: PathBuf,
-        /// Whose it is.
+        /// The other submission's id.
         id: String,
-        /// From where.
+        /// The other submission's path.
         source_path: String,
     },
-    /// Another run writes there.
+    /// The folder cannot be claimed.
     #[error(transparent)]
     Claim(#[from] claim::Error),
-    /// What is there cannot be removed.
+    /// The old report cannot be removed, or the new one cannot be written.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
-    /// It cannot be made.
-    #[error("cannot make the folder {} for the report: {source}", path.display())]
+    /// The folder or the link `latest` cannot be created.
+    #[error("cannot create {} for the report: {source}", path.display())]
     Io {
-        /// Where.
+        /// The folder or link.
         path: PathBuf,
-        /// What the kernel said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Whether the arguments are to blame, rather than the machine.
+    /// Whether the command-line arguments are at fault, and not the machine.
     pub fn is_of_the_arguments(&self) -> bool {
         matches!(self, Self::Another { .. })
     }
 }
 
-/// A folder that is this run's, and no other's while it goes on.
+/// The report folder of this run. No other run can write to it until this value is dropped.
 #[derive(Debug)]
 pub struct Place {
     directory: PathBuf,
-    /// The folder with the numbered ones, where it is one of these.
+    /// The parent of a numbered folder; `None` for a folder that `--report` names.
     series: Option<PathBuf>,
     _claim: Claim,
 }
 
 impl Place {
-    /// Claims the folder `report` for a submission's report, or a new one in the submission's series.
+    /// Claims the folder `report`, or creates and claims a new numbered folder for the submission.
     ///
     /// # Errors
-    /// When another submission's report is there and `force` is not given, when another run writes there, or when it
-    /// cannot be made.
+    /// - The folder contains the report of another submission, and `force` is false.
+    /// - Another run has the folder.
+    /// - The folder cannot be created.
     pub fn claim(report: Option<&Path>, submission: &SubmissionInfo, force: bool) -> Result<Self, Error> {
         match report {
             Some(directory) => Self::named(directory, submission, force),
@@ -110,28 +113,29 @@ impl Place {
                     let claim = Claim::new(&directory)?;
                     return Ok(Self { directory, series: Some(series.to_owned()), _claim: claim });
                 }
-                // Another run was quicker.
+                // Another run has created this folder in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(failed(&directory)(error)),
             }
         }
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Links to the newest report of the series, once this one is written.
+    /// Points `latest` to the newest numbered folder with a report. Call this after the report is
+    /// written.
     ///
     /// # Errors
-    /// When the link cannot be made.
+    /// If the link cannot be created.
     pub fn publish(&self) -> Result<(), Error> {
         let Some(series) = &self.series else { return Ok(()) };
         let link = series.join(LATEST);
         let has_report = |number: &u64| series.join(number.to_string()).join("report.json").is_file();
         let newest = numbers(series).map_err(failed(series))?.into_iter().rfind(has_report);
-        // What somebody else put there under that name is not replaced.
+        // Do not replace a file or folder named `latest` that the harness did not create.
         let is_ours = fs::symlink_metadata(&link).map_or(true, |there| there.is_symlink());
         if let (Some(newest), true) = (newest, is_ours) {
             let new = series.join(format!(".{LATEST}-{}", std::process::id()));
@@ -143,12 +147,12 @@ impl Place {
         Ok(())
     }
 
-    /// Leaves nothing behind, for a run that came to no report and wrote nothing.
+    /// Removes the numbered folder if it is empty: for a run that failed before it wrote anything.
     pub fn abandon(self) {
         let Self { directory, series, _claim: claim } = self;
         drop(claim);
         if let Some(series) = series {
-            // Only empty folders can be removed so.
+            // `remove_dir` fails on a folder that is not empty.
             let _ = fs::remove_dir(directory)
                 .and_then(|()| fs::remove_dir(series))
                 .and_then(|()| fs::remove_dir(TOP));
@@ -156,7 +160,7 @@ impl Place {
     }
 }
 
-/// The numbered folders of a series, in order.
+/// The numbers of the folders in a series, sorted.
 fn numbers(series: &Path) -> io::Result<Vec<u64>> {
     let mut numbers = vec![];
     for entry in fs::read_dir(series)? {
@@ -166,7 +170,7 @@ fn numbers(series: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// Whose report or evidence is in a folder; `None` where there is none.
+/// Which submission the report or evidence in a folder belongs to; `None` if there is neither.
 fn owner(directory: &Path) -> Option<SubmissionInfo> {
     #[derive(Deserialize)]
     struct Head {
@@ -175,7 +179,8 @@ fn owner(directory: &Path) -> Option<SubmissionInfo> {
     let mut unknown = None;
     for name in ["report.json", "manifest.json"] {
         let path = directory.join(name);
-        // Others may write there, too: a pipe or a link that has taken the file's place is not opened.
+        // Other users may write to this folder. A pipe or a link in place of the file is not
+        // opened.
         let file = match Beneath::open(directory).and_then(|folder| folder.file(Path::new(name))) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -185,7 +190,7 @@ fn owner(directory: &Path) -> Option<SubmissionInfo> {
         let is_read = file.is_some_and(|file| file.take(64 << 20).read_to_end(&mut text).is_ok());
         match serde_json::from_slice::<Head>(&text) {
             Ok(head) if is_read => return Some(head.submission),
-            // Something that cannot be read may be anybody's.
+            // An unreadable report may belong to any submission.
             _ => {
                 unknown = Some(SubmissionInfo {
                     id: "unknown".to_owned(),
@@ -198,7 +203,7 @@ fn owner(directory: &Path) -> Option<SubmissionInfo> {
     unknown
 }
 
-/// Whether two are versions of one submission: the same id, from the same place.
+/// Whether two submissions are versions of one: they have the same id and the same path.
 fn is_same(there: &SubmissionInfo, new: &SubmissionInfo) -> bool {
     let real = |source: &str| Path::new(source).canonicalize().ok();
     there.id == new.id
@@ -211,10 +216,10 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { path, source }
 }
 
-/// Writes the reports of a judged run to its place.
+/// Writes the report files of a judged run to its folder, and updates `latest`.
 ///
 /// # Errors
-/// When they cannot be written.
+/// If a file cannot be written.
 pub fn write(place: &Place, judged: &crate::verdict::Report) -> Result<(), Error> {
     report::write(&place.directory, judged)?;
     place.publish()

@@ -1,8 +1,8 @@
-//! A folder whose entries are reached only below it and through no link: every path goes to the kernel as one
-//! `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` on the folder's descriptor.
+//! Access to the files below one folder, without following links. Every path is resolved by a
+//! single `openat2` with `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS` on the folder's descriptor.
 //!
-//! So it does not matter what a submission's names say, or who changes them meanwhile: a path that would leave
-//! the folder, or pass a link, is an error. Paths are relative and have no `..`.
+//! A submission chooses its names and may change them while we read. A path that leaves the folder
+//! or passes a link is therefore an error. Paths are relative and have no `..`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,86 +16,89 @@ use rustix::fs::{
     readlinkat, renameat, statat, symlinkat, unlinkat,
 };
 
-/// An open folder.
+/// An open folder. Methods take paths relative to it.
 #[derive(Debug)]
 pub struct Beneath(OwnedFd);
 
 impl Beneath {
-    /// The folder at a path of ours. Links on the way to it are followed; below it none is.
+    /// Opens the folder at `path`, which is a trusted path: links in it are followed.
     ///
     /// # Errors
-    /// When it cannot be opened.
+    /// If `path` cannot be opened or is not a folder.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(openat(CWD, path, flags, Mode::empty())?))
     }
 
-    /// A folder below it.
+    /// Opens the subfolder at `path`; an empty path is this folder.
     ///
     /// # Errors
-    /// When it is none.
+    /// If `path` is not a folder.
     pub fn folder(&self, path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map(Self)
     }
 
-    /// A regular file below it, to be read. Opening never waits: a pipe or device that has taken a file's place
-    /// is an error.
+    /// Opens a regular file for reading. Opening never blocks: if a pipe or a device has replaced
+    /// the file, the result is an error.
     ///
     /// # Errors
-    /// When it is no regular file.
+    /// If `path` is not a regular file.
     pub fn file(&self, path: &Path) -> io::Result<File> {
         if FileType::from_raw_mode(self.facts(path)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
         if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no longer a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "no longer a regular file: another process replaced it",
+            ));
         }
         Ok(file.into())
     }
 
-    /// The content of a regular file of at most `limit` bytes.
+    /// Reads a regular file of at most `limit` bytes.
     ///
     /// # Errors
-    /// When it is no regular file, or larger.
+    /// If `path` is not a regular file, or the file is larger.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
         self.file(path)?.take(limit + 1).read_to_end(&mut content)?;
         if content.len() as u64 > limit {
-            let why = format!("it is larger than {limit} bytes");
+            let why = format!("the file is larger than {limit} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
         }
         Ok(content)
     }
 
-    /// What is at a path: of a link the link itself.
+    /// The metadata of an entry. A link's metadata is its own, not its target's.
     ///
     /// # Errors
-    /// When there is nothing.
+    /// If there is no such entry.
     pub fn facts(&self, path: &Path) -> io::Result<Stat> {
         self.at(path, |folder, name| Ok(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// The kind of what is at a path, `None` where there is nothing.
+    /// The kind of an entry; `None` if there is no such entry.
     pub fn kind(&self, path: &Path) -> Option<FileType> {
         Some(FileType::from_raw_mode(self.facts(path).ok()?.st_mode))
     }
 
-    /// Whether a real folder is at a path.
+    /// Whether `path` is a folder, and not a link to one.
     pub fn has_folder(&self, path: &Path) -> bool {
         self.kind(path) == Some(FileType::Directory)
     }
 
-    /// Whether a regular file is at a path.
+    /// Whether `path` is a regular file, and not a link to one.
     pub fn has_file(&self, path: &Path) -> bool {
         self.kind(path) == Some(FileType::RegularFile)
     }
 
-    /// Its entries' names, sorted, at most `limit` of them: no listing is endless.
+    /// The names of this folder's entries, sorted. The listing stops after `limit` names.
     ///
     /// # Errors
-    /// When it cannot be listed.
+    /// If the folder cannot be listed.
     pub fn names(&self, limit: usize) -> io::Result<Vec<OsString>> {
         let mut names = vec![];
         for entry in Dir::read_from(&self.0)? {
@@ -111,45 +114,45 @@ impl Beneath {
         Ok(names)
     }
 
-    /// Where a link says that it leads.
+    /// The target of a symbolic link, as the link states it.
     ///
     /// # Errors
-    /// When it is no link.
+    /// If `path` is not a link.
     pub fn read_link(&self, path: &Path) -> io::Result<PathBuf> {
         self.at(path, |folder, name| {
             Ok(OsString::from_vec(readlinkat(folder, name, Vec::new())?.into_bytes()).into())
         })
     }
 
-    /// Makes a folder, for its owner alone.
+    /// Creates a folder with mode 0700.
     ///
     /// # Errors
-    /// When something is there already, or it cannot be made.
+    /// If the entry exists already, or the folder cannot be created.
     pub fn make_folder(&self, path: &Path) -> io::Result<()> {
         self.at(path, |folder, name| Ok(mkdirat(folder, name, Mode::RWXU)?))
     }
 
-    /// Makes a file, for its owner alone, and opens it to be written.
+    /// Creates a file with mode 0600 and opens it for writing.
     ///
     /// # Errors
-    /// When something is there already, or it cannot be made.
+    /// If the entry exists already, or the file cannot be created.
     pub fn make_file(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         Ok(self.open_at(path, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
 
-    /// Makes a link with this text.
+    /// Creates a symbolic link to `leads_to`.
     ///
     /// # Errors
-    /// When something is there already, or it cannot be made.
+    /// If the entry exists already, or the link cannot be created.
     pub fn make_link(&self, path: &Path, leads_to: &Path) -> io::Result<()> {
         self.at(path, |folder, name| Ok(symlinkat(leads_to, folder, name)?))
     }
 
-    /// Sets the permissions of a real file or folder.
+    /// Sets the permissions of a file or folder.
     ///
     /// # Errors
-    /// When it is neither, or they cannot be set.
+    /// If `path` is a link, or the permissions cannot be set.
     pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         let flags = if self.has_folder(path) { OFlags::DIRECTORY } else { OFlags::NONBLOCK | OFlags::NOCTTY };
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
@@ -157,10 +160,10 @@ impl Beneath {
         Ok(fchmod(opened, Mode::from_raw_mode(mode & 0o7777))?)
     }
 
-    /// Puts a file with this content and mode in the place of whatever is there.
+    /// Removes the entry at `path`, if there is one, and creates a file with this content and mode.
     ///
     /// # Errors
-    /// When what is there cannot be removed, or the file not be written.
+    /// If the old entry cannot be removed, or the file cannot be written.
     pub fn replace(&self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         self.remove(path)?;
         let mut file = self.make_file(path)?;
@@ -168,20 +171,20 @@ impl Beneath {
         Ok(fchmod(file, Mode::from_raw_mode(mode & 0o7777))?)
     }
 
-    /// Gives an entry another place.
+    /// Moves an entry.
     ///
     /// # Errors
-    /// When it is not there, or cannot be moved.
+    /// If there is no such entry, or it cannot be moved.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.at(from, |from_folder, from| {
             self.at(to, |to_folder, to| Ok(renameat(from_folder, from, to_folder, to)?))
         })
     }
 
-    /// Removes what is at a path, a folder with all that is in it. Nothing there is no error.
+    /// Removes an entry; a folder is removed with its content. A missing entry is not an error.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If the entry cannot be removed.
     pub fn remove(&self, path: &Path) -> io::Result<()> {
         match self.kind(path) {
             None => Ok(()),
@@ -205,9 +208,10 @@ impl Beneath {
         Ok(openat2(&self.0, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, stay)?)
     }
 
-    /// Does something with a name in the folder that holds it.
+    /// Calls `with` with the opened parent folder of `path` and the last component of `path`.
     fn at<T>(&self, path: &Path, with: impl FnOnce(&OwnedFd, &OsStr) -> io::Result<T>) -> io::Result<T> {
-        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "it names no entry of a folder");
+        let no_name =
+            || io::Error::new(io::ErrorKind::InvalidInput, "the path does not name an entry of a folder");
         let name = path.file_name().ok_or_else(no_name)?;
         match path.parent() {
             Some(above) if !above.as_os_str().is_empty() => with(&self.folder(above)?.0, name),
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_reached_through_a_link_or_by_dots() {
+    fn links_and_dots_do_not_lead_out_of_the_folder() {
         let (home, beneath) = folder();
         for path in ["link", "up/victim", "../victim", "/etc/passwd"] {
             assert!(beneath.read(Path::new(path), 100).is_err(), "{path}");
@@ -246,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_link_leaves_what_it_led_to_alone() {
+    fn replacing_a_link_does_not_change_its_target() {
         let (home, beneath) = folder();
         beneath.replace(Path::new("link"), b"ours", 0o755).unwrap();
         assert_eq!(beneath.read(Path::new("link"), 4).unwrap(), b"ours");
@@ -256,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_no_file_and_nobody_waits_for_it() {
+    fn opening_a_pipe_fails_without_blocking() {
         let (home, beneath) = folder();
         nix::unistd::mkfifo(&home.path().join("in/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(beneath.read(Path::new("pipe"), 100).is_err());
     }
 
     #[test]
-    fn a_file_that_is_too_large_is_an_error_and_a_folder_goes_with_its_content() {
+    fn a_file_above_the_limit_is_an_error_and_a_folder_is_removed_with_its_content() {
         let (_home, beneath) = folder();
         beneath.make_folder(Path::new("a")).unwrap();
         beneath.replace(Path::new("a/b"), b"12345", 0o644).unwrap();

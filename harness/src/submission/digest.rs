@@ -1,4 +1,4 @@
-//! What identifies a submission: the SHA-256 of its bytes.
+//! The SHA-256 digest that identifies a submission.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,14 +10,14 @@ use sha2::{Digest, Sha256};
 use super::Error;
 use super::tree::{Folder, Node, Spool};
 
-/// Of an archive's bytes.
+/// The digest of an archive's bytes.
 pub fn of_file(path: &Path) -> Result<String, Error> {
     let mut hash = Sha256::new();
     File::open(path).and_then(|file| add_content(&mut hash, file)).map_err(Error::io("read", path))?;
     Ok(hex(&hash.finalize()))
 }
 
-/// Of a directory's sorted names, modes and contents.
+/// The digest of a directory: of its sorted names, modes and contents.
 pub fn of_directory(folder: &Folder, spool: &Spool) -> io::Result<String> {
     let mut hash = Sha256::new();
     add_directory(&mut hash, folder, spool)?;

@@ -1,129 +1,143 @@
-//! Why a submission is not graded at all: it cannot be read, or an entry of it is refused. Exit status 2.
+//! Why a submission cannot be opened: it cannot be read, or one of its entries is refused.
+//!
+//! `harness` then exits with status 2, or with 3 if our own copy failed ([`Error::is_ours`]).
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a submission cannot be taken in.
+/// Why a submission cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file or directory cannot be read or written.
+    /// A file or directory of the submission cannot be read.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Our own copy cannot be made: a full disk, for one. Nobody's submission is at fault.
-    #[error("cannot keep a copy of {}: {source}; free disk space there, or set HARNESS_CACHE to another folder", path.display())]
+    /// Our copy of the submission cannot be written, for example because the disk is full. The
+    /// submission is not at fault.
+    #[error(
+        "cannot copy {} to the cache: {source}; \
+         free disk space, or set HARNESS_CACHE to a folder on another disk",
+        path.display()
+    )]
     Ours {
-        /// Of what.
+        /// The file or folder being copied.
         path: PathBuf,
-        /// What the kernel said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Neither a directory nor one of the archives that are understood.
-    #[error("{} is not a directory, a tar (plain, gzip, xz) or a zip archive: {found}", path.display())]
+    /// The file is neither a directory nor a supported archive.
+    #[error(
+        "{} cannot be unpacked: {found}; hand in a directory, .tar, .tar.gz, .tar.xz or .zip",
+        path.display()
+    )]
     NotAnArchive {
         /// The file.
         path: PathBuf,
-        /// What its first bytes say it is.
+        /// What is wrong with the file, or what its first bytes say it is.
         found: String,
     },
-    /// The archive's own structure is broken.
-    #[error("{} is damaged: {why}", path.display())]
+    /// The archive's structure is broken.
+    #[error("the archive {} is damaged: {why}; make or download it again", path.display())]
     Damaged {
         /// The archive.
         path: PathBuf,
-        /// What the decoder said.
+        /// The decoder's error.
         why: String,
     },
-    /// An entry that is never unpacked; nothing of the archive is graded.
+    /// The submission has an entry that is never unpacked, so it is not graded.
     #[error("{} is refused because of its entry {entry:?}: {why}", path.display())]
     Refused {
         /// The archive or directory.
         path: PathBuf,
-        /// The entry, as it is named there.
+        /// The entry's name in the archive or directory.
         entry: String,
-        /// What is wrong with it.
+        /// The reason.
         why: Refusal,
     },
     /// There is nothing to grade.
     #[error(
-        "{} holds no submission: no folder with task1, task2, task3 or task4 at its top or up to two folders below",
+        "{} contains no submission: neither its top folder nor a folder up to two levels down \
+         has a folder named task1, task2, task3 or task4",
         path.display()
     )]
     NoSubmission {
         /// The archive or directory.
         path: PathBuf,
     },
-    /// There is more than one submission, and none is preferred.
-    #[error("{} holds several submissions ({}): name one of them", path.display(), folders.join(", "))]
+    /// There is more than one submission, and names do not decide between them.
+    #[error(
+        "{} contains several submissions ({}): pass one of these folders instead",
+        path.display(), folders.join(", ")
+    )]
     Several {
         /// The archive or directory.
         path: PathBuf,
-        /// Their folders.
+        /// The submissions' folders.
         folders: Vec<String>,
     },
 }
 
-/// What is wrong with an entry.
+/// Why an entry is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// `..` in its name.
-    #[error("its name leads out of the archive")]
+    /// The name contains `..`.
+    #[error("its name contains '..' and could lead out of the archive")]
     Traversal,
-    /// A name that starts at the root or at a drive.
-    #[error("its name is absolute")]
+    /// The name begins with `/` or with a drive letter.
+    #[error("its name is an absolute path; a relative one is needed")]
     Absolute,
-    /// A symbolic link whose end is not in the submission.
+    /// A symbolic link leads out of the submission. Holds the link's target.
     #[error("it is a symbolic link that leads out of the submission, to {0:?}")]
     LinkEscapes(String),
-    /// Links that lead to each other.
-    #[error("it is a symbolic link that leads to itself or through too many others")]
+    /// A symbolic link leads to itself, or through too many links.
+    #[error("it is a symbolic link that leads to itself or through too many other links")]
     LinkLoop,
-    /// A symbolic link without a text that a file system takes.
-    #[error("the symbolic link has no target, or a target that is too long")]
+    /// A symbolic link's target is empty, too long or has a NUL byte.
+    #[error("it is a symbolic link whose target is empty, longer than 4095 bytes, or has a NUL byte")]
     BadLink,
-    /// A link in the place of a folder that is asked for, to a folder around itself.
-    #[error("the symbolic link leads to a folder that contains the link: put a real folder here")]
+    /// A required file or folder is a link to a folder that contains the link.
+    #[error("it is a symbolic link to a folder that contains it; replace it by a real file or folder")]
     LinkAround,
-    /// A hard link to something that is not an earlier file of the archive.
-    #[error("it is a hard link to {0:?}, which is no earlier file of the archive")]
+    /// A hard link's target is not an earlier file of the archive. Holds the target.
+    #[error("it is a hard link to {0:?}, but no earlier entry of the archive is a file of that name")]
     HardLink(String),
-    /// A device, a pipe, a socket.
-    #[error("it is a {0}, not a file, folder or link")]
+    /// The entry is a device, a pipe or a socket. Holds the kind.
+    #[error("it is a {0}; only files, folders and links are accepted")]
     Special(&'static str),
-    /// Too many entries.
-    #[error("it is entry number {0}, one more than are allowed")]
+    /// There are too many entries. Holds their number up to this one.
+    #[error("with this entry, the submission has {0} entries, more than are accepted")]
     TooMany(u64),
-    /// A file that is too large.
-    #[error("it is larger than {} MiB", .0 >> 20)]
+    /// The file is too large. Holds the limit in bytes.
+    #[error("it is larger than {} MiB, the limit for one file", .0 >> 20)]
     FileTooLarge(u64),
-    /// All files together are too large.
-    #[error("with it the files take more than {} MiB", .0 >> 20)]
+    /// All files together are too large. Holds the limit in bytes.
+    #[error("with this entry, the files exceed {} MiB, the limit for all files together", .0 >> 20)]
     TotalTooLarge(u64),
-    /// Much from little: a decompression bomb.
-    #[error("with it the archive unpacks to more than {0} times its size")]
+    /// The archive is a decompression bomb. Holds the greatest accepted ratio.
+    #[error("with this entry, the archive unpacks to more than {0} times its own size")]
     Ratio(u64),
-    /// Folders in folders.
-    #[error("it lies more than {0} folders deep")]
+    /// The entry is nested too deep. Holds the greatest accepted depth.
+    #[error("it is nested deeper than {0} folders")]
     TooDeep(usize),
-    /// A name that no file system takes.
-    #[error("a part of its name is empty, too long or has a NUL in it")]
+    /// No file system accepts the name.
+    #[error("a part of its name is empty, longer than 255 bytes, or has a NUL byte")]
     BadName,
-    /// The same name for a file and for a folder or link.
-    #[error("an earlier entry of another kind has its name, or is a link on its way")]
+    /// The name is taken by an earlier entry of another kind, or passes a file or a link.
+    #[error("an earlier entry of another kind has the same name, or a file or link stands in its path")]
     Clash,
-    /// A zip entry that asks for a password.
-    #[error("it is encrypted")]
+    /// The zip entry needs a password.
+    #[error("it is encrypted; make the zip archive without a password")]
     Encrypted,
 }
 
 impl Error {
-    /// Whether the infrastructure failed, rather than what was handed in.
+    /// Whether our infrastructure is at fault, and not the submission.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours { .. })
     }

@@ -1,4 +1,5 @@
-//! In which form a submission comes, by its content: people rename archives.
+//! Detects the form of a submission from its content. File names are ignored: people rename
+//! archives.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 
-/// The forms that are understood.
+/// The supported forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
     /// A directory.
@@ -30,7 +31,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What `path` is: a directory, or what the first bytes of the file say.
+    /// The form of `path`: a directory, or the type that the file's first bytes indicate.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let facts = fs::metadata(path).map_err(Error::io("read", path))?;
         if facts.is_dir() {
@@ -52,7 +53,7 @@ impl Form {
             [b'7', b'z', 0xbc, 0xaf, ..] => Err(unknown("it is a 7-Zip archive")),
             [b'B', b'Z', b'h', ..] => Err(unknown("it is compressed with bzip2")),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(unknown("it is compressed with zstd")),
-            _ => Err(unknown("its first bytes are those of none of them")),
+            _ => Err(unknown("its first bytes are those of no supported archive")),
         }
     }
 }
@@ -81,8 +82,9 @@ fn read_up_to(path: &Path, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Whether a block is a tar header: its checksum is the sum of its bytes with the checksum itself as spaces
-/// (tar(5)). The magic is no help: archives of before POSIX have none.
+/// Whether a block is a tar header: its checksum must be the sum of its bytes, with the checksum
+/// field counted as spaces (tar(5)). The magic number does not decide, because pre-POSIX archives
+/// have none.
 fn is_tar(block: &[u8]) -> bool {
     let Some(block) = block.get(..512) else { return false };
     let Ok(stated) = std::str::from_utf8(&block[148..156]) else { return false };

@@ -1,7 +1,8 @@
-//! Whether a submission's `.git` has a history: HEAD's branch leads to a commit that is there. Files are read, git is
-//! never started: a repository's configuration can name programs.
+//! Decides whether a submission's `.git` has a history: HEAD must lead to an existing commit.
 //!
-//! Formats: gitrepository-layout(5), gitformat-pack(5). Everything is bounded; what is not understood is no commit.
+//! The code reads the files itself and never starts git, because a repository's configuration can
+//! name programs to run. The formats are in gitrepository-layout(5) and gitformat-pack(5). All
+//! sizes and counts are limited, and an unknown format counts as no commit.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,29 +13,29 @@ use flate2::read::ZlibDecoder;
 
 use super::beneath::Beneath;
 
-/// How large the text files of a repository may be.
+/// The largest text file of a repository that is read, in bytes.
 const MOST_TEXT: u64 = 8 << 20;
 
-/// How many names lead from HEAD to a commit at most.
+/// The most references to follow from HEAD to a commit.
 const MOST_REFS: usize = 8;
 
-/// How many deltas are followed in all packs together: git itself puts 50 on top of each other, and takes 4095.
+/// The most deltas to follow in all packs together. Git writes chains of 50 and accepts 4095.
 const MOST_DELTAS: usize = 4096;
 
-/// How many packs are looked into.
+/// The most entries of the pack folder to examine.
 const MOST_PACKS: usize = 200;
 
-/// What kind a packed object is.
+// The types of packed objects.
 const COMMIT: u8 = 1;
 const OFFSET_DELTA: u8 = 6;
 const NAME_DELTA: u8 = 7;
 
-/// Whether `git`, a repository's folder, has the commit that its HEAD leads to.
+/// Whether the repository in the folder `git` has a commit at its HEAD.
 pub fn has_commit(git: &Beneath) -> bool {
     head(git).is_some_and(|object| is_commit(git, &object))
 }
 
-/// The object that HEAD leads to, in hexadecimal.
+/// The name of the object at HEAD, in hexadecimal.
 fn head(git: &Beneath) -> Option<String> {
     let mut name = PathBuf::from("HEAD");
     for _ in 0..MOST_REFS {
@@ -53,7 +54,7 @@ fn head(git: &Beneath) -> Option<String> {
     None
 }
 
-/// A line `<object> <ref>` of `packed-refs`.
+/// Looks up a reference in `packed-refs`, whose lines are `<object> <ref>`.
 fn packed_ref(git: &Beneath, name: &str) -> Option<String> {
     let text = git.read(Path::new("packed-refs"), MOST_TEXT).ok()?;
     let text = String::from_utf8_lossy(&text);
@@ -63,7 +64,7 @@ fn packed_ref(git: &Beneath, name: &str) -> Option<String> {
     text.lines().find_map(line)
 }
 
-/// A SHA-1 or SHA-256 in hexadecimal.
+/// Validates an object name: a SHA-1 or SHA-256 in hexadecimal.
 fn object_name(text: &str) -> Option<String> {
     let is_name = matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_name.then(|| text.to_ascii_lowercase())
@@ -77,7 +78,8 @@ fn is_commit(git: &Beneath, object: &str) -> bool {
     }
 }
 
-/// A loose object is `commit <length>\0<content>`, and a commit's content begins with its tree.
+/// Whether a loose object is a commit: `commit <length>\0<content>`, where the content begins with
+/// `tree `.
 fn begins_as_commit(file: File) -> bool {
     let mut start = Vec::new();
     if ZlibDecoder::new(file).take(256).read_to_end(&mut start).is_err() && start.len() < 64 {
@@ -100,7 +102,7 @@ fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
             && let (Ok(index), Ok(pack)) = (folder.file(path), folder.file(&path.with_extension("pack")))
         {
             let pack = Pack { index, objects: pack, hash: wanted.len() as u64 };
-            // A pack that is damaged has no commit; another may have it.
+            // If this pack is damaged, another one may still have the commit.
             if pack.has_commit(&wanted, &mut deltas).unwrap_or(false) {
                 return Ok(true);
             }
@@ -109,11 +111,11 @@ fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A pack with its index of version 2.
+/// A pack and its index (version 2).
 struct Pack {
     index: File,
     objects: File,
-    /// Bytes of an object's name.
+    /// The bytes of an object name.
     hash: u64,
 }
 
@@ -146,7 +148,8 @@ impl Pack {
         Ok(false)
     }
 
-    /// Where in the pack an object begins, by binary search between the fan-out table's bounds.
+    /// Finds an object's offset in the pack by binary search within the bounds of the fan-out
+    /// table.
     fn offset(&self, wanted: &[u8]) -> io::Result<Option<u64>> {
         const NAMES: u64 = 8 + 256 * 4;
         let fan = |slot: u64| {
@@ -163,7 +166,7 @@ impl Pack {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
                 std::cmp::Ordering::Equal => {
-                    // Behind the names lie checksums of four bytes, then the offsets.
+                    // The names are followed by checksums of four bytes, then by the offsets.
                     let offsets = NAMES + total * (self.hash + 4);
                     let offset = u32::from_be_bytes(bytes(&self.index, offsets + middle * 4)?);
                     if offset >> 31 == 0 {
@@ -177,7 +180,9 @@ impl Pack {
         Ok(None)
     }
 
-    /// An object's kind, and where its header ends: seven bits of length a byte, the kind in the first.
+    /// Reads an object's header. Returns its type, which is in the first byte, and the offset after
+    /// the header. Each header byte has seven bits of the length; the top bit says whether another
+    /// byte follows.
     fn header(&self, offset: u64) -> io::Result<(u8, u64)> {
         let [first] = bytes(&self.objects, offset)?;
         let (mut byte, mut at) = (first, offset + 1);
@@ -188,7 +193,8 @@ impl Pack {
         Ok((first >> 4 & 7, at))
     }
 
-    /// How far before a delta its base lies: base 128, each further digit counted one up.
+    /// The distance from a delta back to its base: a number in base 128, where each further digit
+    /// adds one.
     fn distance(&self, mut at: u64) -> io::Result<u64> {
         let [mut byte] = bytes(&self.objects, at)?;
         let mut distance = u64::from(byte & 0x7f);
@@ -217,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// A repository that git itself made.
+    /// A repository created by git itself.
     struct Repository(tempfile::TempDir);
 
     impl Repository {
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loose_commit_on_a_branch_or_detached_is_one() {
+    fn a_loose_commit_on_a_branch_or_a_detached_head_is_a_history() {
         let repository = Repository::new(&[]);
         repository.commit(0);
         assert!(repository.has_commit());
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_commit_is_none() {
+    fn a_branch_that_leads_to_a_tree_is_no_history() {
         let repository = Repository::new(&[]);
         repository.commit(0);
         let tree = Command::new("git")
@@ -287,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn packed_commits_and_refs_are_found_deltas_included() {
+    fn packed_commits_deltas_and_refs_are_found() {
         for options in [&[][..], &["--object-format=sha256"]] {
             let repository = Repository::new(options);
             for number in 0..12 {
                 repository.commit(number);
             }
-            // The oldest commit's object is then a delta of newer ones, or the other way round.
+            // The pack now stores some commits as deltas of others.
             repository.git(&["-c", "pack.depth=50", "gc", "-q", "--aggressive", "--prune=now"]);
             assert!(!repository.0.path().join(".git/refs/heads/main").exists());
             for back in 0..12 {
@@ -307,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn deltas_by_name_are_followed_and_a_circle_of_them_ends() {
+    fn deltas_by_object_name_are_followed() {
         let repository = Repository::new(&[]);
         for number in 0..12 {
             repository.commit(number);
@@ -324,7 +330,8 @@ mod tests {
         }
     }
 
-    /// A pack of two deltas, each of the other, and its index with enough names to search in.
+    /// A pack of two deltas that are each other's base, and its index. The index has thousands of
+    /// names.
     fn circle(first: [u8; 20], second: [u8; 20]) -> (Vec<u8>, Vec<u8>) {
         let mut names: Vec<[u8; 20]> = (0..5000_u16).map(|number| name(&number.to_be_bytes())).collect();
         names.extend([first, second]);
@@ -346,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_of_deltas_in_many_packs_end_in_a_moment() {
+    fn circular_deltas_in_many_packs_end_quickly() {
         let repository = Repository::new(&[]);
         let git = repository.0.path().join(".git");
         fs::write(git.join("refs/heads/main"), "aa".repeat(20)).unwrap();

@@ -1,14 +1,16 @@
-//! Whose submission it is: by what staff call it first, and by what is inside it last, which its author chose.
+//! Chooses a submission's id. The name that staff gave to the archive has priority over the names
+//! inside, because the author of the submission chose those.
 
 use std::path::Path;
 
 use super::root::roll_number;
 
-/// How long an id may be.
+/// The greatest length of an id, in bytes.
 const LONGEST: usize = 64;
 
-/// The id of what was handed in at `source` with the folder `folder` in it: the roll number in the source's own name,
-/// else the one in the folder's name, else the source's own name. Safe to use as a file name.
+/// The id of the submission at `source` whose own folder is `folder`: the roll number in the name
+/// of `source`, or else the one in the name of `folder`, or else the name of `source`. The id is
+/// safe to use as a file name.
 pub fn choose(source: &Path, folder: Option<&str>) -> String {
     let own = own_name(source);
     let folder = folder.map(Path::new);
@@ -18,7 +20,7 @@ pub fn choose(source: &Path, folder: Option<&str>) -> String {
     safe(&id)
 }
 
-/// A sentence, where the source's own name and the folder in it have different roll numbers.
+/// A warning, if the name of `source` and the name of `folder` have different roll numbers.
 pub fn mismatch(source: &Path, folder: Option<&str>) -> Option<String> {
     let own = own_name(source);
     let outside = roll_number(Path::new(&own))?;
@@ -28,7 +30,7 @@ pub fn mismatch(source: &Path, folder: Option<&str>) -> Option<String> {
     })
 }
 
-/// An id that was given, if it is one.
+/// Validates the id given by `--id`; `None` if it is not valid.
 pub fn given(id: &str) -> Option<String> {
     (safe(id) == id && !["latest", ".", ".."].contains(&id)).then(|| id.to_owned())
 }
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sources_own_name_decides_before_the_folder_inside() {
+    fn the_source_name_has_priority_over_the_inner_folder() {
         let id = |source: &str, folder| choose(Path::new(source), folder);
         assert_eq!(id("up/23m0001_assignment3.tar.gz", Some("23m0002_assignment3")), "23m0001");
         assert_eq!(id("upload.zip", Some("23m0002_assignment3")), "23m0002");
@@ -71,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn different_roll_numbers_are_said() {
+    fn different_roll_numbers_cause_a_warning() {
         let said = |source: &str, folder| mismatch(Path::new(source), folder);
         assert!(said("23m0001_assignment3.zip", Some("23m0002_assignment3")).is_some());
         assert_eq!(said("23m0001_assignment3.zip", Some("23M0001_Assignment3")), None);
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_given_is_taken_as_it_is_or_not_at_all() {
+    fn a_given_id_is_used_unchanged_or_refused() {
         assert_eq!(given("23m0001-late").as_deref(), Some("23m0001-late"));
         for bad in ["", ".", "..", "a/b", "a b", ".x", "latest", &"x".repeat(65)] {
             assert_eq!(given(bad), None, "{bad}");

@@ -1,6 +1,9 @@
-//! The gate through which every entry of a submission passes: its name, its kind and its size are checked, and it
-//! becomes a name in memory. Nothing is written under a name of the submission's before all names are settled
-//! ([`super::settle`]), so no order of entries can make a later one land elsewhere.
+//! Checks the name, the kind and the size of every entry of a submission, and adds it to a tree in
+//! memory.
+//!
+//! No file is written under a name from the submission until all names are settled
+//! ([`super::settle`]). So the order of the entries cannot cause one of them to be written
+//! elsewhere.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
@@ -10,25 +13,25 @@ use std::path::{Path, PathBuf};
 use super::tree::{Blob, Folder, Node, Spool};
 use super::{Error, Refusal};
 
-/// How much a submission may hold.
+/// Limits on the content of a submission.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Files, folders and links.
+    /// The number of files, folders and links.
     pub entries: u64,
-    /// Bytes of one file.
+    /// The bytes of one file.
     pub file: u64,
-    /// Bytes of all files.
+    /// The bytes of all files together.
     pub total: u64,
-    /// Folders in folders.
+    /// The number of components of a path.
     pub depth: usize,
-    /// Unpacked bytes for each byte of the archive, above [`Limits::ratio_from`].
+    /// The unpacked bytes for each byte of the archive. Applies above [`Limits::ratio_from`].
     pub ratio: u64,
-    /// Unpacked bytes up to which the ratio does not matter.
+    /// The unpacked bytes up to which any ratio is accepted.
     pub ratio_from: u64,
 }
 
 impl Default for Limits {
-    /// Generous for source code with its git history; a base system's tree does not fit.
+    /// Generous for source code with its git history, too small for the tree of a base system.
     fn default() -> Self {
         Self {
             entries: 20_000,
@@ -42,16 +45,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes that are read of a tar at most: contents and headers.
+    /// The most bytes to read of a tar stream: contents and headers.
     pub fn stream(&self) -> u64 {
         self.total + (self.entries << 11)
     }
 }
 
-/// How many of the things left aside are named.
+/// How many ignored entries are named.
 const MOST_NAMED: usize = 20;
 
-/// Takes entries in, one by one.
+/// Collects the entries of a submission.
 pub struct Intake<'a> {
     source: &'a Path,
     archive_bytes: Option<u64>,
@@ -65,21 +68,21 @@ pub struct Intake<'a> {
     spool: Spool,
 }
 
-/// What came of it.
+/// All entries of a submission.
 pub struct Taken {
-    /// All names.
+    /// The names.
     pub tree: Folder,
-    /// All contents.
+    /// The contents of the files.
     pub spool: Spool,
-    /// How many entries were named.
+    /// The number of entries, ignored ones included.
     pub entries: u64,
-    /// What was left aside.
+    /// The names of ignored entries.
     pub left_aside: Vec<String>,
 }
 
 impl<'a> Intake<'a> {
-    /// For the entries of `source`, an archive of so many bytes or a directory. Contents wait in a file beside
-    /// `into`.
+    /// Begins with no entries. `source` is an archive of `archive_bytes` bytes, or a directory. The
+    /// contents of files go to a temporary file in `into`.
     pub fn new(
         source: &'a Path,
         archive_bytes: Option<u64>,
@@ -100,14 +103,14 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// Everything that was taken in.
+    /// Returns all entries.
     pub fn finish(self) -> Taken {
         let Self { tree, spool, entries, left_aside, .. } = self;
         Taken { tree, spool, entries, left_aside }
     }
 
-    /// An entry's place or `None` where there is nothing to write: the top itself, or a
-    /// dropping of some other program.
+    /// Checks an entry's name. Returns its path, or `None` if the entry is the top folder or is
+    /// ignored.
     pub fn admit(&mut self, name: &[u8]) -> Result<Option<PathBuf>, Error> {
         self.entries += 1;
         if self.entries > self.limits.entries {
@@ -124,7 +127,8 @@ impl<'a> Intake<'a> {
         Ok(Some(path))
     }
 
-    /// Names what is left aside, up to a number: there can be thousands, with long names.
+    /// Records the name of an ignored entry. The number of names is limited, because there can be
+    /// thousands.
     fn leave(&mut self, aside: String) {
         let more = "and more";
         if self.left_aside.len() > MOST_NAMED || self.left_aside.contains(&aside) {
@@ -134,7 +138,8 @@ impl<'a> Intake<'a> {
         self.left_aside.push(if named { aside } else { more.to_owned() });
     }
 
-    /// Reads past a content that is not taken in. It counts, too: a sparse entry has zeros without end in a few bytes.
+    /// Skips the content of an ignored entry. The bytes are limited too, because a few bytes can
+    /// describe an endless sparse file.
     pub fn skip(&mut self, name: &[u8], content: &mut dyn Read) -> Result<(), Error> {
         let most = self.limits.stream();
         let damaged =
@@ -147,7 +152,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// A folder.
+    /// Adds a folder.
     pub fn folder(&mut self, path: &Path, mode: u32) -> Result<(), Error> {
         let (above, name) = self.place(path)?;
         match above.entries.entry(name.to_owned()).or_insert_with(|| Node::Folder(Folder::default())) {
@@ -157,7 +162,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// A file with its content. A later entry of the same name replaces it, as tar does.
+    /// Adds a file with its content. Like tar, a later file of the same name replaces it.
     pub fn file(&mut self, path: &Path, mode: u32, content: &mut dyn Read) -> Result<(), Error> {
         self.place(path)?;
         let offset = self.spool.end();
@@ -166,7 +171,7 @@ impl<'a> Intake<'a> {
         self.put_file(path, blob)
     }
 
-    /// A symbolic link.
+    /// Adds a symbolic link.
     pub fn link(&mut self, path: &Path, leads_to: &Path) -> Result<(), Error> {
         let text = leads_to.as_os_str().as_bytes();
         if text.is_empty() || text.len() > 4095 || text.contains(&0) {
@@ -180,7 +185,7 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// A hard link to an earlier file: another file with its content.
+    /// Adds a hard link as a file with the content of the earlier file.
     pub fn hard_link(&mut self, path: &Path, earlier: &[u8]) -> Result<(), Error> {
         let refusal = || Refusal::HardLink(String::from_utf8_lossy(earlier).into_owned());
         let original = checked(earlier, self.limits.depth).map_err(|_| self.refuse_path(path, refusal()))?;
@@ -204,7 +209,8 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// The folder that holds an entry, made where no entry names it; a file or a link on the way is a clash.
+    /// Returns the parent folder of an entry and the entry's name. Missing folders are created. A
+    /// file or a link in the path is an error.
     fn place<'p>(&mut self, path: &'p Path) -> Result<(&mut Folder, &'p OsStr), Error> {
         let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(self.refuse_path(path, Refusal::BadName));
@@ -235,7 +241,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Counts `more` bytes of a file that has now `size` of them.
+    /// Counts `more` bytes of a file whose size is now `size`, and checks the limits.
     fn count(&mut self, path: &Path, size: u64, more: u64) -> Result<(), Error> {
         self.bytes += more;
         if size > self.limits.file {
@@ -255,24 +261,25 @@ impl<'a> Intake<'a> {
         self.refuse_path(path, Refusal::Clash)
     }
 
-    /// The error that names an entry by its place.
+    /// The error for an entry with this path.
     pub fn refuse_path(&self, path: &Path, why: Refusal) -> Error {
         self.refuse(path.as_os_str().as_bytes(), why)
     }
 
-    /// The error that names an entry by its raw name.
+    /// The error for an entry with this raw name.
     pub fn refuse(&self, name: &[u8], why: Refusal) -> Error {
         refused(self.source, name, why)
     }
 }
 
-/// The error that names an entry of `source`.
+/// The error for an entry of `source`. Long names are cut.
 pub fn refused(source: &Path, name: &[u8], why: Refusal) -> Error {
     let entry = String::from_utf8_lossy(name).chars().take(300).collect();
     Error::Refused { path: source.to_owned(), entry, why }
 }
 
-/// The folder at a path, made where it is not there yet, and counted: few deep names make many folders.
+/// Returns the folder at a path and creates missing folders. The created folders are limited,
+/// because a few deep names can create many.
 fn make_way<'t>(
     tree: &'t mut Folder,
     path: &Path,
@@ -294,7 +301,7 @@ fn make_way<'t>(
     Ok(folder)
 }
 
-/// A raw name as a relative path without `.` and `..`.
+/// Converts a raw name to a relative path without `.` and `..`.
 fn checked(name: &[u8], depth: usize) -> Result<PathBuf, Refusal> {
     if name.contains(&0) {
         return Err(Refusal::BadName);
@@ -319,8 +326,8 @@ fn checked(name: &[u8], depth: usize) -> Result<PathBuf, Refusal> {
     Ok(path)
 }
 
-/// What other programs leave in folders, and the state that the course's tool leaves beside itself: no part of
-/// a submission. Returns the name to report it by.
+/// Whether to ignore an entry: files that operating systems create, and the state that the course's
+/// tool keeps beside itself. Returns the name for the report.
 fn dropping(path: &Path) -> Option<String> {
     const SYSTEM: [&str; 5] = ["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN"];
     const STATE: [&str; 3] = [".cache", ".images", ".containers"];

@@ -1,4 +1,4 @@
-//! What the host saw in a submission's files: the `layout` subtask's evidence.
+//! The layout of a submission's files: the evidence of the `layout` subtask.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Beneath, Form, git};
 
-/// The files that the assignment asks for (section "Submission details").
+/// The required files (section "Submission details" of the assignment).
 pub const ASKED: [&str; 7] = [
     "task1/namespace_prog.c",
     "task2/simple_container.sh",
@@ -18,84 +18,85 @@ pub const ASKED: [&str; 7] = [
     "task4/service-orchestrator.sh",
 ];
 
-/// How a submission came and what is in it.
+/// The form and the content of a submission.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
-    /// Directory or kind of archive.
+    /// Directory or type of archive.
     pub form: Form,
-    /// The name of its folder, `None` where the task folders lie at the archive's top.
+    /// The name of the submission's own folder; `None` if the task folders are at the archive's
+    /// top.
     pub folder: Option<String>,
-    /// How many folders below the top it lies.
+    /// How many levels below the top that folder is.
     pub depth: usize,
-    /// Files, folders and links in it.
+    /// The number of files, folders and links.
     pub entries: u64,
-    /// Droppings of other programs and state of the container tool that were not taken along.
+    /// Ignored entries: files of the operating system, and state of the container tool.
     pub left_aside: Vec<String>,
-    /// Those of [`ASKED`] that are there.
+    /// Those of [`ASKED`] that exist.
     pub files: Vec<FileFact>,
-    /// A sentence for each link in the place of a file or folder that is asked for.
+    /// A sentence for each required file or folder that was a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
-    /// Its history.
+    /// The git history.
     pub git: GitFact,
-    /// Changes outside the marked portions; `None` where no starter files were given.
+    /// Changes outside the marked portions; `None` if no starter files were given.
     pub unmarked: Option<Vec<MarkedDiff>>,
 }
 
-/// One file that is asked for and there.
+/// A required file that exists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileFact {
-    /// As it is asked for.
+    /// The path that the assignment requires.
     pub path: String,
-    /// As it was handed in, where that differs.
+    /// The path that the submission has, if it differs.
     pub found_as: Option<String>,
-    /// Its size.
+    /// The size.
     pub bytes: u64,
-    /// Whether it has line ends of Windows.
+    /// Whether the file has Windows line ends.
     pub crlf: bool,
-    /// Whether it is a script that could not be run as it was; in our copy it can.
+    /// Whether the file is a script without execute permission. Our copy of it has the permission.
     pub lacks_run_bit: bool,
 }
 
-/// What is known of the submission's git history.
+/// The state of the submission's git history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GitFact {
-    /// There is none.
+    /// There is no repository.
     Missing,
-    /// There is a `.git`, but no commit that it leads to.
+    /// There is a `.git`, but its HEAD leads to no commit.
     Empty,
-    /// There is one with commits.
+    /// There is a repository with commits.
     Present,
-    /// It was handed in as a directory that lies in a working tree.
+    /// The submission is a directory within another working tree.
     Enclosing,
 }
 
-/// How one file differs from the starter's outside the marked portions.
+/// How one file differs from the starter file, outside the marked portions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MarkedDiff {
-    /// The file.
+    /// The file's path in the submission.
     pub path: String,
-    /// A unified diff, empty where nothing differs.
+    /// A unified diff; empty if nothing differs.
     pub diff: String,
 }
 
-/// For the line that a run begins with: "7 files, layout as asked".
+/// The summary at the start of a run, for example "tar.gz, all 7 required files are present".
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missing = ASKED.iter().filter(|asked| self.files.iter().all(|file| file.path != **asked));
         match missing.copied().collect::<Vec<_>>().as_slice() {
-            [] => write!(f, "{}, all {} files asked for are there", self.form, ASKED.len()),
+            [] => write!(f, "{}, all {} required files are present", self.form, ASKED.len()),
             missing => write!(f, "{}, missing: {}", self.form, missing.join(", ")),
         }
     }
 }
 
-/// Looks for a git history in our copy, and above the source where it was handed in as a directory.
+/// Looks for a git history in our copy and, if the source is a directory, in the folders above it.
 pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
     let git = Path::new(".git");
     if copy.read(git, 4096).is_ok_and(|text| text.starts_with(b"gitdir:")) {
-        // An archive does not bring along what lies elsewhere.
+        // The file names a repository outside the submission, which an archive does not contain.
         return if form == Form::Directory { GitFact::Enclosing } else { GitFact::Empty };
     }
     if copy.kind(git).is_some() {

@@ -1,5 +1,5 @@
-//! Changes outside the portions that students are to write in ("Don't make any changes in the file outside of
-//! marked portions", tasks 1 and 2).
+//! Finds changes outside the marked portions of tasks 1 and 2. The assignment says: "Don't make any
+//! changes in the file outside of marked portions".
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,10 +14,10 @@ use super::{Error, MarkedDiff, root};
 /// The files with marked portions.
 const MARKED: [&str; 2] = ["task1/namespace_prog.c", "task2/simple_container.sh"];
 
-/// The largest file that is compared: a hundred times what a student writes.
+/// The largest file to compare: a hundred times the size of a typical solution.
 const MOST_BYTES: u64 = 512 << 10;
 
-/// For each file with marked portions that both the starter and the submission have, what differs outside them.
+/// Compares each file that has marked portions and exists in both the starter and the submission.
 pub fn changes(starter: &Path, copy: &Beneath) -> Result<Vec<MarkedDiff>, Error> {
     let handed_out = starter_folder(starter)?;
     let mut changes = vec![];
@@ -45,7 +45,7 @@ fn difference(before: &[u8], after: &[u8]) -> String {
     diff.unified_diff().context_radius(2).header("as handed out", "as handed in").to_string()
 }
 
-/// The folder of the starter's files. Staff named it, so links in it are followed.
+/// The folder that contains the starter files. Links are followed, because staff chose this folder.
 fn starter_folder(starter: &Path) -> Result<std::path::PathBuf, Error> {
     let top = starter.file_name().map(|name| name.to_string_lossy().into_owned());
     let folders = |path: &Path| {
@@ -66,8 +66,9 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// A file's text with the content of its marked portions left out, and without trailing spaces. A portion begins
-/// with a line that says `WRITE CODE HERE` and ends with the next line of a comment sign and dashes.
+/// A file's text without the content of its marked portions and without trailing spaces. A portion
+/// begins with a line that contains `WRITE CODE HERE`. It ends with the next comment line that
+/// consists of dashes.
 fn outside(text: &str) -> String {
     let mut kept = String::new();
     let mut inside = false;
@@ -94,7 +95,7 @@ mod tests {
     const HANDED_OUT: &str = "int a;\n// ------ WRITE CODE HERE ------\n\n// ------------------\nint b;\n";
 
     #[test]
-    fn what_is_written_in_a_marked_portion_is_no_change() {
+    fn text_in_a_marked_portion_is_not_a_change() {
         let written = HANDED_OUT.replace("\n\n", "\nclone();\n// --\nsetns();\n");
         assert_eq!(outside(&written), outside(HANDED_OUT));
     }
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_end_of_a_portion_is_a_change() {
+    fn removing_the_end_of_a_portion_is_a_change() {
         assert_ne!(outside(&HANDED_OUT.replace("// ------------------\n", "")), outside(HANDED_OUT));
     }
 }

@@ -1,8 +1,14 @@
-//! What was handed in: read whatever form it has, refuse what is dangerous, find its folder, say what is there.
+//! Opens a submission: reads any supported form, refuses dangerous entries, finds the submission's
+//! own folder and records its layout.
 //!
-//! All entries pass one gate (`intake`), which no name or size gets past that it must not have, and become a tree of
-//! names in memory; there the names are settled (`settle`), and only then is a copy written, into a folder of ours.
-//! Later accesses to the copy stay beneath it (`beneath`). Nothing later in a run touches what the student gave.
+//! The steps are:
+//! 1. `unpack` reads the directory or archive entry by entry.
+//! 2. `intake` checks the name, the kind and the size of each entry, and adds it to a tree in memory
+//!    (`tree`).
+//! 3. `settle` corrects names and resolves links in that tree.
+//! 4. Only then is a copy written to a folder of ours. `beneath` keeps all later access inside that copy.
+//!
+//! The rest of a run uses the copy and never the original.
 
 mod beneath;
 mod digest;
@@ -31,38 +37,38 @@ pub use layout::{ASKED, FileFact, GitFact, Layout, MarkedDiff};
 
 use crate::verdict::SubmissionInfo;
 
-/// A submission that was taken in.
+/// An opened submission.
 #[derive(Debug)]
 pub struct Submission {
-    /// Which one.
+    /// Id, source and digest.
     pub info: SubmissionInfo,
-    /// Its folder, holding `task1` and so on: a copy of ours.
+    /// Our copy of the folder that contains `task1` and so on.
     pub root: PathBuf,
-    /// What is in it, and how it came.
+    /// The form and the content of the submission.
     pub layout: Layout,
     copy: Beneath,
     names: tree::Folder,
 }
 
 impl Submission {
-    /// The content of a file of at most `limit` bytes, also where a link inside the submission leads to it: where
-    /// that is, is worked out in memory first.
+    /// Reads a file of at most `limit` bytes. Links inside the submission are resolved in memory
+    /// first.
     ///
     /// # Errors
-    /// When there is no such file, or it is larger.
+    /// If there is no such file, or it is larger.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         let end = settle::follow(&self.names, path, &mut 10_000).map_err(io::Error::other)?;
         self.copy.read(&end, limit)
     }
 }
 
-/// Takes in the directory or archive at `source`: copies it into the empty directory `into`, finds its folder
-/// and looks at it. With `starter`, the files as students were handed them, changes outside the marked
-/// portions are listed too.
+/// Opens the directory or archive at `source` and copies its submission into the empty directory
+/// `into`. With `starter`, the folder of the starter files, the layout lists changes outside the
+/// marked portions.
 ///
 /// # Errors
-/// When it cannot be read, is no submission, or holds an entry that is refused; nothing was written outside
-/// `into`.
+/// If `source` cannot be read, contains no submission, or has an entry that is refused. Nothing is
+/// ever written outside `into`.
 pub fn open(
     source: &Path,
     into: &Path,

@@ -1,25 +1,26 @@
-//! Where in what was handed in the submission's own folder is.
+//! Finds the submission's own folder within the directory or archive.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 
-/// How far below the top a submission's folder may lie: one folder around `<rollnumber>_assignment3`.
+/// The greatest depth of a submission's folder: one folder may surround `<rollnumber>_assignment3`.
 const DEEPEST: usize = 2;
 
 /// A submission's folder.
 #[derive(Debug)]
 pub struct Root {
-    /// Where it is, from the top.
+    /// The path from the top.
     pub path: PathBuf,
-    /// How many folders below the top.
+    /// How many levels below the top the folder is.
     pub depth: usize,
 }
 
-/// The topmost folder of `source` with task folders in it; where there is none, one with the right name. Of several
-/// at one depth, the one with the right name. `folders` names the real folders in a folder; `top` is what the topmost
-/// folder itself is called.
+/// Finds the topmost folder of `source` that contains task folders. Among several at one depth, the
+/// one named `<rollnumber>_assignment3` is chosen. If no folder contains task folders, a folder
+/// with such a name is chosen. `folders` lists the subfolders of a folder; `top` is the name of the
+/// topmost folder.
 pub fn find(
     source: &Path,
     top: Option<&str>,
@@ -63,14 +64,14 @@ pub fn find(
     }
 }
 
-/// The roll number in a folder's or archive's name, `<rollnumber>_assignment3`.
+/// The roll number in the name of a folder or archive, `<rollnumber>_assignment3`.
 pub fn roll_number(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     let at = name.to_ascii_lowercase().find("_assignment3").filter(|at| *at > 0)?;
     name.get(..at)
 }
 
-/// Whether a folder is called `task1` to `task4`, in whatever case.
+/// Whether a folder is named `task1` to `task4`, in upper or lower case.
 fn is_task(name: &OsString) -> bool {
     let name = name.to_str().unwrap_or_default();
     ["task1", "task2", "task3", "task4"].iter().any(|task| task.eq_ignore_ascii_case(name))
@@ -80,7 +81,7 @@ fn is_looked_into(name: &OsString) -> bool {
     !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX"
 }
 
-/// Some of their names: there can be thousands.
+/// The names of the first ten folders, because there can be thousands.
 fn names(folders: &[PathBuf]) -> Vec<String> {
     const MOST: usize = 10;
     let mut names: Vec<_> = folders.iter().take(MOST).map(|folder| folder.display().to_string()).collect();

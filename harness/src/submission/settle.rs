@@ -1,8 +1,8 @@
-//! The names that a submission has once it is taken in, settled in memory before anything is written.
+//! Corrects names and checks links in the tree in memory, before any file is written.
 //!
-//! The four task folders and the seven files get their right names where only the case differs; a link in the
-//! place of one of them becomes a copy of what it leads to; and every link, followed on these final names, stays
-//! inside the submission on each step of its way.
+//! - A task folder or required file gets its right name if only upper and lower case differ.
+//! - A link in the place of a task folder or required file becomes a copy of its target.
+//! - Every other link is followed with the final names, and each step of it must stay in the submission.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,28 +12,28 @@ use super::layout::ASKED;
 use super::tree::{Folder, Node};
 use super::{Limits, Refusal};
 
-/// How many steps all links of a submission may take together.
+/// The most path components that following all links of a submission may visit.
 const MOST_STEPS: u32 = 1 << 17;
 
-/// How many links one path may pass, as the kernel has it.
+/// The most links that one path may pass; the kernel has the same limit.
 const MOST_HOPS: u32 = 40;
 
-/// The folders that are asked for.
+/// The required folders.
 const FOLDERS: [&str; 4] = ["task1", "task2", "task3", "task4"];
 
-/// What was changed.
+/// The changes that [`settle`] made.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// What stood, under which name, for each of the [`ASKED`] that is there.
+    /// For each of the [`ASKED`] files that exist: the path that the submission has.
     pub found_as: BTreeMap<&'static str, String>,
-    /// A sentence for each link that became a copy.
+    /// A sentence for each link that was replaced.
     pub replaced: Vec<String>,
 }
 
-/// Settles the names of a submission's folder.
+/// Corrects the names in a submission's folder and checks its links.
 ///
 /// # Errors
-/// With the link that leads out of it, in a circle, or cannot become a copy.
+/// If a link leads out of the folder, is circular, or cannot be replaced by a copy. Names the link.
 pub fn settle(root: &mut Folder, limits: &Limits) -> Result<Settled, (PathBuf, Refusal)> {
     let mut settled = Settled::default();
     let mut folders = BTreeMap::new();
@@ -59,8 +59,8 @@ pub fn settle(root: &mut Folder, limits: &Limits) -> Result<Settled, (PathBuf, R
     Ok(settled)
 }
 
-/// Gives an entry of a folder its right name where only the case differs and it is of the kind wanted. Returns the
-/// name it had, or `None` where there is no such entry.
+/// Renames an entry to `name` if only upper and lower case differ and `wanted` accepts its kind.
+/// Returns the entry's old name; `None` if there is no such entry.
 fn rename(folder: &mut Folder, name: &str, wanted: impl Fn(&Node) -> bool) -> Option<String> {
     if folder.entries.contains_key(OsStr::new(name)) {
         return Some(name.to_owned());
@@ -75,7 +75,8 @@ fn rename(folder: &mut Folder, name: &str, wanted: impl Fn(&Node) -> bool) -> Op
     Some(found)
 }
 
-/// Puts a copy of what a link leads to in its place, and says so; anything else stays as it is.
+/// Replaces a link by a copy of its target and returns a sentence about it. Other entries are not
+/// changed.
 fn make_real(root: &mut Folder, path: &Path, limits: &Limits) -> Result<Option<String>, (PathBuf, Refusal)> {
     let Some(Node::Link(text)) = root.get(path) else { return Ok(None) };
     let text = text.display().to_string();
@@ -90,7 +91,7 @@ fn make_real(root: &mut Folder, path: &Path, limits: &Limits) -> Result<Option<S
         if let Some(folder) = root.folder_mut(above) {
             folder.entries.remove(name);
         }
-        return Ok(Some(format!("{} was a link to {text}, which is not there", path.display())));
+        return Ok(Some(format!("{} was a link to {text}, which does not exist", path.display())));
     };
     let copy = moved(root, &target, path, copy);
     if let Some(folder) = root.folder_mut(above) {
@@ -100,7 +101,8 @@ fn make_real(root: &mut Folder, path: &Path, limits: &Limits) -> Result<Option<S
     Ok(Some(format!("{} was a link to {text}; a copy was graded", path.display())))
 }
 
-/// A copy of what is at `from`, for `to`: its links lead where they led, or to the same place in the copy.
+/// Adapts `copy`, a copy of the entry at `from`, for its new path `to`. A link into `from` then
+/// leads to the same place in the copy; other links keep their targets.
 fn moved(root: &Folder, from: &Path, to: &Path, mut copy: Node) -> Node {
     if let Node::Folder(folder) = &mut copy {
         let mut links = vec![];
@@ -124,7 +126,7 @@ fn moved(root: &Folder, from: &Path, to: &Path, mut copy: Node) -> Node {
     copy
 }
 
-/// Whether all copies together stay within the limits.
+/// Checks the limits again: each copy adds entries and bytes.
 fn within(root: &Folder, limits: &Limits) -> Result<(), Refusal> {
     let (mut entries, mut bytes, mut deepest) = (0, 0, 0);
     root.walk(Path::new(""), &mut |path, node| {
@@ -145,7 +147,7 @@ fn within(root: &Folder, limits: &Limits) -> Result<(), Refusal> {
     }
 }
 
-/// Follows every link.
+/// Follows every link and fails if one leads out of the submission.
 fn check(root: &Folder) -> Result<(), (PathBuf, Refusal)> {
     let mut links = vec![];
     root.walk(Path::new(""), &mut |path, node| {
@@ -160,8 +162,8 @@ fn check(root: &Folder) -> Result<(), (PathBuf, Refusal)> {
     Ok(())
 }
 
-/// Walks where a path leads, through links, as the kernel will, and returns its end, which may be nothing. A step
-/// out of `root` is refused, even where the next one leads back.
+/// Resolves a path and its links as the kernel does. The result may not exist. A step out of `root`
+/// is refused, even if the next step returns to `root`.
 pub fn follow(root: &Folder, path: &Path, steps: &mut u32) -> Result<PathBuf, Refusal> {
     let escapes = || match root.get(path) {
         Some(Node::Link(text)) => Refusal::LinkEscapes(text.display().to_string()),

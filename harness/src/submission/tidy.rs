@@ -1,5 +1,5 @@
-//! What the files that are asked for are like, in our copy: scripts without their run bit get it, and line ends of
-//! Windows are noticed. Contents stay as they are.
+//! Examines the required files in our copy. Scripts get execute permission, and Windows line ends
+//! are reported. Contents are never changed.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::beneath::Beneath;
 use super::layout::{ASKED, FileFact};
 use super::settle::Settled;
 
-/// Makes scripts executable, and says what was found.
+/// Makes the required scripts executable and returns the facts about each required file.
 pub fn tidy(copy: &Beneath, settled: &Settled) -> Result<Vec<FileFact>, Error> {
     let mut facts = vec![];
     for asked in ASKED {

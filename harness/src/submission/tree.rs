@@ -1,5 +1,5 @@
-//! What was handed in as names in memory: folders, files and links, before any of them is written. The files'
-//! contents wait in one file of ours that has no name.
+//! A submission as a tree of names in memory, before it is written. The contents of its files are
+//! in one unnamed temporary file, the [`Spool`].
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -10,34 +10,34 @@ use std::path::{Path, PathBuf};
 
 use super::beneath::Beneath;
 
-/// One entry.
+/// An entry of a folder.
 #[derive(Clone, Debug)]
 pub enum Node {
     /// A folder.
     Folder(Folder),
     /// A file.
     File(Blob),
-    /// A symbolic link, with its text.
+    /// A symbolic link with this target.
     Link(PathBuf),
 }
 
-/// A folder's entries.
+/// A folder and its entries.
 #[derive(Clone, Debug)]
 pub struct Folder {
-    /// Its permissions.
+    /// The folder's permissions.
     pub mode: u32,
-    /// By name.
+    /// The entries by name.
     pub entries: BTreeMap<OsString, Node>,
 }
 
-/// Where a file's content is.
+/// A file: its permissions, and its range in the [`Spool`].
 #[derive(Clone, Copy, Debug)]
 pub struct Blob {
     /// The file's permissions.
     pub mode: u32,
-    /// Where in the [`Spool`] it begins.
+    /// The offset of the content in the [`Spool`].
     pub offset: u64,
-    /// Its length.
+    /// The length of the content.
     pub length: u64,
 }
 
@@ -48,13 +48,13 @@ impl Default for Folder {
 }
 
 impl Folder {
-    /// What is at a path, without following links.
+    /// The entry at a path. Links are not followed.
     pub fn get(&self, path: &Path) -> Option<&Node> {
         let above = self.folder(path.parent()?)?;
         above.entries.get(path.file_name()?)
     }
 
-    /// The real folder at a path; itself where the path is empty.
+    /// The folder at a path; this folder if the path is empty. Links are not followed.
     pub fn folder(&self, path: &Path) -> Option<&Folder> {
         path.components().try_fold(self, |folder, part| match folder.entries.get(part.as_os_str())? {
             Node::Folder(inner) => Some(inner),
@@ -62,7 +62,7 @@ impl Folder {
         })
     }
 
-    /// The same, to be changed.
+    /// Like [`Folder::folder`], but mutable.
     pub fn folder_mut(&mut self, path: &Path) -> Option<&mut Folder> {
         path.components().try_fold(self, |folder, part| match folder.entries.get_mut(part.as_os_str())? {
             Node::Folder(inner) => Some(inner),
@@ -70,7 +70,7 @@ impl Folder {
         })
     }
 
-    /// The names of its real folders.
+    /// The names of the subfolders.
     pub fn folders(&self) -> impl Iterator<Item = &OsStr> {
         self.entries
             .iter()
@@ -78,7 +78,7 @@ impl Folder {
             .map(|(name, _)| name.as_os_str())
     }
 
-    /// Calls `with` for every entry below it, with its path.
+    /// Calls `with` for every entry at any depth. Paths begin with `at`.
     pub fn walk<'a>(&'a self, at: &Path, with: &mut dyn FnMut(PathBuf, &'a Node)) {
         for (name, node) in &self.entries {
             let path = at.join(name);
@@ -89,10 +89,10 @@ impl Folder {
         }
     }
 
-    /// Writes all of it into an empty folder.
+    /// Writes the tree into an empty folder.
     ///
     /// # Errors
-    /// With the path of what could not be written.
+    /// If an entry cannot be written. Returns its path.
     pub fn write(&self, into: &Beneath, spool: &Spool) -> Result<(), (PathBuf, io::Error)> {
         for (name, node) in &self.entries {
             let name = Path::new(name);
@@ -117,7 +117,7 @@ impl Folder {
     }
 }
 
-/// The contents of all files, one after the other, in a file without a name.
+/// The contents of all files, one after the other, in an unnamed temporary file.
 #[derive(Debug)]
 pub struct Spool {
     file: File,
@@ -125,38 +125,38 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// An empty one, on the file system of a folder of ours.
+    /// Creates an empty spool on the file system of the folder `beside`.
     ///
     /// # Errors
-    /// When no file can be made there.
+    /// If the file cannot be created.
     pub fn new(beside: &Path) -> io::Result<Self> {
         Ok(Self { file: tempfile::tempfile_in(beside)?, length: 0 })
     }
 
-    /// Where the next content begins.
+    /// The offset of the next content.
     pub fn end(&self) -> u64 {
         self.length
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     ///
     /// # Errors
-    /// When there is no room.
+    /// If the disk is full.
     pub fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, self.length)?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
-    /// Writes a content elsewhere.
+    /// Copies the content of a file to `to`.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// If the content cannot be read or written.
     pub fn copy(&self, blob: Blob, to: &mut dyn Write) -> io::Result<()> {
         io::copy(&mut self.read(blob), to).map(drop)
     }
 
-    /// A content, to be read.
+    /// A reader of the content of a file.
     pub fn read(&self, blob: Blob) -> impl Read {
         Content { file: &self.file, at: blob.offset, left: blob.length }
     }

@@ -1,4 +1,4 @@
-//! Reading each form of a submission, entry by entry, into an [`Intake`].
+//! Reads a directory, tar or zip archive entry by entry into an [`Intake`].
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -21,28 +21,28 @@ use super::root::{self, Root};
 use super::tree::Folder;
 use super::{Error, Form, Limits, Refusal};
 
-/// How many bytes a tar may have between two contents: names of files and links.
+/// The most bytes between two contents of a tar archive: names of files and links.
 const MOST_OF_A_HEADER: u64 = 256 << 10;
 
-/// How much memory an xz archive may ask for: twice what `xz -9` does.
+/// The most memory for decoding xz, in bytes: twice what `xz -9` needs.
 const MOST_FOR_XZ: u64 = 128 << 20;
 
-/// How much of a zip is read for its table of entries.
+/// The most bytes to read for the entry table of a zip archive.
 const MOST_OF_A_TABLE: u64 = 8 << 20;
 
-/// What was handed in, in memory.
+/// The content of a submission, in memory.
 pub struct Unpacked {
     /// The submission's own folder.
     pub root: Folder,
-    /// Where in the archive or directory that is.
+    /// The path of that folder in the archive or directory.
     pub place: Root,
-    /// That folder's name as it was handed in; `None` where it is the archive's top.
+    /// The name of that folder; `None` if it is the archive's top.
     pub folder: Option<String>,
-    /// Everything that was read.
+    /// All entries that were read.
     pub taken: Taken,
 }
 
-/// Reads `source`. Its files' contents wait beside `into`.
+/// Reads `source`. The contents of its files go to a temporary file in `into`.
 pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result<Unpacked, Error> {
     if form == Form::Directory {
         return from_directory(source, into, limits);
@@ -71,7 +71,8 @@ pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result
     Ok(Unpacked { root, place, folder, taken })
 }
 
-/// Reads a directory by descriptors: a name in it that becomes a link meanwhile leads nowhere.
+/// Reads a directory through file descriptors. A link that replaces an entry during the read is not
+/// followed.
 fn from_directory(source: &Path, into: &Path, limits: &Limits) -> Result<Unpacked, Error> {
     let top = Beneath::open(source).map_err(Error::io("read", source))?;
     let real = source.canonicalize().map_err(Error::io("read", source))?;
@@ -98,7 +99,7 @@ fn from_directory(source: &Path, into: &Path, limits: &Limits) -> Result<Unpacke
 }
 
 fn directory(intake: &mut Intake, from: &Beneath, given: &Path, to: &Path, most: usize) -> Result<(), Error> {
-    // One more than may be: that one is refused.
+    // List one entry more than the limit, so that the intake refuses it.
     for name in from.names(most + 1).map_err(Error::io("read", given))? {
         let Some(path) = intake.admit(to.join(&name).as_os_str().as_bytes())? else { continue };
         let (original, name) = (given.join(&name), Path::new(&name));
@@ -130,20 +131,20 @@ fn directory(intake: &mut Intake, from: &Beneath, given: &Path, to: &Path, most:
     Ok(())
 }
 
-/// A stream that may be read so far and no further, while a decoder reads what it keeps in memory.
+/// A stream that limits how many bytes a decoder reads into memory.
 struct Metered<R> {
     inner: R,
     left: Allowance,
 }
 
-/// How many bytes are left; `None` while contents are read, which are counted elsewhere.
+/// The bytes left to read. `None` while contents are read: [`Intake`] counts those.
 type Allowance = Rc<Cell<Option<u64>>>;
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(left) = self.left.get() else { return self.inner.read(buffer) };
         if left == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("the archive has more names than a submission may have"));
+            return Err(io::Error::other("its names take too many bytes"));
         }
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let length = self.inner.read(&mut buffer[..most])?;
@@ -160,8 +161,8 @@ impl<R: Seek> Seek for Metered<R> {
 
 fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -> Result<(), Error> {
     let damaged = |error: io::Error| Error::Damaged { path: source.to_owned(), why: error.to_string() };
-    // Headers and padding are not counted by the gate, and long names are read into memory: so the stream as a
-    // whole has an end, too.
+    // The intake does not count headers and padding, and long names are read into memory. So the
+    // whole stream has a limit too.
     let left = Allowance::default();
     let stream = Metered { inner: stream.take(limits.stream()), left: Rc::clone(&left) };
     let mut archive = tar::Archive::new(stream);
@@ -195,7 +196,7 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
             }
             _ => return Err(intake.refuse(&name, Refusal::Special("entry of an unknown kind"))),
         }
-        // A folder or link may have a content, too: it is of no use, and no header.
+        // A folder or link may have content too. Skip it, so that it does not count as a header.
         intake.skip(&name, &mut entry)?;
     }
 }
@@ -209,7 +210,7 @@ fn zip(intake: &mut Intake, source: &Path, file: File) -> Result<(), Error> {
     left.set(None);
     for index in 0..archive.len() {
         let raw = archive.by_index_raw(index).map_err(damaged)?;
-        // Some Windows programs write backslashes, which the format does not allow.
+        // Some Windows programs write backslashes, although the format forbids them.
         let name: Vec<u8> =
             raw.name_raw().iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
         let (encrypted, folder, mode) = (raw.encrypted(), name.ends_with(b"/"), raw.unix_mode());
