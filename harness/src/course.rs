@@ -1,14 +1,14 @@
-//! What students are handed, packed into the program by its build script.
+//! The course's files, as handed out to students. The build script embeds them in the program.
 
 use std::io;
 use std::path::Path;
 
-/// The files that the harness supplies over whatever a submission brings, as paths from its root.
+/// The files that replace those of a submission, as paths below the submission's folder.
 pub const SUPPLIED: [&str; 3] = ["task2/container_prog.c", "task4/counter-service", "task4/external-service"];
 
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/course.tar"));
 
-/// Writes all of it below a directory.
+/// Writes all course files to a directory.
 pub fn unpack(into: &Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(ARCHIVE);
     archive.set_preserve_permissions(true);

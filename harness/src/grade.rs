@@ -1,7 +1,9 @@
-//! A graded run: prepares the machine, drives every scenario in a restored one, and leaves an evidence bundle.
+//! Runs a grade: prepares the machine, drives each scenario in a freshly restored one, and writes
+//! the evidence bundle.
 //!
-//! Each recording is on disk as soon as its scenario ended, so a run that is killed keeps what it had. Only
-//! failures of ours are tried again, once; a submission's time-out never is.
+//! Each recording is written when its scenario ends, so a killed run keeps its finished scenarios.
+//! A scenario is repeated once if our infrastructure failed. It is never repeated if the submission
+//! failed or timed out.
 
 mod allowance;
 mod ending;
@@ -43,56 +45,56 @@ use crate::wire::{self, Inbox, Job};
 use allowance::Allowance;
 use ending::{Turn, ending};
 
-/// How many bytes of records a scenario may make.
+/// The most bytes of records that one scenario may send.
 const MAX_OUTPUT: u64 = 64 << 20;
 
-/// What is to be graded, and how.
+/// Which subtasks to grade, and how.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The subtasks, in order.
     pub subtasks: &'a [&'static Subtask],
-    /// Which machine.
+    /// The operating system and the accelerator of the machine.
     pub machine: vm::Request,
-    /// Where images and templates are.
+    /// The cache with images and templates.
     pub cache: &'a vm::Cache,
-    /// For what only this run needs.
+    /// A folder for temporary files of this run.
     pub workdir: &'a Path,
-    /// Where the bundle goes.
+    /// The folder for the evidence bundle.
     pub report: &'a Path,
-    /// Machines at a time.
+    /// The number of machines that run at once.
     pub jobs: usize,
-    /// What names, seeds and contents are drawn from.
+    /// The seed for random names, seeds and contents.
     pub seed: u64,
-    /// Whether packages come from the cache only.
+    /// Whether to use only cached packages.
     pub offline: bool,
-    /// Whether worlds keep their frames, for `evidence/<scenario>/world.pcap`.
+    /// Whether to save the network traffic as `evidence/<scenario>/world.pcap`.
     pub pcap: bool,
 }
 
-/// Why there is no bundle. All of it is the infrastructure's doing.
+/// Why a run produced no bundle. The infrastructure is at fault in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No machine.
+    /// The machine cannot be prepared.
     #[error(transparent)]
     Vm(#[from] vm::Error),
-    /// No disk.
+    /// The disk with the submission cannot be made.
     #[error(transparent)]
     Stage(#[from] stage::Error),
-    /// No packages.
+    /// The package server cannot be started.
     #[error(transparent)]
     Packages(#[from] packages::Error),
     /// The bundle cannot be written.
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
-    /// The stand-in for a setup.sh cannot be written.
-    #[error("cannot put a setup.sh beside conductor.sh: {0}")]
+    /// The default setup.sh cannot be written.
+    #[error("cannot add a setup.sh beside conductor.sh in our copy of the submission: {0}")]
     StandIn(#[source] std::io::Error),
-    /// The layout has no JSON form.
-    #[error("cannot write down the submission's layout: {0}")]
+    /// The layout cannot be converted to JSON.
+    #[error("cannot convert the submission's layout to JSON: {0}")]
     Layout(#[from] serde_json::Error),
 }
 
-/// Runs all scenarios of the subtasks asked for.
+/// Runs all scenarios of the requested subtasks.
 pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Bundle, Error> {
     let began = Instant::now();
     let started = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
@@ -128,7 +130,7 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle.environment.notes = fit.notes();
         let payload = stage(submission, request.workdir)?;
         let supply = supply(&scenarios, &fit, &template, request, on)?;
-        // Not before everything of ours is there: until then an earlier report stays.
+        // Remove the earlier report only now, when nothing of ours can be missing any more.
         bundle::start(request.report)?;
         bundle::write_manifest(request.report, &bundle)?;
         let place = Place { template: &template, supply: supply.as_ref(), budget: wire::budget_of_run() };
@@ -144,15 +146,15 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
     Ok(bundle)
 }
 
-/// Where scenarios are driven.
+/// What the scenarios of a run share.
 struct Place<'a> {
     template: &'a vm::Template,
     supply: Option<&'a Supply>,
-    /// What the recordings may weigh in memory.
+    /// The memory limit for all recordings together.
     budget: Arc<Budget>,
 }
 
-/// One scenario to be driven.
+/// One scenario to drive.
 struct Run {
     scenario: &'static Scenario,
     /// The name of its recording.
@@ -170,7 +172,8 @@ impl Run {
     }
 }
 
-/// Drives again, with a graft, what a broken basic command kept from being seen.
+/// Drives scenarios again that could not show anything because a basic command is broken. That
+/// command is replaced by the reference's.
 fn follow_through(
     place: &Place,
     fit: &Fit,
@@ -192,7 +195,8 @@ fn follow_through(
     }
 }
 
-/// Packages and base trees, where a scenario's plan has a `world` (a [`crate::guest::world::WorldPlan`]).
+/// Starts the package server and makes the base trees, if a scenario's plan has a `world` (a
+/// [`crate::guest::world::WorldPlan`]).
 fn supply(
     scenarios: &[&'static Scenario],
     fit: &Fit,
@@ -224,7 +228,7 @@ fn plan(scenario: &Scenario, interface: &str, request: &Request) -> Value {
     plan
 }
 
-/// Hands the scenarios to the workers and takes in what they bring, in whatever order.
+/// Runs the scenarios in parallel workers, and writes each recording when it arrives.
 fn run_all(
     place: &Place,
     mut runs: Vec<Run>,
@@ -238,7 +242,7 @@ fn run_all(
     }
     on(Event::Scenarios(runs.len()));
     if request.jobs > 1 {
-        // What takes longest begins first: it ends last anyway.
+        // Start the longest scenario first, so that it does not run alone at the end.
         runs.sort_by_key(|run| Reverse(run.scenario.budget.scaled));
     }
     let next = AtomicUsize::new(0);
@@ -250,7 +254,7 @@ fn run_all(
                 while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let _ = tell.send(News::Began(run.name.clone()));
                     let recording = record(place, run, request);
-                    // Where nobody listens any more, the report could not be written: nothing is left to do.
+                    // The receiver is gone because the report could not be written. Stop.
                     if tell.send(News::Ended(recording)).is_err() {
                         return;
                     }
@@ -275,7 +279,7 @@ fn run_all(
     })
 }
 
-/// Drives one scenario; a second time where the first failed by our doing.
+/// Drives one scenario, and drives it once more if our infrastructure failed.
 fn record(place: &Place, run: &Run, request: &Request) -> Recording {
     let plan = plan(run.scenario, &run.interface, request);
     let (first, weight) = record_once(place, run, &plan);
@@ -288,7 +292,7 @@ fn record(place: &Place, run: &Run, request: &Request) -> Recording {
     }
 }
 
-/// What was recorded, and what that weighs.
+/// Drives one scenario. Returns its recording and the recording's size in memory.
 fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     let began = Instant::now();
     let slowdown = place.template.calibration().factor();
@@ -329,7 +333,7 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     };
     let weight = inbox.weight();
     let (mut records, spoilt) = inbox.finish();
-    // This one is the host's to make.
+    // Only the host makes this record.
     records.retain(|record| record.kind != LACK);
     if let Some(page) = look.and_then(|look| look.join().ok()) {
         add(&mut records, "page", page);
@@ -351,14 +355,14 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     (Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds, records }, weight)
 }
 
-/// Adds a record of the host's own to those of a guest.
+/// Appends a record made by the host to those of the guest.
 fn add(records: &mut Vec<Record>, kind: &str, data: impl Serialize) {
     let (ms, host_ms) = records.last().map_or((0, None), |record| (record.ms, record.host_ms));
     let record = |data| Record { ms, host_ms, kind: kind.to_owned(), data };
     records.extend(serde_json::to_value(data).map(record));
 }
 
-/// Randomness for one scenario: the same for the same seed, whatever else is graded.
+/// The random generator of one scenario. It depends only on the seed and on the scenario's name.
 fn dice(seed: u64, scenario: &str) -> StdRng {
     let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(scenario).finalize();
     StdRng::from_seed(digest.into())

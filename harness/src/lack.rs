@@ -1,5 +1,8 @@
-//! What a recording lacked that we owe: packages that could not be had, time on a slow machine. A check that it kept from
-//! being seen has no verdict; what was seen before it counts.
+//! Finds what our infrastructure failed to provide during a recording: packages, or time on a slow
+//! machine.
+//!
+//! A check that could not be judged for this reason gets no verdict. What was recorded before the
+//! failure still counts.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,24 +12,26 @@ use crate::guest::world::{Moment, Passed, RECORD};
 use crate::task::task3::shared::command::Command;
 use crate::verdict::{Finding, Status};
 
-/// What our package server could not give a guest; the record `lack`, which the host makes when a scenario has ended.
+/// The packages that our server could not deliver to a guest. The host adds this record, `lack`,
+/// when a scenario has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lack {
-    /// Each as the server says it: the address, and why.
+    /// One sentence of the server for each: the address and the reason.
     pub packages: Vec<String>,
 }
 
 /// The kind of a [`Lack`] record.
 pub const LACK: &str = "lack";
-/// More are not listed.
+/// The most packages to list.
 const LISTED: usize = 20;
-/// Which checks of a scenario rest on packages even where its first image was built.
+/// The checks (by scenario and id prefix) that depend on packages even if the scenario's first
+/// image was built.
 const NEED_PACKAGES: [(&str, &str); 3] =
     [("3-packages", "3c/packages"), ("3-packages", "3f/packages"), ("4-matrix", "4/")];
 
-/// What a scenario's requests for packages came to, where our server had to refuse some. `said` are the server's own
-/// sentences, of this scenario and of others that ran beside it: a 404 is our lack where the server says so, because the
-/// archive's index names the file.
+/// Finds the package requests of a scenario that our server refused. `said` are the server's own
+/// sentences about this scenario and those that ran at the same time. A 404 is our failure only if
+/// the server says so: then the archive's index names the file.
 pub fn of_packages(records: &[Record], said: &[String]) -> Option<Lack> {
     let refused = |record: &Record| {
         let moment = (record.kind == RECORD).then(|| Moment::deserialize(&record.data).ok())??;
@@ -49,7 +54,7 @@ pub fn of_packages(records: &[Record], said: &[String]) -> Option<Lack> {
     (!packages.is_empty()).then_some(Lack { packages })
 }
 
-/// Something of ours that kept checks from being seen.
+/// A failure of our infrastructure that kept checks from being judged.
 #[derive(Debug)]
 pub struct Hindrance<'a> {
     recording: &'a Recording,
@@ -59,12 +64,13 @@ pub struct Hindrance<'a> {
 
 #[derive(Debug)]
 enum Kind {
-    /// Known work was cut off; this is its record.
+    /// Known work was stopped at its limit. Holds the index of the record that says so.
     Unfinished(usize),
+    /// Packages could not be delivered.
     Packages,
 }
 
-/// All that hindered one recording.
+/// The failures of our infrastructure in one recording.
 pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
     let unfinished = recording.records.iter().enumerate().find_map(|(index, record)| {
         let Unfinished { step, work, seconds } =
@@ -81,7 +87,8 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
             more => format!(" (and {more} more)"),
         };
         let sentence = format!(
-            "not the submission's doing: the grader could not get a package: {}{more}; grade the submission again when the package is available",
+            "not the submission's doing: the grader could not get a package: {}{more}; \
+             grade the submission again when the package is available",
             lack.packages[0]
         );
         Hindrance { recording, sentence, kind: Kind::Packages }
@@ -90,7 +97,7 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
 }
 
 impl Hindrance<'_> {
-    /// The finding as it stands with this: an error where it says nothing that was seen.
+    /// Turns a failed or skipped finding into an error if this failure excuses it.
     pub fn applied_to(&self, finding: Finding) -> Finding {
         if !self.excuses(&finding) {
             return finding;
@@ -124,14 +131,14 @@ impl Hindrance<'_> {
         }
     }
 
-    /// Whether a place in the bundle shows something that was seen before the record `at`, or in another scenario.
+    /// Whether a place in the bundle is before the record `at`, or in another scenario.
     fn was_seen_before(&self, place: &str, at: usize) -> bool {
         let Some((file, line)) = place.split_once('#') else { return false };
         let number = line.parse::<usize>().unwrap_or(usize::MAX);
         file != format!("evidence/{}/records.jsonl", self.recording.scenario) || number <= at
     }
 
-    /// Whether the first image, on which all rests, was not built.
+    /// Whether the first image was not built. All other steps depend on that image.
     fn has_no_image(&self) -> bool {
         let first = self.recording.all::<Command>("command").map(|(_, command)| command);
         first.into_iter().find(|command| command.step == "build").is_some_and(|build| !build.succeeded())
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_before_known_work_was_cut_off_counts_and_the_rest_has_no_verdict() {
+    fn evidence_from_before_stopped_work_counts_and_later_checks_have_no_verdict() {
         let unfinished = json!({ "step": "./conductor.sh build a", "work": "dpkg worked", "seconds": 900 });
         let recording = recording(
             "3-build",
@@ -208,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_says_which_limit_and_what_to_do() {
+    fn the_report_names_the_stopped_step_and_the_remedy() {
         let unfinished = json!({ "step": "./conductor.sh build a", "work": "dpkg worked", "seconds": 900 });
         let recording = recording("3-build", vec![record(UNFINISHED, unfinished)]);
         let told = hindrances(&recording)[0].applied_to(finding("3f/deletions", Status::Skip, &[]));
@@ -220,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_that_our_server_refused_excuses_only_what_rests_on_packages() {
+    fn a_refused_package_excuses_only_checks_that_depend_on_packages() {
         let lack = record(LACK, json!({ "packages": ["http://mirror.example/pool/x.deb: timed out"] }));
         let command = |status| {
             record(
@@ -246,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_404_that_the_server_does_not_own_up_to_is_no_lack() {
+    fn a_404_counts_only_if_the_server_reports_it_as_its_failure() {
         let records = [
             asked(200, "/debian/a"),
             asked(404, "/debian/b"),

@@ -1,20 +1,21 @@
-//! The programs that this project starts, with the packages of Debian and Ubuntu that supply them. This is the only
-//! list: `ci/packages/*` are written from it, `harness doctor` reads it, and error texts name packages from it.
+//! The programs that this project starts, and the packages of Debian and Ubuntu that provide them.
 //!
-//! After a change, `WRITE_PACKAGES=1 cargo test -p harness --lib programs` writes `ci/packages/*` again.
+//! This is the only such list: `ci/packages/*` are generated from it, `harness doctor` reads it,
+//! and error texts name packages from it. After a change, run `WRITE_PACKAGES=1 cargo test -p
+//! harness --lib programs`.
 
 use std::path::Path;
 
 use vm::Program;
 
-/// What a program is needed for.
+/// The command that needs a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// `make grade`, and all that grades.
+    /// `make grade`, `./grade` and `harness grade`.
     Grade,
-    /// `make test`, besides what a grade needs.
+    /// `make test`. Lists only programs that grading does not need.
     Test,
-    /// `make bench`, besides what a grade needs.
+    /// `make bench`. Lists only programs that grading does not need.
     Bench,
 }
 
@@ -22,12 +23,12 @@ const fn program(name: &'static str, package: &'static str, purpose: &'static st
     Program::new(name, package, purpose)
 }
 
-/// What a grade starts besides what the crate `vm` starts.
+/// The programs that grading starts, without those of the crate `vm`.
 const GRADE: [Program; 9] = [
     program("gcc", "build-essential", "links the programs when they are built"),
-    program("git", "git", "gives the reference its history"),
+    program("git", "git", "creates the git history of the reference submission"),
     program("debootstrap", "debootstrap", "makes the base systems that submissions build on"),
-    program("setpriv", "util-linux", "ends debootstrap when a grade ends"),
+    program("setpriv", "util-linux", "stops debootstrap when a grade ends"),
     program("tar", "tar", "packs base systems"),
     program("cp", "coreutils", "copies submissions"),
     program("ldd", "libc-bin", "finds the libraries of a program"),
@@ -39,7 +40,7 @@ const GRADE: [Program; 9] = [
     ),
 ];
 
-/// What the tests start.
+/// The programs that the tests start.
 const TEST: [Program; 19] = [
     program("bash", "bash", "runs the scripts"),
     program("busybox", "busybox-static", "runs in the containers of the tests"),
@@ -48,12 +49,12 @@ const TEST: [Program; 19] = [
     program("ip", "iproute2", "sets up networks"),
     program("iptables", "iptables", "sets up firewalls"),
     program("kill", "procps", "ends containers"),
-    program("make", "make", "runs the verbs"),
+    program("make", "make", "runs the Makefile"),
     program("nft", "nftables", "sets up firewalls"),
-    program("nsenter", "util-linux", "looks into containers"),
-    program("ping", "iputils-ping", "tries networks"),
+    program("nsenter", "util-linux", "enters the namespaces of containers"),
+    program("ping", "iputils-ping", "tests network connections"),
     program("ps", "procps", "lists processes"),
-    program("python3", "python3", "makes archives that are hard to read"),
+    program("python3", "python3", "makes unusual archives"),
     program("shellcheck", "shellcheck", "checks the shell scripts"),
     program("sleep", "coreutils", "runs in the containers of the tests"),
     program("strace", "strace", "lists system calls"),
@@ -62,24 +63,24 @@ const TEST: [Program; 19] = [
     program("xz", "xz-utils", "makes archives"),
 ];
 
-/// The peers that are measured in the same run, and what the place is made of where that happens.
+/// The programs that conductor is compared with, and those that set up the comparison.
 const BENCH: [Program; 9] = [
     program("busybox", "busybox-static", "runs in the containers"),
-    program("bwrap", "bubblewrap", "is measured"),
-    program("buildah", "buildah", "is measured"),
-    program("crun", "crun", "is measured"),
+    program("bwrap", "bubblewrap", "is compared with conductor"),
+    program("buildah", "buildah", "is compared with conductor"),
+    program("crun", "crun", "is compared with conductor"),
     program("ip", "iproute2", "sets up networks"),
     program("iptables", "iptables", "sets up firewalls"),
     program("nft", "nftables", "sets up firewalls"),
-    program("podman", "podman", "is measured"),
-    program("runc", "runc", "is measured"),
+    program("podman", "podman", "is compared with conductor"),
+    program("runc", "runc", "is compared with conductor"),
 ];
 
 impl Verb {
-    /// All of them.
+    /// All commands.
     pub const ALL: [Verb; 3] = [Verb::Grade, Verb::Test, Verb::Bench];
 
-    /// Its name, as in `make grade`.
+    /// The name of the Makefile's target.
     pub fn name(self) -> &'static str {
         match self {
             Verb::Grade => "grade",
@@ -88,7 +89,8 @@ impl Verb {
         }
     }
 
-    /// The programs that it needs. For [`Verb::Test`] and [`Verb::Bench`], those that a grade does not need.
+    /// The programs that the command needs. [`Verb::Test`] and [`Verb::Bench`] leave out those of a
+    /// grade.
     pub fn programs(self) -> Vec<Program> {
         match self {
             Verb::Grade => vm::PROGRAMS.into_iter().chain(GRADE).collect(),
@@ -97,7 +99,7 @@ impl Verb {
         }
     }
 
-    /// The programs that it needs and that are not here.
+    /// The needed programs that are not installed.
     pub fn missing(self) -> Vec<Program> {
         self.programs().into_iter().filter(|program| !is_here(*program)).collect()
     }
@@ -107,7 +109,7 @@ fn is_here(program: Program) -> bool {
     if program.name.starts_with('/') { Path::new(program.name).exists() } else { program.find().is_some() }
 }
 
-/// The packages that supply these programs, each once, as words for `apt install`.
+/// The packages that provide these programs, without duplicates, as arguments of `apt install`.
 pub fn packages(programs: &[Program]) -> String {
     let mut packages: Vec<_> = programs.iter().map(|program| program.package).collect();
     packages.sort_unstable();
@@ -126,11 +128,11 @@ mod tests {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
     }
 
-    /// What `ci/packages/VERB` says.
+    /// The expected content of `ci/packages/VERB`.
     fn file(verb: Verb) -> String {
         let head = format!(
-            "# What `make {}` needs, one a line: package, program or file, purpose.\n\
-             # Written from harness/src/programs.rs, which says how.\n",
+            "# What `make {}` needs, one per line: package, program or file, purpose.\n\
+             # Generated from harness/src/programs.rs, which says how.\n",
             verb.name()
         );
         let line = |program: &Program| format!("{} {} {}\n", program.package, program.name, program.purpose);
@@ -140,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn ci_packages_say_what_the_list_says() {
+    fn ci_packages_match_the_list() {
         for verb in Verb::ALL {
             let path = workspace().join("ci/packages").join(verb.name());
             if std::env::var_os("WRITE_PACKAGES").is_some() {
                 fs::write(&path, file(verb)).unwrap();
             }
             let there = fs::read_to_string(&path).unwrap();
-            assert_eq!(there, file(verb), "WRITE_PACKAGES=1 cargo test -p harness --lib programs mends it");
+            assert_eq!(there, file(verb), "WRITE_PACKAGES=1 cargo test -p harness --lib programs updates it");
         }
     }
 
@@ -159,7 +161,7 @@ mod tests {
         sources.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
     }
 
-    /// The names, without folders, that are written where a command is made.
+    /// The names, without folders, that the code passes to `Command::new`.
     fn started(text: &str) -> impl Iterator<Item = &str> {
         let after = text.split("Command::new(\"").skip(1);
         after.filter_map(|rest| rest.split('"').next()?.rsplit('/').next())

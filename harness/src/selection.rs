@@ -1,12 +1,12 @@
-//! Which subtasks a run is about: `--only 1,2c,3`.
+//! Selects the subtasks to grade from a list such as `--only 1,2c,3`.
 
 use crate::task::{self, Subtask};
 
-/// The subtasks that a list names, in the assignment's order; all where there is no list. `2` stands for `2a`,
-/// `2b` and `2c`.
+/// Returns the subtasks in `list`, in the assignment's order; all subtasks if there is no list. `2`
+/// selects `2a`, `2b` and `2c`.
 ///
 /// # Errors
-/// A sentence, where a name stands for nothing.
+/// If a name matches no subtask. The error is a sentence.
 pub fn select(list: Option<&str>) -> Result<Vec<&'static Subtask>, String> {
     let all = task::subtasks();
     let Some(list) = list else { return Ok(all) };
@@ -17,11 +17,11 @@ pub fn select(list: Option<&str>) -> Result<Vec<&'static Subtask>, String> {
     if let Some(name) = names.iter().find(|name| !all.iter().any(|subtask| stands_for(name, subtask.id))) {
         let ids = all.iter().map(|subtask| subtask.id).collect::<Vec<_>>().join(" ");
         return Err(format!(
-            "there is no subtask {name:?}: choose from {ids}, or a task such as 2 for all of it"
+            "--only: there is no subtask {name:?}; choose from {ids}, or name a task such as 2 for all its subtasks"
         ));
     }
     if names.is_empty() {
-        return Err("no subtask is named".to_owned());
+        return Err("--only names no subtask; give a list such as 1,2c,3".to_owned());
     }
     Ok(all.into_iter().filter(|subtask| names.iter().any(|name| stands_for(name, subtask.id))).collect())
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_for_nothing_is_an_error_that_lists_what_there_is() {
+    fn an_unknown_name_is_an_error_that_lists_the_subtasks() {
         let error = select(Some("layout,9z")).unwrap_err();
         assert!(error.contains("\"9z\"") && error.contains("layout"), "{error}");
         assert!(select(Some(" , ")).is_err());

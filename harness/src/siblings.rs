@@ -1,20 +1,20 @@
-//! The programs that are built together with the running one and stand beside it.
+//! Finds programs of this project in the folder of the running program.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a program is not there.
+/// Why a program cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Where the running program is cannot be said.
+    /// The path of the running program is unknown.
     #[error("cannot find the running program: {0}")]
     NoSelf(#[source] io::Error),
-    /// It is not beside the running program.
-    #[error("{} is missing: build all programs with `cargo build --workspace`, and keep them together", .0.display())]
+    /// The program is not in the folder of the running program.
+    #[error("{} is missing: build all programs with `cargo build --workspace`, and keep them in one folder", .0.display())]
     Missing(PathBuf),
 }
 
-/// Where a program of this build is. Tests run one folder further down.
+/// The path of a program of this build. Test programs run in the subfolder `deps`.
 pub fn find(program: &str) -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(Error::NoSelf)?;
     let mut folder = own.parent().map(PathBuf::from).unwrap_or_default();

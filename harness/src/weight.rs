@@ -1,13 +1,15 @@
-//! How much memory a JSON text becomes when it is parsed, told before it is.
+//! Computes an upper bound for the memory of a JSON text, before it is parsed.
 //!
-//! A text from a guest is small on its way and can be large in memory: `[0,0,0…]` as a [`serde_json::Value`] takes
-//! sixteen times its length, `[{"":0},{"":0}…]` a hundred times. So what may come in is limited by weight: an upper
-//! bound of its size in memory, worked out from the text alone.
+//! A small text from a guest can need much memory. As a [`serde_json::Value`], `[0,0,0…]` takes
+//! sixteen times its length, and `[{"":0},{"":0}…]` a hundred times. So the host limits records by
+//! this bound, their
+//! *weight*.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the parsed form of a text takes at most, in bytes. Measured with [`serde_json::Value`]: a list's room is at
-/// least four values and doubles, an object's is eleven names and values at least.
+/// The most bytes that a text takes when parsed as a [`serde_json::Value`]. The constants were
+/// measured: a list has capacity for at least four values and doubles it; an object has capacity
+/// for eleven entries.
 pub fn of(text: &[u8]) -> u64 {
     let mut weight = 64 + text.len() as u64;
     let (mut quoted, mut escaped) = (false, false);
@@ -36,23 +38,23 @@ pub fn of(text: &[u8]) -> u64 {
     weight
 }
 
-/// A stock of weight that several takers share.
+/// A number of bytes that several recordings share.
 #[derive(Debug)]
 pub struct Budget(AtomicU64);
 
 impl Budget {
-    /// So many bytes.
+    /// A budget of `bytes`.
     pub fn new(bytes: u64) -> Self {
         Self(AtomicU64::new(bytes))
     }
 
-    /// Takes some, where there is so much left.
+    /// Takes `bytes` from the budget. Returns false if less is left.
     pub fn take(&self, bytes: u64) -> bool {
         let less = |left: u64| left.checked_sub(bytes);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    /// Gives back what was taken.
+    /// Returns `bytes` to the budget.
     pub fn give_back(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -64,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// What a value takes in memory, as its containers say.
+    /// The memory of a value, computed from the capacities of its containers.
     fn size(value: &Value) -> u64 {
         let own = size_of::<Value>() as u64;
         own + match value {
@@ -73,7 +75,8 @@ mod tests {
                 let spare = (list.capacity() - list.len()) as u64 * own;
                 spare + list.iter().map(size).sum::<u64>()
             }
-            // A node of a B-tree has room for eleven entries and has five or more, the first one apart.
+            // A B-tree node has capacity for eleven entries and holds at least five, except the
+            // root.
             Value::Object(map) => {
                 let entry = own + size_of::<String>() as u64;
                 let nodes = (map.len() as u64).div_ceil(5);
@@ -85,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_becomes_larger_than_its_weight() {
+    fn no_value_is_larger_than_its_weight() {
         let pieces = [
             "0",
             "\"\"",
@@ -108,11 +111,11 @@ mod tests {
         let fields: Vec<_> = (0..1000).map(|number| format!("\"{number}\":0")).collect();
         let text = format!("{{{}}}", fields.join(","));
         assert!(size(&serde_json::from_str(&text).unwrap()) <= of(text.as_bytes()));
-        assert!(of(b"\"[[[[{{{{,,,,\"") < 128, "what is quoted has no structure");
+        assert!(of(b"\"[[[[{{{{,,,,\"") < 128, "punctuation in a string adds no weight");
     }
 
     #[test]
-    fn a_budget_is_taken_from_until_it_is_spent() {
+    fn a_budget_refuses_more_than_is_left() {
         let budget = Budget::new(10);
         assert!(budget.take(6) && !budget.take(5) && budget.take(4));
         budget.give_back(1);

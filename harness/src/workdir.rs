@@ -1,21 +1,21 @@
-//! Where a run keeps what only it needs: unpacked submissions, payload disks. Removed when the run ends, and by
-//! the next one where it was killed.
+//! A folder for temporary files of one run: unpacked submissions and disks. The run removes it at
+//! its end. If the run was killed, the next run removes it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A directory of this run's own, locked as long as it lives.
+/// The temporary directory of this run. It is locked until it is removed.
 #[derive(Debug)]
 pub struct Workdir {
-    // Dropped in this order: the directory goes while its lock is still held.
+    // Fields are dropped in this order, so the directory is removed while the lock is held.
     directory: tempfile::TempDir,
     _lock: File,
 }
 
-/// Why there is no place to work in.
+/// Why the temporary directory cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} {}: {source}; set HARNESS_CACHE to a directory that can be written", path.display())]
+#[error("cannot {what} {}: {source}; set HARNESS_CACHE to a writable directory", path.display())]
 pub struct Error {
     what: &'static str,
     path: PathBuf,
@@ -23,7 +23,7 @@ pub struct Error {
 }
 
 impl Workdir {
-    /// A new one in the cache at `cache`. Removes those that killed runs left there.
+    /// Makes a directory in the cache at `cache`. Removes directories that killed runs left there.
     pub fn new(cache: &Path) -> Result<Self, Error> {
         let runs = cache.join("runs");
         let failed = |what, path: &Path| {
@@ -31,7 +31,8 @@ impl Workdir {
             move |source| Error { what, path, source }
         };
         fs::create_dir_all(&runs).map_err(failed("create", &runs))?;
-        // Whoever sweeps or makes a directory does it under this lock, so that none is swept before it is locked.
+        // This lock covers both sweeping and creation. So no run removes a new directory before its
+        // own lock is taken.
         let gate = runs.join(".lock");
         let gate_lock = File::create(&gate).map_err(failed("create", &gate))?;
         gate_lock.lock().map_err(failed("lock", &gate))?;
@@ -45,12 +46,12 @@ impl Workdir {
         Ok(Self { directory, _lock: lock })
     }
 
-    /// Its path.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// A new, empty folder in it.
+    /// Creates an empty folder in the directory.
     pub fn folder(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.path().join(name);
         fs::create_dir_all(&path).map_err(|source| Error { what: "create", path: path.clone(), source })?;
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_left_is_swept_and_a_living_run_is_left_alone() {
+    fn directories_of_killed_runs_are_removed_and_those_of_live_runs_stay() {
         let cache = tempfile::tempdir().unwrap();
         let living = Workdir::new(cache.path()).unwrap();
         let dead = cache.path().join("runs/run-dead/submission");

@@ -1,4 +1,4 @@
-//! How long the host waits for a scenario.
+//! Computes how long the host waits for a scenario to end.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +7,31 @@ use crate::guest::patience::{EXTENDED, Unfinished, WORKING};
 use crate::guest::speed::PACE;
 use crate::task::Budget;
 
-/// Known work is told of every half minute while it goes on.
+/// How old the last record of known work may be. The guest half sends one every 30 seconds.
 const RECENT: Duration = Duration::from_secs(90);
 
-/// How much longer than its budget a scenario may take: the guest half finds the machine slower than it was calibrated,
-/// or moves a limit on because known work goes on.
+/// How much longer than its budget a scenario may take. The guest half asks for more time if the
+/// machine is slower than its calibration, or if known work still progresses at a limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     budget: Budget,
     calibrated: f64,
     paced: Duration,
     extended: Duration,
-    /// When known work was last heard of.
+    /// When the last record of known work arrived.
     worked: Option<Instant>,
 }
 
 impl Allowance {
-    /// A guest half that asks for more than so many times the budget is not believed.
+    /// The longest extension, as a multiple of the budget: the guest half is not trusted beyond
+    /// that.
     const MOST: u32 = 8;
 
     pub fn of(budget: Budget, calibrated: f64) -> Self {
         Self { budget, calibrated, paced: Duration::ZERO, extended: Duration::ZERO, worked: None }
     }
 
-    /// In milliseconds, once a record has come.
+    /// Updates the extension from a record and returns it in milliseconds.
     pub fn after(&mut self, record: &Record) -> u64 {
         let usual = self.budget.on(self.calibrated);
         match record.kind.as_str() {
@@ -48,7 +49,8 @@ impl Allowance {
         (self.paced + self.extended).min(Self::MOST * usual).as_millis().try_into().unwrap_or(u64::MAX)
     }
 
-    /// What is to be recorded of a scenario whose time is over, where known work went on to the last.
+    /// The record for a scenario that timed out after `after`, if known work still progressed at
+    /// the end.
     pub fn unfinished(&self, scenario: &str, after: Duration) -> Option<Unfinished> {
         let is_recent = self.worked.is_some_and(|worked| worked.elapsed() < RECENT);
         is_recent.then(|| Unfinished {
@@ -82,7 +84,7 @@ mod tests {
         assert_eq!(after(EXTENDED, serde_json::json!({ "seconds": 1e300 })), 1_600_000);
     }
     #[test]
-    fn known_work_that_goes_on_to_the_last_is_nobodys_fault() {
+    fn a_timeout_during_known_work_is_recorded_as_unfinished() {
         let mut allowance = Allowance::of(Budget { fixed: 100, scaled: 10 }, 1.0);
         let after = Duration::from_secs(110);
         assert_eq!(allowance.unfinished("4-matrix", after), None);

@@ -1,14 +1,15 @@
-//! Whose fault it is that a scenario did not come to its end.
+//! Decides who is at fault if a scenario ended early: the submission or our infrastructure.
 
 use crate::evidence::{Ending, Record, STARTS};
 use crate::wire::SPOILT;
 
-/// How far a scenario had come when it ended.
+/// How far a scenario had progressed when it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Turn {
-    /// The guest half had not begun.
+    /// The guest half had sent no record.
     Ours,
-    /// It was at work with the submission's files, and none of its programs had run.
+    /// The guest half was using the submission's files, and none of the submission's programs had
+    /// run.
     Files,
     /// A program of the submission had started.
     Programs,
@@ -26,9 +27,12 @@ impl Turn {
     }
 }
 
-/// Whose fault an end is. Once a program of the submission has started, everything in the machine is its doing, for it
-/// is root there: no status, signal or message of the guest half can be told from one that it brought about. Before
-/// that only its files can be to blame, and the guest half says so by [`SPOILT`].
+/// Decides who is at fault for an end.
+///
+/// Once a program of the submission has started, the submission answers for the whole machine. It
+/// is root there, so it could have caused any status, signal or message of the guest half. Before
+/// that, only the submission's files can be at fault; the guest half then exits with status
+/// [`SPOILT`].
 pub(super) fn ending(outcome: &vm::Outcome, spoilt: Option<String>, turn: Turn) -> Ending {
     let console = outcome.console().map(|console| console.0.clone()).unwrap_or_default();
     let said = |stderr: &[u8]| {
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_the_submissions_fault_only_after_its_turn_began() {
+    fn an_end_is_the_submissions_fault_only_after_its_first_program() {
         let panicked = vm::Outcome::Panicked(vm::Console(vec!["panic".into()]));
         assert!(is_lost(&panicked, Turn::Programs));
         assert!(!is_lost(&panicked, Turn::Files));
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn however_the_guest_half_ends_beside_a_program_of_the_submission_is_the_submissions_doing() {
+    fn the_submission_answers_for_every_end_of_the_guest_half_after_its_first_program() {
         for code in [1, 2, 75, 101, 127, 134, 137, 139, 143] {
             assert!(is_lost(&exited(code), Turn::Programs), "{code}");
             assert!(!is_lost(&exited(code), Turn::Ours), "{code}");
@@ -93,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_lacks_is_never_the_submissions_doing() {
+    fn a_full_disk_or_a_dead_qemu_on_the_host_is_never_the_submissions_fault() {
         for outcome in [
             vm::Outcome::HostDiskFull(vm::Console::default()),
             vm::Outcome::QemuDied { why: "killed".into(), console: vm::Console::default() },
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_report_quotes_what_the_guest_half_said() {
+    fn the_report_quotes_the_guest_halfs_last_message() {
         let what = |code| match ending(&exited(code), None, Turn::Programs) {
             Ending::Lost { what, .. } => what,
             other => panic!("{other:?}"),
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_submissions_turn_begins_with_its_first_program() {
+    fn progress_is_read_from_the_records() {
         let record = |kind: &str| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data: Value::Null };
         assert_eq!(Turn::of(&[]), Turn::Ours);
         assert_eq!(Turn::of(&[record("begin"), record("machine")]), Turn::Files);
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_line_spoils_a_run_that_ended_well() {
+    fn a_forged_line_makes_a_successful_run_lost() {
         assert_eq!(ending(&exited(0), None, Turn::Programs), Ending::Finished);
         let forged = ending(&exited(0), Some("forged".into()), Turn::Programs);
         assert!(matches!(forged, Ending::Lost { .. }));
