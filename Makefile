@@ -1,10 +1,10 @@
-# The verbs people type. `make help` lists them.
+# The commands for users and developers. `make help` lists them.
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 TARGET  := target/x86_64-unknown-linux-gnu
 HARNESS := $(TARGET)/release/harness
-# Debian's package of cargo is too old; `ci/setup` says so. Everything else it installs.
+# Debian's cargo package is too old, so `ci/setup` requires another one. It installs everything else.
 CARGO   ?= cargo
 
 REFERENCE  := target/reference
@@ -14,69 +14,69 @@ REPORT     ?=
 JOBS       ?=
 FLAGS      ?=
 
-# Recipes take them from the environment, so that no character of a path means anything to make or to the shell.
+# Recipes read these variables from the environment, so make and the shell never interpret the characters of a path.
 ifneq ($(origin SUBMISSION),file)
 override SUBMISSION := $(value SUBMISSION)
 endif
 override ONLY := $(value ONLY)
 override REPORT := $(value REPORT)
 export SUBMISSION ONLY REPORT JOBS CARGO
-# Wherever cargo would build, the verbs look here.
+# The recipes expect the programs here, even if the environment names another target folder.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-# A variable or a verb that is misspelt would otherwise grade the reference, with full marks.
+# Refuse a misspelt variable or target: make would otherwise grade the reference, with full marks.
 VARIABLES := SUBMISSION ONLY REPORT JOBS FLAGS CARGO SETUP_YES HARNESS_CACHE
 GIVEN     := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN   := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
-$(error there is no variable $(UNKNOWN): choose from $(VARIABLES))
+$(error there is no variable $(UNKNOWN); choose from $(VARIABLES))
 endif
 VERBS     := help grade check test test-all bench lint vm doctor build reference clean
 NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench,$(MAKECMDGOALS))
 ifneq ($(NO_VERB),)
-$(error there is no verb $(NO_VERB): `make help` lists them, and a submission is SUBMISSION=path)
+$(error there is no target $(NO_VERB); `make help` lists the targets. To grade a submission, use SUBMISSION=path)
 endif
 
 .PHONY: $(VERBS) announce
 
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 announce:
 ifeq ($(origin SUBMISSION),file)
-	@echo "SUBMISSION is not set: make takes the Rust reference, $(REFERENCE)." \
-	    "A full grade takes 1 minute with KVM and 10 without; ONLY=1 takes seconds." >&2
+	@echo "SUBMISSION is not set, so make uses the Rust reference, $(REFERENCE)." \
+	    "A full grade takes 1 minute with KVM and 10 minutes without. ONLY=1 takes seconds." >&2
 endif
 
-grade: announce setup-grade build ## grade SUBMISSION=path [ONLY=1,2c,3] [REPORT=dir]; without SUBMISSION the Rust reference
+grade: announce setup-grade build ## grade SUBMISSION=path [ONLY=1,2c,3] [REPORT=dir]; without SUBMISSION, the Rust reference
 	@$(HARNESS) grade $${ONLY:+"--only=$$ONLY"} $${REPORT:+"--report=$$REPORT"} $${JOBS:+"--jobs=$$JOBS"} $(FLAGS) -- "$$SUBMISSION"
 
-check: announce build ## layout and marked portions of SUBMISSION=path, without a VM
+check: announce build ## check the layout and marked portions of SUBMISSION=path, without a virtual machine
 	@$(HARNESS) check $${REPORT:+"--report=$$REPORT"} $(FLAGS) -- "$$SUBMISSION"
 
-test: setup-test build lint ## the test suite that a developer and CI run
+test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test build lint ## everything: also the slow and statistical tests, the whole corpus, and a fresh machine (ci/fresh)
+test-all: setup-test build lint ## also run slow and statistical tests, the whole corpus, and ci/fresh on a minimal Debian
 	@$(CARGO) test --workspace -- --include-ignored
-	@if [ "$$(id -u)" -eq 0 ]; then ci/fresh; else echo 'skipped: ci/fresh, which needs root' >&2; fi
+	@if [ "$$(id -u)" -eq 0 ]; then ci/fresh; else echo 'skipped ci/fresh: it needs root' >&2; fi
 
-bench: setup-bench build ## conductor against its peers, restore against boot: ratios of medians from one run
+bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it
 	@ci/bench
 
-lint: ## formatting, clippy, documentation, shell scripts: no warnings
+lint: ## check formatting, clippy, documentation and shell scripts; warnings are errors
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/reference ci/test-workflows $(wildcard ci/bench ci/github/[ceg]*) .ci/run
 
-vm: setup-grade build ## build the VM image and its template, so that the first grade is quick
+vm: setup-grade build ## build the virtual machine's image and template, so that the first grade is quick
 	@$(HARNESS) vm build
 
-doctor: build ## can this machine grade, how fast, and what to fix
+doctor: build ## report whether this machine can grade, how fast, and what to fix
 	@$(HARNESS) doctor
 
-build: reference ## the programs, optimised
+build: reference ## build the programs, optimised
 
 reference:
 	@ci/build
@@ -84,5 +84,5 @@ reference:
 setup-%:
 	@ci/setup $*
 
-clean: ## remove what was built here; images and templates go with `harness vm rm`
+clean: ## remove all build output; `harness vm rm` removes images and templates
 	$(CARGO) clean
