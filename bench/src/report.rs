@@ -70,7 +70,7 @@ impl Report {
             "Load {} before, {} after; {} processors.\n",
             self.load[0], self.load[1], self.processors
         ));
-        line(format_args!("| task | by | median, ms | fastest, ms | times |\n|---|---|--:|--:|--:|"));
+        line(format_args!("| task | program | median, ms | fastest, ms | runs |\n|---|---|--:|--:|--:|"));
         for task in &self.tasks {
             for (at, row) in task.rows.iter().enumerate() {
                 let title = if at == 0 { task.title } else { "" };
@@ -84,7 +84,7 @@ impl Report {
                         ));
                     }
                     (_, trouble) => {
-                        let why = trouble.as_deref().unwrap_or("no time for it");
+                        let why = trouble.as_deref().unwrap_or("not measured within the time limit");
                         line(format_args!(
                             "| {title} | {} | does not work here: {} | | |",
                             row.name,
