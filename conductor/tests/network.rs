@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "network/changes.rs"]
+mod changes;
 #[path = "network/firewall.rs"]
 mod firewall;
 #[path = "network/ownership.rs"]
@@ -137,9 +139,9 @@ fn containers_are_isolated_until_they_are_peers() {
         for (from, to) in pairs {
             assert!(!hears(from, to), "{} hears {} before", names[from], names[to]);
         }
-        // Nor by way of a port of the host.
-        assert_eq!(network.heard_in("c", HOST, 3000), "");
-        assert_eq!(network.heard_in("c", "192.168.3.1", 3000), "");
+        // A published port is open to everybody with a way to it: c has one, a has not.
+        assert_eq!(network.heard_in("c", HOST, 3000), "hello from b\n");
+        assert_eq!(network.heard_in("a", "192.168.1.1", 3000), "");
 
         network.place.conductor(["peer", "a", "b"]).assert().success();
         network.place.conductor(["peer", "b", "a"]).assert().success();

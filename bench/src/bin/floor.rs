@@ -125,7 +125,7 @@ fn network(pid: i32, name: &str, number: u8, interface: &str) -> Done {
     let mut inside = netlink::open_inside(&first, &ours)?;
     let [gateway, address] = [1, 2].map(|last| std::net::Ipv4Addr::new(192, 168, number, last));
     let (here, there) = (format!("{name}-o"), format!("{name}-i"));
-    links::add_veth(&mut host, &here, None, &there, &inside.namespace)?;
+    links::add_veth(&mut host, &here, None, None, &there, &inside.namespace)?;
     let index = links::find(&mut host, &here)?.ok_or("no interface")?.index;
     let mut batch = Batch::default();
     links::add_address(&mut batch, index, Network { address: gateway, prefix: 24 });

@@ -11,10 +11,8 @@ use crate::state::names::ContainerName;
 /// Why a network cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The container has a network already.
-    #[error(
-        "container '{0}' already has a network, with address {1}: to change it, `stop {0}` and run it again"
-    )]
+    /// The container has a network already, and nothing new was asked for.
+    #[error("container '{0}' already has a network, with address {1}, and these options change nothing")]
     Connected(ContainerName, Ipv4Addr),
     /// The container has no network.
     #[error("container '{0}' has no network: `addnetwork {0}` creates one")]

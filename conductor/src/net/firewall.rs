@@ -10,7 +10,8 @@
 //! set allowed       (link, link): pairs that may exchange packets: peers in both directions, a link and the
 //!                   default interface (-i), a link and itself (-e)
 //! set masqueraded   (address, interface): -i; with -e also the container's own link, for calls to itself
-//! set unrouted      links of containers without -i: other machines reach their published ports only with NAT
+//! set unrouted      links of containers without -i: they use no published ports, and other machines reach theirs
+//!                   only with NAT
 //! map exposed       port of the host -> address and port in a container
 //! ```
 //!
@@ -36,9 +37,6 @@ const MASQUERADED: Set = Set { name: "masqueraded", key: &[Field::Address, Field
 const UNROUTED: Set = Set { name: "unrouted", key: &[Field::Interface], value: &[] };
 const EXPOSED: Set = Set { name: "exposed", key: &[Field::Port], value: &[Field::Address, Field::Port] };
 const SETS: [Set; 6] = [LINKS, SOURCES, ALLOWED, MASQUERADED, UNROUTED, EXPOSED];
-
-/// An empty chain. It records that the host did not forward packets before our first container.
-const FORWARDING_WAS_OFF: &str = "ip_forward_was_0";
 
 /// A container as the packet filter knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,23 +71,17 @@ impl Member<'_> {
 #[derive(Debug, Default)]
 pub struct State {
     exists: bool,
-    forwarding_was_off: bool,
     members: Vec<(String, Ipv4Addr)>,
 }
 
 /// Reads the table.
 pub fn look(netlink: &mut Netlink, chains: &[nftables::Chain]) -> Result<State, Error> {
-    let ours = |chain: &&nftables::Chain| chain.family == nftables::INET && chain.table == TABLE;
-    let exists = chains.iter().any(|chain| ours(&chain));
+    let exists = chains.iter().any(|chain| chain.family == nftables::INET && chain.table == TABLE);
     if !exists {
         return Ok(State::default());
     }
     let sources = nftables::elements(netlink, TABLE, SOURCES.name)?;
-    Ok(State {
-        exists,
-        forwarding_was_off: chains.iter().filter(ours).any(|chain| chain.name == FORWARDING_WAS_OFF),
-        members: sources.iter().filter_map(|(key, _)| member(key)).collect(),
-    })
+    Ok(State { exists, members: sources.iter().filter_map(|(key, _)| member(key)).collect() })
 }
 
 /// The container in a key of [`SOURCES`].
@@ -111,18 +103,6 @@ impl State {
         }
     }
 
-    /// Adds the record that the host did not forward packets, unless it exists.
-    pub fn note_forwarding_was_off(&self, transaction: &mut Transaction) {
-        if !self.forwarding_was_off {
-            transaction.add_idle_chain(TABLE, FORWARDING_WAS_OFF);
-        }
-    }
-
-    /// Whether the host did not forward packets before our first container.
-    pub fn forwarding_was_off(&self) -> bool {
-        self.forwarding_was_off
-    }
-
     /// Whether the table knows a container. Entries are added in one transaction, so it has all of them or none.
     pub fn knows(&self, member: Member<'_>) -> bool {
         self.members().any(|other| other == member)
@@ -130,7 +110,7 @@ impl State {
 
     /// Whether no containers except `members` have a network.
     pub fn are_last(&self, members: &[Member<'_>]) -> bool {
-        self.exists && self.members().all(|other| members.contains(&other))
+        self.members().all(|other| members.contains(&other))
     }
 
     /// All containers in the table, including those of other `CONTAINERDIR`s.
@@ -209,6 +189,9 @@ fn add_table(transaction: &mut Transaction) {
     let pair = Rule::default().meta(Meta::InName, Register::One).meta(Meta::OutName, Register::Two);
     forward(pair.lookup(ALLOWED.name, true), Verdict::Accept);
     forward(Rule::default().connection(Connection::State, UNDER_WAY), Verdict::Accept);
+    let to_published_port = from(LINKS).lookup(UNROUTED.name, false).meta(Meta::OutName, Register::One);
+    let to_published_port = to_published_port.lookup(LINKS.name, true);
+    forward(to_published_port.connection(Connection::Status, DESTINATION_CHANGED), Verdict::Accept);
     forward(from(LINKS), Verdict::Drop);
     forward(to(LINKS).connection(Connection::Status, DESTINATION_CHANGED), Verdict::Accept);
     forward(to(LINKS), Verdict::Drop);
@@ -221,31 +204,49 @@ pub fn admit(
     internet: Option<&str>,
     ports: &[PortMapping],
 ) {
+    transaction.add_element(TABLE, LINKS.name, &interface_bytes(member.link), None, true);
+    transaction.add_element(TABLE, SOURCES.name, &member.source(), None, true);
+    for (set, key) in way_out(member, internet) {
+        transaction.add_element(TABLE, set, &key, None, true);
+    }
+    publish(transaction, member, ports);
+}
+
+/// Adds published ports of a container.
+pub fn publish(transaction: &mut Transaction, member: Member<'_>, ports: &[PortMapping]) {
     let link = interface_bytes(member.link);
     let address = member.address.octets();
-    let mut add = |set: Set, key: &[u8], value: Option<&[u8]>| {
-        transaction.add_element(TABLE, set.name, key, value, true);
-    };
-    add(LINKS, &link, None);
-    add(SOURCES, &member.source(), None);
-    match internet {
-        Some(interface) => {
-            let interface = interface_bytes(interface);
-            add(ALLOWED, &[link.as_slice(), &interface].concat(), None);
-            add(MASQUERADED, &[address.as_slice(), &interface].concat(), None);
-        }
-        None => add(UNROUTED, &link, None),
-    }
     if !ports.is_empty() {
-        add(ALLOWED, &[link.as_slice(), &link].concat(), None);
-        add(MASQUERADED, &[address.as_slice(), &link].concat(), None);
+        let add = Transaction::add_element;
+        add(transaction, TABLE, ALLOWED.name, &[link.as_slice(), &link].concat(), None, false);
+        add(transaction, TABLE, MASQUERADED.name, &[address.as_slice(), &link].concat(), None, false);
     }
     for port in ports {
         let mut value = address.to_vec();
         value.extend_from_slice(&port.inner.to_be_bytes());
         value.resize(8, 0);
-        add(EXPOSED, &port.outer.to_be_bytes(), Some(&value));
+        transaction.add_element(TABLE, EXPOSED.name, &port.outer.to_be_bytes(), Some(&value), true);
     }
+}
+
+/// Replaces a container's way to the Internet.
+pub fn reroute(transaction: &mut Transaction, member: Member<'_>, from: Option<&str>, to: Option<&str>) {
+    for (set, key) in way_out(member, from) {
+        transaction.delete_element(TABLE, set, &key);
+    }
+    for (set, key) in way_out(member, to) {
+        transaction.add_element(TABLE, set, &key, None, true);
+    }
+}
+
+/// The elements for a container's way to the Internet, or for having none: sets and keys.
+fn way_out(member: Member<'_>, internet: Option<&str>) -> Vec<(&'static str, Bytes)> {
+    let link = interface_bytes(member.link);
+    let Some(interface) = internet.map(interface_bytes) else { return vec![(UNROUTED.name, link)] };
+    vec![
+        (ALLOWED.name, [link.as_slice(), &interface].concat()),
+        (MASQUERADED.name, [member.address.octets().as_slice(), &interface].concat()),
+    ]
 }
 
 /// Allows two containers to exchange packets.
@@ -263,6 +264,9 @@ pub fn dismiss(
     state: &State,
     members: &[Member<'_>],
 ) -> Result<(), Error> {
+    if !state.exists {
+        return Ok(());
+    }
     if state.are_last(members) {
         transaction.delete_table(TABLE);
         return Ok(());

@@ -9,6 +9,7 @@
 //! Our rules carry a comment, by which they are found and deleted. They have the form that `iptables` writes, so
 //! that `iptables -S` can show them.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
 use std::{fs, path};
@@ -39,10 +40,13 @@ pub fn open(
         if !chain.drops && rules.is_empty() {
             continue;
         }
+        let mut ours: HashMap<&str, Vec<u64>> = HashMap::new();
+        for (handle, comment) in &rules {
+            ours.entry(comment).or_default().push(*handle);
+        }
         for link in links {
             let comment = comment(link);
-            let ours: Vec<u64> =
-                rules.iter().filter(|(_, found)| *found == comment).map(|(handle, _)| *handle).collect();
+            let ours = ours.remove(comment.as_str()).unwrap_or_default();
             if ours.len() == RULES {
                 continue;
             }

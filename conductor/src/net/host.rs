@@ -1,8 +1,9 @@
 //! The host's side of all networks. All containers share it, and one command at a time changes it.
 
 use std::fs::{self, File};
-use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use nix::libc;
 use rustix::fs::FlockOperation;
@@ -34,7 +35,10 @@ pub(super) struct Host {
     /// The host's links, addresses and routes.
     pub(super) links: Netlink,
     /// The host's packet filter.
-    pub(super) filter: Netlink,
+    filter: Netlink,
+    view: Option<FilterView>,
+    /// A socket for looking up the names of interfaces.
+    names: OwnedFd,
 }
 
 impl Host {
@@ -51,6 +55,8 @@ impl Host {
             namespace,
             links: Netlink::open(libc::NETLINK_ROUTE)?,
             filter: Netlink::open(libc::NETLINK_NETFILTER)?,
+            view: None,
+            names: at("open a socket", links::name_socket())?,
         })
     }
 
@@ -60,9 +66,30 @@ impl Host {
     }
 
     /// The containers that the packet filter knows.
-    pub(super) fn filter_state(&mut self) -> Result<firewall::State, Error> {
+    pub(super) fn filter_state(&mut self) -> Result<Rc<firewall::State>, Error> {
+        Ok(Rc::clone(&self.filter_view()?.state))
+    }
+
+    /// The packet filter as it is since our last change. It is read once: no other conductor changes it while we hold the
+    /// lock, and with many containers reading takes longer than everything else.
+    fn filter_view(&mut self) -> Result<FilterView, Error> {
+        if let Some(view) = &self.view {
+            return Ok(view.clone());
+        }
         let chains = nftables::chains(&mut self.filter)?;
-        Ok(firewall::look(&mut self.filter, &chains)?)
+        let state = firewall::look(&mut self.filter, &chains)?;
+        Ok(self.view.insert(FilterView { chains: chains.into(), state: state.into() }).clone())
+    }
+
+    fn commit(&mut self, transaction: Transaction) -> Result<(), Error> {
+        self.view = None;
+        Ok(transaction.commit(&mut self.filter)?)
+    }
+
+    /// The published ports of the host and the addresses that they lead to.
+    pub(super) fn published_ports(&mut self) -> Result<Vec<(u16, Ipv4Addr)>, Error> {
+        let state = self.filter_state()?;
+        Ok(state.exposed(&mut self.filter)?)
     }
 
     /// The holder of the interface in a container's record.
@@ -82,61 +109,75 @@ impl Host {
     /// Deletes the rules of `going`, and of containers that ended without `stop`: those whose links no longer exist. With
     /// the last container, all changes to the host are undone.
     pub(super) fn dismiss(&mut self, going: Option<Member<'_>>) -> Result<(), Error> {
-        let chains = nftables::chains(&mut self.filter)?;
-        let state = firewall::look(&mut self.filter, &chains)?;
+        let FilterView { chains, state } = self.filter_view()?;
         let mut gone = Vec::from_iter(going);
         for member in state.members() {
-            if links::find(&mut self.links, member.link)?.is_none() && !gone.contains(&member) {
+            if !gone.contains(&member) && !links::exists(&self.names, member.link)? {
                 gone.push(member);
             }
         }
         if gone.is_empty() {
             return Ok(());
         }
-        if state.forwarding_was_off() && state.are_last(&gone) {
+        if state.are_last(&gone) {
             stop_forwarding()?;
         }
         let names: Vec<&str> = gone.iter().map(|member| member.link).collect();
         let mut transaction = Transaction::default();
         firewall::dismiss(&mut self.filter, &mut transaction, &state, &gone)?;
         foreign::close(&mut self.filter, &mut transaction, &chains, &names)?;
-        transaction.commit(&mut self.filter)?;
+        self.commit(transaction)?;
         names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
     }
 
-    /// Commits a transaction to the packet filter, after adding our table if it is missing. If it `forwards`, forwarding
-    /// is switched on, and the table records that it was off. The chains of other programs admit `new_link`, and again
-    /// every container that a restarted firewall has cut off.
+    /// Commits a transaction to the packet filter, after adding our table if it is missing. If it `forwards`, the host
+    /// forwards packets from then on. The chains of other programs admit `new_link`, and again every container that a
+    /// restarted firewall has cut off.
     pub(super) fn change_filter(
         &mut self,
         forwards: bool,
         new_link: Option<&str>,
         change: impl FnOnce(&mut Transaction),
     ) -> Result<(), Error> {
-        let chains = nftables::chains(&mut self.filter)?;
-        let state = firewall::look(&mut self.filter, &chains)?;
-        let turn_on = forwards && !at("read ip_forward", is_forwarding())?;
+        let FilterView { chains, state } = self.filter_view()?;
         let mut transaction = Transaction::default();
         state.ensure_table(&mut transaction);
-        if turn_on {
-            state.note_forwarding_was_off(&mut transaction);
-        }
         change(&mut transaction);
         let links: Vec<&str> = state.members().map(|member| member.link).chain(new_link).collect();
         foreign::open(&mut self.filter, &mut transaction, &chains, &links)?;
-        transaction.commit(&mut self.filter)?;
-        if turn_on {
-            at("turn on ip_forward", fs::write(IP_FORWARD, "1"))?;
+        self.commit(transaction)?;
+        if forwards {
+            start_forwarding()?;
         }
         Ok(foreign::open_legacy(&links)?)
     }
 }
 
-fn is_forwarding() -> io::Result<bool> {
-    Ok(fs::read(IP_FORWARD)?.first() != Some(&b'0'))
+/// The packet filter at one moment.
+#[derive(Clone)]
+struct FilterView {
+    /// The chains of all programs.
+    chains: Rc<[nftables::Chain]>,
+    /// Our own table.
+    state: Rc<firewall::State>,
 }
 
-/// Switches packet forwarding of the host off.
+/// The value with which conductor switches forwarding on. The kernel takes every number but 0 for "on", and other
+/// programs write 1. So this value means that nobody else has asked for forwarding, and the last `stop` may switch it off.
+const ON_FOR_CONTAINERS: &str = "2";
+
+/// Switches packet forwarding of the host on, if it is off.
+fn start_forwarding() -> Result<(), Error> {
+    if at("read ip_forward", fs::read_to_string(IP_FORWARD))?.trim() != "0" {
+        return Ok(());
+    }
+    at("switch on ip_forward", fs::write(IP_FORWARD, ON_FOR_CONTAINERS))
+}
+
+/// Switches packet forwarding of the host off, unless another program has switched it on.
 fn stop_forwarding() -> Result<(), Error> {
-    at("turn off ip_forward", fs::write(IP_FORWARD, "0"))
+    if at("read ip_forward", fs::read_to_string(IP_FORWARD))?.trim() != ON_FOR_CONTAINERS {
+        return Ok(());
+    }
+    at("switch off ip_forward", fs::write(IP_FORWARD, "0"))
 }

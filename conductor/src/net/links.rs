@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use netlink_packet_core::{Emitable, NetlinkDeserializable, NetlinkHeader};
+use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
@@ -15,7 +15,7 @@ use netlink_packet_route::route::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::libc;
 
-use super::netlink::{Batch, Error, Netlink};
+use super::netlink::{Batch, Error, Netlink, attribute};
 
 const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 /// The index of the loopback interface in every network namespace.
@@ -33,6 +33,8 @@ pub struct Link {
     pub index: u32,
     /// Its hardware address. Its length depends on the kind of interface.
     pub mac: Vec<u8>,
+    /// The largest packet that it can send, in bytes.
+    pub mtu: u32,
 }
 
 /// An IPv4 network: an address and a prefix length.
@@ -56,50 +58,22 @@ impl Network {
 /// Routes up to this prefix length are default routes: a VPN for all traffic has 0.0.0.0/1 and 128.0.0.0/1.
 const DEFAULT_PREFIX: u8 = 1;
 
-/// The networks of the host's addresses and routes, without default routes.
+/// The networks of the host's addresses and routes in all routing tables, without default routes. Each address has a
+/// route in the local table, so the routes name the addresses too.
 pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
-    let mut known = Vec::new();
-    let mut address = AddressMessage::default();
-    address.header.family = AddressFamily::Inet;
-    let question = RouteNetlinkMessage::GetAddress(address);
-    for answer in dump(host, "list addresses", &question)? {
-        if let RouteNetlinkMessage::NewAddress(found) = answer {
-            let prefix = found.header.prefix_len;
-            known.extend(found.attributes.iter().filter_map(|attribute| match attribute {
-                AddressAttribute::Local(IpAddr::V4(address))
-                | AddressAttribute::Address(IpAddr::V4(address)) => {
-                    Some(Network { address: *address, prefix })
-                }
-                _ => None,
-            }));
-        }
-    }
-    let mut route = RouteMessage::default();
-    route.header.address_family = AddressFamily::Inet;
-    for answer in dump(host, "list routes", &RouteNetlinkMessage::GetRoute(route))? {
-        let RouteNetlinkMessage::NewRoute(found) = answer else { continue };
-        let prefix = found.header.destination_prefix_length;
-        if prefix > DEFAULT_PREFIX {
-            known.extend(found.attributes.iter().find_map(|attribute| match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-                    Some(Network { address: *address, prefix })
-                }
-                _ => None,
-            }));
-        }
-    }
-    Ok(known)
-}
-
-fn dump(
-    netlink: &mut Netlink,
-    action: &str,
-    question: &RouteNetlinkMessage,
-) -> Result<Vec<RouteNetlinkMessage>, Error> {
-    let mut body = vec![0; question.buffer_len()];
-    question.emit(&mut body);
-    let answers = netlink.dump(action, question.message_type(), &body)?;
-    Ok(answers.into_iter().filter_map(|(kind, body)| parse(kind, &body)).collect())
+    /// The size of `struct rtmsg`.
+    const ROUTE_HEADER: usize = 12;
+    const RTA_DST: u16 = 1;
+    let mut question = [0; ROUTE_HEADER];
+    question[0] = libc::AF_INET as u8;
+    // Parsed by hand: a host with many containers has thousands of routes.
+    let read = |(_, body): &(u16, Vec<u8>)| {
+        let (header, attributes) = body.split_at_checked(question.len())?;
+        let prefix = header[1];
+        let destination = attribute(attributes, RTA_DST).first_chunk::<4>()?;
+        (prefix > DEFAULT_PREFIX).then(|| Network { address: Ipv4Addr::from(*destination), prefix })
+    };
+    Ok(host.dump("list routes", libc::RTM_GETROUTE, &question)?.iter().filter_map(read).collect())
 }
 
 /// Parses a message. Unknown ones come from a kernel newer than this program and are ignored.
@@ -114,6 +88,22 @@ pub fn find(netlink: &mut Netlink, name: &str) -> Result<Option<Link>, Error> {
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(name.into()));
     get_link(netlink, link)
+}
+
+/// A socket for [`exists`].
+pub(super) fn name_socket() -> io::Result<OwnedFd> {
+    let kind = rustix::net::SocketType::DGRAM;
+    let flags = rustix::net::SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(rustix::net::AddressFamily::UNIX, kind, flags, None)?)
+}
+
+/// Whether an interface has this name. Much faster than [`find`], for checking many names.
+pub(super) fn exists(socket: &OwnedFd, name: &str) -> Result<bool, Error> {
+    match rustix::net::netdevice::name_to_index(socket, name) {
+        Ok(_) => Ok(true),
+        Err(rustix::io::Errno::NODEV) => Ok(false),
+        Err(error) => Err(Error::new("find an interface", error.into())),
+    }
 }
 
 /// Finds an interface by index.
@@ -131,11 +121,12 @@ fn get_link(netlink: &mut Netlink, link: LinkMessage) -> Result<Option<Link>, Er
     else {
         return Ok(None);
     };
-    let mut link = Link { name: String::new(), index: found.header.index, mac: Vec::new() };
+    let mut link = Link { name: String::new(), index: found.header.index, mac: Vec::new(), mtu: 0 };
     for attribute in found.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
             LinkAttribute::Address(mac) => link.mac = mac,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
             _ => {}
         }
     }
@@ -147,26 +138,29 @@ fn push(batch: &mut Batch, action: impl Into<String>, flags: u16, message: &Rout
 }
 
 /// Creates a veth pair: `outside` in our namespace, with hardware address `mac` from the start, and `inside` in the
-/// network namespace `namespace`. See veth(4).
+/// network namespace `namespace`. Both get `mtu`, or the kernel's default. See veth(4).
 pub fn add_veth(
     host: &mut Netlink,
     outside: &str,
     mac: Option<Mac>,
+    mtu: Option<u32>,
     inside: &str,
     namespace: impl AsFd,
 ) -> Result<(), Error> {
     let mut peer = LinkMessage::default();
+    peer.attributes.extend(mtu.map(LinkAttribute::Mtu));
     peer.attributes.push(LinkAttribute::IfName(inside.into()));
     peer.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
     let mut link = LinkMessage::default();
     link.attributes.push(LinkAttribute::IfName(outside.into()));
     link.attributes.extend(mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
+    link.attributes.extend(mtu.map(LinkAttribute::Mtu));
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
     ]));
     let mut batch = Batch::default();
-    let action = format!("make the interfaces {outside} and {inside}");
+    let action = format!("create the interfaces {outside} and {inside}");
     push(&mut batch, action, CREATE, &RouteNetlinkMessage::NewLink(link));
     host.change(batch)
 }
@@ -191,6 +185,14 @@ pub fn set_up(batch: &mut Batch, index: u32) {
     link.header.flags = LinkFlags::Up;
     link.header.change_mask = LinkFlags::Up;
     push(batch, "set an interface up", 0, &RouteNetlinkMessage::SetLink(link));
+}
+
+/// Adds to a batch: the interface `index` sends packets of at most `mtu` bytes.
+pub fn set_mtu(batch: &mut Batch, index: u32, mtu: u32) {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(LinkAttribute::Mtu(mtu));
+    push(batch, "set the MTU of an interface", 0, &RouteNetlinkMessage::SetLink(link));
 }
 
 /// Adds to a batch: give the interface `index` an address, and with it the route to its network.

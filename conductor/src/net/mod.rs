@@ -41,23 +41,38 @@ use host::{Holder, Host};
 use links::{LOOPBACK, Link, Network};
 use netlink::{Batch, Netlink};
 pub use plan::Wishes;
+use port_mapping::PortMapping;
 pub use record::Record;
 
+/// A change to a network that was complete before.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The container now reaches the Internet through another interface, or for the first time.
+    Internet {
+        /// The interface.
+        through: String,
+        /// The former interface.
+        before: Option<String>,
+    },
+    /// A port of the container is published.
+    Published(PortMapping),
+}
+
 /// Connects a container to the network. `announce` is called as soon as the addresses are known. If part of an earlier
-/// network is missing, it is restored, with the new options added.
+/// network is missing, it is restored, with the new options added. If the network is complete, the new options are added
+/// to it, and the result names the changes.
 pub fn connect(
     settings: &Settings,
     container: &Container,
     wishes: Wishes<'_>,
     announce: impl FnOnce(&Record),
-) -> Result<(), Error> {
+) -> Result<Vec<Change>, Error> {
     let first = container.running()?;
     let mut host = Host::lock()?;
     let former = Record::load(container.folder());
     if let Some(record) = &former {
         if record.ready && host.has(container, record)? {
-            host.change_filter(false, None, |_| {})?;
-            return Err(Error::Connected(container.name().clone(), record.address));
+            return extend(settings, container, &mut host, &first, wishes, record);
         }
         // An earlier command was killed, or another program deleted part of the network.
         remove(&mut host, container, record)?;
@@ -76,16 +91,62 @@ pub fn connect(
         return Err(error);
     }
     record.ready = true;
-    record.save(container.folder())
+    record.save(container.folder())?;
+    Ok(Vec::new())
+}
+
+/// Adds ports to a complete network, or replaces its way to the Internet.
+fn extend(
+    settings: &Settings,
+    container: &Container,
+    host: &mut Host,
+    first: &OwnedFd,
+    wishes: Wishes<'_>,
+    former: &Record,
+) -> Result<Vec<Change>, Error> {
+    let next = plan::extend(settings, container, host, wishes, former)?;
+    let changes = changes(former, &next);
+    if changes.is_empty() {
+        host.change_filter(false, None, |_| {})?;
+        return Err(Error::Connected(container.name().clone(), former.address));
+    }
+    // Until the end the record is not ready: after a kill, the next addnetwork makes the whole network again.
+    let mut pending = Record { ready: false, ..next };
+    pending.save(container.folder())?;
+    let committed = host.change_filter(true, None, |transaction| {
+        if pending.internet != former.internet {
+            let (from, to) = (former.internet.as_deref(), pending.internet.as_deref());
+            firewall::reroute(transaction, pending.member(), from, to);
+        }
+        firewall::publish(transaction, pending.member(), &pending.ports[former.ports.len()..]);
+    });
+    if let Err(error) = committed {
+        // The transaction changed nothing, so the former record is still true.
+        former.save(container.folder())?;
+        return Err(error);
+    }
+    if pending.internet != former.internet {
+        let mut inside = host.enter(first)?;
+        open_way_out(host, &mut inside.netlink, &pending)?;
+        write_name_servers(container, first)?;
+    }
+    pending.ready = true;
+    pending.save(container.folder())?;
+    Ok(changes)
+}
+
+fn changes(former: &Record, next: &Record) -> Vec<Change> {
+    let rerouted = next.internet.clone().filter(|_| next.internet != former.internet);
+    let way_out = rerouted.map(|through| Change::Internet { through, before: former.internet.clone() });
+    let ports = next.ports[former.ports.len()..].iter().copied().map(Change::Published);
+    way_out.into_iter().chain(ports).collect()
 }
 
 fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container) -> Result<(), Error> {
     let mut inside = host.enter(first)?;
-    links::add_veth(&mut host.links, &record.outside, record.mac, &record.inside, &inside.namespace)?;
-    let index = |netlink: &mut Netlink, name: &str| {
-        let link = links::find(netlink, name)?.ok_or_else(|| Error::NoInterface(name.to_owned()))?;
-        Ok::<u32, Error>(link.index)
-    };
+    let mtu = mtu(host, record)?;
+    let (outside, end) = (&record.outside, &record.inside);
+    links::add_veth(&mut host.links, outside, record.mac, mtu, end, &inside.namespace)?;
 
     let mut ours = Batch::default();
     let outside = index(&mut host.links, &record.outside)?;
@@ -100,8 +161,7 @@ fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container
     links::add_address(&mut theirs, end, Network { address: record.address, prefix: record.prefix });
     links::set_up(&mut theirs, end);
     if record.internet.is_some() {
-        let everything = Network { address: Ipv4Addr::UNSPECIFIED, prefix: 0 };
-        links::add_route(&mut theirs, everything, record.gateway);
+        links::add_route(&mut theirs, EVERYTHING, record.gateway);
     }
     inside.netlink.change(theirs)?;
 
@@ -109,16 +169,43 @@ fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container
     host.change_filter(forwards, Some(&record.outside), |transaction| {
         firewall::admit(transaction, record.member(), record.internet.as_deref(), &record.ports);
     })?;
-    if record.internet.is_some() {
-        let root = at("open the container's root directory", dns::root_of(first, container.first_pid()?))?;
-        let root = root.ok_or_else(|| container::Error::Exited(container.name().clone()))?;
-        at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))?;
-    }
-    Ok(())
+    if record.internet.is_some() { write_name_servers(container, first) } else { Ok(()) }
 }
 
-/// Takes away the rules of a container, and nothing of anybody else who has its name by now. Its link is left: `None`
-/// if there is none.
+/// The destination of a default route.
+const EVERYTHING: Network = Network { address: Ipv4Addr::UNSPECIFIED, prefix: 0 };
+
+fn index(netlink: &mut Netlink, name: &str) -> Result<u32, Error> {
+    let link = links::find(netlink, name)?.ok_or_else(|| Error::NoInterface(name.to_owned()))?;
+    Ok(link.index)
+}
+
+/// The MTU of the interface that leads to the Internet. A container with a larger one would lose packets where "packet
+/// too big" messages are filtered, as in many tunnels.
+fn mtu(host: &mut Host, record: &Record) -> Result<Option<u32>, Error> {
+    let Some(way_out) = &record.internet else { return Ok(None) };
+    Ok(links::find(&mut host.links, way_out)?.map(|link| link.mtu).filter(|mtu| *mtu > 0))
+}
+
+/// Gives a container's existing network the default route and the MTU of its way to the Internet.
+fn open_way_out(host: &mut Host, inside: &mut Netlink, record: &Record) -> Result<(), Error> {
+    let (mut ours, mut theirs) = (Batch::default(), Batch::default());
+    if let Some(mtu) = mtu(host, record)? {
+        links::set_mtu(&mut ours, index(&mut host.links, &record.outside)?, mtu);
+        links::set_mtu(&mut theirs, index(inside, &record.inside)?, mtu);
+    }
+    links::add_route(&mut theirs, EVERYTHING, record.gateway);
+    host.links.change(ours)?;
+    Ok(inside.change(theirs)?)
+}
+
+fn write_name_servers(container: &Container, first: &OwnedFd) -> Result<(), Error> {
+    let root = at("open the container's root directory", dns::root_of(first, container.first_pid()?))?;
+    let root = root.ok_or_else(|| container::Error::Exited(container.name().clone()))?;
+    at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))
+}
+
+/// Deletes the rules of a container, but not those of another holder of its interface name. Returns its link, which stays.
 fn withdraw(host: &mut Host, container: &Container, record: &Record) -> Result<Option<Link>, Error> {
     let (link, going) = match host.holder(container, record)? {
         Holder::Container(link) => (Some(link), Some(record.member())),
@@ -129,7 +216,7 @@ fn withdraw(host: &mut Host, container: &Container, record: &Record) -> Result<O
     Ok(link)
 }
 
-/// Takes away all of a container's network that there is.
+/// Deletes whatever exists of a container's network.
 fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(), Error> {
     match withdraw(host, container, record)? {
         Some(link) => Ok(links::delete(&mut host.links, &link)?),
@@ -137,9 +224,8 @@ fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(),
     }
 }
 
-/// Takes a container's rules away, and with the last one everything the host was changed in. The pair itself
-/// goes with the container's processes: this returns its link, for [`wait_until_gone`]. Does nothing for a container
-/// without a network.
+/// Deletes a container's rules and, after the last container, undoes all changes to the host. The kernel deletes the pair
+/// when the container's processes end: this returns its link, for [`wait_until_gone`]. Does nothing without a network.
 pub fn disconnect(container: &Container) -> Result<Option<Link>, Error> {
     match Record::load(container.folder()) {
         Some(record) => withdraw(&mut Host::lock()?, container, &record),
@@ -147,13 +233,13 @@ pub fn disconnect(container: &Container) -> Result<Option<Link>, Error> {
     }
 }
 
-/// Waits until the link of a container whose processes are gone is gone too.
+/// Waits until the kernel has deleted the link of a container whose processes have ended.
 pub fn wait_until_gone(link: &Link) -> Result<(), Error> {
     let mut host = Netlink::open(libc::NETLINK_ROUTE)?;
     Ok(links::wait_until_gone(&mut host, link)?)
 }
 
-/// Lets two containers with networks reach each other, and nobody else.
+/// Allows two containers with networks to reach each other. Other containers stay isolated.
 pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
     let mut host = Host::lock()?;
     let mut ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
@@ -165,7 +251,7 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
     };
     let (one, other) = (ready(one)?, ready(other)?);
     for ((first, record), (_, peer)) in [(&one, &other), (&other, &one)] {
-        // Who has a default route needs no other.
+        // A container with a default route needs no other.
         if record.internet.is_none() {
             let mut inside = host.enter(first)?;
             let mut batch = Batch::default();
@@ -180,7 +266,7 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
     })
 }
 
-/// Refuses to peer a container with itself, before it is locked twice.
+/// Refuses to peer a container with itself. Locking it twice would wait forever.
 pub fn check_distinct(one: &ContainerName, other: &ContainerName) -> Result<(), Error> {
     if one == other { Err(Error::Itself(one.clone())) } else { Ok(()) }
 }

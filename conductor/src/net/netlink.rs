@@ -246,6 +246,24 @@ fn errno(body: &[u8]) -> Option<io::Error> {
     (code < 0).then(|| io::Error::from_raw_os_error(-code))
 }
 
+/// The attributes in a message: the type and the value of each. A cut-off attribute ends the list.
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// The flags `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER` share the field with the type.
+    const TYPE: u16 = 0x3fff;
+    std::iter::from_fn(move || {
+        let [length @ .., low, high] = *rest.first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes(length));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([low, high]) & TYPE, value))
+    })
+}
+
+/// The value of the first attribute of a type, or nothing.
+pub(super) fn attribute(bytes: &[u8], kind: u16) -> &[u8] {
+    attributes(bytes).find(|(found, _)| *found == kind).map_or(&[], |(_, value)| value)
+}
+
 /// The network namespace of another process.
 pub struct Inside {
     /// A `NETLINK_ROUTE` socket in it.

@@ -32,18 +32,15 @@ pub(super) fn plan(
     wishes: Wishes<'_>,
     former: Option<&Record>,
 ) -> Result<Record, Error> {
-    let mut others = records(settings)?;
-    others.retain(|(name, _)| name != container.name());
     let state = host.filter_state()?;
     let interfaces = interfaces(host, container.name(), &state, former)?;
     let ports = ports(wishes.ports, former)?;
-    check_free(host, &state, &ports, &others)?;
+    check_free(settings, container, host, &ports)?;
 
     let mut taken = links::known_networks(&mut host.links)?;
     taken.extend(
         state.members().map(|other| Network { address: other.address, prefix: settings.subnet.prefix }),
     );
-    taken.extend(others.iter().map(|(_, record)| record.network()));
     let pair = pair(settings, &taken, former)?;
     Ok(Record {
         outside: interfaces.outside,
@@ -56,6 +53,20 @@ pub(super) fn plan(
         ports,
         ready: false,
     })
+}
+
+/// The record of a complete network with the new options added: more ports, or another way to the Internet.
+pub(super) fn extend(
+    settings: &Settings,
+    container: &Container,
+    host: &mut Host,
+    wishes: Wishes<'_>,
+    former: &Record,
+) -> Result<Record, Error> {
+    let ports = ports(wishes.ports, Some(former))?;
+    check_free(settings, container, host, &ports[former.ports.len()..])?;
+    let internet = internet(settings, host, wishes, Some(former))?;
+    Ok(Record { internet, ports, ..former.clone() })
 }
 
 /// The interface names of a container: its former ones, or the first free choice. A container of another
@@ -84,39 +95,49 @@ fn interfaces(
     })
 }
 
-fn records(settings: &Settings) -> Result<Vec<(ContainerName, Record)>, Error> {
+/// The container with the address `address` and a complete network, if it is one of ours.
+fn holder(settings: &Settings, host: &mut Host, address: Ipv4Addr) -> Result<Option<ContainerName>, Error> {
     let store = Store::new(settings);
-    let names = store.containers()?.into_iter().map(|(name, _)| name);
-    Ok(names.filter_map(|name| Record::load(&store.container(&name)).map(|record| (name, record))).collect())
+    for (name, _) in store.containers()? {
+        let Some(record) = Record::load(&store.container(&name)) else { continue };
+        let link =
+            if record.address == address { links::find(&mut host.links, &record.outside)? } else { None };
+        if link.is_some_and(|link| record.names(&link)) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
+/// The former ports, then the new ones. A port that is given twice counts once.
 fn ports(wished: &[PortMapping], former: Option<&Record>) -> Result<Vec<PortMapping>, Error> {
-    let former = former.map_or(&[][..], |record| &record.ports);
-    let new = wished.iter().filter(|port| !former.contains(port));
-    let ports: Vec<PortMapping> = former.iter().chain(new).copied().collect();
-    for (at, port) in ports.iter().enumerate() {
-        if ports[..at].iter().any(|other| other.outer == port.outer) {
+    let mut ports = former.map_or_else(Vec::new, |record| record.ports.clone());
+    for port in wished {
+        if ports.contains(port) {
+            continue;
+        }
+        if ports.iter().any(|other| other.outer == port.outer) {
             return Err(Error::PortTwice(port.outer));
         }
+        ports.push(*port);
     }
     Ok(ports)
 }
 
 fn check_free(
+    settings: &Settings,
+    container: &Container,
     host: &mut Host,
-    state: &firewall::State,
     ports: &[PortMapping],
-    others: &[(ContainerName, Record)],
 ) -> Result<(), Error> {
-    let exposed = if ports.is_empty() { Vec::new() } else { state.exposed(&mut host.filter)? };
+    let published = if ports.is_empty() { Vec::new() } else { host.published_ports()? };
     for port in ports.iter().map(|port| port.outer) {
-        if let Some((_, address)) = exposed.iter().find(|(other, _)| *other == port) {
-            for (name, record) in others.iter().filter(|(_, record)| record.address == *address) {
-                if links::find(&mut host.links, &record.outside)?.is_some_and(|link| record.names(&link)) {
-                    return Err(Error::PortExposed(port, name.clone()));
-                }
-            }
-            return Err(Error::PortExposedElsewhere(port, *address));
+        if let Some((_, address)) = published.iter().find(|(other, _)| *other == port) {
+            let holder = holder(settings, host, *address)?.filter(|name| name != container.name());
+            return Err(match holder {
+                Some(name) => Error::PortExposed(port, name),
+                None => Error::PortExposedElsewhere(port, *address),
+            });
         }
         match TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(Error::PortInUse(port)),
@@ -135,27 +156,26 @@ fn pair(settings: &Settings, taken: &[Network], former: Option<&Record>) -> Resu
         .ok_or(Error::Full { base: subnet.base, prefix: subnet.full_prefix })
 }
 
-/// The interface that leads to the Internet, if the container is to reach it: the one that this call asks for, else the
-/// former one, else `DEFAULT_IFC`, else that of the default route.
+/// The interface that leads to the Internet, if the container is to reach it. If this call asks for it, `DEFAULT_IFC` or
+/// the interface of the default route. Otherwise the former one, as long as it exists.
 fn internet(
     settings: &Settings,
     host: &mut Host,
     wishes: Wishes<'_>,
     former: Option<&Record>,
 ) -> Result<Option<String>, Error> {
-    let set = settings.default_interface.as_ref();
     let had = former.and_then(|record| record.internet.as_ref());
     if !wishes.internet && had.is_none() {
         return Ok(None);
     }
     let mut exists = |name: &str| links::find(&mut host.links, name).map(|link| link.is_some());
     if let Some(name) = had
-        && (set.is_none() || !wishes.internet)
+        && !wishes.internet
         && exists(name)?
     {
         return Ok(Some(name.clone()));
     }
-    match set {
+    match &settings.default_interface {
         Some(name) if exists(name)? => Ok(Some(name.clone())),
         Some(name) => Err(Error::NoInterface(name.clone())),
         None => Ok(Some(links::default_interface(&mut host.links)?)),

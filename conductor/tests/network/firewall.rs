@@ -133,3 +133,22 @@ fn the_old_iptables_is_opened_where_the_host_uses_it() {
     network.place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(network.host("iptables-legacy -S"), before);
 }
+
+#[test]
+fn forwarding_that_another_program_has_asked_for_stays_on() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &["-i"], 7);
+    network.host("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    network.place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(network.host("cat /proc/sys/net/ipv4/ip_forward"), "1\n");
+}
+
+#[test]
+fn forwarding_is_switched_off_after_the_last_container_even_if_the_rules_were_flushed() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &["-i"], 7);
+    assert_ne!(network.host("cat /proc/sys/net/ipv4/ip_forward"), "0\n");
+    network.host("nft flush ruleset");
+    network.place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(network.host("cat /proc/sys/net/ipv4/ip_forward"), "0\n");
+}

@@ -1,8 +1,6 @@
 //! Lists chains, rules and the elements of sets.
 
-use netlink_packet_core::{NlaBuffer, NlasIterator};
-
-use super::super::netlink::{Error, Netlink};
+use super::super::netlink::{Error, Netlink, attribute, attributes};
 use super::{
     Attributes, Bytes, Chain, GET_CHAIN, GET_ELEMENT, GET_RULE, INET, UNSPEC, Verdict, header, message,
 };
@@ -14,8 +12,8 @@ pub fn elements(netlink: &mut Netlink, table: &str, set: &str) -> Result<Vec<(By
     let answers = netlink.dump("list a set", message(GET_ELEMENT), &body)?;
     let mut elements = Vec::new();
     for (_, body) in &answers {
-        for element in attributes(&attribute(body.get(4..).unwrap_or_default(), 3)) {
-            let value = |kind| attribute(&attribute(&element.1, kind), 1);
+        for (_, element) in attributes(attribute(body.get(4..).unwrap_or_default(), 3)) {
+            let value = |kind| attribute(attribute(element, kind), 1).to_vec();
             elements.push((value(1), value(2)));
         }
     }
@@ -33,11 +31,11 @@ pub fn chains(netlink: &mut Netlink) -> Result<Vec<Chain>, Error> {
             let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
             Some(Chain {
                 family: head[0],
-                table: text(&attribute(body, 1)),
-                name: text(&attribute(body, 3)),
-                hook: number(&attribute(&hook, 1)).zip(number(&attribute(&hook, 2)).map(u32::cast_signed)),
-                drops: number(&attribute(body, 5)) == Some(Verdict::Drop as u32),
-                kind: text(&attribute(body, 7)),
+                table: text(attribute(body, 1)),
+                name: text(attribute(body, 3)),
+                hook: number(attribute(hook, 1)).zip(number(attribute(hook, 2)).map(u32::cast_signed)),
+                drops: number(attribute(body, 5)) == Some(Verdict::Drop as u32),
+                kind: text(attribute(body, 7)),
             })
         })
         .collect())
@@ -53,29 +51,17 @@ pub fn rules(netlink: &mut Netlink, chain: &Chain) -> Result<Vec<(u64, String)>,
         .filter_map(|(_, body)| {
             let body = body.get(4..)?;
             // Older kernels ignore the filter and list every rule of the family.
-            if text(&attribute(body, 1)) != chain.table || text(&attribute(body, 2)) != chain.name {
+            if text(attribute(body, 1)) != chain.table || text(attribute(body, 2)) != chain.name {
                 return None;
             }
             let handle = u64::from_be_bytes(*attribute(body, 3).first_chunk()?);
-            let comment = match attribute(body, 7).as_slice() {
+            let comment = match attribute(body, 7) {
                 [0, length, rest @ ..] => text(rest.get(..usize::from(*length)).unwrap_or_default()),
                 _ => String::new(),
             };
             Some((handle, comment))
         })
         .collect())
-}
-
-fn attributes(bytes: &[u8]) -> Vec<(u16, Vec<u8>)> {
-    let read = |attribute: NlaBuffer<&[u8]>| (attribute.kind(), attribute.value().to_vec());
-    NlasIterator::new(bytes).map_while(Result::ok).map(read).collect()
-}
-
-/// The value of the first attribute of a kind, or nothing.
-fn attribute(bytes: &[u8], kind: u16) -> Vec<u8> {
-    let mut found =
-        NlasIterator::new(bytes).map_while(Result::ok).filter(|attribute| attribute.kind() == kind);
-    found.next().map(|attribute| attribute.value().to_vec()).unwrap_or_default()
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -39,7 +39,7 @@ impl Transaction {
     /// Creates a table.
     pub fn add_table(&mut self, table: &str) {
         let attributes = Attributes::default().text(1, table).number(2, 0);
-        self.push(format!("make the table {table}"), NEW_TABLE, CREATE, INET, &attributes);
+        self.push(format!("create the table {table}"), NEW_TABLE, CREATE, INET, &attributes);
     }
 
     /// Deletes a table with its content.
@@ -53,13 +53,7 @@ impl Transaction {
         let place = Attributes::default().number(1, hook).bytes(2, &priority.to_be_bytes());
         let attributes = Attributes::default().text(1, table).text(3, chain).text(7, kind);
         let attributes = attributes.number(5, Verdict::Accept as u32).nested(4, &place);
-        self.push(format!("make the chain {chain}"), NEW_CHAIN, CREATE, INET, &attributes);
-    }
-
-    /// Creates a chain that no packet passes.
-    pub fn add_idle_chain(&mut self, table: &str, chain: &str) {
-        let attributes = Attributes::default().text(1, table).text(3, chain);
-        self.push(format!("make the chain {chain}"), NEW_CHAIN, CREATE, INET, &attributes);
+        self.push(format!("create the chain {chain}"), NEW_CHAIN, CREATE, INET, &attributes);
     }
 
     /// Creates a set or a map.
@@ -83,7 +77,7 @@ impl Transaction {
             _ => 0,
         };
         attributes = attributes.number(10, self.sets).bytes(13, &[0, 4, order, 0, 0, 0]);
-        self.push(format!("make the set {}", set.name), NEW_SET, CREATE, INET, &attributes);
+        self.push(format!("create the set {}", set.name), NEW_SET, CREATE, INET, &attributes);
     }
 
     /// Appends a rule to a chain.
