@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::evidence::program::Output;
 use crate::evidence::{Bundle, Ending, Record, Recording};
-use crate::guest::session::Output;
 use crate::guest::world::{FRAMES, Frames, pcap_header};
 use crate::report;
 use crate::submission::Beneath;

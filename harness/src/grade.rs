@@ -25,10 +25,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
+use crate::evidence::limits::UNFINISHED;
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::fit::Fit;
 use crate::follow_through::{self, Graft};
-use crate::guest::patience::UNFINISHED;
 use crate::host_look::HostLook;
 use crate::lack::{self, LACK};
 use crate::packages::base::Maker;

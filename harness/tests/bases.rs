@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use harness::guest::debootstrap;
+use harness::guest::fakes::debootstrap;
 use harness::guest::trust::{CERTIFICATE, trust};
 use harness::guest::world::{Packages, World, WorldPlan};
 use harness::packages::base::{Maker, Order};

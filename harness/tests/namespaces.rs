@@ -194,8 +194,8 @@ fn a_program_that_never_ends_is_stopped_with_all_that_it_started() {
     }
     let source = edited(&[("    close(donefd[1]);\n    if (waitpid(child1", "    if (waitpid(child1")]);
     let recording = record(&source);
-    let outcome: harness::guest::session::Outcome = recording.first("outcome").unwrap();
-    assert_eq!(outcome.stopped, Some(harness::guest::session::Stopped::Time));
+    let outcome: harness::evidence::program::Outcome = recording.first("outcome").unwrap();
+    assert_eq!(outcome.stopped, Some(harness::evidence::program::Stopped::Time));
     assert_eq!(lost(recording), ["exits-clean: fail"]);
 }
 
@@ -213,10 +213,10 @@ fn a_child_that_outlives_the_program_is_seen_and_ended() {
         ("    close(donefd[1]);\n    if (waitpid(child1, NULL, 0) == -1)\n        die(\"waitpid\");\n", ""),
     ]);
     let recording = record(&source);
-    let outcome: harness::guest::session::Outcome = recording.first("outcome").unwrap();
+    let outcome: harness::evidence::program::Outcome = recording.first("outcome").unwrap();
     assert_eq!(lost(recording), ["exits-clean: fail"]);
     // Whoever inherits the dead process may not have waited for it yet; a dead one has no program.
-    let now = harness::guest::processes::Process::read(outcome.left[0].pid);
+    let now = harness::guest::observe::processes::read(outcome.left[0].pid);
     assert!(now.is_none_or(|process| process.exe.is_empty()));
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::Graft;
 use crate::fit::interface_in;
-use crate::guest::replaced::{self, OWN};
+use crate::guest::fakes::replaced::{self, OWN};
 use crate::submission::Beneath;
 
 /// The programs that stand in for a submission's.

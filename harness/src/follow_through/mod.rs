@@ -7,8 +7,9 @@
 
 mod graft;
 
+use crate::evidence::program::Stopped;
 use crate::evidence::{Bundle, Ending, Recording};
-use crate::task::task3::shared::command::{Command, Stopped};
+use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::Timeline;
 use crate::task::{Scenario, Subtask, scenarios, task4};
 use crate::verdict::{Finding, Status};

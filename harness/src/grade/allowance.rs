@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::evidence::Record;
-use crate::guest::patience::{EXTENDED, Unfinished, WORKING};
-use crate::guest::speed::PACE;
+use crate::evidence::limits::PACE;
+use crate::evidence::limits::{EXTENDED, Unfinished, WORKING};
 use crate::task::Budget;
 
 /// How old the last record of known work may be. The guest half sends one every 30 seconds.

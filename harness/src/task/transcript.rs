@@ -3,7 +3,7 @@
 use similar::TextDiff;
 
 use crate::evidence::Record;
-use crate::guest::session::Output;
+use crate::evidence::program::Output;
 
 /// Longest difference shown in a report, in lines.
 const DIFF_LINES: usize = 40;

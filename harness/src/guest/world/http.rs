@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use super::in_time;
 use super::plan::{Packages, WorldPlan, is_public};
 use super::traffic::{Passed, Traffic, cut};
-use crate::guest::work::SERVED;
+use crate::guest::observe::work::SERVED;
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 

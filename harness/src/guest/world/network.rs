@@ -21,9 +21,9 @@ use std::path::Path;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
-use super::super::handles;
 use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
 use super::plan::{PREFIX, Packages, WorldPlan};
+use crate::guest::observe::handles;
 
 /// The machine's default interface as every guest has it; [`WorldPlan::interface`] is its name afterwards.
 pub const LAN: &str = "lan0";

@@ -9,13 +9,14 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::{Born, Called, Compiled, Ended, Exiting, Machine};
-use crate::guest::hostname;
-use crate::guest::processes::Process;
+use crate::evidence::program::End;
+use crate::guest::observe::hostname;
+use crate::guest::observe::processes;
+use crate::guest::observe::speed::Pace;
+use crate::guest::observe::trace::{Tracer, What};
 use crate::guest::recorder::Recorder;
-use crate::guest::session::{self, Limits, Observation};
-use crate::guest::speed::Pace;
-use crate::guest::terminal::Program;
-use crate::guest::trace::{End, Tracer, What};
+use crate::guest::run::session::{self, Limits, Observation};
+use crate::guest::run::terminal::Program;
 use crate::task::Site;
 
 /// The machine's name in this run.
@@ -30,7 +31,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         nix::unistd::sethostname(name)?;
     }
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
-    recorder.record("machine", &Machine { hostname, namespaces: Process::own().namespaces })?;
+    recorder.record("machine", &Machine { hostname, namespaces: processes::own().namespaces })?;
     let slowdown = Pace::first().slowdown(site.slowdown);
     if compile(&dir, slowdown, recorder)? {
         let limits =
@@ -62,7 +63,7 @@ fn observe(session: &mut session::SessionHandle, view: &Observation) -> io::Resu
     if let What::Ended(end) = event.what {
         return recorder.record("ended", &Ended { pid: event.pid, end });
     }
-    let Some(process) = Process::read(event.pid) else { return Ok(()) };
+    let Some(process) = processes::read(event.pid) else { return Ok(()) };
     let hostname = hostname::of(event.pid);
     match &event.what {
         What::Born { creator } => recorder.record("born", &Born { creator: *creator, process, hostname }),

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::timeline::{ProcessTimeline, lost};
 use super::{CHECKS, Compiled, Machine};
+use crate::evidence::program::End;
+use crate::evidence::program::{Outcome, Stopped};
 use crate::evidence::{Bundle, Recording};
-use crate::guest::session::{Outcome, Stopped};
-use crate::guest::trace::End;
 use crate::task::finding::{Question, recording};
 use crate::task::transcript;
 use crate::verdict::{Finding, Status};
@@ -265,7 +265,7 @@ fn exits_clean(timeline: &ProcessTimeline) -> Finding {
     }
     let Some(outcome) = &timeline.outcome else { return question.fail(lost(timeline.recording)) };
     let mut seen = match (outcome.stopped, outcome.end) {
-        (Some(Stopped::Time), _) => {
+        (Some(Stopped::Time | Stopped::Still), _) => {
             format!("it was still running after {:.0} s and was killed", outcome.limit)
         }
         (Some(Stopped::Working), _) => {
@@ -275,7 +275,7 @@ fn exits_clean(timeline: &ProcessTimeline) -> Finding {
             )
         }
         (Some(Stopped::Output), _) => format!("it was stopped after {} bytes of output", outcome.output),
-        (Some(Stopped::Processes), _) => "it was stopped for its many processes".to_owned(),
+        (Some(Stopped::Exhausted(_)), _) => "it was stopped for its many processes".to_owned(),
         (None, Some(End::Status(status))) => {
             format!("it ended with status {status} after {:.1} s", outcome.seconds)
         }

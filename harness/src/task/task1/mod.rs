@@ -13,9 +13,9 @@ pub use judge::redacted_transcript;
 use serde::{Deserialize, Serialize};
 
 use super::{Budget, CheckSpec, Scenario, Subtask};
-use crate::guest::processes::{Namespaces, Process};
-use crate::guest::session::Outcome;
-use crate::guest::trace::{Call, End};
+use crate::evidence::process::{Namespaces, Process};
+use crate::evidence::program::Outcome;
+use crate::evidence::program::{Call, End};
 
 /// Task 1.
 pub static SUBTASK: Subtask = Subtask {

@@ -3,10 +3,10 @@
 use nix::sys::signal::Signal;
 
 use super::{Born, Called, Ended, Exiting, Machine};
+use crate::evidence::process::Process;
+use crate::evidence::program::End;
+use crate::evidence::program::{Hostname, Outcome};
 use crate::evidence::{Ending, Recording};
-use crate::guest::processes::Process;
-use crate::guest::session::{Hostname, Outcome};
-use crate::guest::trace::End;
 use crate::task::finding::place;
 
 /// A process at one moment.

@@ -14,17 +14,20 @@ use serde_json::{Value, json};
 use super::{
     Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied,
 };
-use crate::guest::cgroups::{self, Hierarchy};
-use crate::guest::handles;
-use crate::guest::mounts::{self, Mount};
-use crate::guest::obstructed::Obstructed;
-use crate::guest::processes::{self, Directory, Process};
+use crate::evidence::cgroup::Group;
+use crate::evidence::mount::Mount;
+use crate::evidence::program::End;
+use crate::guest::observe::cgroups::{self, Hierarchy};
+use crate::guest::observe::handles;
+use crate::guest::observe::mounts;
+use crate::guest::observe::processes;
+use crate::guest::observe::speed::{self, Pace};
+use crate::guest::observe::trace::{Event, Tracer, What};
+use crate::guest::observe::work::Watch;
 use crate::guest::recorder::Recorder;
-use crate::guest::session::{self, Limits, Observation, SessionHandle};
-use crate::guest::speed::{self, Pace};
-use crate::guest::terminal::Program;
-use crate::guest::trace::{End, Event, Tracer, What};
-use crate::guest::work::Watch;
+use crate::guest::run::obstructed::Obstructed;
+use crate::guest::run::session::{self, Limits, Observation, SessionHandle};
+use crate::guest::run::terminal::Program;
 use crate::task::Site;
 
 /// What the uncapped benchmark is to take.
@@ -60,8 +63,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let _ = hierarchy.write("/", "cgroup.subtree_control", "+cpu +cpuset");
     let machine = Machine {
         hostname: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
-        namespaces: Process::own().namespaces,
-        root: Directory::at(Path::new("/")).unwrap_or_default(),
+        namespaces: processes::own().namespaces,
+        root: processes::directory(Path::new("/")).unwrap_or_default(),
         entries: names(Path::new("/")),
         subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
         mounts: mounts::of(nix::unistd::gettid().as_raw()),
@@ -114,7 +117,7 @@ fn supply(dir: &Path, course: &str, seed: u32, loops: u64, mark: &str) -> io::Re
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .map_err(Obstructed::at("make executable", &script))?;
     }
-    Ok(Supplied { seed, loops, container_root: Directory::at(&root).unwrap_or_default() })
+    Ok(Supplied { seed, loops, container_root: processes::directory(&root).unwrap_or_default() })
 }
 
 /// The names in a directory, sorted.
@@ -273,13 +276,13 @@ impl<'a> Observer<'a> {
     }
 
     fn member(&self, pid: i32) -> Option<Member> {
-        let process = Process::read(pid)?;
+        let process = processes::read(pid)?;
         let chain = self.hierarchy.chain(&process.cgroup);
         Some(Member { process, chain })
     }
 
     fn has_own_root(&self, pid: i32) -> bool {
-        let root = Directory::at(Path::new(&handles::proc(format!("{pid}/root/."))));
+        let root = processes::directory(Path::new(&handles::proc(format!("{pid}/root/."))));
         root.is_some_and(|root| !root.is(&self.machine.root))
     }
 
@@ -297,7 +300,7 @@ impl<'a> Observer<'a> {
     }
 }
 
-fn limit(group: cgroups::Group) -> Limit {
+fn limit(group: Group) -> Limit {
     Limit { group: group.path, cpu_max: group.cpu_max }
 }
 

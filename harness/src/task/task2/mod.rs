@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Budget, Scenario, Subtask};
 use crate::evidence::Recording;
-use crate::guest::cgroups::Group;
-use crate::guest::mounts::Mount;
-use crate::guest::processes::{Directory, Namespaces, Process};
+use crate::evidence::cgroup::Group;
+use crate::evidence::mount::Mount;
+use crate::evidence::process::{Directory, Namespaces, Process};
 
 /// The three subtasks, in order.
 pub static SUBTASKS: [Subtask; 3] = [
@@ -123,7 +123,7 @@ struct Exiting {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ended {
     pid: i32,
-    end: crate::guest::trace::End,
+    end: crate::evidence::program::End,
 }
 
 /// Something about the containers' groups has changed; the record `sample`.

@@ -3,7 +3,7 @@
 use super::timeline::{Moment, Round, ScriptTimeline, When};
 use super::{filesystem, isolation, script};
 use crate::evidence::Bundle;
-use crate::guest::cgroups;
+use crate::evidence::cgroup::{self, Group};
 use crate::task::CheckSpec;
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
@@ -152,7 +152,7 @@ fn members(timeline: &ScriptTimeline, round: &Round) -> Finding {
     let Some((_, cap, group)) = tightest(round) else {
         let first = &round.moments[0];
         let elsewhere =
-            timeline.limits.iter().find(|limit| limit.cpu_max.as_deref().and_then(cgroups::cores).is_some());
+            timeline.limits.iter().find(|limit| limit.cpu_max.as_deref().and_then(cgroup::cores).is_some());
         return match elsewhere {
             Some(limit) => question.proof(timeline.proof(first.record)).fail(format!(
                 "the cap is on {}; process {} of the container ran in {}",
@@ -206,7 +206,7 @@ fn throttled(timeline: &ScriptTimeline, round: &Round, quota: &Finding, members:
             .proof(timeline.proof(round.record))
             .pass("container_prog ran with subtask1, which computes nothing: the cap was there and had nothing to stop");
     }
-    let count = |chain: &[cgroups::Group]| {
+    let count = |chain: &[Group]| {
         chain
             .iter()
             .find(|link| link.path == group)

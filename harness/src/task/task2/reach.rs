@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Mounted;
 use super::timeline::{Round, ScriptTimeline};
-use crate::guest::mounts::Mount;
+use crate::evidence::mount::Mount;
 
 /// What no container is to see.
 const PRIVATE: [&str; 3] = ["/etc", "/root", "/home"];

@@ -4,11 +4,12 @@
 use serde::de::DeserializeOwned;
 
 use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
+use crate::evidence::cgroup;
+use crate::evidence::cgroup::Group;
+use crate::evidence::process::Process;
+use crate::evidence::program::End;
+use crate::evidence::program::{Hostname, Outcome, Stopped};
 use crate::evidence::{Bundle, Ending, Record, Recording};
-use crate::guest::cgroups::{self, Group};
-use crate::guest::processes::Process;
-use crate::guest::session::{Hostname, Outcome, Stopped};
-use crate::guest::trace::End;
 use crate::task::finding::Question;
 use crate::task::{CheckSpec, finding, transcript};
 use crate::verdict::Finding;
@@ -86,7 +87,7 @@ impl Moment {
         let caps = self
             .limits
             .iter()
-            .filter_map(|limit| Some((cgroups::cores(limit.cpu_max.as_deref()?)?, limit.group.as_str())));
+            .filter_map(|limit| Some((cgroup::cores(limit.cpu_max.as_deref()?)?, limit.group.as_str())));
         caps.min_by(|one, other| one.0.total_cmp(&other.0))
     }
 }
@@ -252,7 +253,7 @@ impl<'a> ScriptTimeline<'a> {
         match &self.outcome {
             None => "the script's end was not recorded".to_owned(),
             Some(outcome) => match (outcome.stopped, outcome.end) {
-                (Some(Stopped::Time), _) => {
+                (Some(Stopped::Time | Stopped::Still), _) => {
                     let running = outcome.running.iter().filter(|process| process.pid != outcome.pid);
                     let commands: Vec<String> =
                         running.map(|process| process.cmdline.join(" ")).take(3).collect();
@@ -269,7 +270,7 @@ impl<'a> ScriptTimeline<'a> {
                 (Some(Stopped::Output), _) => {
                     format!("the script was stopped after {} bytes of output", outcome.output)
                 }
-                (Some(Stopped::Processes), _) => "the script was stopped for its many processes".to_owned(),
+                (Some(Stopped::Exhausted(_)), _) => "the script was stopped for its many processes".to_owned(),
                 // Where it did not start, nothing was written.
                 (None, Some(End::Status(127))) if outcome.output == 0 => {
                     "simple_container.sh is missing, or the interpreter that its first line names is (Windows line \

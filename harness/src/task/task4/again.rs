@@ -11,7 +11,7 @@ use super::contents::{Trees, images};
 use super::drive::MatrixScenario;
 use super::plan::MatrixPlan;
 use super::wait::Script;
-use crate::guest::processes::Directory;
+use crate::guest::observe::processes;
 use crate::task::task3::shared::state;
 use crate::task::transcript;
 
@@ -57,7 +57,7 @@ impl MatrixScenario<'_, '_> {
     fn is_called(&self, container: &Container, name: &str) -> bool {
         let Some(folder) = state::find(&self.site.submission, name, |_| true) else { return false };
         let below = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut roots = below.filter_map(|path| Directory::at(&path));
+        let mut roots = below.filter_map(|path| processes::directory(&path));
         roots.any(|root| root.is(&container.root))
     }
 

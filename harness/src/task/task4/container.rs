@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, Trees};
-use crate::guest::handles;
-use crate::guest::links::Network;
-use crate::guest::probe::Place;
-use crate::guest::processes::{Directory, Namespaces, Process};
-use crate::guest::sockets;
+use crate::evidence::process::{Directory, Namespaces, Process};
+use crate::guest::observe::handles;
+use crate::guest::observe::links;
+use crate::guest::observe::probe::Place;
+use crate::guest::observe::sockets;
 use crate::task::task3::shared::overlays::Overlay;
 use crate::task::task3::shared::view::Machine;
 
@@ -60,7 +60,7 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
             Some(container) => container.contents,
             None => Contents::of(&PathBuf::from(handles::proc(format!("{}/root", process.pid)))),
         };
-        let network = Place::Process(process.pid).run(Network::here).unwrap_or_default();
+        let network = Place::Process(process.pid).run(links::here).unwrap_or_default();
         found.push(Container {
             root: process.root.clone(),
             pid: process.pid,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
 use crate::task::task3::shared::state;
 
 /// Most files and folders of one tree that are looked at.
@@ -266,7 +266,8 @@ mod tests {
     fn what_a_container_wrote_is_no_image() {
         let submission =
             tree(&[("run/upper/etc/a", b""), ("run/upper/usr/app.py", b""), ("run/upper/var/a", b"")]);
-        let upper = Directory::at(&submission.path().join("run/upper")).unwrap();
+        let upper =
+            crate::guest::observe::processes::directory(&submission.path().join("run/upper")).unwrap();
         let found = |uppers: &[Directory]| {
             let images = images(submission.path(), uppers, &mut Trees::default());
             images.iter().any(|image| Path::new(&image.dir).starts_with(submission.path()))

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use self::container::Container;
 use self::contents::Image;
 use super::{Budget, Scenario, Subtask};
-use crate::guest::probe::Answer;
-use crate::guest::processes::Directory;
+use crate::evidence::network::Answer;
+use crate::evidence::process::Directory;
 
 /// Task 4.
 pub static SUBTASK: Subtask = Subtask {

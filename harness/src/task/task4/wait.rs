@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Shown;
-use crate::guest::patience::{EXTENDED, Late, Patience, UNFINISHED};
-use crate::guest::stillness::Stillness;
-use crate::guest::terminal::Program;
-use crate::guest::work::SERVED;
+use crate::evidence::limits::{EXTENDED, UNFINISHED};
+use crate::guest::observe::stillness::Stillness;
+use crate::guest::observe::work::SERVED;
+use crate::guest::run::patience::{Late, Patience};
+use crate::guest::run::terminal::Program;
 use crate::task::task3::shared::terminals::{TerminalId, Terminals};
 use crate::task::task3::shared::view::Machine;
 

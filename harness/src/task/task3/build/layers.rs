@@ -2,7 +2,7 @@
 
 use super::built::Built;
 use super::{Base, Layers};
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
 use crate::task::finding::Question;
 use crate::task::task3::shared::overlays::Overlays;
 use crate::task::task3::shared::state::Image;

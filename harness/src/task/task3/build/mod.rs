@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
 use crate::task::{Budget, Scenario, Subtask};
 
 /// Subtasks 3e and 3f.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::plan::{BuildPlan, LINK};
-use crate::guest::obstructed::{self, Obstructed};
+use crate::guest::run::obstructed::{self, Obstructed};
 
 /// What is at one path.
 #[derive(Clone, Debug)]
@@ -164,6 +164,6 @@ mod tests {
         let sources = sources(dir.path());
         fs::write(dir.path().join(&sources.folder), "").unwrap();
         let error = sources.lay_out().unwrap_err();
-        assert!(crate::guest::obstructed::is_cause_of(&error));
+        assert!(crate::guest::run::obstructed::is_cause_of(&error));
     }
 }

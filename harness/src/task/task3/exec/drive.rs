@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{AtOnce, Entered};
-use crate::guest::processes::Process;
+use crate::guest::observe::processes;
 use crate::task::task3::run::drive::RunScenario;
 use crate::task::task3::shared::launch::Running;
 
@@ -108,5 +108,5 @@ impl RunScenario<'_, '_, '_> {
 
 fn is_alive(running: &Running) -> bool {
     let main = &running.view.main;
-    Process::read(main.pid).is_some_and(|now| now.start == main.start && now.namespaces.pid != 0)
+    processes::read(main.pid).is_some_and(|now| now.start == main.start && now.namespaces.pid != 0)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{AtOnce, Entered};
 use crate::evidence::Bundle;
-use crate::guest::processes::Namespaces;
+use crate::evidence::process::Namespaces;
 use crate::task::CheckSpec;
 use crate::task::finding::Question;
 use crate::task::task3::run::Survival;

@@ -15,13 +15,15 @@ use serde_json::Value;
 use super::marks::{machine_end, marks, names, outside_links};
 use super::plan::{NetworkPlan, ROLES};
 use super::{NetworkLeft, Networks, Reach, Sniffed};
-use crate::guest::firewall::Firewall;
-use crate::guest::handles;
-use crate::guest::links::{Link, Network};
-use crate::guest::probe::{self, Answer, Echo, Place};
-use crate::guest::processes::Process;
+use crate::evidence::network::Answer;
+use crate::evidence::network::{Link, Network};
+use crate::guest::observe::firewall::Firewall;
+use crate::guest::observe::handles;
+use crate::guest::observe::links;
+use crate::guest::observe::probe::{self, Echo, Place};
+use crate::guest::observe::processes;
+use crate::guest::observe::sniffer::Sniffer;
 use crate::guest::recorder::Recorder;
-use crate::guest::sniffer::Sniffer;
 use crate::guest::world::World;
 use crate::task::Site;
 use crate::task::task3::run::left;
@@ -215,10 +217,10 @@ impl NetworkScenario<'_, '_> {
     fn look(&self, step: &str) -> io::Result<Networks> {
         let containers = self.containers.iter().filter_map(|container| {
             let place = Place::Process(container.running.view.main.pid);
-            Some((container.role.to_owned(), place.run(Network::here).ok()?))
+            Some((container.role.to_owned(), place.run(links::here).ok()?))
         });
         let networks =
-            Networks { step: step.to_owned(), machine: Network::here()?, containers: containers.collect() };
+            Networks { step: step.to_owned(), machine: links::here()?, containers: containers.collect() };
         self.record("networks", &networks)?;
         Ok(networks)
     }
@@ -256,7 +258,7 @@ impl NetworkScenario<'_, '_> {
     fn alive(&self) -> impl Iterator<Item = &Container> {
         self.containers.iter().filter(|container| {
             let main = &container.running.view.main;
-            Process::read(main.pid).is_some_and(|now| now.start == main.start)
+            processes::read(main.pid).is_some_and(|now| now.start == main.start)
         })
     }
 

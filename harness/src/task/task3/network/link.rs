@@ -6,7 +6,7 @@ use super::judge::NetworkContext;
 use super::marks::{machine_end, outside_links};
 use super::plan::NetworkPlan;
 use super::{Networks, Sniffed};
-use crate::guest::links::{Address, Link, Network};
+use crate::evidence::network::{Address, Link, Network};
 use crate::task::finding::Question;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::quote;

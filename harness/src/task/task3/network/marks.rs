@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::guest::links::{Address, Link, Network};
+use crate::evidence::network::{Address, Link, Network};
 
 /// The machine's ends of a container's pairs.
 pub fn outside_links(inside: &Network, machine: &Network) -> Vec<Link> {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::links::Network;
-use crate::guest::probe::Answer;
+use crate::evidence::network::Answer;
+use crate::evidence::network::Network;
 use crate::task::{Budget, Scenario, Subtask};
 
 /// The one scenario, in which a container with network, port and peer is stopped.

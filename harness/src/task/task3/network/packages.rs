@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::evidence::Bundle;
-use crate::guest::firewall::Firewall;
-use crate::guest::handles;
-use crate::guest::programs::Programs;
+use crate::guest::observe::firewall::Firewall;
+use crate::guest::observe::handles;
 use crate::guest::recorder::Recorder;
-use crate::guest::terminal::Program;
+use crate::guest::run::programs::Programs;
+use crate::guest::run::terminal::Program;
 use crate::guest::world::{Moment, Passed, WorldPlan};
 use crate::task::finding::{self, Question};
 use crate::task::task3::shared::command::Command;

@@ -3,7 +3,7 @@
 use super::Networks;
 use super::judge::NetworkContext;
 use super::marks::outside_links;
-use crate::guest::links::Address;
+use crate::evidence::network::Address;
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::Cache;
-use crate::guest::mounts;
+use crate::guest::observe::mounts;
 use crate::task::finding::Question;
 use crate::task::task3::run::drive::RunScenario;
 use crate::task::task3::run::plan::RunPlan;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::guest::mounts;
+use crate::guest::observe::mounts;
 
 /// File systems that keep files of their own, on a disk or in memory. Others may hang when they are asked, or tell of a
 /// disk that is counted already.

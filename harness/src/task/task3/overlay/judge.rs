@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Disk, Written, commands};
 use crate::evidence::Bundle;
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
 use crate::task::CheckSpec;
 use crate::task::finding::Question;
 use crate::task::task3::run::plan::RunPlan;

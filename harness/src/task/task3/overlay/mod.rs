@@ -6,7 +6,7 @@ mod judge;
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
 use crate::task::Subtask;
 use crate::task::task3::run::SCENARIO;
 use crate::task::task3::shared::state::Size;

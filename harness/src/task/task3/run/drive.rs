@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use super::plan::RunPlan;
 use super::{Left, MachineMounts, Refused, Survival, Typed};
-use crate::guest::handles;
-use crate::guest::mounts;
-use crate::guest::processes::{Directory, Process};
+use crate::evidence::process::{Directory, Process};
+use crate::guest::observe::handles;
+use crate::guest::observe::mounts;
+use crate::guest::observe::processes;
 use crate::guest::recorder::Recorder;
 use crate::task::Site;
 use crate::task::task3::overlay::{Disk, Written, disk};
@@ -180,7 +181,7 @@ impl RunScenario<'_, '_, '_> {
     /// Types `ps` at a shell's prompt and keeps what it lists.
     pub fn type_ps(&mut self, step: &str, shell: &Running) -> io::Result<()> {
         let limit = self.session.tool.limit(5.0, 2.0);
-        let view = Process::read(shell.view.main.pid)
+        let view = processes::read(shell.view.main.pid)
             .map(|process| ContainerView::of(step, self.session.machine, process))
             .unwrap_or_default();
         let shown = self.session.terminals.type_line(shell.terminal, "ps -e -o pid= -o comm=", limit)?;
@@ -222,7 +223,7 @@ impl RunScenario<'_, '_, '_> {
     pub fn survives(&mut self, step: &str, running: Option<&Running>) -> io::Result<()> {
         let Some(running) = running else { return Ok(()) };
         let main = &running.view.main;
-        let now = Process::read(main.pid).filter(|now| now.start == main.start);
+        let now = processes::read(main.pid).filter(|now| now.start == main.start);
         let alive = now.is_some_and(|now| now.namespaces.pid != 0);
         self.record("survival", &Survival { step: step.to_owned(), alive })
     }

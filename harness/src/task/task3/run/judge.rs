@@ -211,7 +211,7 @@ impl RunContext<'_> {
 }
 
 /// The namespaces of `main` that are those of `other`, of the five that the assignment names.
-pub fn shared(main: &ContainerView, other: &crate::guest::processes::Namespaces) -> Vec<&'static str> {
+pub fn shared(main: &ContainerView, other: &crate::evidence::process::Namespaces) -> Vec<&'static str> {
     let own = &main.main.namespaces;
     [
         ("UTS", own.uts, other.uts),

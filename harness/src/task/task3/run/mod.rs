@@ -18,7 +18,7 @@ pub use lifetime::remains;
 use serde::{Deserialize, Serialize};
 
 use super::network;
-use crate::guest::processes::Process;
+use crate::evidence::process::Process;
 use crate::task::{Budget, Scenario, Subtask};
 
 /// Subtask 3a.

@@ -7,9 +7,9 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::{Left, plan};
+use crate::evidence::mount::Mount;
+use crate::evidence::process::Directory;
 use crate::evidence::{Bundle, Ending, Record, Recording};
-use crate::guest::mounts::Mount;
-use crate::guest::processes::Directory;
 use crate::task::task3;
 use crate::task::task3::shared::overlays::{Overlay, Overlays};
 use crate::task::task3::shared::state::{Image, Size};

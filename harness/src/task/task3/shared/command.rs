@@ -2,43 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::exhaustion::Exhausted;
-use crate::guest::trace::End;
-
-/// A piece of what a terminal showed; the record `output`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// Which terminal, counted from 0 in the order in which they were opened.
-    pub terminal: usize,
-    /// The text, control characters included.
-    pub text: String,
-}
-
-/// A program begins on a terminal; the record `start`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Start {
-    /// Which terminal.
-    pub terminal: usize,
-    /// What is run there.
-    pub argv: Vec<String>,
-}
-
-/// Why a program was stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stopped {
-    /// Its time was over.
-    Time,
-    /// Nothing worked any more.
-    Still,
-    /// It wrote too much.
-    Output,
-    /// Its time was over several times, while known work was still running.
-    Working,
-    /// The machine had no more of something.
-    #[serde(untagged)]
-    Exhausted(Exhausted),
-}
+use crate::evidence::exhausted::Exhausted;
+use crate::evidence::program::{End, Stopped};
 
 /// A program that was run to its end; the record `command`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::command::Command;
 use super::terminals::{TerminalId, Terminals};
 use super::tool::Tool;
 use super::view::{ContainerView, Machine};
-use crate::guest::processes::Process;
+use crate::evidence::process::Process;
 
 /// A command that was expected to start did not; the record `absent`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ pub mod view;
 use std::io;
 use std::path::Path;
 
-use crate::guest::debootstrap;
+use crate::guest::fakes::debootstrap;
 use crate::guest::trust::trust;
 use crate::guest::world::{World, WorldPlan};
 

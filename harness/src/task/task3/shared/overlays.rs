@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::state;
 use super::view::Machine;
-use crate::guest::mounts::{self, Mount};
-use crate::guest::processes::Directory;
+use crate::evidence::mount::Mount;
+use crate::evidence::process::Directory;
+use crate::guest::observe::mounts;
 
 /// One overlay file system, however often and wherever it is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::handles;
-use crate::guest::processes::Directory;
+use crate::evidence::process::Directory;
+use crate::guest::observe::handles;
+use crate::guest::observe::processes;
 
 /// Where tools keep state that is not in their own folder.
 const ELSEWHERE: [&str; 10] =
@@ -92,7 +93,10 @@ pub fn layered(submission: &Path) -> Vec<(PathBuf, Vec<Directory>)> {
 
 /// Every folder that looks like the root of a system and is not mounted, in the submission or in the usual places.
 pub fn root_trees(submission: &Path) -> Vec<Directory> {
-    everywhere(submission).filter(|dir| is_root_tree(dir)).filter_map(|dir| Directory::at(&dir)).collect()
+    everywhere(submission)
+        .filter(|dir| is_root_tree(dir))
+        .filter_map(|dir| processes::directory(&dir))
+        .collect()
 }
 
 /// All folders of the submission and of the usual places for state.
@@ -147,7 +151,7 @@ fn named(text: &str, image: &Path, submission: &Path) -> Vec<Directory> {
 
 /// The folder that a path means which may be relative to an unknown folder of the tool's.
 pub fn resolve(path: &str, image: &Path, submission: &Path) -> Option<Directory> {
-    let at = |path: &Path| path.is_dir().then(|| Directory::at(path)).flatten();
+    let at = |path: &Path| path.is_dir().then(|| processes::directory(path)).flatten();
     let inside = |base: &Path| at(&base.join(path)).or_else(|| at(&base.join("layers").join(path)));
     if path.starts_with('/') {
         return at(Path::new(path));

@@ -14,16 +14,18 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use super::command::{Command, Output, Start, Stopped};
+use super::command::Command;
 use crate::evidence::STARTS;
-use crate::guest::exhaustion::{Exhausted, Watch};
-use crate::guest::patience::{EXTENDED, Late, Patience, Pulse, UNFINISHED, WORKING};
-use crate::guest::processes;
+use crate::evidence::exhausted::Exhausted;
+use crate::evidence::limits::{EXTENDED, UNFINISHED, WORKING};
+use crate::evidence::program::{End, Output, Start, Stopped};
+use crate::guest::observe::exhaustion::Watch;
+use crate::guest::observe::processes;
+use crate::guest::observe::stillness::Stillness;
+use crate::guest::observe::work::{self, SERVED};
 use crate::guest::recorder::Recorder;
-use crate::guest::stillness::Stillness;
-use crate::guest::terminal::{Heard, Program, Terminal};
-use crate::guest::trace::End;
-use crate::guest::work::{self, SERVED};
+use crate::guest::run::patience::{Late, Patience, Pulse};
+use crate::guest::run::terminal::{Heard, Program, Terminal};
 use crate::task::transcript;
 
 /// Time between two looks at everything.

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::guest::obstructed::{self, Obstructed};
-use crate::guest::terminal::Program;
+use crate::guest::run::obstructed::{self, Obstructed};
+use crate::guest::run::terminal::Program;
 use crate::task::Site;
 
 /// The tool in its folder.

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::guest::handles;
-use crate::guest::mounts::{self, Mount};
-use crate::guest::processes::{self, Directory, Namespaces, Process};
+use crate::evidence::mount::Mount;
+use crate::evidence::process::{Directory, Namespaces, Process};
+use crate::guest::observe::handles;
+use crate::guest::observe::mounts;
+use crate::guest::observe::processes;
 
 /// Most processes of one container that are kept.
 const PROCESSES_CAP: usize = 60;
@@ -34,8 +36,8 @@ impl Machine {
     /// The machine as it is now.
     pub fn now() -> Self {
         Self {
-            namespaces: Process::own().namespaces,
-            root: Directory::at(Path::new("/")).unwrap_or_default(),
+            namespaces: processes::own().namespaces,
+            root: processes::directory(Path::new("/")).unwrap_or_default(),
             mounts: mounts::of(nix::unistd::gettid().as_raw()),
             interfaces: names(Path::new(&handles::sys("class/net"))),
             processes: processes::parents().keys().filter_map(|pid| identity(*pid)).collect(),
@@ -47,7 +49,7 @@ impl Machine {
         processes::parents()
             .keys()
             .filter(|pid| identity(**pid).is_some_and(|identity| !self.processes.contains(&identity)))
-            .filter_map(|pid| Process::read(*pid))
+            .filter_map(|pid| processes::read(*pid))
             .filter(|process| process.namespaces.mnt != 0)
             .collect()
     }

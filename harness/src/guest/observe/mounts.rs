@@ -4,30 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-/// One mount.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// The mount's id in its namespace.
-    pub id: u32,
-    /// Of the mount it lies on.
-    pub parent: u32,
-    /// `major:minor` of the file system.
-    pub device: String,
-    /// The directory of that file system which is mounted.
-    pub root: String,
-    /// Where, below the process's root.
-    pub mount_point: String,
-    /// Such as `proc`, `overlay`, `ext4`.
-    pub fs_type: String,
-    /// What was mounted, as it was named.
-    pub source: String,
-    /// Options of the mount and of its file system, comma separated.
-    pub options: String,
-    /// Whether mounts on it propagate to other namespaces.
-    pub shared: bool,
-}
+use crate::evidence::mount::Mount;
 
 /// What process `pid` sees; nothing when it is gone.
 pub fn of(pid: i32) -> Vec<Mount> {
@@ -76,14 +53,6 @@ fn ancestors(mount: &Mount, all: &[Mount]) -> BTreeSet<u32> {
 /// Whether a path is `folder` or lies in it.
 fn lies_in(path: &str, folder: &str) -> bool {
     Path::new(path).starts_with(folder)
-}
-
-impl Mount {
-    /// Whether both are the same mount. Ids are given to new mounts again, so they alone do not tell.
-    fn is(&self, other: &Self) -> bool {
-        (self.id, &self.device, &self.root, &self.mount_point)
-            == (other.id, &other.device, &other.root, &other.mount_point)
-    }
 }
 
 fn parse(line: &str) -> Option<Mount> {

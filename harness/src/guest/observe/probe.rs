@@ -14,10 +14,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::world::{self, Page};
+use crate::evidence::network::Answer;
+use crate::guest::world::{self, Page};
 
 /// Time between two looks at whether a server is to end.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -58,15 +58,6 @@ impl Place {
         }
         Ok(())
     }
-}
-
-/// What a client got for its word.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// The line that came back.
-    pub line: Option<String>,
-    /// Why none did.
-    pub error: Option<String>,
 }
 
 /// A server on a TCP port that answers each line with its own word and that line. It ends when dropped.

@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
 
-/// The kind of the record that says by what student time limits are stretched in this run.
-pub const PACE: &str = "pace";
-
 /// Calls of `rand()` in a second on the reference machine (a guest under KVM on a current server).
 const REFERENCE: f64 = 166e6;
 /// For how long one measurement goes on: long enough to average over what else the host does.

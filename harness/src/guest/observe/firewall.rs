@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::programs::Programs;
+use crate::guest::run::programs::Programs;
 
 /// Programs under the names by which they are told what to do; the first two are one program.
 const PROGRAMS: [&str; 4] = [

@@ -84,8 +84,8 @@ mod tests {
     use nix::unistd::{ForkResult, Pid, Uid, fork};
 
     use super::*;
-    use crate::guest::cgroups::Hierarchy;
-    use crate::guest::processes;
+    use crate::guest::observe::cgroups::Hierarchy;
+    use crate::guest::observe::processes;
 
     /// Files in which a path in /proc or /sys is no fact about a process: what the machine lost, and programs of their own.
     const OTHERS: [&str; 4] = ["handles.rs", "exhaustion.rs", "terminal.rs", "obstructed.rs"];

@@ -5,6 +5,14 @@
 //! them to be complete. A [`Bundle`] is everything `harness judge` needs to mark a submission again without a
 //! VM; `docs/evidence.md` documents the files.
 
+pub mod cgroup;
+pub mod exhausted;
+pub mod limits;
+pub mod mount;
+pub mod network;
+pub mod process;
+pub mod program;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;

@@ -12,7 +12,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{handles, pty};
+use super::pty;
+use crate::guest::observe::handles;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;

@@ -4,34 +4,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-use serde::{Deserialize, Serialize};
-
-/// More processes at a time than any solution needs: a tool that installs packages has some dozens.
-const PROCESSES: usize = 1000;
-/// More bytes on the disk than any solution needs: one that copies the whole tree for each image and container takes
-/// some 3 GiB in all of task 4.
-const BYTES: u64 = 8 << 30;
-/// More files than any solution needs: a tree in which a compiler is installed has 20,000.
-const FILES: u64 = 500_000;
-
-/// What was used up. As an error it ends the scenario: nothing that a program does on such a machine says
-/// anything about it, and what used the machine up once would do so at every step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "kebab-case")]
-pub enum Exhausted {
-    /// Processes.
-    #[error("there were more than {PROCESSES} processes at a time")]
-    Processes,
-    /// DiskSpace on the disk, or its inodes.
-    #[error("more than {} GiB or {FILES} files were written", BYTES >> 30)]
-    Disk,
-}
-
-impl From<Exhausted> for io::Error {
-    fn from(exhausted: Exhausted) -> Self {
-        Self::other(exhausted)
-    }
-}
+use crate::evidence::exhausted::{BYTES, Exhausted, FILES, PROCESSES};
 
 /// Whether an error says that the machine had no more of something that programs can use up: disk, memory, processes,
 /// files.

@@ -9,16 +9,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
-use super::hostname;
-use super::patience::{EXTENDED, Late, Patience, UNFINISHED};
-use super::processes::{self, Process};
-use super::recorder::Recorder;
+use super::patience::{Late, Patience};
 use super::terminal::{Heard, Program, Terminal};
-use super::trace::{End, Event, Tracer, What};
-use super::work::Watch;
 use crate::evidence::STARTS;
+use crate::evidence::exhausted::Exhausted;
+use crate::evidence::limits::EXTENDED;
+use crate::evidence::limits::UNFINISHED;
+use crate::evidence::process::Process;
+use crate::evidence::program::{End, Hostname, Outcome, Output, Start, Stopped};
+use crate::guest::observe::hostname;
+use crate::guest::observe::processes;
+use crate::guest::observe::trace::{Event, Tracer, What};
+use crate::guest::observe::work::Watch;
+use crate::guest::recorder::Recorder;
 
 /// Longest time between two looks at everything.
 const IDLE: Duration = Duration::from_millis(16);
@@ -38,63 +42,6 @@ pub struct Limits {
     pub output: u64,
     /// Processes and threads at one time.
     pub processes: usize,
-}
-
-/// How the program's run ended; the record `outcome`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// The program's PID.
-    pub pid: i32,
-    /// How it ended; `None` when it could not even be killed.
-    pub end: Option<End>,
-    /// Why it was stopped, if it was.
-    pub stopped: Option<Stopped>,
-    /// Seconds from its first instruction to its end.
-    pub seconds: f64,
-    /// The time limit, in seconds.
-    pub limit: f64,
-    /// Processes of its tree that were still there a moment after its end.
-    pub left: Vec<Process>,
-    /// Processes of its tree that were there when it was stopped.
-    #[serde(default)]
-    pub running: Vec<Process>,
-    /// Bytes it wrote.
-    pub output: u64,
-}
-
-/// Which limit a program met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stopped {
-    /// Time.
-    Time,
-    /// Output.
-    Output,
-    /// Number of processes.
-    Processes,
-    /// Time, several times over, while known work was still running.
-    Working,
-}
-
-/// A program begins; the record `start`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Start {
-    /// What is run.
-    pub argv: Vec<String>,
-}
-
-/// A piece of what the terminal showed; the record `output`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// The text, control characters included.
-    pub text: String,
-}
-
-/// The machine's host name changed; the record `hostname`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hostname {
-    /// To this.
-    pub name: String,
 }
 
 /// What an observer is shown.
@@ -126,7 +73,7 @@ impl SessionHandle<'_, '_> {
             match self.terminal.read(settle)? {
                 Heard::Text(text) => {
                     self.over = self.terminal.received > self.limit;
-                    self.recorder.record("output", &Output { text })?;
+                    self.recorder.record("output", &Output { terminal: 0, text })?;
                 }
                 Heard::Nothing => break,
                 Heard::Closed => self.closed = true,
@@ -171,7 +118,7 @@ pub fn run_patiently(
     let wakeups = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     let mut hostname = hostname::Watch::start()?;
 
-    recorder.record(STARTS, &Start { argv: program.argv.clone() })?;
+    recorder.record(STARTS, &Start { terminal: 0, argv: program.argv.clone() })?;
     let terminal = Terminal::hold(program)?;
     let root = terminal.pid;
     tracer.seize(root)?;
@@ -220,7 +167,7 @@ pub fn run_patiently(
         {
             Some(cut_off(late, program, &patience, recorder)?)
         } else if tracer.alive_below(root).len() > limits.processes {
-            Some(Stopped::Processes)
+            Some(Stopped::Exhausted(Exhausted::Processes))
         } else {
             None
         };
@@ -299,7 +246,7 @@ impl Run {
         }
         let outlived = self.ended.is_some_and(|ended| ended.elapsed() > GRACE);
         if limit.is_some() || outlived {
-            let there = alive.iter().filter_map(|pid| Process::read(*pid)).take(20).collect();
+            let there = alive.iter().filter_map(|pid| processes::read(*pid)).take(20).collect();
             if self.end.is_some() {
                 self.left = there;
             } else {

@@ -12,93 +12,45 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use serde::{Deserialize, Serialize};
 
-/// A network interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// Its number in its namespace.
-    pub index: u32,
-    /// Its name.
-    pub name: String,
-    /// It is one end of a pair.
-    pub veth: bool,
-    /// The other end's number, in the other end's namespace.
-    pub peer: Option<u32>,
-    /// Administratively up.
-    pub up: bool,
-    /// IPv4 addresses.
-    pub addresses: Vec<Address>,
-}
+use crate::evidence::network::{Address, Link, Network};
 
-/// An address with its network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Address {
-    /// The address.
-    pub ip: Ipv4Addr,
-    /// The length of the network's prefix.
-    pub prefix: u8,
-}
-
-impl Address {
-    /// Whether another address is in this one's network.
-    pub fn reaches(self, other: Ipv4Addr) -> bool {
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
-        u32::from(self.ip) & mask == u32::from(other) & mask
-    }
-}
-
-/// A network namespace at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Network {
-    /// All interfaces.
-    pub links: Vec<Link>,
-    /// Gateways of routes to everywhere.
-    pub default_routes: Vec<Ipv4Addr>,
-}
-
-impl Network {
-    /// The calling thread's network namespace.
-    ///
-    /// # Errors
-    /// When the kernel refuses or answers what is not understood.
-    pub fn here() -> io::Result<Self> {
-        let mut links: Vec<Link> = dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?
+/// The calling thread's network namespace.
+///
+/// # Errors
+/// When the kernel refuses or answers what is not understood.
+pub fn here() -> io::Result<Network> {
+    let mut links: Vec<Link> =
+        dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))?
             .into_iter()
             .filter_map(|message| {
                 if let RouteNetlinkMessage::NewLink(link) = message { Some(read(link)) } else { None }
             })
             .collect();
-        let mut asked = AddressMessage::default();
-        asked.header.family = AddressFamily::Inet;
-        for message in dump(RouteNetlinkMessage::GetAddress(asked))? {
-            let RouteNetlinkMessage::NewAddress(address) = message else { continue };
-            // Local is this end's address where the link has another one at its other end (rtnetlink(7)).
-            let ip = address.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
-                _ => None,
-            });
-            let link = links.iter_mut().find(|link| link.index == address.header.index);
-            if let (Some(ip), Some(link)) = (ip, link) {
-                link.addresses.push(Address { ip, prefix: address.header.prefix_len });
-            }
+    let mut asked = AddressMessage::default();
+    asked.header.family = AddressFamily::Inet;
+    for message in dump(RouteNetlinkMessage::GetAddress(asked))? {
+        let RouteNetlinkMessage::NewAddress(address) = message else { continue };
+        // Local is this end's address where the link has another one at its other end (rtnetlink(7)).
+        let ip = address.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
+            _ => None,
+        });
+        let link = links.iter_mut().find(|link| link.index == address.header.index);
+        if let (Some(ip), Some(link)) = (ip, link) {
+            link.addresses.push(Address { ip, prefix: address.header.prefix_len });
         }
-        let mut asked = RouteMessage::default();
-        asked.header.address_family = AddressFamily::Inet;
-        let default_routes = dump(RouteNetlinkMessage::GetRoute(asked))?
+    }
+    let mut asked = RouteMessage::default();
+    asked.header.address_family = AddressFamily::Inet;
+    let default_routes =
+        dump(RouteNetlinkMessage::GetRoute(asked))?
             .into_iter()
             .filter_map(|message| {
                 if let RouteNetlinkMessage::NewRoute(route) = message { gateway(&route) } else { None }
             })
             .collect();
-        Ok(Self { links, default_routes })
-    }
-
-    /// The first address of a link that is not the loopback.
-    pub fn address(&self) -> Option<Ipv4Addr> {
-        let links = self.links.iter().filter(|link| link.name != "lo");
-        links.flat_map(|link| &link.addresses).map(|address| address.ip).next()
-    }
+    Ok(Network { links, default_routes })
 }
 
 fn read(message: LinkMessage) -> Link {

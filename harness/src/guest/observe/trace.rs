@@ -9,13 +9,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::processes;
+use crate::evidence::program::{Call, End};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
-
-use super::processes;
 
 /// Something a traced process did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,27 +41,6 @@ pub enum What {
     Exiting,
     /// It has ended. One killed outright may come here without [`What::Exiting`].
     Ended(End),
-}
-
-/// A system call that returned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// Its name.
-    pub name: String,
-    /// Its first two arguments.
-    pub arguments: [u64; 2],
-    /// What it returned; an error as a negative number.
-    pub result: i64,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum End {
-    /// With this status.
-    Status(i32),
-    /// By this signal.
-    Signal(i32),
 }
 
 /// What processes get to stop, so that they can be let go.

@@ -8,143 +8,69 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use super::handles;
+use crate::evidence::process::{Directory, Namespaces, Process};
 
 /// Longest command line kept, in bytes.
 const COMMAND_LINE_CAP: usize = 512;
 
-/// One process (or thread) as the kernel described it at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// Its PID in the namespace of the guest half.
-    pub pid: i32,
-    /// Of the process it is a thread of; its own PID unless it is a further thread.
-    pub tgid: i32,
-    /// Its parent's PID.
-    pub ppid: i32,
-    /// Its PIDs from the outermost PID namespace to its own (`NSpid` in proc(5)).
-    pub nspid: Vec<i32>,
-    /// Start time in clock ticks since boot: with the PID, its identity.
-    pub start: u64,
-    /// The program's path as that process sees it, or as its file system names it.
-    pub exe: String,
-    /// Its arguments.
-    pub cmdline: Vec<String>,
-    /// Inodes of its namespaces.
-    pub namespaces: Namespaces,
-    /// Its root directory.
-    pub root: Directory,
-    /// Its path in the cgroup v2 hierarchy, from that hierarchy's root; empty without one.
-    pub cgroup: String,
+/// The directory at `path`, with links followed.
+pub fn directory(path: &Path) -> Option<Directory> {
+    let meta = fs::metadata(path).ok()?;
+    let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    Some(Directory { path: name.to_string_lossy().into_owned(), dev: meta.dev(), ino: meta.ino() })
 }
 
-/// Inodes of a process's namespaces (namespaces(7)): equal numbers, same namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Namespaces {
-    /// Process ids.
-    pub pid: u64,
-    /// Process ids of children yet to be created.
-    pub pid_for_children: u64,
-    /// Host and domain name.
-    pub uts: u64,
-    /// Mounts.
-    pub mnt: u64,
-    /// System V IPC and message queues.
-    pub ipc: u64,
-    /// Network.
-    pub net: u64,
-    /// Users and capabilities.
-    pub user: u64,
-    /// Cgroup roots.
-    pub cgroup: u64,
+/// The calling thread's own process, as seen from itself.
+pub fn own() -> Process {
+    read(nix::unistd::gettid().as_raw()).unwrap_or_default()
 }
 
-/// A directory, by what cannot be faked by another name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Directory {
-    /// As the guest half sees it.
-    pub path: String,
-    /// The file system's device number.
-    pub dev: u64,
-    /// The inode.
-    pub ino: u64,
+/// Everything about `pid` that can be read now.
+pub fn read(pid: i32) -> Option<Process> {
+    let dir = handles::proc(pid);
+    let status = fs::read_to_string(format!("{dir}/status")).ok()?;
+    let field = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
+    };
+    let mut cmdline = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
+    cmdline.truncate(COMMAND_LINE_CAP);
+    let cmdline = String::from_utf8_lossy(&cmdline).trim_end_matches('\0').to_owned();
+    let root = format!("{dir}/root");
+    let meta = fs::metadata(&root).ok();
+    Some(Process {
+        pid,
+        tgid: field("Tgid").parse().unwrap_or(pid),
+        ppid: field("PPid").parse().unwrap_or(0),
+        nspid: field("NSpid").split_whitespace().filter_map(|n| n.parse().ok()).collect(),
+        start: start_time(pid).unwrap_or(0),
+        exe: link(&format!("{dir}/exe")),
+        cmdline: if cmdline.is_empty() {
+            Vec::new()
+        } else {
+            cmdline.split('\0').map(str::to_owned).collect()
+        },
+        namespaces: namespaces(&dir),
+        root: Directory {
+            path: link(&root),
+            dev: meta.as_ref().map_or(0, MetadataExt::dev),
+            ino: meta.as_ref().map_or(0, MetadataExt::ino),
+        },
+        cgroup: super::cgroups::of(pid),
+    })
 }
 
-impl Directory {
-    /// The directory at `path`, with links followed.
-    pub fn at(path: &Path) -> Option<Self> {
-        let meta = fs::metadata(path).ok()?;
-        let name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        Some(Self { path: name.to_string_lossy().into_owned(), dev: meta.dev(), ino: meta.ino() })
-    }
-
-    /// Whether both are the same directory, whatever they are called.
-    pub fn is(&self, other: &Self) -> bool {
-        (self.dev, self.ino) == (other.dev, other.ino)
-    }
-}
-
-impl Process {
-    /// The calling thread's own process, as seen from itself.
-    pub fn own() -> Self {
-        Self::read(nix::unistd::gettid().as_raw()).unwrap_or_default()
-    }
-
-    /// Everything about `pid` that can be read now.
-    pub fn read(pid: i32) -> Option<Self> {
-        let dir = handles::proc(pid);
-        let status = fs::read_to_string(format!("{dir}/status")).ok()?;
-        let field = |name: &str| {
-            status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map_or("", str::trim)
-        };
-        let mut cmdline = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
-        cmdline.truncate(COMMAND_LINE_CAP);
-        let cmdline = String::from_utf8_lossy(&cmdline).trim_end_matches('\0').to_owned();
-        let root = format!("{dir}/root");
-        let meta = fs::metadata(&root).ok();
-        Some(Self {
-            pid,
-            tgid: field("Tgid").parse().unwrap_or(pid),
-            ppid: field("PPid").parse().unwrap_or(0),
-            nspid: field("NSpid").split_whitespace().filter_map(|n| n.parse().ok()).collect(),
-            start: start_time(pid).unwrap_or(0),
-            exe: link(&format!("{dir}/exe")),
-            cmdline: if cmdline.is_empty() {
-                Vec::new()
-            } else {
-                cmdline.split('\0').map(str::to_owned).collect()
-            },
-            namespaces: Namespaces::read(&dir),
-            root: Directory {
-                path: link(&root),
-                dev: meta.as_ref().map_or(0, MetadataExt::dev),
-                ino: meta.as_ref().map_or(0, MetadataExt::ino),
-            },
-            cgroup: super::cgroups::of(pid),
-        })
-    }
-
-    /// Its PID in its own PID namespace; 0 where unknown.
-    pub fn own_pid(&self) -> i32 {
-        self.nspid.last().copied().unwrap_or(0)
-    }
-}
-
-impl Namespaces {
-    fn read(dir: &str) -> Self {
-        let inode = |name: &str| fs::metadata(format!("{dir}/ns/{name}")).map_or(0, |meta| meta.ino());
-        Self {
-            pid: inode("pid"),
-            pid_for_children: inode("pid_for_children"),
-            uts: inode("uts"),
-            mnt: inode("mnt"),
-            ipc: inode("ipc"),
-            net: inode("net"),
-            user: inode("user"),
-            cgroup: inode("cgroup"),
-        }
+fn namespaces(dir: &str) -> Namespaces {
+    let inode = |name: &str| fs::metadata(format!("{dir}/ns/{name}")).map_or(0, |meta| meta.ino());
+    Namespaces {
+        pid: inode("pid"),
+        pid_for_children: inode("pid_for_children"),
+        uts: inode("uts"),
+        mnt: inode("mnt"),
+        ipc: inode("ipc"),
+        net: inode("net"),
+        user: inode("user"),
+        cgroup: inode("cgroup"),
     }
 }
 
@@ -283,11 +209,11 @@ mod tests {
 
     #[test]
     fn a_process_reads_its_own_facts() {
-        let me = Process::own();
+        let me = own();
         assert_eq!(me.tgid, std::process::id() as i32);
         assert_eq!(me.nspid.last(), Some(&me.pid));
         assert_eq!(me.namespaces.pid, me.namespaces.pid_for_children);
-        assert!(me.root.is(&Directory::at(Path::new("/")).unwrap()));
+        assert!(me.root.is(&directory(Path::new("/")).unwrap()));
         assert!(me.start > 0);
     }
 
@@ -296,7 +222,7 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let pid = child.id() as i32;
         child.wait().unwrap();
-        assert_eq!(Process::read(pid), None);
+        assert_eq!(read(pid), None);
     }
 
     #[test]

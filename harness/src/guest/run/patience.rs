@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::speed::Pace;
-use super::work::{Progress, Sample, Watch};
+use crate::evidence::limits::{Extended, Unfinished};
+use crate::guest::observe::speed::Pace;
+use crate::guest::observe::work::{Progress, Sample, Watch};
 
 /// The time between two samples of what works, the second of them at the limit.
 const BETWEEN: Duration = Duration::from_secs(2);
@@ -25,33 +24,6 @@ pub enum Late {
     /// Its time is over several times, and known work still goes on: the machine is too slow, or has too much else to do.
     Working(Progress),
 }
-
-/// Known work was cut off at its bound; the record `unfinished`. What was not seen by then has no verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unfinished {
-    /// What was cut off.
-    pub step: String,
-    /// What still worked.
-    pub work: String,
-    /// After so many seconds.
-    pub seconds: u64,
-}
-
-/// The kind of an [`Unfinished`] record.
-pub const UNFINISHED: &str = "unfinished";
-
-/// A limit was moved on; the record `extended`. The host waits so much longer, too.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Extended {
-    /// By so many seconds.
-    pub seconds: f64,
-}
-
-/// The kind of an [`Extended`] record.
-pub const EXTENDED: &str = "extended";
-
-/// The kind of the record that known work goes on: for the host, which limits the scenario as a whole.
-pub const WORKING: &str = "working";
 
 /// What becomes of a limit that has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,7 +212,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(50));
         };
         let top = child.id() as i32;
-        for pid in crate::guest::processes::descendants(&[top]).into_iter().chain([top]) {
+        for pid in crate::guest::observe::processes::descendants(&[top]).into_iter().chain([top]) {
             let pid = nix::unistd::Pid::from_raw(pid);
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }

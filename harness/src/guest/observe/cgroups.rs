@@ -9,33 +9,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path, PathBuf};
 
+use super::handles;
+use crate::evidence::cgroup::Group;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use nix::sys::stat::Mode;
-use serde::{Deserialize, Serialize};
-
-use super::handles;
 
 /// A process's path in the cgroup v2 hierarchy, from its root; empty without one (cgroups(7)).
 pub fn of(pid: i32) -> String {
     let text = fs::read_to_string(handles::proc(format!("{pid}/cgroup"))).unwrap_or_default();
     text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
-}
-
-/// One group's CPU limit and use, as its files say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// From the hierarchy's root, such as `/container`.
-    pub path: String,
-    /// `cpu.max` as it stands: `max 100000`, `50000 100000`. `None`: no such file, so this group has no limit
-    /// of its own (the root, or a group whose parent does not hand the cpu controller down).
-    pub cpu_max: Option<String>,
-    /// `nr_throttled` of `cpu.stat`: periods in which it was stopped.
-    pub nr_throttled: u64,
-    /// `throttled_usec` of `cpu.stat`.
-    pub throttled_usec: u64,
-    /// `usage_usec` of `cpu.stat`.
-    pub usage_usec: u64,
 }
 
 /// The hierarchy's root, held open.
@@ -200,14 +183,6 @@ impl Watch {
     }
 }
 
-/// The share of one core that a `cpu.max` allows; `None` when it sets no limit.
-pub fn cores(cpu_max: &str) -> Option<f64> {
-    let mut words = cpu_max.split_whitespace();
-    let quota: f64 = words.next()?.parse().ok()?;
-    let period: f64 = words.next().map_or(Some(100_000.0), |word| word.parse().ok())?;
-    (period > 0.0).then_some(quota / period)
-}
-
 /// A group's path relative to the hierarchy's root; `None` if it leads out of it.
 fn inside(group: &str) -> Option<PathBuf> {
     let path = Path::new(group.trim_start_matches('/'));
@@ -218,16 +193,6 @@ fn inside(group: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_quota_is_a_share_of_one_core_whatever_its_period() {
-        assert_eq!(cores("50000 100000"), Some(0.5));
-        assert_eq!(cores("500000 1000000"), Some(0.5));
-        assert_eq!(cores("50000"), Some(0.5));
-        assert_eq!(cores("200000 100000"), Some(2.0));
-        assert_eq!(cores("max 100000"), None);
-        assert_eq!(cores(""), None);
-    }
 
     #[test]
     fn a_group_path_never_leads_out_of_the_hierarchy() {

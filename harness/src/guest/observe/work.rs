@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use md5::{Digest, Md5};
 
 use super::cgroups::{self, Hierarchy};
-use super::debootstrap;
 use super::handles;
 use super::processes::{self, Stat};
+use crate::evidence::cgroup;
+use crate::guest::fakes::debootstrap;
 use crate::packages::hex;
 
 /// Programs that install packages, and the package that each is from.
@@ -248,7 +249,7 @@ impl<'a> Watch<'a> {
     fn is_capped(&self, pid: i32) -> bool {
         let Some((_, hierarchy)) = &self.marked else { return false };
         let groups = hierarchy.chain(&cgroups::of(pid)).into_iter();
-        let caps = groups.filter_map(|group| cgroups::cores(group.cpu_max.as_deref()?));
+        let caps = groups.filter_map(|group| cgroup::cores(group.cpu_max.as_deref()?));
         caps.min_by(f64::total_cmp).is_some_and(|cores| cores < CAPPED)
     }
 }

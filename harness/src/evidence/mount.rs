@@ -1,0 +1,34 @@
+//! A mount, as a process saw it (`/proc/PID/mountinfo`, proc(5)).
+
+use serde::{Deserialize, Serialize};
+
+/// One mount.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The mount's id in its namespace.
+    pub id: u32,
+    /// Of the mount it lies on.
+    pub parent: u32,
+    /// `major:minor` of the file system.
+    pub device: String,
+    /// The directory of that file system which is mounted.
+    pub root: String,
+    /// Where, below the process's root.
+    pub mount_point: String,
+    /// Such as `proc`, `overlay`, `ext4`.
+    pub fs_type: String,
+    /// What was mounted, as it was named.
+    pub source: String,
+    /// Options of the mount and of its file system, comma separated.
+    pub options: String,
+    /// Whether mounts on it propagate to other namespaces.
+    pub shared: bool,
+}
+
+impl Mount {
+    /// Whether both are the same mount. Ids are given to new mounts again, so they alone do not tell.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.id, &self.device, &self.root, &self.mount_point)
+            == (other.id, &other.device, &other.root, &other.mount_point)
+    }
+}

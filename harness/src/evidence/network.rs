@@ -1,0 +1,65 @@
+//! A network namespace at one moment, and what a client in it was answered.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its number in its namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// It is one end of a pair.
+    pub veth: bool,
+    /// The other end's number, in the other end's namespace.
+    pub peer: Option<u32>,
+    /// Administratively up.
+    pub up: bool,
+    /// IPv4 addresses.
+    pub addresses: Vec<Address>,
+}
+
+/// An address with its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The length of the network's prefix.
+    pub prefix: u8,
+}
+
+impl Address {
+    /// Whether another address is in this one's network.
+    pub fn reaches(self, other: Ipv4Addr) -> bool {
+        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+        u32::from(self.ip) & mask == u32::from(other) & mask
+    }
+}
+
+/// A network namespace at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// All interfaces.
+    pub links: Vec<Link>,
+    /// Gateways of routes to everywhere.
+    pub default_routes: Vec<Ipv4Addr>,
+}
+
+impl Network {
+    /// The first address of a link that is not the loopback.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        let links = self.links.iter().filter(|link| link.name != "lo");
+        links.flat_map(|link| &link.addresses).map(|address| address.ip).next()
+    }
+}
+
+/// What a client got for its word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The line that came back.
+    pub line: Option<String>,
+    /// Why none did.
+    pub error: Option<String>,
+}
