@@ -28,7 +28,7 @@ pub struct Cli {
 pub enum Command {
     /// Grade a submission: run its tasks in virtual machines and write a report
     Grade(Grade),
-    /// Check the layout and the marked portions only: under a second, no virtual machine
+    /// Check only the layout and the marked portions, in a second and without a virtual machine
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),
@@ -57,7 +57,7 @@ pub struct Grade {
     /// reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report if the --report directory holds one of another submission
+    /// Replace another submission's report in the --report directory
     #[arg(long, requires = "report")]
     pub force: bool,
     /// Id of the submission in the report [default: the roll number in the file's name or in the
@@ -73,7 +73,7 @@ pub struct Grade {
     /// Number of virtual machines that run at once [default: one for every two processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: Option<u8>,
-    /// Download no packages: use the cache, and name the packages that it lacks
+    /// Use only cached packages, and name the missing ones
     #[arg(long)]
     pub offline: bool,
     /// Save each virtual machine's network traffic as evidence/<scenario>/world.pcap
@@ -104,7 +104,7 @@ pub struct Check {
     /// Write report.json, junit.xml and summary.md to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report if the --report directory holds one of another submission
+    /// Replace another submission's report in the --report directory
     #[arg(long, requires = "report")]
     pub force: bool,
 }
@@ -120,7 +120,7 @@ pub struct Judge {
     /// Write report.json, junit.xml and summary.md to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
-    /// Replace the report if the --report directory holds one of another submission
+    /// Replace another submission's report in the --report directory
     #[arg(long, requires = "report")]
     pub force: bool,
     /// Print one line per check
@@ -131,7 +131,7 @@ pub struct Judge {
 /// Arguments that choose the virtual machine.
 #[derive(Debug, Args)]
 pub struct Machine {
-    /// Accelerator: kvm, tcg (emulation, slower), or auto: kvm where it works, or else tcg
+    /// Accelerator: kvm, tcg (slower emulation), or auto, which is kvm if it works and otherwise tcg
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub accel: Requested,
     /// Operating system in the virtual machine: debian-12 or ubuntu-22.04
@@ -191,7 +191,7 @@ pub struct Shelled {
     /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
-    /// Submission to put in the machine, at /run/vm/payload/submission
+    /// Submission to copy into the machine, to /run/vm/payload/submission
     #[arg(long, value_name = "PATH")]
     pub submission: Option<PathBuf>,
 }
@@ -199,7 +199,7 @@ pub struct Shelled {
 /// Arguments of `vm rm`.
 #[derive(Debug, Args)]
 pub struct Rm {
-    /// Its id, as `vm list` prints it
+    /// Id of the entry, as `vm list` prints it
     #[arg(required_unless_present = "all")]
     pub id: Option<String>,
     /// Remove everything that is not in use

@@ -1,9 +1,8 @@
 //! Computes an upper bound for the memory of a JSON text, before it is parsed.
 //!
 //! A small text from a guest can need much memory. As a [`serde_json::Value`], `[0,0,0…]` takes
-//! sixteen times its length, and `[{"":0},{"":0}…]` a hundred times. So the host limits records by
-//! this bound, their
-//! *weight*.
+//! sixteen times its length, and `[{"":0},{"":0}…]` a hundred times. So the host limits the
+//! *weight* of records, which is this bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -30,8 +30,9 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     cases.retain(wanted);
     if cases.is_empty() {
         let folder = arguments.folder.display();
+        let prefixes = arguments.cases.join(" or ");
         return Err(Failure::unreadable(format!(
-            "no case below {folder} has a name that begins as --case says"
+            "no case in {folder} has a name that begins with {prefixes}"
         )));
     }
     vm::prepare(&cache, &machine(&arguments.machine), &mut |_| {}).map_err(Failure::infrastructure)?;
@@ -50,7 +51,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
                     if !grade_and_tell(arguments, &cache, case, &place) {
                         wrong.fetch_add(1, Ordering::Relaxed);
                     }
-                    // A folder that stays does no harm: the next command removes the whole workdir.
+                    // If this fails, the folder is removed with the workdir at the end.
                     let _ = std::fs::remove_dir_all(&place);
                 }
             });

@@ -57,7 +57,7 @@ impl Run {
     }
 }
 
-/// When a process began, in kernel ticks since boot: field 22 of proc_pid_stat(5).
+/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5).
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()

@@ -3,10 +3,9 @@
 //!
 //! The steps are:
 //! 1. `unpack` reads the directory or archive entry by entry.
-//! 2. `intake` checks the name, the kind and the size of each entry, and adds it to a tree in memory
-//!    (`tree`).
+//! 2. `intake` checks the name, kind and size of each entry, and adds it to a `tree` in memory.
 //! 3. `settle` corrects names and resolves links in that tree.
-//! 4. Only then is a copy written to a folder of ours. `beneath` keeps all later access inside that copy.
+//! 4. Only then is a copy written to a folder of ours. `beneath` keeps later access inside it.
 //!
 //! The rest of a run uses the copy and never the original.
 

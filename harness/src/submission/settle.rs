@@ -2,7 +2,7 @@
 //!
 //! - A task folder or required file gets its right name if only upper and lower case differ.
 //! - A link in the place of a task folder or required file becomes a copy of its target.
-//! - Every other link is followed with the final names, and each step of it must stay in the submission.
+//! - Every other link is followed with the final names. Each step must stay in the submission.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use super::layout::ASKED;
 use super::tree::{Folder, Node};
 use super::{Limits, Refusal};
 
-/// The most path components that following all links of a submission may visit.
+/// The most path components to visit while following all links of a submission.
 const MOST_STEPS: u32 = 1 << 17;
 
 /// The most links that one path may pass; the kernel has the same limit.
