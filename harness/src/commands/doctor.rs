@@ -110,8 +110,7 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     lines
 }
 
-/// The programs that are missing, first those that grading needs, then those of `make test` and
-/// `make bench`.
+/// The missing programs: first those for grading, then those for `make test` and `make bench`.
 fn programs() -> Vec<Line> {
     let install =
         |missing: &[vm::Program]| Some(format!("on Debian and Ubuntu: apt install {}", packages(missing)));

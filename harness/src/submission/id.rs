@@ -8,9 +8,9 @@ use super::root::roll_number;
 /// The greatest length of an id, in bytes.
 const LONGEST: usize = 64;
 
-/// The id of the submission at `source` whose own folder is `folder`: the roll number in the name
-/// of `source`, or else the one in the name of `folder`, or else the name of `source`. The id is
-/// safe to use as a file name.
+/// Chooses the id of the submission at `source`, whose own folder is `folder`. The id is the roll
+/// number in the name of `source`, or else the one in the name of `folder`. Without a roll number,
+/// the id is the name of `source`. It is safe to use as a file name.
 pub fn choose(source: &Path, folder: Option<&str>) -> String {
     let own = own_name(source);
     let folder = folder.map(Path::new);
