@@ -1,5 +1,7 @@
-//! What comes from a submission or a guest, with bytes changed at random: it is taken or refused, nothing outside its
-//! folder changes, and nothing panics. The small sister of `fuzz/`, from the same seeds; `PROPTEST_CASES` says how many.
+//! Changes bytes of submissions and of guest output at random. Each is accepted or refused, nothing
+//! outside its folder changes, and nothing panics.
+//!
+//! These tests use the seeds of `fuzz/`. `PROPTEST_CASES` sets the number of cases.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -20,7 +22,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
-/// A seed with a few bytes changed, a piece repeated elsewhere, or its end cut off.
+/// A seed with a few changed bytes, a part repeated elsewhere, or its end removed.
 fn changed(target: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let bytes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12);
     let piece = prop::option::of((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 1..600_usize));
@@ -42,7 +44,7 @@ fn changed(target: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-/// A tar header's checksum put right, so that a change is not refused for that alone.
+/// Corrects the checksum of a tar header, so that a changed header is not refused for its checksum.
 fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     for block in bytes.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
         block[148..156].fill(b' ');
@@ -52,7 +54,7 @@ fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Every link that leads anywhere leads into `top`.
+/// Asserts that every working link leads into `top`.
 fn stays_inside(folder: &Path, top: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -75,7 +77,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_archive_is_taken_or_refused_and_nothing_outside_changes(bytes in changed("intake")) {
+    fn any_archive_is_accepted_or_refused_and_nothing_outside_changes(bytes in changed("intake")) {
         let home = TempDir::new().unwrap();
         let path = |name: &str| home.path().join(name);
         fs::create_dir(path("into")).unwrap();
@@ -139,7 +141,7 @@ proptest! {
 }
 
 #[test]
-fn a_bundle_names_no_scenario_outside_of_it() {
+fn a_bundle_cannot_name_a_scenario_outside_its_folder() {
     let home = TempDir::new().unwrap();
     let manifest = |scenario: &str| {
         format!(

@@ -1,4 +1,4 @@
-//! The archives of the corpus: each is made, and then accepted or refused as its `expect.toml` says.
+//! Makes each archive of the corpus, and accepts or refuses it as its `expect.toml` says.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -24,7 +24,7 @@ struct Archive {
 }
 
 #[test]
-fn every_archive_of_the_corpus_is_taken_or_refused_as_expected() {
+fn every_archive_of_the_corpus_is_accepted_or_refused_as_expected() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions/archives");
     let expected: Corpus = toml::from_str(&fs::read_to_string(corpus.join("expect.toml")).unwrap()).unwrap();
     let home = TempDir::new().unwrap();
@@ -37,7 +37,7 @@ fn every_archive_of_the_corpus_is_taken_or_refused_as_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Takes one archive in, and says what is not as expected.
+/// Opens one archive and returns the difference from the expected result.
 fn judge(archive: &Archive, made: &Path, home: &Path) -> Result<(), String> {
     let into = home.join("into").join(&archive.file);
     fs::create_dir_all(&into).unwrap();

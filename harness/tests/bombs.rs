@@ -1,4 +1,4 @@
-//! Small archives that would become endless, or large in memory, while they are read.
+//! Tests small archives that would unpack without end, or need much memory while they are read.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -10,7 +10,7 @@ use liblzma::write::XzEncoder;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
-/// An archive, and a folder to take it into.
+/// An archive, and a folder to open it into.
 struct Place(TempDir);
 
 impl Place {
@@ -43,7 +43,7 @@ fn honest_and(names: &[String]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// 512 bytes that say: a file of so many zeros.
+/// A tar header of 512 bytes for a sparse file with this number of zeros.
 fn sparse(name: &str, zeros: u64) -> Vec<u8> {
     let mut header = Header::new_gnu();
     header.set_path(name).unwrap();
@@ -61,7 +61,7 @@ fn sparse(name: &str, zeros: u64) -> Vec<u8> {
 }
 
 #[test]
-fn zeros_without_end_are_not_read_where_they_are_left_aside_either() {
+fn an_ignored_file_of_endless_zeros_is_not_read() {
     let name = "23m0001_assignment3/._zeros";
     let take = |zeros| Place::new(&[sparse(name, zeros), honest_and(&[])].concat()).take();
     match take(1 << 40) {
@@ -72,7 +72,7 @@ fn zeros_without_end_are_not_read_where_they_are_left_aside_either() {
 }
 
 #[test]
-fn of_much_that_is_left_aside_some_is_named() {
+fn only_the_first_ignored_entries_are_named() {
     let state = |number| format!("23m0001_assignment3/task{number}/.cache/x");
     let archive = honest_and(&(100..200).map(state).collect::<Vec<_>>());
     let left_aside = Place::new(&archive).take().unwrap().layout.left_aside;
@@ -85,7 +85,8 @@ fn an_xz_archive_that_asks_for_gigabytes_of_memory_is_refused() {
     let mut encoder = XzEncoder::new(Vec::new(), 1);
     encoder.write_all(&honest_and(&[])).unwrap();
     let mut archive = encoder.finish().unwrap();
-    // The header of the first block: its length, flags, the filter and the size of its dictionary, a checksum.
+    // The header of the first block: its length, flags, the filter and the size of its dictionary,
+    // a checksum.
     let end = 12 + usize::from(archive[12]) * 4;
     assert_eq!(archive[14..16], [0x21, 1]);
     archive[16] = 38;

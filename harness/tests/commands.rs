@@ -1,4 +1,5 @@
-//! The program as people and scripts use it: commands, exit statuses, what goes where. No virtual machine.
+//! Runs `harness` as people and scripts do: commands, exit statuses and output. No test needs a
+//! machine.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -41,7 +42,7 @@ fn complete(home: &Path) -> PathBuf {
     root
 }
 
-/// An evidence bundle of a run in which the machine of task 1 was lost.
+/// An evidence bundle of a run in which the submission crashed the machine in task 1.
 fn bundle(home: &Path) -> PathBuf {
     let directory = home.join("bundle");
     let scenario = directory.join("evidence/1");
@@ -74,7 +75,7 @@ fn report(directory: &Path) -> Value {
 }
 
 #[test]
-fn a_submission_as_asked_passes_check_with_status_0_and_plain_output() {
+fn a_complete_submission_passes_check_with_status_0_and_plain_output() {
     let home = TempDir::new().unwrap();
     harness(&home)
         .arg("check")
@@ -86,7 +87,7 @@ fn a_submission_as_asked_passes_check_with_status_0_and_plain_output() {
 }
 
 #[test]
-fn a_missing_file_costs_marks_status_1_and_is_named() {
+fn a_missing_file_is_named_and_costs_marks_with_status_1() {
     let home = TempDir::new().unwrap();
     let root = complete(home.path());
     fs::remove_file(root.join("task4/csfile")).unwrap();
@@ -110,7 +111,7 @@ fn changes_outside_the_marked_portions_are_shown_as_a_diff_and_cost_nothing() {
 }
 
 #[test]
-fn what_cannot_be_read_ends_with_status_2_and_one_line_that_names_it() {
+fn an_unreadable_submission_ends_with_status_2_and_one_line_that_names_it() {
     let home = TempDir::new().unwrap();
     let file = home.path().join("essay.txt");
     fs::write(&file, "not an archive").unwrap();
@@ -127,7 +128,7 @@ fn what_cannot_be_read_ends_with_status_2_and_one_line_that_names_it() {
 }
 
 #[test]
-fn arguments_that_mean_nothing_end_with_status_2() {
+fn invalid_arguments_end_with_status_2() {
     let home = TempDir::new().unwrap();
     let root = complete(home.path());
     let root = root.to_str().unwrap();
@@ -157,7 +158,7 @@ fn a_rubric_with_an_unknown_check_ends_with_status_2_and_names_the_line() {
 }
 
 #[test]
-fn judging_twice_makes_the_same_reports_byte_for_byte() {
+fn judging_twice_makes_identical_reports() {
     let home = TempDir::new().unwrap();
     let bundle = bundle(home.path());
     let (first, second) = (home.path().join("first"), home.path().join("second"));
@@ -170,7 +171,7 @@ fn judging_twice_makes_the_same_reports_byte_for_byte() {
 }
 
 #[test]
-fn a_machine_that_the_submission_lost_costs_every_check_that_was_not_seen_to_hold() {
+fn if_the_submission_crashes_the_machine_every_check_without_evidence_loses_its_marks() {
     let home = TempDir::new().unwrap();
     let out = home.path().join("out");
     harness(&home).arg("judge").arg(bundle(home.path())).arg("--report").arg(&out).assert().code(1);
@@ -183,7 +184,7 @@ fn a_machine_that_the_submission_lost_costs_every_check_that_was_not_seen_to_hol
 }
 
 #[test]
-fn a_machine_that_we_lost_gives_and_takes_no_mark_and_ends_with_status_3() {
+fn if_our_infrastructure_fails_no_mark_is_given_or_taken_and_the_status_is_3() {
     let home = TempDir::new().unwrap();
     let directory = bundle(home.path());
     let path = directory.join("evidence/1/recording.json");
@@ -204,7 +205,7 @@ fn a_machine_that_we_lost_gives_and_takes_no_mark_and_ends_with_status_3() {
 }
 
 #[test]
-fn a_bundle_whose_scenario_never_ran_is_an_error_of_ours() {
+fn a_bundle_without_a_scenarios_recording_ends_with_status_3() {
     let home = TempDir::new().unwrap();
     let directory = bundle(home.path());
     let path = directory.join("manifest.json");
@@ -214,7 +215,7 @@ fn a_bundle_whose_scenario_never_ran_is_an_error_of_ours() {
 }
 
 #[test]
-fn evidence_that_is_none_ends_with_status_2_and_names_the_line() {
+fn damaged_evidence_ends_with_status_2_and_names_the_line() {
     let home = TempDir::new().unwrap();
     let directory = bundle(home.path());
     let path = directory.join("evidence/1/records.jsonl");
@@ -229,7 +230,7 @@ fn evidence_that_is_none_ends_with_status_2_and_names_the_line() {
 }
 
 #[test]
-fn another_rubric_changes_the_marks_and_nothing_else() {
+fn another_rubric_changes_only_the_marks() {
     let home = TempDir::new().unwrap();
     let root = complete(home.path());
     fs::remove_file(root.join("task4/csfile")).unwrap();
@@ -249,7 +250,7 @@ fn another_rubric_changes_the_marks_and_nothing_else() {
 }
 
 #[test]
-fn colours_appear_where_they_are_asked_for() {
+fn colours_appear_only_if_requested() {
     let home = TempDir::new().unwrap();
     let root = complete(home.path());
     let mut command = harness(&home);
@@ -272,7 +273,7 @@ fn a_run_leaves_nothing_in_the_cache() {
 }
 
 #[test]
-fn completions_and_the_man_page_come_from_the_program_itself() {
+fn the_program_prints_completions_and_its_man_page() {
     let home = TempDir::new().unwrap();
     harness(&home).args(["completions", "bash"]).assert().code(0).stdout(contains("--only"));
     harness(&home).arg("man").assert().code(0).stdout(contains(".TH harness"));

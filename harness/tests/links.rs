@@ -1,5 +1,5 @@
-//! Links in what is handed in: by tar, zip and directory, none reaches what lies outside the submission's folder,
-//! whatever is renamed, made executable, read or written later.
+//! Tests links in submissions, by tar, zip and directory. No link may reach a file outside the
+//! submission's folder, even when the harness renames, reads or writes files later.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ const ROOT: &str = "23m0001_assignment3";
 const FORMS: [&str; 3] = ["s.tar", "s.zip", ROOT];
 const SECRET: &str = "#!/bin/sh\r\necho the victim's secret\n";
 
-/// One entry below [`ROOT`].
+/// An entry below [`ROOT`].
 #[derive(Clone, Copy)]
 enum Entry {
     File(&'static str, &'static str),
@@ -27,7 +27,7 @@ enum Entry {
 }
 use Entry::{File as F, Link as L};
 
-/// A place with a victim beside what is handed in, and a victim folder.
+/// A folder with a victim file and a victim folder beside the submission.
 struct Place(TempDir);
 
 impl Place {
@@ -90,7 +90,7 @@ impl Place {
         for entry in entries {
             let (F(name, _) | L(name, _)) = entry;
             let path = root.join(name);
-            // What lies behind a link cannot be made as a directory; the archives have it.
+            // A directory cannot have an entry behind a link. Only the archives can.
             let _ = fs::create_dir_all(path.parent().unwrap());
             match entry {
                 F(_, content) => drop(fs::write(&path, content)),
@@ -99,7 +99,8 @@ impl Place {
         }
     }
 
-    /// Takes one form in, with a starter to compare with, and then does all that is done to a copy later.
+    /// Opens one form with a starter to compare, and then does everything that a run does to the
+    /// copy.
     fn take(&self, form: &str) -> Result<Submission, Error> {
         let into = self.path("into").join(form);
         fs::create_dir(&into).unwrap();
@@ -138,7 +139,7 @@ impl Place {
 }
 
 #[test]
-fn a_link_that_only_a_change_of_case_would_lead_out_is_not_renamed() {
+fn a_link_that_would_lead_out_after_a_change_of_case_is_not_renamed() {
     let nested = "../task1/task1/task1/../../../victim";
     let entries = [L("TASK1", "."), L("task2/simple_container.sh", nested), F("task3/conductor.sh", "")];
     let place = Place::new(&entries);
@@ -150,17 +151,17 @@ fn a_link_that_only_a_change_of_case_would_lead_out_is_not_renamed() {
     }
 }
 
-/// What the layout of a submission that was taken in says, the diff with the starter included.
+/// The layout of an opened submission as text, including the diff with the starter.
 fn said(submission: &Submission) -> String {
     serde_json::to_string(&submission.layout).unwrap()
 }
 
 #[test]
-fn a_link_that_leads_out_once_names_are_settled_is_refused_by_its_name() {
+fn a_link_that_leads_out_with_the_final_names_is_refused_and_named() {
     let code = F("task1/namespace_prog.c", "int main() {}\n");
     let nested = "../task1/task1/task1/../../../victim";
     let attacks: &[&[Entry]] = &[
-        // Each step through task1 stays where it is, each step up leads one out.
+        // Each step through task1 stays inside. Each step up leads out.
         &[L("task1", "."), L("task2/simple_container.sh", nested), F("task3/conductor.sh", "")],
         &[code, L("task2", "../folder")],
         &[code, L("TASK2", "../folder")],
@@ -169,7 +170,7 @@ fn a_link_that_leads_out_once_names_are_settled_is_refused_by_its_name() {
         &[code, L("task3/conductor.sh", "../../victim")],
         &[code, L("task4/counter-service", "../../folder")],
         &[code, L("task4/a", "b"), L("task4/b", "../c"), L("c", "../victim")],
-        // Inside as it is named in the archive, outside once task3 is what it is asked to be.
+        // The link is inside with the archive's names, and outside once task3 has its right name.
         &[code, F("Task3/x/y/z", ""), L("Task3/up", "x/y/../../../../victim")],
     ];
     for (number, entries) in attacks.iter().enumerate() {
@@ -190,7 +191,7 @@ fn a_link_that_leads_out_once_names_are_settled_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_link_in_the_place_of_a_task_is_replaced_by_a_copy_and_said() {
+fn a_link_in_the_place_of_a_task_is_replaced_by_a_copy_and_reported() {
     let place = Place::new(&[
         F("src/namespace_prog.c", "int main() {}\n"),
         F("src/lib.h", "// lib\n"),
@@ -219,13 +220,13 @@ fn a_link_in_the_place_of_a_task_is_replaced_by_a_copy_and_said() {
         assert_eq!(fs::read_to_string(root.join("task1/header.h")).unwrap(), "// lib\n");
         assert_eq!(fs::read_to_string(root.join("task1/readme")).unwrap(), "hello\n");
         assert!(fs::symlink_metadata(root.join("task2/simple_container.sh")).unwrap().is_file());
-        // Made executable as a copy; what it was copied from stays as it was.
+        // The copy is executable, and the original keeps its mode.
         assert_eq!(fs::metadata(root.join("scripts/c.sh")).unwrap().permissions().mode() & 0o111, 0);
     }
 }
 
 #[test]
-fn other_links_that_stay_inside_are_kept_and_read_through() {
+fn other_links_that_stay_inside_are_kept_and_can_be_read() {
     let place = Place::new(&[
         F("task3/conductor.sh", "#!/bin/sh\n"),
         F("task3/setup.sh", "DEFAULT_IFC=ens3\n"),
@@ -247,7 +248,7 @@ fn other_links_that_stay_inside_are_kept_and_read_through() {
 }
 
 #[test]
-fn of_two_names_that_differ_in_case_the_right_one_stays_and_a_link_is_never_renamed() {
+fn a_file_with_the_right_name_has_priority_and_a_link_is_never_renamed() {
     let place = Place::new(&[
         F("Task1/namespace_prog.c", "wrong\n"),
         F("task1/namespace_prog.c", "right\n"),
@@ -266,8 +267,8 @@ fn of_two_names_that_differ_in_case_the_right_one_stays_and_a_link_is_never_rena
 }
 
 #[test]
-fn nothing_outside_is_quoted_in_what_is_said_of_a_submission() {
-    // A hard link, a link to it, and a link to that: all of them inside, and all of them the submission's own text.
+fn the_layout_never_quotes_a_file_outside_the_submission() {
+    // A hard link, a link to it, and a link to that link. All of them stay inside the submission.
     let place = Place::new(&[
         F("task1/namespace_prog.c", "int own_text;\n"),
         L("task2/simple_container.sh", "../one"),
@@ -280,7 +281,7 @@ fn nothing_outside_is_quoted_in_what_is_said_of_a_submission() {
     }
 }
 
-/// A path of a few names that matter, some of which differ in case only.
+/// A random path of a few names. Some of them differ only in case.
 fn path_of_names() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "task1",
@@ -298,7 +299,7 @@ fn path_of_names() -> impl Strategy<Value = String> {
     prop::collection::vec(name, 1..4).prop_map(|names| names.join("/"))
 }
 
-/// Where a link leads: up, down and about.
+/// A random link target with steps up and down.
 fn text_of_a_link() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
         "..",
@@ -318,7 +319,7 @@ fn text_of_a_link() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is linked to whatever under whatever name: the victims stay as they are, and no link that is left
+    /// With any combination of names and links, the victims do not change and no remaining link
     /// leads out.
     #[test]
     fn no_combination_of_names_and_links_leads_out(
@@ -340,7 +341,7 @@ proptest! {
         builder.finish().unwrap();
         drop(builder);
         if let Ok(submission) = place.take("s.tar") {
-            // These two are ours, and lead to a program of ours.
+            // The harness itself makes these two links, to its own program.
             for ours in ["task3/build-replaced", "task3/run-replaced"] {
                 let link = submission.root.join(ours);
                 assert_eq!(fs::read_link(&link).unwrap(), place.path("program"));
@@ -352,7 +353,7 @@ proptest! {
     }
 }
 
-/// Every link that leads anywhere leads into `top`, and what is asked for is no link.
+/// Asserts that every working link leads into `top`.
 fn stays_inside(folder: &Path, top: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -367,7 +368,7 @@ fn stays_inside(folder: &Path, top: &Path) {
 }
 
 #[test]
-fn a_folder_cannot_be_copied_into_itself_and_copies_count() {
+fn a_folder_cannot_be_copied_into_itself_and_copies_count_against_the_limits() {
     let place = Place::new(&[F("task2/x", ""), L("task1", ".")]);
     for form in FORMS {
         assert_eq!(place.refused(form).1, Refusal::LinkAround);
@@ -385,7 +386,7 @@ fn a_folder_cannot_be_copied_into_itself_and_copies_count() {
 }
 
 #[test]
-fn thousands_of_links_that_lead_in_circles_are_refused_in_a_moment() {
+fn thousands_of_circular_links_are_refused_quickly() {
     let home = TempDir::new().unwrap();
     let root = home.path().join(ROOT);
     fs::create_dir_all(root.join("task1/a")).unwrap();

@@ -1,4 +1,5 @@
-//! Whose report is written where: ids, numbered folders, folders that are named, and claims. No virtual machine.
+//! Tests the folder of a report: ids, numbered folders, `--report` folders and claims. No test
+//! needs a machine.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -10,7 +11,7 @@ use predicates::str::contains;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Grades the layout alone, from a folder with a blank and brackets in its name.
+/// Grades only the layout, from a folder with a blank and brackets in its name.
 struct Desk(TempDir);
 
 impl Desk {
@@ -37,7 +38,7 @@ impl Desk {
         self.harness(&["grade", "--only", "layout", "--quiet"]).args(words).assert()
     }
 
-    /// A tar with a folder of this name in it.
+    /// A tar archive with a folder of this name.
     fn tar(&self, name: &str, folder: &str) -> String {
         let path = self.folder().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -97,7 +98,7 @@ fn the_archive_cannot_choose_whose_report_it_replaces() {
 }
 
 #[test]
-fn a_new_version_from_the_same_place_replaces_its_own_report_however_it_is_named() {
+fn a_new_version_at_the_same_path_replaces_its_own_report() {
     let desk = Desk::new();
     desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
     desk.grade(&["23m0001_assignment3.tar", "--report", "out"]).code(1);
@@ -108,7 +109,7 @@ fn a_new_version_from_the_same_place_replaces_its_own_report_however_it_is_named
 }
 
 #[test]
-fn an_id_that_is_given_counts_and_one_that_is_no_name_is_refused() {
+fn a_given_id_is_used_and_an_invalid_one_is_refused() {
     let desk = Desk::new();
     let tar = desk.tar("upload.tar", "23m0001_assignment3");
     desk.grade(&[&tar, "--id", "23m0009-late"])
@@ -119,7 +120,7 @@ fn an_id_that_is_given_counts_and_one_that_is_no_name_is_refused() {
 }
 
 #[test]
-fn a_folder_that_another_run_writes_is_left_alone_and_a_dead_runs_is_taken_over() {
+fn a_folder_of_a_live_run_is_refused_and_one_of_a_dead_run_is_taken_over() {
     let desk = Desk::new();
     let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
     let out = desk.folder().join("out");
@@ -175,7 +176,7 @@ fn eight_runs_at_once_have_eight_folders() {
 }
 
 #[test]
-fn what_cannot_be_taken_in_leaves_no_folder() {
+fn a_refused_submission_leaves_no_report_folder() {
     let desk = Desk::new();
     fs::write(desk.folder().join("23m0001_assignment3.tar"), "no archive").unwrap();
     desk.grade(&["23m0001_assignment3.tar"]).code(2);
@@ -183,7 +184,7 @@ fn what_cannot_be_taken_in_leaves_no_folder() {
 }
 
 #[test]
-fn a_result_that_cannot_be_printed_is_one_sentence_status_3_and_a_report_on_disk() {
+fn a_result_that_cannot_be_printed_ends_with_status_3_and_its_report_is_on_disk() {
     let desk = Desk::new();
     let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
     let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -203,7 +204,7 @@ fn a_result_that_cannot_be_printed_is_one_sentence_status_3_and_a_report_on_disk
         assert!(said.contains("No space left") && said.contains("full"), "{said}");
         assert_eq!(desk.id_in("full"), "23m0001");
     }
-    // Where standard error is full, too, nobody can be told; the status says it.
+    // If standard error is full too, only the status shows the failure.
     let program = assert_cmd::cargo::cargo_bin!("harness");
     let status =
         std::process::Command::new(program).args(["check", "/nowhere"]).stderr(full()).status().unwrap();
@@ -211,7 +212,7 @@ fn a_result_that_cannot_be_printed_is_one_sentence_status_3_and_a_report_on_disk
 }
 
 #[test]
-fn without_any_place_for_the_cache_there_is_one_sentence_and_status_3() {
+fn without_a_cache_folder_the_error_is_one_sentence_with_status_3() {
     let desk = Desk::new();
     let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
     for verb in ["check", "grade", "doctor"] {
@@ -227,7 +228,7 @@ fn without_any_place_for_the_cache_there_is_one_sentence_and_status_3() {
 }
 
 #[test]
-fn what_was_not_handed_in_needs_no_machine_and_is_named() {
+fn a_task_that_was_not_handed_in_is_named_and_needs_no_machine() {
     let desk = Desk::new();
     for (name, folders) in [
         ("23m0001_assignment3", vec![".git"]),
@@ -243,7 +244,7 @@ fn what_was_not_handed_in_needs_no_machine_and_is_named() {
 }
 
 #[test]
-fn names_that_would_act_on_a_terminal_are_shown_instead() {
+fn control_characters_in_names_are_made_visible() {
     let desk = Desk::new();
     let evil = "\u{1b}]0;owned\u{7}\u{202e}23m0001_assignment3";
     let tar = desk.tar("upload.tar", &format!("{evil}/x\u{1b}[2J"));

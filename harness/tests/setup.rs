@@ -1,4 +1,5 @@
-//! `ci/setup`: what is installed is not removed or downgraded without a question, and a failure names its log.
+//! Tests `ci/setup`: it asks before apt removes or downgrades a package, and a failure names its
+//! log.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -6,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// A checkout in which one program is missing, and an apt that would install it like this.
+/// A checkout in which one program is missing, and a fake apt.
 struct Machine(tempfile::TempDir);
 
 impl Machine {
-    /// `plan` is what a simulated run says; `install` is what a real one does.
+    /// A simulated run of apt prints `plan`; a real run executes `install`.
     fn new(plan: &str, install: &str) -> Machine {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let machine = Machine(tempfile::tempdir().unwrap());
@@ -50,11 +51,11 @@ impl Machine {
     }
 }
 
-/// Installs it. Its folder is in `$PATH`.
+/// Installs the missing program in a folder of `$PATH`.
 const INSTALL: &str = r#"printf '#!/bin/sh\n' >"${0%/*}/some-program" && chmod 755 "${0%/*}/some-program""#;
 
 #[test]
-fn what_is_new_is_installed_without_a_question_and_quietly() {
+fn a_new_package_is_installed_without_a_question_and_quietly() {
     let machine = Machine::new("Inst some-package (1.2 Debian:12 [amd64])", INSTALL);
     let (status, said) = machine.set_up(None);
     assert_eq!(status, Some(0), "{said}");
@@ -82,7 +83,7 @@ fn a_removal_or_a_downgrade_is_named_and_needs_a_yes() {
 }
 
 #[test]
-fn a_failure_shows_the_end_of_its_log_and_names_it() {
+fn a_failure_names_its_log_and_shows_the_end() {
     let machine = Machine::new("Inst some-package (1.2 Debian:12 [amd64])", "echo no room; exit 100");
     let (status, said) = machine.set_up(None);
     assert_eq!(status, Some(3), "{said}");

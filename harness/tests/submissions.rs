@@ -1,4 +1,4 @@
-//! What is taken in and what is refused, with archives made here byte by byte.
+//! Tests which submissions are accepted and which are refused, with archives made byte by byte.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 
 const SCRIPT: &[u8] = b"#!/bin/bash\necho hello\n";
 
-/// A place for one test: what is handed in, where it goes, and what must stay untouched.
+/// The folders of one test: the submission, its destination, and files that must not change.
 struct Desk {
     home: TempDir,
 }
@@ -43,7 +43,8 @@ impl Desk {
         open(&self.path(name), &self.path("into"), &Limits::default(), None)
     }
 
-    /// Takes in what must be refused: names the entry, and wrote nothing but below `into`.
+    /// Opens a submission that must be refused. The error must name the entry, and nothing may be
+    /// written outside `into`.
     fn refused(&self, name: &str, limits: &Limits) -> (String, Refusal) {
         let before = self.siblings();
         let error = open(&self.path(name), &self.path("into"), limits, None).expect_err("taken in");
@@ -79,7 +80,7 @@ fn other(name: &str, kind: EntryType, link: &str) -> Entry {
     Entry { name: name.into(), kind, link: link.into(), content: vec![] }
 }
 
-/// A tar archive whose names go in as they are: the crate's own builder refuses the bad ones.
+/// Makes a tar archive with unchecked names. The crate's own builder would refuse the bad ones.
 fn tar(entries: &[Entry]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
@@ -131,7 +132,7 @@ fn found(submission: &Submission) -> Vec<&str> {
 }
 
 #[test]
-fn every_compression_of_a_tar_is_told_by_its_content_not_its_name() {
+fn the_compression_of_a_tar_is_detected_by_content_and_not_by_name() {
     let plain = tar(&plain_and(&[]));
     for (name, bytes, form) in [
         ("a.zip", plain.clone(), Form::Tar),
@@ -149,7 +150,7 @@ fn every_compression_of_a_tar_is_told_by_its_content_not_its_name() {
 }
 
 #[test]
-fn a_zip_from_macos_leaves_its_droppings_aside() {
+fn system_files_in_a_zip_from_macos_are_ignored() {
     let desk = Desk::new();
     zip(
         &desk.path("s.zip"),
@@ -166,7 +167,7 @@ fn a_zip_from_macos_leaves_its_droppings_aside() {
 }
 
 #[test]
-fn a_zip_from_windows_has_backslashes_carriage_returns_and_no_run_bits() {
+fn a_zip_from_windows_is_accepted_with_backslashes_and_crlf_and_without_execute_bits() {
     let desk = Desk::new();
     let name = "23M0001_Assignment3\\Task2\\simple_container.sh";
     zip(&desk.path("s.zip"), &[(name, b"#!/bin/bash\r\necho\r\n")]);
@@ -180,7 +181,7 @@ fn a_zip_from_windows_has_backslashes_carriage_returns_and_no_run_bits() {
 }
 
 #[test]
-fn a_folder_around_the_submission_and_task_folders_at_the_top_are_both_found() {
+fn the_submission_is_found_at_the_top_and_one_folder_down() {
     let desk = Desk::with_tar("n.tar", &[file("upload/23m0001_assignment3/task1/namespace_prog.c", b"")]);
     let nested = desk.take("n.tar").unwrap();
     assert_eq!((nested.layout.depth, nested.layout.folder.as_deref()), (2, Some("23m0001_assignment3")));
@@ -210,14 +211,14 @@ fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
 }
 
 #[test]
-fn a_git_history_with_a_commit_is_told_from_one_without() {
+fn a_git_history_needs_a_commit() {
     let mut entries = vec![
         file("a_assignment3/.git/HEAD", b"ref: refs/heads/main\n"),
         file("a_assignment3/task1/namespace_prog.c", b""),
     ];
     let git = |entries: &[Entry]| Desk::with_tar("s.tar", entries).take("s.tar").unwrap().layout.git;
     assert_eq!(git(&entries), GitFact::Empty);
-    // A branch that leads nowhere is no history, whatever stands in its file.
+    // A branch that names no existing commit is no history.
     entries.push(file("a_assignment3/.git/refs/heads/main", b""));
     assert_eq!(git(&entries), GitFact::Empty);
     let name = "ab".repeat(20);
@@ -228,9 +229,9 @@ fn a_git_history_with_a_commit_is_told_from_one_without() {
     let path = format!("a_assignment3/.git/objects/ab/{}", &name[2..]);
     entries.push(file(&path, &object.finish().unwrap()));
     assert_eq!(git(&entries), GitFact::Present);
-    // What lies elsewhere is not in the archive.
+    // A repository outside the submission is not in the archive.
     assert_eq!(git(&[file("a_assignment3/.git", b"gitdir: ../x"), entries[1].clone()]), GitFact::Empty);
-    // Neither is a file of that name.
+    // A plain file named .git is no repository.
     assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
 }
 
@@ -251,12 +252,12 @@ fn names_that_lead_out_are_refused() {
 }
 
 #[test]
-fn links_that_lead_out_are_refused_however_they_do_it() {
+fn links_that_lead_out_directly_or_through_others_are_refused() {
     let cases: [&[(&str, &str)]; 6] = [
         &[("task1/l", "/etc/passwd")],
         &[("task1/l", "../../outside")],
         &[("task1/l", "../../23m0001_assignment3/task1")],
-        // Each is harmless by its text; followed in a row they are not.
+        // Each link alone stays inside; one after the other they lead out.
         &[("task1/up", ".."), ("task1/up2", "up/..")],
         &[("task1/a", "b"), ("task1/b", "../../../../../etc/passwd")],
         &[("task1/d", "missing/../../..")],
@@ -274,7 +275,7 @@ fn links_that_lead_out_are_refused_however_they_do_it() {
 }
 
 #[test]
-fn links_in_a_circle_are_refused() {
+fn circular_links_are_refused() {
     let circle = [
         other("23m0001_assignment3/a", EntryType::Symlink, "b"),
         other("23m0001_assignment3/b", EntryType::Symlink, "a"),
@@ -319,7 +320,7 @@ fn devices_and_pipes_are_refused() {
 }
 
 #[test]
-fn bombs_are_refused_by_what_is_too_much() {
+fn bombs_are_refused_and_the_error_names_the_limit() {
     let small =
         Limits { entries: 40, file: 1 << 20, total: 2 << 20, depth: 6, ratio: 50, ratio_from: 256 << 10 };
     let zeros = vec![0; 600 << 10];
@@ -353,7 +354,7 @@ fn a_sparse_file_of_a_terabyte_in_a_directory_is_refused_without_reading_it_all(
 }
 
 #[test]
-fn what_is_no_archive_or_a_broken_one_is_said_so() {
+fn other_files_and_damaged_archives_are_named_as_such() {
     let desk = Desk::new();
     fs::write(desk.path("notes.zip"), "my submission is on the shared drive").unwrap();
     assert!(matches!(desk.take("notes.zip"), Err(Error::NotAnArchive { .. })));
@@ -368,7 +369,7 @@ fn what_is_no_archive_or_a_broken_one_is_said_so() {
 }
 
 #[test]
-fn several_submissions_in_one_archive_are_named_not_guessed() {
+fn several_submissions_in_one_archive_are_refused_and_named() {
     let desk = Desk::with_tar("s.tar", &[file("a/task1/x.c", b""), file("b/task1/x.c", b"")]);
     match desk.take("s.tar") {
         Err(Error::Several { folders, .. }) => assert_eq!(folders, ["a", "b"]),

@@ -1,4 +1,5 @@
-//! The Makefile and `./grade`: what is typed reaches `harness` as it was typed, and what is misspelt is refused.
+//! Tests the Makefile and `./grade`: arguments reach `harness` unchanged, and misspelt ones are
+//! refused.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
@@ -6,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A checkout whose scripts do nothing and whose harness prints its arguments, one a line, and fails with 3.
+/// A checkout whose scripts do nothing. Its harness prints one argument per line and exits with 3.
 fn checkout() -> tempfile::TempDir {
     let checkout = tempfile::Builder::new().prefix("check out").tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -23,7 +24,8 @@ fn checkout() -> tempfile::TempDir {
     checkout
 }
 
-/// What a `make` around these tests leaves in the environment; `MAKELEVEL` makes the inner one name its folder.
+/// Variables that a surrounding `make` sets. `MAKELEVEL` would make the inner `make` print its
+/// folder.
 const INHERITED: [&str; 9] =
     ["SUBMISSION", "ONLY", "REPORT", "JOBS", "FLAGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"];
 
@@ -41,7 +43,7 @@ fn lines(output: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn paths_reach_the_harness_as_they_were_typed() {
+fn paths_reach_the_harness_unchanged() {
     let path = r#"a b [c] $d 'e' "f"`g`#h\i.tar.gz"#;
     let (submission, report) = (format!("SUBMISSION={path}"), format!("REPORT={path}"));
     let graded = make(&["grade", &submission, &report, "ONLY=1,2c", "JOBS=2", "FLAGS=--seed '1 2'"]);
@@ -54,7 +56,7 @@ fn paths_reach_the_harness_as_they_were_typed() {
 }
 
 #[test]
-fn without_a_submission_the_reference_is_graded_and_that_is_said() {
+fn without_a_submission_the_reference_is_graded_and_a_message_says_so() {
     let graded = make(&["grade"]);
     assert_eq!(lines(&graded.stdout), ["grade", "--", "target/reference"]);
     let said = String::from_utf8_lossy(&graded.stderr).into_owned();
@@ -64,13 +66,13 @@ fn without_a_submission_the_reference_is_graded_and_that_is_said() {
 }
 
 #[test]
-fn what_is_misspelt_is_refused() {
+fn misspelt_variables_and_targets_are_refused() {
     for words in [
         &["grade", "submission=x"][..],
         &["check", "SUBMISION=x"],
         &["test", "ONLY=1", "only=1"],
         &["grade", "x.tar.gz"],
-        // There is a file of this name.
+        // This is a file of the checkout, but no target.
         &["grade", "SUBMISSION=x", "Makefile"],
     ] {
         let refused = make(words);
