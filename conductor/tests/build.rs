@@ -6,6 +6,8 @@
 mod cache;
 #[path = "build/interrupted.rs"]
 mod interrupted;
+#[path = "build/sources.rs"]
+mod sources;
 mod support;
 
 use std::fs;

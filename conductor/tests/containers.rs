@@ -274,3 +274,24 @@ fn state_is_only_roots() {
     let mode = fs::metadata(place.path().join(".containers")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
+
+#[test]
+fn the_container_knows_its_own_name() {
+    let Some(place) = place() else { return };
+    let run = |name: &str, image: &str| {
+        place.conductor(["-q", "run", image, name, "--", "cat", "/etc/hosts"]).assert().success()
+    };
+    run("eg", "img")
+        .stdout("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\teg\n");
+    let mode =
+        fs::metadata(place.path().join(".containers/eg/upper/etc/hosts")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    place.build("RUN printf '127.0.0.1 localhost\\n10.0.0.1 two' > /etc/hosts\n").success();
+    run("one", "img").stdout("127.0.0.1 localhost\n10.0.0.1 two\n127.0.1.1\tone\n");
+    run("two", "img").stdout("127.0.0.1 localhost\n10.0.0.1 two");
+    // Nothing waits for the other end of a pipe, and a link leads to a file of the container.
+    place.build("RUN mkfifo /etc/hosts\n").success();
+    place.conductor(["run", "img", "pipe", "true"]).assert().success();
+    place.build("RUN ln -s /home-of-hosts /etc/hosts\n").success();
+    place.conductor(["run", "img", "link", "--", "grep", "link", "/home-of-hosts"]).assert().success();
+}

@@ -10,6 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
 
+use predicates::prelude::*;
 use predicates::str::contains;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -203,4 +204,53 @@ fn a_full_disk_keeps_nobody_from_freeing_it() {
         let output = command.args(words).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn a_state_folder_on_an_overlay_is_refused_with_a_remedy() {
+    let Some(place) = Playground::new() else { return };
+    for folder in ["lower", "upper", "work", "merged"] {
+        fs::create_dir(place.path().join(folder)).unwrap();
+    }
+    let options = "lowerdir=lower,upperdir=upper,workdir=work";
+    let mounted = place.command("mount").args(["-t", "overlay", "overlay", "-o", options, "merged"]).status();
+    assert!(mounted.unwrap().success());
+    place.build("").success();
+    let run = place.conductor(["run", "--containerdir", "merged", "img", "eg", "true"]).assert().code(125);
+    run.stderr(contains("it is on an overlay file system").and(contains("set CACHEDIR and CONTAINERDIR")));
+    assert!(!place.path().join("merged/eg").exists());
+}
+
+/// Places in the sources that reach into the content of images and containers by a path of the host would follow
+/// links that a command planted there. Such content is opened by `openat2` with a root that links cannot leave.
+#[test]
+fn no_source_file_reaches_into_an_image_by_a_path_of_the_host() {
+    const CONFINED: [&str; 4] = ["IN_ROOT", "BENEATH", "NO_SYMLINKS", "NO_XDEV"];
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut openat2 = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let program = text.split("#[cfg(test)]").next().unwrap();
+        for (at, _) in program.match_indices("openat2(") {
+            let call = program[at..].split(';').next().unwrap();
+            // The flags may be in a variable that is set just before.
+            let nearby = &program[program[..at].rfind("\n\n").unwrap_or(0)..at + call.len()];
+            assert!(CONFINED.iter().any(|flag| nearby.contains(flag)), "{}: {call}", path.display());
+            openat2 += 1;
+        }
+        for folder in ["bin", "dev", "etc", "lib", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"]
+        {
+            // `"etc"` alone may also be the name of a scratch folder, which is ours.
+            let reaching =
+                [format!(".join(\"{folder}/"), format!(".join(\"/{folder}"), format!("}}/{folder}/")];
+            for pattern in reaching {
+                assert!(!program.contains(&pattern), "{}: {pattern}", path.display());
+            }
+        }
+    }
+    assert!(openat2 >= 5, "{openat2} calls were found");
 }

@@ -6,6 +6,7 @@ use crate::commands::Outcome;
 use crate::commands::cli::Build;
 use crate::image::build::{self, Progress, Request};
 use crate::settings::Settings;
+use crate::state::paths::shown;
 use crate::state::store::Store;
 
 /// Builds an image and prints each instruction before it is carried out.
@@ -19,6 +20,9 @@ pub fn run(settings: &Settings, args: &Build) -> Outcome {
     let mut stdout = io::stdout();
     let mut say = |progress: Progress| match progress {
         Progress::Instruction { number, of, text } => writeln!(stdout, "Step {number}/{of} : {text}"),
+        Progress::Skipped { path } => {
+            writeln!(io::stderr(), "conductor: COPY skips {}: it is a socket, pipe or device", shown(path))
+        }
         Progress::Cached => writeln!(stdout, " ---> Using cache"),
     };
     let mut said = Ok(());

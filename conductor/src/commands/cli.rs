@@ -84,10 +84,12 @@ pub struct Build {
     /// Name of the image
     #[arg(value_name = "IMAGE")]
     pub image: ImageName,
-    /// The file with the instructions
+    /// The file with the instructions, or `-` for standard input
     #[arg(default_value = "Conductorfile")]
     pub conductorfile: PathBuf,
     /// The folder that COPY copies from [default: the folder of the Conductorfile]
+    ///
+    /// Files that match a pattern in .conductorignore or .dockerignore of this folder are skipped.
     #[arg(long, value_name = "DIR")]
     pub context: Option<PathBuf>,
     /// Package mirror for the base system [default: the mirror in the settings file]

@@ -1,6 +1,6 @@
 //! `conductor images`.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::time::UNIX_EPOCH;
 
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::state::store::Store;
 /// Lists images with their size and date, as a table or as JSON.
 pub fn run(settings: &Settings, args: &Listing) -> Outcome {
     let images = catalog::list(&Store::new(settings))?;
-    let mut stdout = io::stdout();
+    let mut stdout = BufWriter::new(io::stdout().lock());
     if args.json {
         let objects: Vec<_> = images
             .iter()
@@ -33,6 +33,7 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
             writeln!(stdout, "{:<20} {:<10} {}", image.name, short(image.size), day(image.built))?;
         }
     }
+    stdout.flush()?;
     Ok(0)
 }
 

@@ -1,6 +1,6 @@
 //! `conductor ps`.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::state::store::Store;
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Listing) -> Outcome {
     let containers = container::list(&Store::new(settings))?;
-    let mut out = io::stdout().lock();
+    let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
         let objects: Vec<_> = containers
             .iter()
@@ -32,10 +32,12 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
             })
             .collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&objects)?)?;
+        out.flush()?;
         return Ok(0);
     }
     if containers.is_empty() {
         writeln!(out, "No containers found")?;
+        out.flush()?;
         return Ok(0);
     }
     writeln!(out, "{:<20} {:<10} Status", "Name", "Date")?;
@@ -43,6 +45,7 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
         let status = status(container.pid);
         writeln!(out, "{:<20} {:<10} {status}", container.name, day(container.created))?;
     }
+    out.flush()?;
     Ok(0)
 }
 

@@ -7,9 +7,9 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::{env, fs, io};
+use std::{env, io};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::UnmountFlags;
 
 use crate::image::cache_key::CacheKey;
@@ -133,10 +133,18 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
         let mirror = mirror.unwrap_or("its own mirror").to_owned();
         return Err(Error::Failed { reference: reference.into(), mirror, status });
     }
-    if fs::symlink_metadata(target.join("bin/sh")).is_err() {
+    if !has_shell(target) {
         return Err(Error::Empty { reference: reference.into() });
     }
     Ok(())
+}
+
+/// Whether a tree has a /bin/sh. Links in it lead to places in the tree, as they will in a container.
+fn has_shell(tree: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::open(tree, flags | OFlags::DIRECTORY, Mode::empty()).is_ok_and(|root| {
+        rustix::fs::openat2(root, c"bin/sh", flags, Mode::empty(), ResolveFlags::IN_ROOT).is_ok()
+    })
 }
 
 /// Folders with root's programs. `su` without `-` leaves them out of `PATH`.

@@ -1,7 +1,7 @@
 //! Builds an image: takes the layer of each instruction from the cache, or creates it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::image::base;
@@ -9,12 +9,14 @@ use crate::image::cache_key::CacheKey;
 use crate::image::catalog;
 use crate::image::conductorfile::{self, Conductorfile, Instruction, Step};
 use crate::image::copy;
+use crate::image::ignore::{self, Ignore};
 use crate::image::layer::{self, Draft, Layer, Metadata};
 use crate::image::run_instruction;
-use crate::image::source_tree::{self, Source};
+use crate::image::source_tree::{self, Exclude, Source};
 use crate::image::stat_index::StatIndex;
 use crate::sandbox::overlay;
 use crate::settings::Settings;
+use crate::state::limits::OpenFiles;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::ImageName;
 use crate::state::store::{self, Inode, Store};
@@ -48,6 +50,11 @@ pub enum Progress<'a> {
         /// Its text.
         text: &'a str,
     },
+    /// A `COPY` skips a socket, pipe or device.
+    Skipped {
+        /// Its path in the context.
+        path: &'a Path,
+    },
     /// The layer of the instruction was in the cache.
     Cached,
 }
@@ -63,6 +70,9 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// The ignore file of the context cannot be used.
+    #[error(transparent)]
+    Ignore(#[from] ignore::Error),
     /// The Conductorfile has a mistake.
     #[error(transparent)]
     Conductorfile(#[from] conductorfile::Error),
@@ -96,7 +106,7 @@ pub enum Error {
         /// Its text.
         instruction: String,
         /// The reason.
-        source: StepError,
+        source: Box<StepError>,
     },
     /// A state folder cannot be used.
     #[error(transparent)]
@@ -106,6 +116,9 @@ pub enum Error {
 /// Why an instruction failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
+    /// The Conductorfile comes from a pipe, and no context was given.
+    #[error("COPY needs a folder to copy from: the Conductorfile is not a file in one, so add --context DIR")]
+    NoContext,
     /// A source of `COPY` cannot be used.
     #[error(transparent)]
     Source(#[from] source_tree::Error),
@@ -120,6 +133,46 @@ pub enum StepError {
     Store(#[from] state::Error),
 }
 
+/// A Conductorfile's text, and the folder that it is in.
+struct Text {
+    text: String,
+    /// The folder of the file as the user named it: a link to a Conductorfile elsewhere has the context of the link. A pipe
+    /// has no folder.
+    folder: Option<PathBuf>,
+}
+
+/// Reads the Conductorfile. The name `-` means standard input.
+fn read_conductorfile(named: &Path) -> Result<Text, Error> {
+    let fail = |source| Error::Read { path: named.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    let mut folder = None;
+    if named == "-" {
+        io::stdin().lock().read_to_end(&mut bytes).map_err(fail)?;
+    } else {
+        let mut file = File::open(named).map_err(fail)?;
+        if file.metadata().map_err(fail)?.is_file() {
+            let parent = named.parent().filter(|parent| !parent.as_os_str().is_empty());
+            folder = Some(parent.unwrap_or(Path::new(".")).to_owned());
+        }
+        file.read_to_end(&mut bytes).map_err(fail)?;
+    }
+    Ok(Text { text: conductorfile::decode(named, bytes)?, folder })
+}
+
+/// The folder that `COPY` copies from.
+struct Context {
+    folder: PathBuf,
+    ignore: Ignore,
+}
+
+impl Context {
+    fn open(folder: &Path) -> Result<Self, Error> {
+        let fail = |source| Error::Read { path: folder.to_owned(), source };
+        let folder = fs::canonicalize(folder).map_err(fail)?;
+        Ok(Self { ignore: Ignore::load(&folder)?, folder })
+    }
+}
+
 /// Builds an image and returns its layers, base system first.
 pub fn build(
     settings: &Settings,
@@ -128,17 +181,14 @@ pub fn build(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Layer>, Error> {
     let Request { image, conductorfile: named, .. } = request;
-    let read = |source| Error::Read { path: named.to_path_buf(), source };
-    let text = fs::read_to_string(named).map_err(read)?;
+    let Text { text, folder } = read_conductorfile(named)?;
+    let named = if *named == "-" { Path::new("<stdin>") } else { *named };
     let file = Conductorfile::parse(named, &text, settings.suites.keys().map(String::as_str))?;
     let layers = file.instructions.len() + 1;
     if layers > overlay::LAYERS_MAX {
-        return Err(Error::TooMany { file: named.to_path_buf(), layers });
+        return Err(Error::TooMany { file: named.to_owned(), layers });
     }
-    let path = fs::canonicalize(named).map_err(read)?;
-    let context = request.context.or(path.parent()).unwrap_or(Path::new("/"));
-    let context =
-        fs::canonicalize(context).map_err(|source| Error::Read { path: context.to_owned(), source })?;
+    let context = request.context.or(folder.as_deref()).map(Context::open).transpose()?;
 
     store::make_folder(&store.cache)?;
     let _in_use = Lock::wait(&store.cache, Share::Shared)?;
@@ -150,7 +200,11 @@ pub fn build(
         store,
         named,
         state: store.identities(),
-        index: StatIndex::load(&store.cache.join(INDEX_FOLDER), &path, &context),
+        index: StatIndex::load(
+            &store.cache.join(INDEX_FOLDER),
+            &std::path::absolute(named).unwrap_or_else(|_| named.to_owned()),
+            context.as_ref().map_or(Path::new(""), |context| &context.folder),
+        ),
         context,
         mirror: request.mirror,
         top: base::key(settings, &file.from),
@@ -171,7 +225,7 @@ struct Builder<'a> {
     store: &'a Store,
     /// The Conductorfile as the user named it.
     named: &'a Path,
-    context: PathBuf,
+    context: Option<Context>,
     /// The state folders. `COPY` skips them.
     state: Vec<Inode>,
     mirror: Option<&'a str>,
@@ -194,8 +248,12 @@ impl Builder<'_> {
             let instruction = step.to_string();
             (self.progress)(Progress::Instruction { number, of, text: &instruction });
             let layer = self.layer(step, &instruction);
-            let fail = |source| Error::Step { file: self.named.to_owned(), line: *line, instruction, source };
-            self.push(layer.map_err(fail)?);
+            self.push(layer.map_err(|source| Error::Step {
+                file: self.named.to_owned(),
+                line: *line,
+                instruction,
+                source: source.into(),
+            })?);
         }
         Ok(())
     }
@@ -211,18 +269,25 @@ impl Builder<'_> {
     /// The layer of `step` on top of those so far. Its text is `instruction`.
     fn layer(&mut self, step: &Step, instruction: &str) -> Result<Layer, StepError> {
         let mut sources = Vec::new();
+        let open_files = OpenFiles::raise();
         let key = match step {
             Step::Run { command } => CacheKey::of_run(&self.top, command),
             Step::Execute { argv } => CacheKey::of_execute(&self.top, argv),
             Step::Copy { sources: paths, .. } => {
+                let context = self.context.as_ref().ok_or(StepError::NoContext)?;
+                let exclude = Exclude { folders: &self.state, ignore: &context.ignore };
                 for path in paths {
-                    let mut source = Source::find(&self.context, path, &self.state)?;
+                    let mut source = Source::find(&context.folder, path, &exclude)?;
+                    for path in &source.skipped {
+                        (self.progress)(Progress::Skipped { path });
+                    }
                     self.index.fill(&mut source)?;
                     sources.push(source);
                 }
                 CacheKey::of_copy(&self.top, step, &sources)
             }
         };
+        drop(open_files);
         if let Some(layer) = layer::find(self.store, &key) {
             return Ok(layer);
         }
@@ -238,6 +303,7 @@ impl Builder<'_> {
                 layer::size(&draft.diff())?
             }
             Step::Copy { destination, .. } => {
+                let _open_files = OpenFiles::raise();
                 copy::copy(&sources, destination, &draft.diff(), &lowers)?;
                 sources.iter().map(|source| source.node.size()).sum()
             }

@@ -5,6 +5,7 @@
 //! layers above it, and to no others. Times and owners of sources do not count: they differ between two checkouts
 //! of the same files.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::image::conductorfile::Step;
 use crate::image::source_tree::{FileDigest, Node, NodeKind, Source};
+use crate::state::store::Inode;
 
 /// The key of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,8 +56,9 @@ impl CacheKey {
         let mut fields = Fields::new("copy");
         fields.add(parent.0.as_bytes());
         fields.add(step.to_string().as_bytes());
+        let mut links = HashMap::new();
         for source in sources {
-            fields.node(&source.node);
+            fields.node(&source.node, &mut links);
         }
         fields.finish()
     }
@@ -94,7 +97,8 @@ impl Fields {
         CacheKey(text)
     }
 
-    fn node(&mut self, node: &Node) {
+    /// Adds a tree. `links` numbers the files with several names, so that the key includes which names are one file.
+    fn node(&mut self, node: &Node, links: &mut HashMap<Inode, u64>) {
         self.add(&node.mode.to_le_bytes());
         match &node.kind {
             NodeKind::Directory { attributes, children } => {
@@ -103,10 +107,19 @@ impl Fields {
                 self.add(&(children.len() as u64).to_le_bytes());
                 for (name, child) in children {
                     self.add(name.as_bytes());
-                    self.node(child);
+                    self.node(child, links);
                 }
             }
-            NodeKind::File { digest, .. } => {
+            NodeKind::File { digest, stamp, linked, .. } => {
+                let known = links.get(&stamp.inode).filter(|_| *linked);
+                if let Some(first) = known {
+                    self.add(b"same file");
+                    self.add(&first.to_le_bytes());
+                    return;
+                }
+                if *linked {
+                    links.insert(stamp.inode, links.len() as u64);
+                }
                 self.add(b"file");
                 self.add(digest);
             }
@@ -133,7 +146,7 @@ mod tests {
             any::<[u8; 2]>().prop_map(|bytes| {
                 let mut digest = [0; 32];
                 digest[..2].copy_from_slice(&bytes);
-                NodeKind::File { stamp: Stamp::default(), digest }
+                NodeKind::File { stamp: Stamp::default(), digest, linked: false, sparse: false }
             }),
             "[ab]{0,2}".prop_map(|target| NodeKind::Link { target: target.into() }),
         ];

@@ -4,19 +4,22 @@
 //! system last**, in the order of overlayfs's `lowerdir=`. All layers are in the cache and shared between images;
 //! an image has no tree of its own.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use rustix::io::Errno;
 
 use crate::image::layer::{self, Layer, Metadata};
 use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::{self, Store};
-use crate::state::{self, at, half_made};
+use crate::state::{self, at, half_made, read};
 
 /// The name of the file that lists an image's layers.
 pub const LAYERS_FILE: &str = "layers";
@@ -63,12 +66,12 @@ fn read_layers(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
     let path = store.image(name).join(LAYERS_FILE);
     match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(name.clone())),
-        line => {
-            let line = at(line, "read", &path)?;
-            let paths = line.trim_ascii_end().split(|byte| *byte == b':');
-            Ok(paths.map(|path| OsStr::from_bytes(path).into()).collect())
-        }
+        line => Ok(parse_layers(&at(line, "read", &path)?)),
     }
+}
+
+fn parse_layers(line: &[u8]) -> Vec<PathBuf> {
+    line.trim_ascii_end().split(|byte| *byte == b':').map(|path| OsStr::from_bytes(path).into()).collect()
 }
 
 /// One line of `images`.
@@ -86,26 +89,43 @@ pub struct Image {
 
 /// Lists all images, sorted by name.
 pub fn list(store: &Store) -> Result<Vec<Image>, Error> {
+    let names = store::entries(&store.images)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let folder = at(read::folder(&store.images), "open", &store.images)?;
+    let mut sizes = HashMap::new();
     let mut images = Vec::new();
-    for name in store::entries(&store.images)?.iter().filter_map(|name| name.parse().ok()) {
-        match describe(store, name) {
+    for name in names.iter().filter_map(|name| name.parse::<ImageName>().ok()) {
+        let path = Path::new(name.as_str()).join(LAYERS_FILE);
+        let (line, built) = match read::with_time(&folder, &path) {
             // The image was deleted while it was listed, or the folder is not an image.
-            Err(Error::Missing(_)) => {}
-            image => images.push(image?),
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            read => at(read, "read", &store.images.join(path))?,
+        };
+        let layers = parse_layers(&line);
+        let mut size = 0;
+        for layer in &layers {
+            size += size_of_layer(layer, &mut sizes)?;
         }
+        images.push(Image { name, size, built, layers });
     }
     Ok(images)
 }
 
-fn describe(store: &Store, name: ImageName) -> Result<Image, Error> {
-    let layers = read_layers(store, &name)?;
-    let path = store.image(&name).join(LAYERS_FILE);
-    let built = at(path.metadata().and_then(|metadata| metadata.modified()), "look at", &path)?;
+/// The size of a layer. Images share layers, so each is looked up once.
+fn size_of_layer(tree: &PathBuf, known: &mut HashMap<PathBuf, u64>) -> Result<u64, Error> {
+    if let Some(size) = known.get(tree) {
+        return Ok(*size);
+    }
     // A missing layer has no size. A layer without metadata is measured.
-    let size =
-        |tree: &PathBuf| Metadata::read(tree).map_or_else(|| layer::size(tree), |noted| Ok(noted.size));
-    let size = layers.iter().filter(|tree| tree.is_dir()).map(size).sum::<Result<u64, _>>()?;
-    Ok(Image { name, size, built, layers })
+    let size = match Metadata::read(tree) {
+        _ if !tree.is_dir() => 0,
+        Some(noted) => noted.size,
+        None => layer::size(tree)?,
+    };
+    known.insert(tree.clone(), size);
+    Ok(size)
 }
 
 /// Makes `name` the image of `layers` (base system first) and replaces an image of that name. An identical image is left

@@ -6,12 +6,15 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fgetxattr, openat, readlinkat, statat};
 use rustix::io::Errno;
+
+use crate::state::paths::{self, shown};
 
 /// How many symbolic links a path may contain: the kernel's limit.
 const MAX_LINKS: u32 = 40;
@@ -51,7 +54,7 @@ pub enum Error {
     #[error("{0} has a '..' after a directory that does not exist")]
     UpFromMissing(PathBuf),
     /// A layer cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown(path))]
     Read {
         /// The file or directory.
         path: PathBuf,
@@ -65,38 +68,42 @@ pub fn lookup(directories: &[PathBuf], name: &OsStr) -> Result<Entry, Error> {
     let mut found = Vec::new();
     for directory in directories {
         let path = directory.join(name);
-        let metadata = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            metadata => metadata.map_err(|source| Error::Read { path: path.clone(), source })?,
+        let fail = |error: Errno| Error::Read { path: path.clone(), source: error.into() };
+        let stat = match paths::near(&path, |at, path| statat(at, path, AtFlags::SYMLINK_NOFOLLOW)) {
+            Err(Errno::NOENT) => continue,
+            stat => stat.map_err(fail)?,
         };
-        if metadata.is_dir() {
-            let opaque = is_opaque(&path)?;
-            found.push(path);
-            if opaque {
-                break;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let opaque = paths::near(&path, is_opaque).map_err(fail)?;
+                found.push(path);
+                if opaque {
+                    break;
+                }
             }
-        } else if !found.is_empty() || is_whiteout(&metadata) {
-            break;
-        } else if metadata.is_symlink() {
-            let target = fs::read_link(&path).map_err(|source| Error::Read { path, source })?;
-            return Ok(Entry::Link(target));
-        } else {
-            return Ok(Entry::File);
+            _ if !found.is_empty() || is_whiteout(&stat) => break,
+            FileType::Symlink => {
+                let target = paths::near(&path, |at, path| readlinkat(at, path, Vec::new())).map_err(fail)?;
+                return Ok(Entry::Link(OsStr::from_bytes(target.to_bytes()).into()));
+            }
+            _ => return Ok(Entry::File),
         }
     }
     Ok(if found.is_empty() { Entry::Missing } else { Entry::Directory(found) })
 }
 
-fn is_whiteout(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == 0
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-fn is_opaque(directory: &Path) -> Result<bool, Error> {
+fn is_opaque(parent: BorrowedFd<'_>, path: &Path) -> Result<bool, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, path, flags, Mode::empty())?;
     let mut value = [0; 1];
-    match rustix::fs::lgetxattr(directory, "trusted.overlay.opaque", &mut value[..]) {
+    match fgetxattr(&directory, "trusted.overlay.opaque", &mut value[..]) {
         Ok(len) => Ok(value[..len] == *b"y"),
         Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
-        Err(error) => Err(Error::Read { path: directory.to_owned(), source: error.into() }),
+        Err(error) => Err(error),
     }
 }
 
@@ -157,6 +164,7 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;

@@ -11,6 +11,8 @@ pub mod cache_key;
 pub mod catalog;
 pub mod conductorfile;
 pub mod copy;
+mod file_digest;
+mod ignore;
 pub mod layer;
 pub mod merged;
 pub mod run_instruction;

@@ -12,7 +12,9 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use crate::image::ignore::Ignore;
 use crate::state::attributes;
+use crate::state::paths::shown;
 use crate::state::store::Inode;
 
 /// SHA-256 of a file's contents and extended attributes.
@@ -29,6 +31,8 @@ pub struct Source {
     pub open: OwnedFd,
     /// The file or tree.
     pub node: Node,
+    /// Entries of the tree that cannot be copied: sockets, pipes and devices.
+    pub skipped: Vec<PathBuf>,
 }
 
 /// A file, directory or link.
@@ -58,6 +62,10 @@ pub enum NodeKind {
         stamp: Stamp,
         /// The digest of contents and attributes. It is zero until [`crate::image::stat_index`] computes it.
         digest: FileDigest,
+        /// Whether the file has other names (hard links), in the source or elsewhere.
+        linked: bool,
+        /// Whether parts of the file may be holes, which take no space on the disk.
+        sparse: bool,
     },
     /// A symbolic link.
     Link {
@@ -94,10 +102,22 @@ impl Stamp {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The source does not exist.
-    #[error("'{source_path}' is not in the context {context}{}", no_wildcards(source_path))]
+    #[error("'{source_path}' is not in the context {context}{note}")]
     Missing {
         /// The path in the Conductorfile.
         source_path: String,
+        /// The context.
+        context: PathBuf,
+        /// What may be the reason.
+        note: String,
+    },
+    /// The source is a symbolic link without a target.
+    #[error("'{source_path}' is a link to '{target}', which is not in the context {context}", target = target.display())]
+    Dangling {
+        /// The path in the Conductorfile.
+        source_path: String,
+        /// The target of the link.
+        target: PathBuf,
         /// The context.
         context: PathBuf,
     },
@@ -110,21 +130,16 @@ pub enum Error {
         context: PathBuf,
     },
     /// Not a file, directory or symbolic link.
-    #[error("{0} is a device, socket or pipe: COPY takes only files, directories and links")]
+    #[error("{} is a device, socket or pipe: COPY takes only files, directories and links", shown(.0))]
     Kind(PathBuf),
     /// The source cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown(path))]
     Read {
         /// The file or directory.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-}
-
-/// A note for a path that looks like a pattern.
-fn no_wildcards(source_path: &str) -> &'static str {
-    if source_path.contains(['*', '?', '[']) { "; COPY takes names, no patterns" } else { "" }
 }
 
 impl Error {
@@ -154,8 +169,10 @@ impl Node {
     }
 
     fn file(stat: &Stat) -> Self {
-        let kind = NodeKind::File { stamp: Stamp::of(stat), digest: FileDigest::default() };
-        Self::of(stat, kind)
+        // `st_blocks` counts 512 bytes, whatever the file system.
+        let sparse = stat.st_blocks * 512 < stat.st_size;
+        let (stamp, digest, linked) = (Stamp::of(stat), FileDigest::default(), stat.st_nlink > 1);
+        Self::of(stat, NodeKind::File { stamp, digest, linked, sparse })
     }
 }
 
@@ -163,87 +180,138 @@ impl Source {
     #[cfg(test)]
     pub(crate) fn for_test(path: PathBuf, node: Node) -> Self {
         let open = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        Self { path, name: None, open, node }
+        Self { path, name: None, open, node, skipped: Vec::new() }
     }
 
     /// Finds `source_path` in `context` and reads its tree, without the contents of files. A leading `/` means the context,
-    /// unless the path is an absolute path into the context. Directories in `left_out` are skipped: the state folders are
-    /// beside the Conductorfile by default.
-    pub fn find(context: &Path, source_path: &str, left_out: &[Inode]) -> Result<Self, Error> {
-        let outside = || Error::Outside { source_path: source_path.into(), context: context.to_owned() };
+    /// unless the path is an absolute path into the context.
+    pub fn find(context: &Path, source_path: &str, exclude: &Exclude<'_>) -> Result<Self, Error> {
         let given = Path::new(source_path);
         let inside = given.strip_prefix(context).unwrap_or(given);
-        let path: PathBuf = inside.components().filter(|c| !matches!(c, Component::RootDir)).collect();
+        let is_name = |component: &Component| !matches!(component, Component::RootDir | Component::CurDir);
+        let path: PathBuf = inside.components().filter(is_name).collect();
         let contents = source_path.ends_with("/.") || path.file_name().is_none();
         let name = path.file_name().filter(|_| !contents).map(OsStr::to_os_string);
-        let lookup = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-
-        let folder =
-            rustix::fs::open(context, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(|error| Error::read(context, error))?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let found = rustix::fs::openat2(&folder, lookup, flags, Mode::empty(), ResolveFlags::BENEATH);
+        let missing =
+            |note| Error::Missing { source_path: source_path.into(), context: context.into(), note };
+        if exclude.ignore.ignores(&path) && !exclude.ignore.has_exceptions() {
+            return Err(missing(format!(": {} excludes it", exclude.ignore.file())));
+        }
+        let open = open_source(context, &path, source_path)?;
         let full = context.join(&path);
-        let open = found.map_err(|error| match error {
-            Errno::XDEV => outside(),
-            Errno::NOENT | Errno::NOTDIR => {
-                Error::Missing { source_path: source_path.into(), context: context.to_owned() }
-            }
-            Errno::NXIO => Error::Kind(full.clone()),
-            _ => Error::read(&full, error),
-        })?;
         let stat = rustix::fs::fstat(&open).map_err(|error| Error::read(&full, error))?;
+        let mut walk = Walk { context, exclude, skipped: Vec::new() };
         let node = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => directory(open.as_fd(), &stat, &full, left_out)?,
+            FileType::Directory => walk.directory(open.as_fd(), &stat, &path)?,
             FileType::RegularFile => Node::file(&stat),
             _ => return Err(Error::Kind(full)),
         };
-        Ok(Self { path, name, open, node })
+        let is_empty = matches!(&node.kind, NodeKind::Directory { children, .. } if children.is_empty());
+        if exclude.ignore.ignores(&path) && (is_empty || matches!(node.kind, NodeKind::File { .. })) {
+            return Err(missing(format!(": {} excludes it", exclude.ignore.file())));
+        }
+        Ok(Self { path, name, open, node, skipped: walk.skipped })
     }
 }
 
-/// Reads the directory `open`, called `path` in errors, with its whole tree.
-fn directory(open: BorrowedFd<'_>, stat: &Stat, path: &Path, left_out: &[Inode]) -> Result<Node, Error> {
-    let fail = |error: Errno| Error::read(path, error);
-    let mut children = Vec::new();
-    for entry in Dir::read_from(open).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
+/// Opens a source, which must be in the context.
+fn open_source(context: &Path, path: &Path, source_path: &str) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(context, flags, Mode::empty()).map_err(|e| Error::read(context, e))?;
+    let lookup = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let found = rustix::fs::openat2(&folder, lookup, flags, Mode::empty(), ResolveFlags::BENEATH);
+    let (source_path, context) = (source_path.to_owned(), context.to_owned());
+    found.map_err(|error| match error {
+        Errno::XDEV => Error::Outside { source_path, context },
+        Errno::NOENT | Errno::NOTDIR => {
+            if let Ok(target) = rustix::fs::readlinkat(&folder, lookup, Vec::new()) {
+                let target = OsStr::from_bytes(target.to_bytes()).into();
+                return Error::Dangling { source_path, target, context };
+            }
+            let is_pattern = source_path.contains(['*', '?', '[']);
+            let note = if is_pattern { "; COPY takes names, no patterns" } else { "" };
+            Error::Missing { source_path, context, note: note.into() }
         }
-        let name = OsStr::from_bytes(name.to_bytes());
-        let child = child(open, entry.file_name(), &path.join(name), left_out)?;
-        children.extend(child.map(|child| (name.to_owned(), child)));
-    }
-    children.sort_by(|(one, _), (two, _)| one.cmp(two));
-    let attributes = attributes::encode(&attributes::of_file(open).map_err(fail)?);
-    Ok(Node::of(stat, NodeKind::Directory { attributes, children }))
+        Errno::NXIO => Error::Kind(context.join(path)),
+        _ => Error::read(&context.join(path), error),
+    })
 }
 
-/// Reads an entry of a directory. `None` if it is skipped.
-fn child(
-    parent: BorrowedFd<'_>,
-    name: &CStr,
-    path: &Path,
-    left_out: &[Inode],
-) -> Result<Option<Node>, Error> {
-    let fail = |error: Errno| Error::read(path, error);
-    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Ok(Some(Node::file(&stat))),
-        FileType::Symlink => {
-            let target = rustix::fs::readlinkat(parent, name, Vec::new()).map_err(fail)?;
-            let target = OsStr::from_bytes(target.to_bytes()).to_owned();
-            Ok(Some(Node::of(&stat, NodeKind::Link { target })))
+/// The entries of a context that `COPY` skips.
+#[derive(Debug, Clone, Copy)]
+pub struct Exclude<'a> {
+    /// Directories, whatever their names: the state folders are beside the Conductorfile by default.
+    pub folders: &'a [Inode],
+    /// The patterns of the ignore file.
+    pub ignore: &'a Ignore,
+}
+
+/// Reads the tree of one source.
+struct Walk<'a> {
+    context: &'a Path,
+    exclude: &'a Exclude<'a>,
+    skipped: Vec<PathBuf>,
+}
+
+impl Walk<'_> {
+    fn fail(&self, path: &Path, error: Errno) -> Error {
+        Error::read(&self.context.join(path), error)
+    }
+
+    /// Reads the directory `open`, at `path` in the context, with its whole tree.
+    fn directory(&mut self, open: BorrowedFd<'_>, stat: &Stat, path: &Path) -> Result<Node, Error> {
+        let mut children = Vec::new();
+        for entry in Dir::read_from(open).map_err(|error| self.fail(path, error))? {
+            let entry = entry.map_err(|error| self.fail(path, error))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let child = self.child(open, name, &path.join(OsStr::from_bytes(name.to_bytes())))?;
+            children.extend(child.map(|child| (OsStr::from_bytes(name.to_bytes()).to_owned(), child)));
         }
-        FileType::Directory if left_out.contains(&(stat.st_dev, stat.st_ino)) => Ok(None),
-        FileType::Directory => {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let open = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(fail)?;
-            directory(open.as_fd(), &stat, path, left_out).map(Some)
+        children.sort_by(|(one, _), (two, _)| one.cmp(two));
+        let attributes = attributes::of_file(open).map_err(|error| self.fail(path, error))?;
+        Ok(Node::of(stat, NodeKind::Directory { attributes: attributes::encode(&attributes), children }))
+    }
+
+    /// Reads an entry of a directory. `None` if it is skipped.
+    fn child(&mut self, parent: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Option<Node>, Error> {
+        let ignored = self.exclude.ignore.ignores(path);
+        if ignored && !self.exclude.ignore.has_exceptions() {
+            return Ok(None);
         }
-        _ => Err(Error::Kind(path.to_owned())),
+        let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.fail(path, error))?;
+        let node = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if self.exclude.folders.contains(&(stat.st_dev, stat.st_ino)) => {
+                return Ok(None);
+            }
+            FileType::Directory => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let open = rustix::fs::openat(parent, name, flags, Mode::empty())
+                    .map_err(|error| self.fail(path, error))?;
+                let node = self.directory(open.as_fd(), &stat, path)?;
+                // An ignored directory appears only if an exception keeps something in it.
+                let is_empty =
+                    matches!(&node.kind, NodeKind::Directory { children, .. } if children.is_empty());
+                return Ok((!ignored || !is_empty).then_some(node));
+            }
+            _ if ignored => return Ok(None),
+            FileType::RegularFile => Node::file(&stat),
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(parent, name, Vec::new())
+                    .map_err(|error| self.fail(path, error))?;
+                let target = OsStr::from_bytes(target.to_bytes()).to_owned();
+                Node::of(&stat, NodeKind::Link { target })
+            }
+            _ => {
+                self.skipped.push(path.to_owned());
+                return Ok(None);
+            }
+        };
+        Ok(Some(node))
     }
 }
 

@@ -6,27 +6,24 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
-use sha2::{Digest, Sha256};
+use rustix::io::Errno;
 
 use crate::image::cache_key::Fields;
+use crate::image::file_digest;
 use crate::image::source_tree::{Error, FileDigest, Node, NodeKind, Source, Stamp};
-use crate::state::attributes;
 use crate::state::lock::{Lock, Share};
+use crate::state::paths;
 use crate::state::store;
 use crate::state::{self, at};
 
-const MAGIC: &[u8] = b"conductor stat index 1\n";
-
-/// How many bytes are read at once.
-const CHUNK: usize = 128 << 10;
+const MAGIC: &[u8] = b"conductor stat index 2\n";
 
 /// Below this number of bytes, starting threads takes longer than reading.
 const WORTH_A_THREAD: u64 = 1 << 20;
@@ -43,6 +40,7 @@ pub struct StatIndex {
 struct Unknown<'a> {
     path: PathBuf,
     stamp: Stamp,
+    sparse: bool,
     digest: &'a mut FileDigest,
 }
 
@@ -90,9 +88,9 @@ impl StatIndex {
 
     fn look_up<'a>(&self, path: &Path, node: &'a mut Node, unknown: &mut Vec<Unknown<'a>>) {
         match &mut node.kind {
-            NodeKind::File { stamp, digest } => match self.entries.get(path) {
+            NodeKind::File { stamp, digest, sparse, .. } => match self.entries.get(path) {
                 Some((remembered, known)) if remembered == stamp => *digest = *known,
-                _ => unknown.push(Unknown { path: path.to_owned(), stamp: *stamp, digest }),
+                _ => unknown.push(Unknown { path: path.to_owned(), stamp: *stamp, sparse: *sparse, digest }),
             },
             NodeKind::Directory { children, .. } => {
                 let mut path = path.to_owned();
@@ -130,46 +128,24 @@ fn is_settled(stamp: &Stamp, now: Duration) -> bool {
 }
 
 fn read_all(base: &Path, open: &OwnedFd, files: &mut [Unknown<'_>]) -> Result<(), Error> {
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = vec![0; file_digest::CHUNK];
     for file in files {
-        let fail = |error: io::Error| Error::read(&file.path, error);
+        let fail = |error: Errno| Error::read(&file.path, error);
         let below = file.path.strip_prefix(base).unwrap_or(&file.path);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = if below.as_os_str().is_empty() {
-            rustix::fs::open(format!("/proc/self/fd/{}", fd_number(open)), OFlags::RDONLY, Mode::empty())
+            // The source itself. A new description, because threads must not share a file position.
+            rustix::fs::open(format!("/proc/self/fd/{}", open.as_raw_fd()), OFlags::RDONLY, Mode::empty())
         } else {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            rustix::fs::openat2(open, below, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+            paths::at(open.as_fd(), below, |parent, path| {
+                rustix::fs::openat2(parent, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
+            })
         };
-        let opened = opened.map_err(|error| fail(error.into()))?;
-        *file.digest = digest(opened, file.stamp.size, &mut buffer).map_err(fail)?;
+        let opened = opened.map_err(fail)?;
+        *file.digest =
+            file_digest::of(opened.as_fd(), file.stamp.size, file.sparse, &mut buffer).map_err(fail)?;
     }
     Ok(())
-}
-
-fn fd_number(fd: &OwnedFd) -> i32 {
-    std::os::fd::AsRawFd::as_raw_fd(fd)
-}
-
-/// The digest of a file of `size` bytes. If the file has grown, the rest is ignored; the copy then reports the change.
-fn digest(open: OwnedFd, size: u64, buffer: &mut [u8]) -> io::Result<FileDigest> {
-    let mut hash = Sha256::new();
-    let attributes = attributes::encode(&attributes::of_file(open.as_fd())?);
-    hash.update((attributes.len() as u64).to_le_bytes());
-    hash.update(attributes);
-    let mut file = fs::File::from(open);
-    let mut left = size;
-    while left > 0 {
-        match file.read(buffer) {
-            Ok(0) => break,
-            Ok(len) => {
-                hash.update(&buffer[..len]);
-                left = left.saturating_sub(len as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(hash.finalize().into())
 }
 
 fn encode(entries: &HashMap<PathBuf, (Stamp, FileDigest)>) -> Vec<u8> {
@@ -224,9 +200,12 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+    use crate::image::ignore::Ignore;
+    use crate::image::source_tree::Exclude;
 
     fn digest_of(index: &mut StatIndex, context: &Path) -> FileDigest {
-        let mut source = Source::find(context, "file", &[]).unwrap();
+        let exclude = Exclude { folders: &[], ignore: &Ignore::default() };
+        let mut source = Source::find(context, "file", &exclude).unwrap();
         index.fill(&mut source).unwrap();
         let NodeKind::File { digest, .. } = source.node.kind else { panic!("not a file") };
         digest

@@ -21,6 +21,7 @@ use crate::sandbox::rootfs::{Dev, Failure};
 pub use crate::sandbox::launch::{Error, Streams};
 
 pub mod cgroup;
+mod hosts;
 pub mod launch;
 pub mod namespaces;
 pub mod overlay;
@@ -46,7 +47,7 @@ pub struct Sandbox<'a> {
     /// Files of the host that are bound over files in the sandbox: (outside, inside). The sandbox can write to them, so
     /// give it copies. If a file does not exist inside, an empty one is created and stays in the root.
     pub files: &'a [(PathBuf, PathBuf)],
-    /// The host name. It requires a new UTS namespace.
+    /// The host name. It requires a new UTS namespace, and /etc/hosts gets it too.
     pub hostname: Option<&'a str>,
     /// The command.
     pub command: &'a Command,
@@ -113,7 +114,8 @@ impl Sandbox<'_> {
         if let Some(name) = self.hostname {
             nix::unistd::sethostname(name).map_err(|error| ("set the host name".into(), error.into()))?;
         }
-        rootfs::enter(self.root, self.files, self.dev)
+        rootfs::enter(self.root, self.files, self.dev)?;
+        self.hostname.map_or(Ok(()), hosts::add)
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 /// The longest option string of a mount: one page, with the terminating NUL.
@@ -49,6 +50,14 @@ pub enum Error {
         /// The reason.
         source: io::Error,
     },
+    /// The upper directory is on an overlay itself.
+    #[error("cannot use {upper} as a layer: {ON_OVERLAY}")]
+    OnOverlay {
+        /// The upper directory.
+        upper: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// A process still uses the mount.
     #[error("cannot unmount {target}")]
     Unmount {
@@ -68,12 +77,14 @@ impl Error {
             Self::Mount { layers, target, .. } => {
                 format!("mount an overlay of {layers} layers on {}", target.display())
             }
+            Self::OnOverlay { upper, .. } => format!("use {} as a layer: {ON_OVERLAY}", upper.display()),
             Self::Unmount { target, .. } => format!("unmount {}", target.display()),
         };
         match self {
-            Self::Layer { source, .. } | Self::Mount { source, .. } | Self::Unmount { source, .. } => {
-                (step, source)
-            }
+            Self::Layer { source, .. }
+            | Self::Mount { source, .. }
+            | Self::OnOverlay { source, .. }
+            | Self::Unmount { source, .. } => (step, source),
             Self::TooMany(_) => (step, io::Error::from_raw_os_error(nix::libc::E2BIG)),
         }
     }
@@ -110,10 +121,24 @@ pub fn mount(
             {
                 return Error::Layer { path, source };
             }
+            if error == Errno::INVAL && is_overlay(upper) {
+                return Error::OnOverlay { upper: upper.to_owned(), source: error.into() };
+            }
             Error::Mount { layers: lowers.len(), target: target.to_owned(), source: error.into() }
         },
     )?;
     Ok(Mount { target: target.to_owned(), mounted: true })
+}
+
+/// Why an overlay cannot be the upper directory of another one, and what to do.
+const ON_OVERLAY: &str = "it is on an overlay file system, which cannot hold the changes of another overlay; set \
+                          CACHEDIR and CONTAINERDIR to folders on a disk or a tmpfs";
+
+/// Whether a directory is on an overlay file system, as it is inside many containers.
+fn is_overlay(directory: &Path) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` of linux/magic.h.
+    const MAGIC: i64 = 0x794c_7630;
+    rustix::fs::statfs(directory).is_ok_and(|stat| stat.f_type == MAGIC)
 }
 
 /// The options for a stack whose paths are too long. Each layer is named by a descriptor, which takes 17 bytes. That

@@ -28,7 +28,7 @@ use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::{self, IMAGE_FILE, Store};
-use crate::state::{self, at, half_made};
+use crate::state::{self, at, half_made, read};
 
 const PROCESS_FILE: &str = "process.json";
 
@@ -177,22 +177,23 @@ pub struct Summary {
 
 /// Lists all containers.
 pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
-    let mut summaries = Vec::new();
-    for (name, image) in store.containers()? {
-        let folder = store.container(&name);
-        // The image file is as old as the container. The container may be deleted while it is listed.
-        let created = fs::metadata(folder.join(IMAGE_FILE)).and_then(|data| data.modified());
-        let (Ok(created), Ok(recorded)) = (created, recorded(&folder)) else { continue };
-        let pid = match recorded {
-            Some(identity) => identity
-                .open()
-                .map_err(|source| Error::Process { action: "look for", name: name.clone(), source })?
-                .map(|_| identity.pid),
-            None => None,
-        };
-        summaries.push(Summary { name, folder, image, created, pid });
+    let names = store::entries(&store.containers)?;
+    if names.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(summaries)
+    let containers = at(read::folder(&store.containers), "open", &store.containers)?;
+    let boot = process::boot_id().unwrap_or_default();
+    let summary = |name: ContainerName| {
+        let path = |file| Path::new(name.as_str()).join(file);
+        // The image file is as old as the container. The container may be deleted while it is listed.
+        let (image, created) = read::with_time(&containers, &path(IMAGE_FILE)).ok()?;
+        let image = String::from_utf8(image).ok().and_then(|image| image.trim().parse().ok());
+        let process = read::file(&containers, &path(PROCESS_FILE)).ok();
+        let process: Option<Identity> = process.and_then(|json| serde_json::from_slice(&json).ok());
+        let pid = process.filter(|process| process.runs(&boot)).map(|process| process.pid);
+        Some(Summary { folder: store.container(&name), name, image, created, pid })
+    };
+    Ok(names.into_iter().filter_map(|name| name.parse().ok()).filter_map(summary).collect())
 }
 
 /// The recorded first process. An incomplete file means that its writer was killed before the process started;

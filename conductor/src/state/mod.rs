@@ -5,8 +5,11 @@ pub mod container;
 pub mod delete;
 pub mod error;
 pub mod half_made;
+pub mod limits;
 pub mod lock;
 pub mod names;
+pub mod paths;
+pub mod read;
 pub mod store;
 
 pub use error::Error;

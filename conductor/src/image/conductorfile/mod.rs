@@ -116,6 +116,24 @@ fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// Decodes the bytes of a Conductorfile. A byte that is not UTF-8 is an error that names its line, even in a comment.
+pub fn decode(file: &Path, bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let (before, rest) = error.as_bytes().split_at(valid);
+        let before = String::from_utf8_lossy(before);
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        Error {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[start..].chars().count() + 1,
+            text: format!("{}{}", &before[start..], String::from_utf8_lossy(line).trim_end()),
+            problem: format!("the byte 0x{:02X} is not UTF-8: save the file in UTF-8", rest[0]),
+        }
+    })
+}
+
 impl Conductorfile {
     /// Parses `text`, the content of `file`. `bases` are the known base systems.
     pub fn parse<'a>(

@@ -8,7 +8,7 @@
 //! - Several sources are copied into the destination under their own names.
 //! - Missing directories are created with mode 755. A relative destination is relative to `/`.
 //!
-//! Modes, modification times, links and extended attributes are kept. Everything belongs to root, because users of
+//! Modes, modification times, links, hard links, holes and extended attributes are kept. Everything belongs to root, because users of
 //! the host have no meaning in an image. Existing directories keep their attributes.
 //!
 //! Nothing is mounted: files are written into the layer's directory, and [`crate::image::merged`] looks up their
@@ -17,15 +17,22 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 
+mod contents;
+mod write;
+
+use write::{
+    DIRECTORY, From, Target, Written, finish_directory, make_directory, make_like, write_file, write_link,
+};
+
 use crate::image::merged::{self, Entry, Place};
-use crate::image::source_tree::{self, Node, NodeKind, Source, Stamp};
-use crate::state::attributes;
+use crate::image::source_tree::{self, Node, NodeKind, Source};
+use crate::state::paths::shown;
 
 /// Why a source cannot be copied.
 #[derive(Debug, thiserror::Error)]
@@ -34,16 +41,28 @@ pub enum Error {
     #[error(transparent)]
     Destination(#[from] merged::Error),
     /// A directory would replace a file.
-    #[error("/{0} is a file: a directory cannot take its place")]
+    #[error("/{} is a file: a directory cannot take its place", shown(.0))]
     DirectoryOverFile(PathBuf),
+    /// A directory would be copied into a link without a target.
+    #[error(
+        "/{} is a link to /{}, which does not exist: create that directory first",
+        shown(path),
+        shown(target)
+    )]
+    DanglingLink {
+        /// The path in the image.
+        path: PathBuf,
+        /// The target of the link.
+        target: PathBuf,
+    },
     /// A file would replace a directory.
-    #[error("/{0} is a directory: a file cannot take its place")]
+    #[error("/{} is a directory: a file cannot take its place", shown(.0))]
     FileOverDirectory(PathBuf),
     /// The source has changed since its key was computed.
-    #[error("{0} changed while it was copied: build again")]
+    #[error("{} changed while it was copied: build again", shown(.0))]
     Changed(PathBuf),
     /// The source cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read {}", shown(path))]
     Read {
         /// The file or directory.
         path: PathBuf,
@@ -51,7 +70,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The layer cannot be written.
-    #[error("cannot write /{path}")]
+    #[error("cannot write /{}", shown(path))]
     Write {
         /// The path in the image.
         path: PathBuf,
@@ -70,7 +89,8 @@ fn read_error(path: &Path) -> impl Fn(Errno) -> Error + '_ {
 
 /// Copies `sources` to `destination` in the layer `diff` on top of `lowers`.
 pub fn copy(sources: &[Source], destination: &str, diff: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
-    let layer = Layer { diff, lowers, stack: [&[diff.to_owned()], lowers].concat() };
+    let stack = [&[diff.to_owned()], lowers].concat();
+    let layer = Layer { diff, lowers, stack, written: Written::default() };
     let umask = rustix::process::umask(Mode::empty());
     let result = sources.iter().try_for_each(|source| layer.put(source, destination, sources.len() > 1));
     rustix::process::umask(umask);
@@ -84,50 +104,13 @@ pub fn make_root(diff: &Path, lowers: &[PathBuf]) -> io::Result<()> {
     Ok(make_like(made.as_fd(), lowers.first().map(PathBuf::as_path))?)
 }
 
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Gives a new directory the owner, mode and attributes of `like`, or mode 755.
-fn make_like(made: BorrowedFd<'_>, like: Option<&Path>) -> Result<(), Errno> {
-    let Some(like) = like else { return rustix::fs::fchmod(made, Mode::from_raw_mode(0o755)) };
-    let like = rustix::fs::open(like, DIRECTORY, Mode::empty())?;
-    let stat = rustix::fs::fstat(&like)?;
-    rustix::fs::fchown(made, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    rustix::fs::fchmod(made, Mode::from_raw_mode(stat.st_mode))?;
-    attributes::set(made, &attributes::of_file(like.as_fd())?)
-}
-
 /// The layer to write, and the layers below it.
 struct Layer<'a> {
     diff: &'a Path,
     lowers: &'a [PathBuf],
     /// `diff`, then `lowers`.
     stack: Vec<PathBuf>,
-}
-
-/// A directory of the layer that receives files.
-struct Target<'a> {
-    open: BorrowedFd<'a>,
-    /// Its path in the image.
-    path: &'a Path,
-    /// The same directory in the layers below, top first. Empty if it is new.
-    below: &'a [PathBuf],
-    /// Whether new entries inherit a group or an access control list from it.
-    hands_down: bool,
-}
-
-impl<'a> Target<'a> {
-    fn new(open: &'a OwnedFd, path: &'a Path, below: &'a [PathBuf]) -> Result<Self, Error> {
-        let open = open.as_fd();
-        let hands_down = attributes::hands_down(open).map_err(write_error(path))?;
-        Ok(Self { open, path, below, hands_down })
-    }
-}
-
-/// A directory of the context.
-struct From<'a> {
-    open: BorrowedFd<'a>,
-    path: &'a Path,
+    written: Written,
 }
 
 impl Layer<'_> {
@@ -179,7 +162,8 @@ impl Layer<'_> {
         }
         let (open, below) = self.open_directory(parent)?;
         let target = Target::new(&open, parent, &below)?;
-        write_file(source.open.as_fd(), &source.path, &source.node, &target, name)
+        let written = (self.diff, &self.written);
+        write_file(source.open.as_fd(), &source.path, &source.node, &target, name, written)
     }
 
     /// Opens the directory `path`, which must contain no links, in this layer. Missing directories are created, with the
@@ -209,11 +193,11 @@ impl Layer<'_> {
                     keep_directories(target, name)?;
                     let path = from.path.join(name);
                     let open = source_tree::open_file(from.open, name).map_err(read_error(&path))?;
-                    write_file(open.as_fd(), &path, node, target, name)?;
+                    write_file(open.as_fd(), &path, node, target, name, (self.diff, &self.written))?;
                 }
                 NodeKind::Link { target: points_to } => {
                     keep_directories(target, name)?;
-                    write_link(points_to, node, target, name)?;
+                    write_link(points_to, node, target, name, &self.written)?;
                 }
             }
         }
@@ -239,7 +223,11 @@ impl Layer<'_> {
             // A link to a directory, such as /lib to /usr/lib, stays, and the content is copied to its target.
             Entry::Link(_) => {
                 let place = merged::resolve(&self.stack, &path)?;
-                let Entry::Directory(_) = place.entry else { return Err(Error::DirectoryOverFile(path)) };
+                match place.entry {
+                    Entry::Directory(_) => {}
+                    Entry::Missing => return Err(Error::DanglingLink { path, target: place.path }),
+                    _ => return Err(Error::DirectoryOverFile(path)),
+                }
                 let (open, below) = self.open_directory(&place.path)?;
                 self.fill(&from, children, &Target::new(&open, &place.path, &below)?)
             }
@@ -263,138 +251,5 @@ fn keep_directories(target: &Target, name: &OsStr) -> Result<(), Error> {
     match merged::lookup(target.below, name)? {
         Entry::Directory(_) => Err(Error::FileOverDirectory(target.path.join(name))),
         _ => Ok(()),
-    }
-}
-
-/// Makes a new file or directory root's and removes what it inherited.
-fn disinherit(made: BorrowedFd<'_>) -> Result<(), Errno> {
-    rustix::fs::fchown(made, Some(Uid::ROOT), Some(Gid::ROOT))?;
-    attributes::remove_inherited(made)
-}
-
-/// Creates `name` in `parent`, or opens it if it exists. Returns whether it was created.
-fn make_directory(
-    parent: BorrowedFd<'_>,
-    name: &OsStr,
-    like: Option<&Path>,
-) -> Result<(OwnedFd, bool), Errno> {
-    let made = match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) => true,
-        Err(Errno::EXIST) => false,
-        Err(error) => return Err(error),
-    };
-    let open = rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())?;
-    if made {
-        if attributes::hands_down(parent)? {
-            disinherit(open.as_fd())?;
-        }
-        make_like(open.as_fd(), like)?;
-    }
-    Ok((open, made))
-}
-
-/// Gives a new directory, now filled, the attributes of its source.
-fn finish_directory(from: &From, node: &Node, target: &Target) -> Result<(), Error> {
-    let attributes = attributes::of_file(from.open).map_err(read_error(from.path))?;
-    let finish = || {
-        rustix::fs::fchmod(target.open, Mode::from_raw_mode(node.mode))?;
-        attributes::set(target.open, &attributes)?;
-        rustix::fs::futimens(target.open, &times(node))
-    };
-    finish().map_err(write_error(target.path))
-}
-
-fn times(node: &Node) -> Timestamps {
-    let time = Timespec { tv_sec: node.modified.0, tv_nsec: node.modified.1 };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-/// Runs `create`, which creates `name` in `target`. If an earlier source of the same `COPY` left a file there, deletes it
-/// first.
-fn replacing<T>(target: &Target, name: &OsStr, create: impl Fn() -> Result<T, Errno>) -> Result<T, Error> {
-    let path = || target.path.join(name);
-    match create() {
-        Err(Errno::EXIST) => match rustix::fs::unlinkat(target.open, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => Err(Error::FileOverDirectory(path())),
-            removed => removed.and_then(|()| create()).map_err(write_error(&path())),
-        },
-        created => created.map_err(|error| write_error(&path())(error)),
-    }
-}
-
-fn write_link(points_to: &OsStr, node: &Node, target: &Target, name: &OsStr) -> Result<(), Error> {
-    replacing(target, name, || rustix::fs::symlinkat(points_to, target.open, name))?;
-    if target.hands_down {
-        let (user, group) = (Some(Uid::ROOT), Some(Gid::ROOT));
-        rustix::fs::chownat(target.open, name, user, group, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| write_error(&target.path.join(name))(error))?;
-    }
-    rustix::fs::utimensat(target.open, name, &times(node), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|error| write_error(&target.path.join(name))(error))
-}
-
-/// Copies the file `from`, called `source_path` in errors, to `name` in `target`.
-fn write_file(
-    from: BorrowedFd<'_>,
-    source_path: &Path,
-    node: &Node,
-    target: &Target,
-    name: &OsStr,
-) -> Result<(), Error> {
-    let NodeKind::File { stamp, .. } = &node.kind else {
-        return Err(Error::Changed(source_path.to_owned()));
-    };
-    let attributes = attributes::of_file(from).map_err(read_error(source_path))?;
-    let to = replacing(target, name, || {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        rustix::fs::openat(target.open, name, flags, Mode::from_raw_mode(node.mode))
-    })?;
-    let write = || {
-        if target.hands_down {
-            disinherit(to.as_fd())?;
-            rustix::fs::fchmod(&to, Mode::from_raw_mode(node.mode))?;
-        }
-        copy_contents(from, to.as_fd(), stamp.size)?;
-        attributes::set(to.as_fd(), &attributes)?;
-        rustix::fs::futimens(&to, &times(node))
-    };
-    write().map_err(|error| write_error(&target.path.join(name))(error))?;
-    let now = rustix::fs::fstat(from).map_err(read_error(source_path))?;
-    if Stamp::of(&now) == *stamp { Ok(()) } else { Err(Error::Changed(source_path.to_owned())) }
-}
-
-/// Copies `size` bytes, or fewer if the file ends before.
-fn copy_contents(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> Result<(), Errno> {
-    let mut left = size;
-    while left > 0 {
-        match rustix::fs::copy_file_range(from, None, to, None, left as usize) {
-            Ok(0) => return Ok(()),
-            Ok(len) => left -= len as u64,
-            Err(Errno::INTR) => {}
-            // Different file systems, or one without this call: copy through memory.
-            Err(Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => {
-                return copy_through_memory(from, to);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn copy_through_memory(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        let len = match rustix::io::read(from, &mut buffer) {
-            Ok(0) => return Ok(()),
-            Err(Errno::INTR) => continue,
-            read => read?,
-        };
-        let mut rest = &buffer[..len];
-        while !rest.is_empty() {
-            match rustix::io::write(to, rest) {
-                Err(Errno::INTR) => {}
-                written => rest = &rest[written?..],
-            }
-        }
     }
 }

@@ -1,0 +1,154 @@
+//! Files that `COPY` skips: `.conductorignore` or `.dockerignore` in the context, in the syntax of Docker.
+//!
+//! Each line is a pattern for paths in the context. A pattern also covers everything below a directory that it matches.
+//! `!` before a pattern makes an exception, and the last matching line decides. These rules differ from those of
+//! `.gitignore`, where a pattern without a slash matches at every depth.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+/// The names of the file, the preferred one first.
+const FILES: [&str; 2] = [".conductorignore", ".dockerignore"];
+
+/// Why an ignore file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A line is not a pattern.
+    #[error("{path}:{line}: '{pattern}' is not a pattern")]
+    Pattern {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The text of the line.
+        pattern: String,
+        /// The reason.
+        source: globset::Error,
+    },
+}
+
+/// The patterns of an ignore file.
+#[derive(Debug, Default)]
+pub struct Ignore {
+    patterns: GlobSet,
+    /// Whether each pattern is an exception.
+    exceptions: Vec<bool>,
+    /// The name of the file.
+    file: &'static str,
+}
+
+impl Ignore {
+    /// Reads the ignore file of a context. Without one, nothing is ignored.
+    pub fn load(context: &Path) -> Result<Self, Error> {
+        for file in FILES {
+            let path = context.join(file);
+            match fs::read_to_string(&path) {
+                Ok(text) => return Self::parse(file, &path, &text),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(Error::Read { path, source }),
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn parse(file: &'static str, path: &Path, text: &str) -> Result<Self, Error> {
+        let mut patterns = GlobSetBuilder::new();
+        let mut exceptions = Vec::new();
+        for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
+            let pattern = line.trim();
+            let (is_exception, pattern) = match pattern.strip_prefix('!') {
+                Some(pattern) => (true, clean(pattern)),
+                None => (false, clean(pattern)),
+            };
+            if line.starts_with('#') || pattern.is_empty() {
+                continue;
+            }
+            let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
+            let fail =
+                |source| Error::Pattern { path: path.into(), line: number, pattern: line.into(), source };
+            patterns.add(glob.map_err(fail)?);
+            exceptions.push(is_exception);
+        }
+        let fail = |source| Error::Pattern { path: path.into(), line: 1, pattern: String::new(), source };
+        Ok(Self { patterns: patterns.build().map_err(fail)?, exceptions, file })
+    }
+
+    /// The name of the ignore file, for messages.
+    pub fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// Whether `path`, relative to the context, is ignored.
+    pub fn ignores(&self, path: &Path) -> bool {
+        if self.exceptions.is_empty() {
+            return false;
+        }
+        let covering = path.ancestors().filter(|path| !path.as_os_str().is_empty());
+        let last = covering.filter_map(|path| self.patterns.matches(path).into_iter().max()).max();
+        last.is_some_and(|last| !self.exceptions[last])
+    }
+
+    /// Whether an ignored directory may contain files that are not ignored.
+    pub fn has_exceptions(&self) -> bool {
+        self.exceptions.contains(&true)
+    }
+}
+
+/// A pattern as Docker cleans it: no surrounding spaces, no `/` at its ends, no `.` components. Braces are literal.
+fn clean(pattern: &str) -> String {
+    let names = pattern.trim().split('/').filter(|name| !matches!(*name, "" | "."));
+    names.collect::<Vec<_>>().join("/").replace('{', "[{]").replace('}', "[}]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(text: &str, path: &str) -> bool {
+        Ignore::parse(".dockerignore", Path::new(".dockerignore"), text).unwrap().ignores(Path::new(path))
+    }
+
+    #[test]
+    fn patterns_mean_what_they_mean_in_docker() {
+        for (text, path, expected) in [
+            ("temp", "temp", true),
+            ("temp", "temp/file", true),
+            ("temp", "a/temp", false),
+            ("/temp/", "temp/file", true),
+            ("**/temp", "a/b/temp/x", true),
+            ("**/temp", "temp", true),
+            ("*/temp*", "a/temporary.txt", true),
+            ("*/temp*", "a/b/temp", false),
+            ("temp?", "tempa", true),
+            ("*.log", "a/x.log", false),
+            ("**/*.log", "a/x.log", true),
+            ("# comment\n\n .git \n", ".git/config", true),
+            ("a{b}", "a{b}", true),
+            ("*.md\n!README.md", "README.md", false),
+            ("*.md\n!README.md", "NOTES.md", true),
+            ("!README.md\n*.md", "README.md", true),
+            ("dir\n!dir/keep", "dir/keep/x", false),
+            ("dir\n!dir/keep", "dir/other", true),
+            ("", "anything", false),
+        ] {
+            assert_eq!(ignored(text, path), expected, "{path} under {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_pattern_is_named_with_its_line() {
+        let error = Ignore::parse(".dockerignore", Path::new("/c/.dockerignore"), "a\n[b\n").unwrap_err();
+        assert_eq!(error.to_string(), "/c/.dockerignore:2: '[b' is not a pattern");
+    }
+}
