@@ -9,7 +9,7 @@ use vm::{Requested, Suite};
 /// Grade submissions of the containers assignment. Each task runs in a throw-away virtual machine,
 /// and the report gives the reason for every mark.
 #[derive(Debug, Parser)]
-#[command(name = "harness", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "harness", version = harness::VERSION, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Exit status:\n  \
                         0  every check passed\n  \
                         1  some marks were lost\n  \

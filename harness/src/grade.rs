@@ -101,7 +101,7 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
     let mut bundle = Bundle {
         submission: submission.info.clone(),
         environment: Environment {
-            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            harness: crate::VERSION.to_owned(),
             started: started.and_then(|now| now.format(&Rfc3339).ok()).unwrap_or_default(),
             ..Environment::default()
         },

@@ -278,3 +278,18 @@ fn the_program_prints_completions_and_its_man_page() {
     harness(&home).args(["completions", "bash"]).assert().code(0).stdout(contains("--only"));
     harness(&home).arg("man").assert().code(0).stdout(contains(".TH harness"));
 }
+
+#[test]
+fn the_version_names_the_source_and_is_the_one_in_reports() {
+    let home = TempDir::new().unwrap();
+    let said = harness(&home).arg("--version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    let version = said.trim().strip_prefix("harness ").unwrap();
+    let digest = version.strip_prefix(concat!(env!("CARGO_PKG_VERSION"), "+")).unwrap();
+    assert!(digest.len() == 12 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{version}");
+
+    let report = home.path().join("report");
+    harness(&home).arg("check").arg(complete(home.path())).arg("--report").arg(&report).assert().success();
+    let report: Value = serde_json::from_slice(&fs::read(report.join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["environment"]["harness"], version);
+}

@@ -26,7 +26,7 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
             .map_err(Failure::submission)?;
     let bundle = Bundle {
         submission: submission.info,
-        environment: Environment { harness: env!("CARGO_PKG_VERSION").to_owned(), ..Environment::default() },
+        environment: Environment { harness: harness::VERSION.to_owned(), ..Environment::default() },
         subtasks: vec!["layout".to_owned()],
         layout: serde_json::to_value(&submission.layout).map_err(Failure::infrastructure)?,
         recordings: BTreeMap::new(),
