@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 /// The lines of all text files below a folder that are long enough to be found by.
 fn lines_below(folder: &Path, into: &mut BTreeSet<String>) {
@@ -36,5 +38,29 @@ fn no_line_of_a_reference_is_in_the_programs() {
         let lines = lines.map(|line| String::from_utf8_lossy(line).trim().to_owned());
         let found: Vec<String> = lines.filter(|line| solutions.contains(line)).collect();
         assert_eq!(found, [""; 0], "in {program}");
+    }
+}
+
+#[test]
+#[ignore = "slow: builds the harness again, without follow-through"]
+fn the_build_for_students_has_no_command_that_replaces_theirs() {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("students");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "-p", "harness", "--no-default-features", "--target-dir"])
+        .arg(&target)
+        .status()
+        .unwrap();
+    assert!(built.success());
+    let folder = tempfile::tempdir().unwrap();
+    for (program, is_refused) in [
+        (target.join("x86_64-unknown-linux-gnu/debug/harness-guest"), true),
+        (env!("CARGO_BIN_EXE_harness-guest").into(), false),
+    ] {
+        let called = folder.path().join("build-replaced");
+        symlink(&program, &called).unwrap();
+        let said = Command::new(&called).output().unwrap().stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        fs::remove_file(&called).unwrap();
+        assert_eq!(said.contains("usage: harness-guest"), is_refused, "{}: {said}", program.display());
     }
 }

@@ -34,10 +34,12 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some(debootstrap::NAME) => return debootstrap::main(&arguments),
         Some(sleep::NAME) => return sleep::main(&arguments),
-        Some(replaced::BUILD) => return replaced::build(&arguments),
-        Some(replaced::RUN) => return replaced::run(&arguments),
-        Some(replaced::WAITING) => return replaced::wait_for_first(&arguments),
-        _ => {}
+        Some(name) => {
+            if let Some(status) = replaced::call(name, &arguments) {
+                return status;
+            }
+        }
+        None => {}
     }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["drive", scenario] => drive(scenario),

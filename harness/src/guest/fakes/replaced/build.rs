@@ -8,7 +8,7 @@ use std::process::Command;
 
 use nix::sys::stat::{Mode, umask};
 
-use super::Folders;
+use super::commands::Folders;
 
 /// Recorded in a file `layers`, or copied where the submission's tool knows of no such file.
 pub(super) fn image(arguments: &[String]) -> io::Result<()> {

@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, chroot, fork};
 
-use super::{Folders, WAITING};
+use super::commands::{Folders, WAITING};
 
 /// Mounts the container's root, and becomes the process that waits for its first one: tools find it by its arguments.
 pub(super) fn container(arguments: &[String]) -> io::Result<()> {
