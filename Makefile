@@ -13,6 +13,8 @@ ONLY       ?=
 REPORT     ?=
 JOBS       ?=
 FLAGS      ?=
+PART       ?=
+TAKE       ?=
 
 # Recipes read these variables from the environment, so make and the shell never interpret the characters of a path.
 ifneq ($(origin SUBMISSION),file)
@@ -20,18 +22,18 @@ override SUBMISSION := $(value SUBMISSION)
 endif
 override ONLY := $(value ONLY)
 override REPORT := $(value REPORT)
-export SUBMISSION ONLY REPORT JOBS CARGO
+export SUBMISSION ONLY REPORT JOBS TAKE CARGO
 # The recipes expect the programs here, even if the environment names another target folder.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
 # Refuse a misspelt variable or target: make would otherwise grade the reference, with full marks.
-VARIABLES := SUBMISSION ONLY REPORT JOBS FLAGS CARGO SETUP_YES HARNESS_CACHE
+VARIABLES := SUBMISSION ONLY REPORT JOBS FLAGS PART TAKE CARGO SETUP_YES HARNESS_CACHE
 GIVEN     := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 UNKNOWN   := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); choose from $(VARIABLES))
 endif
-VERBS     := help grade check test test-all bench lint vm doctor build reference clean
+VERBS     := help grade check test test-all bench lint vm doctor build reference dist clean
 NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench,$(MAKECMDGOALS))
 ifneq ($(NO_VERB),)
 $(error there is no target $(NO_VERB); `make help` lists the targets. To grade a submission, use SUBMISSION=path)
@@ -57,9 +59,8 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test build lint ## also run slow and statistical tests, the whole corpus, and ci/fresh on a minimal Debian
-	@$(CARGO) test --workspace -- --include-ignored
-	@if [ "$$(id -u)" -eq 0 ]; then ci/fresh; else echo 'skipped ci/fresh: it needs root' >&2; fi
+test-all: setup-test build lint ## run everything, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 is a quarter of the corpus
+	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it
 	@ci/bench
@@ -68,7 +69,7 @@ lint: ## check formatting, clippy, documentation and shell scripts; warnings are
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/reference ci/test-workflows $(wildcard ci/bench ci/github/[ceg]*) .ci/run
+	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/dist ci/reference ci/test-all ci/test-workflows $(wildcard ci/bench ci/github/[cegr]*) ci/student/make .ci/run
 
 vm: setup-grade build ## build the virtual machine's image and template, so that the first grade is quick
 	@$(HARNESS) vm build
@@ -83,6 +84,9 @@ reference:
 
 setup-%:
 	@ci/setup $*
+
+dist: ## build the release packages in target/dist: tarballs and .deb files, with digests
+	@ci/dist
 
 clean: ## remove all build output; `harness vm rm` removes images and templates
 	$(CARGO) clean
