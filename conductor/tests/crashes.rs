@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "faults/host.rs"]
+mod host;
 mod support;
 
 use std::collections::HashSet;
@@ -9,39 +11,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Playground, wait_for};
-
-fn place() -> Option<Playground> {
-    let place = Playground::new()?;
-    place.build("").success();
-    Some(place)
-}
-
-/// Everything of the "host" that a container may touch and must leave as it was.
-fn host_state(place: &Playground) -> String {
-    let script = "nft list ruleset; iptables -S FORWARD; cat /proc/sys/net/ipv4/ip_forward; ip -o link; ip route; \
-                  grep -c . /proc/self/mountinfo";
-    let output = place.command("/bin/sh").args(["-c", script]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn prepare_host(place: &Playground) {
-    let script = "ip link add wan0 type veth peer name wan1; ip link set wan1 up; ip addr add 10.9.0.2/24 dev wan0; ip link set wan0 up; \
-                  ip route add default via 10.9.0.1; echo 0 > /proc/sys/net/ipv4/ip_forward; iptables -P FORWARD DROP";
-    assert!(place.command("/bin/sh").args(["-c", script]).status().unwrap().success());
-}
-
-/// Processes that live in a network namespace which is not the host's and were started from the playground.
-fn processes_of(place: &Playground) -> Vec<String> {
-    let marker = place.path().to_string_lossy().into_owned();
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries
-        .filter(|entry| {
-            fs::read_to_string(entry.path().join("mountinfo")).is_ok_and(|table| table.contains(&marker))
-        })
-        .filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok())
-        .collect()
-}
+use host::{Host, place, state};
+use support::Playground;
 
 /// Kills a command after so long; whether it had ended by itself.
 fn kill_after(place: &Playground, args: &[&str], delay: Duration) -> bool {
@@ -58,13 +29,7 @@ fn kill_after(place: &Playground, args: &[&str], delay: Duration) -> bool {
 /// Kills each of the commands at so many moments spread over the time it takes, and recovers every time.
 fn kill_at(moments: u32) {
     let Some(place) = place() else { return };
-    prepare_host(&place);
-    let before = host_state(&place);
-    let clean = |what: &str| {
-        assert_eq!(place.containers(), Vec::<String>::new(), "{what}");
-        wait_for(|| processes_of(&place).is_empty());
-        assert_eq!(host_state(&place), before, "{what}");
-    };
+    let host = Host::prepare(&place);
     let stop = |name: &str| {
         // There may be nothing to stop: then nothing is left either.
         let _ = place.conductor(["stop", name]).ok();
@@ -79,7 +44,7 @@ fn kill_at(moments: u32) {
 
         kill_after(&place, &["run", "img", "eg", "sleep", "infinity"], delay);
         stop("eg");
-        clean(&format!("run, killed after {delay:?}"));
+        host.check(&format!("run, killed after {delay:?}"));
 
         let mut run = place.start("eg", &["sleep", "infinity"]);
         kill_after(&place, &["exec", "eg", "sleep", "infinity"], delay);
@@ -91,7 +56,7 @@ fn kill_at(moments: u32) {
         kill_after(&place, &["stop", "eg"], delay);
         stop("eg");
         run.wait().unwrap();
-        clean(&format!("exec, addnetwork and stop, killed after {delay:?}"));
+        host.check(&format!("exec, addnetwork and stop, killed after {delay:?}"));
     }
 }
 
@@ -146,8 +111,7 @@ fn what_has_its_name_after_a_power_failure_is_whole() {
 /// So many containers by so many processes at once: started, connected, made peers, and stopped.
 fn many_at_once(containers: usize, workers: usize) {
     let Some(place) = place() else { return };
-    prepare_host(&place);
-    let before = host_state(&place);
+    let host = Host::prepare(&place);
     let names: Vec<String> = (0..containers).map(|number| format!("c{number}")).collect();
     let in_parallel = |steps: &dyn Fn(&str) -> String| {
         let shares: Vec<Vec<&String>> =
@@ -186,7 +150,7 @@ fn many_at_once(containers: usize, workers: usize) {
         let next = (name[1..].parse::<usize>().unwrap() + 1) % containers;
         format!("$C peer {name} c{next}")
     });
-    let rules = host_state(&place);
+    let rules = state(&place);
     for (at, name) in names.iter().enumerate() {
         let next = format!("c{}", (at + 1) % containers);
         assert!(
@@ -196,9 +160,7 @@ fn many_at_once(containers: usize, workers: usize) {
         assert!(rules.contains(&format!("{} : 192.168.", port(name))), "{name}: {rules}");
     }
     in_parallel(&|name| format!("$C stop {name}"));
-    assert_eq!(place.containers(), Vec::<String>::new());
-    wait_for(|| processes_of(&place).is_empty());
-    assert_eq!(host_state(&place), before);
+    host.check("after all");
 }
 
 #[test]
@@ -232,9 +194,9 @@ fn a_container_of_before_a_reboot_is_stopped_without_touching_another() {
     fs::write(folder.join("process.json"), record.to_string()).unwrap();
     place.keep_running("new", &["sleep", "infinity"]);
     place.conductor(["addnetwork", "new"]).assert().success();
-    let before = host_state(&place);
+    let before = state(&place);
     place.conductor(["stop", "old"]).assert().success();
-    assert_eq!(host_state(&place), before);
+    assert_eq!(state(&place), before);
     assert!(stranger.try_wait().unwrap().is_none());
     stranger.kill().unwrap();
     stranger.wait().unwrap();

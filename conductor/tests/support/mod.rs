@@ -4,12 +4,12 @@
 // Each test program uses its own part of this, and here, too, a panic is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -28,7 +28,7 @@ const NAMESPACES: [(&str, CloneFlags); 4] = [
 pub struct Playground {
     folder: TempDir,
     holder: Child,
-    background: RefCell<Vec<Child>>,
+    background: Mutex<Vec<Child>>,
 }
 
 impl Playground {
@@ -63,7 +63,7 @@ impl Playground {
         Some(Self {
             folder: tempfile::tempdir().unwrap(),
             holder: holder.spawn().unwrap(),
-            background: RefCell::default(),
+            background: Mutex::default(),
         })
     }
 
@@ -143,7 +143,7 @@ impl Playground {
     /// As [`Playground::start`], for who has no interest in its end.
     pub fn keep_running(&self, name: &str, command: &[&str]) {
         let run = self.start(name, command);
-        self.background.borrow_mut().push(run);
+        self.background.lock().unwrap().push(run);
     }
 
     /// Starts a container in the background, from the image `img`, and waits until its command runs.
@@ -190,7 +190,7 @@ impl Drop for Playground {
         for name in self.containers().iter().filter(|name| !name.starts_with('.')) {
             let _ = self.conductor(["stop", name]).ok();
         }
-        for run in self.background.get_mut() {
+        for run in self.background.get_mut().unwrap() {
             let _ = run.wait();
         }
         let _ = self.holder.kill();
