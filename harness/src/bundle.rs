@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::evidence::program::Output;
+use crate::cast;
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::guest::world::{FRAMES, Frames, pcap_header};
 use crate::report;
@@ -148,20 +148,12 @@ fn make_real(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// What a terminal showed, as a recording that `asciinema play` shows again (asciicast, version 2). For people:
-/// no judge reads it.
+/// The recording of the terminals, where they showed anything.
 fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
-    let shown: Vec<(f64, String)> = recording
-        .all::<Output>("output")
-        .map(|(record, output)| (record.ms as f64 / 1000.0, output.text))
-        .collect();
-    if shown.is_empty() {
+    if cast::is_empty(recording) {
         return Ok(());
     }
-    write_atomically(&folder.join("terminal.cast"), |out| {
-        writeln!(out, "{}", json!({ "version": 2, "width": 80, "height": 24, "title": recording.scenario }))?;
-        shown.iter().try_for_each(|(seconds, text)| writeln!(out, "{}", json!([seconds, "o", text])))
-    })
+    write_atomically(&folder.join("terminal.cast"), |out| cast::write(recording, out))
 }
 
 /// What passed on the cable between the machine and its world, for tcpdump and its like. For people: no judge

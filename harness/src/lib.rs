@@ -9,6 +9,7 @@
 //! 5. [`report`] renders that report in every format.
 
 pub mod bundle;
+pub mod cast;
 pub mod corpus;
 pub mod course;
 pub mod evidence;
@@ -31,6 +32,7 @@ pub mod siblings;
 pub mod stage;
 pub mod submission;
 pub mod task;
+pub mod terminals;
 pub mod verdict;
 pub mod weight;
 pub mod wire;
