@@ -379,6 +379,7 @@ mod tests {
                 score: 0.0,
                 follow_through: 0.0,
                 max: 0.0,
+                causes: vec![],
                 subtasks: vec![exec],
             }
         };

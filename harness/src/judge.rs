@@ -1,6 +1,7 @@
 //! From evidence to a report: every judge is asked, every check gets exactly one verdict, the rubric gives it
 //! points. Pure: the same bundle and rubric make the same report.
 
+use crate::cause;
 use crate::evidence::{Bundle, Cut, Recording};
 use crate::follow_through::{self, GRAFTS, Graft};
 use crate::lack::{self, Hindrance};
@@ -26,6 +27,7 @@ pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
         score: rounded(sum(subtasks.iter().map(|subtask| subtask.score))),
         follow_through: rounded(sum(subtasks.iter().map(|subtask| subtask.follow_through))),
         max: rounded(sum(subtasks.iter().map(|subtask| subtask.max))),
+        causes: cause::causes(bundle, &subtasks),
         subtasks,
     }
 }

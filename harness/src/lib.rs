@@ -10,6 +10,7 @@
 
 pub mod bundle;
 pub mod cast;
+mod cause;
 pub mod corpus;
 pub mod course;
 pub mod evidence;

@@ -75,8 +75,32 @@ pub struct Report {
     pub follow_through: f64,
     /// Points there were to get in this run.
     pub max: f64,
+    /// What went wrong first in each task, where one fault kept other checks from being seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
     /// The graded subtasks, in the assignment's order.
     pub subtasks: Vec<Subtask>,
+}
+
+/// One fault that kept checks from being seen. It is told once; the checks that follow from it have no hint of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// What happened, in one sentence.
+    pub what: String,
+    /// The submission's file that a shell or a compiler named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line in that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// What the terminal showed of it, as it was.
+    pub quote: String,
+    /// Where to look.
+    pub hint: String,
+    /// Where in the bundle it was seen.
+    pub evidence: Vec<String>,
+    /// The checks that could not be seen because of it.
+    pub checks: Vec<String>,
 }
 
 /// Which submission a report is about.
@@ -190,6 +214,13 @@ impl FollowThrough {
     /// On what condition it passed, as part of a sentence.
     pub fn condition(&self) -> String {
         format!("with {} replaced by the reference's", self.replaced.replace('-', " "))
+    }
+}
+
+impl Report {
+    /// The fault because of which a check could not be seen.
+    pub fn cause_of(&self, check: &Check) -> Option<&Cause> {
+        self.causes.iter().find(|cause| cause.checks.contains(&check.id))
     }
 }
 

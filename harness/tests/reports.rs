@@ -121,6 +121,7 @@ fn report() -> Report {
         score: subtasks.iter().map(|subtask| subtask.score).sum(),
         follow_through: subtasks.iter().map(|subtask| subtask.follow_through).sum(),
         max: subtasks.iter().map(|subtask| subtask.max).sum(),
+        causes: vec![],
         subtasks,
     }
 }

@@ -2,22 +2,40 @@
 //! the most. Whoever prints them decides where; nothing else in a report may be printed as a command.
 
 use super::text::{shortened, visible};
-use crate::verdict::{Check, Report, Status};
+use crate::verdict::{Cause, Check, Report, Status};
 
 /// GitHub shows about ten annotations of a kind for a step and drops the rest.
 const MOST: usize = 10;
 
-/// One command a line; the dearest checks first. Empty where nothing was lost.
+/// One command a line; causes, then the dearest checks. Empty where nothing was lost.
 pub fn render(report: &Report) -> String {
     let mut lost: Vec<&Check> = report
         .subtasks
         .iter()
         .flat_map(|subtask| &subtask.checks)
         .filter(|check| check.needs_explaining() && check.status != Status::Skip)
+        .filter(|check| report.cause_of(check).is_none())
         .collect();
     // A stable sort: among equals, the assignment's order.
     lost.sort_by(|a, b| (b.max - b.score).total_cmp(&(a.max - a.score)));
-    lost.into_iter().take(MOST).map(annotation).collect()
+    let causes = report.causes.iter().map(of_cause);
+    causes.chain(lost.into_iter().map(annotation)).take(MOST).collect()
+}
+
+/// What went wrong first, at the line that a shell or a compiler named.
+fn of_cause(cause: &Cause) -> String {
+    let place =
+        cause.file.as_ref().map_or_else(String::new, |file| format!("file={},", property(&visible(file))));
+    let line = cause.line.map_or_else(String::new, |line| format!("line={line},"));
+    let quote = shortened(&visible(&cause.quote), 600, 12);
+    let text = format!(
+        "{}\n{quote}\nhint: {}\nso these {} checks could not be seen: {}",
+        visible(&cause.what),
+        cause.hint,
+        cause.checks.len(),
+        cause.checks.join(" ")
+    );
+    format!("::error {place}{line}title=what went wrong first::{}\n", message(&text))
 }
 
 fn annotation(check: &Check) -> String {
@@ -78,6 +96,7 @@ mod tests {
             score: 0.0,
             follow_through: 0.0,
             max: 0.0,
+            causes: vec![],
             subtasks: vec![subtask],
         }
     }

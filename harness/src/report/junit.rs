@@ -11,12 +11,11 @@ use crate::verdict::{Check, Report, Status, Subtask};
 /// The report as one XML document.
 pub fn render(report: &Report) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let _ = writeln!(
         xml,
         r#"<testsuites name="{}" {} time="{:.1}">"#,
         escape(&report.submission.id),
-        counts(checks()),
+        counts(report, &report.subtasks),
         report.environment.seconds
     );
     for subtask in &report.subtasks {
@@ -32,29 +31,77 @@ fn suite(xml: &mut String, report: &Report, subtask: &Subtask) {
         r#"  <testsuite name="{} {}" {} time="{:.1}" timestamp="{}">"#,
         escape(&subtask.id),
         escape(&subtask.title),
-        counts(subtask.checks.iter()),
+        counts(report, [subtask]),
         subtask.seconds,
         escape(&report.environment.started)
     );
     for check in &subtask.checks {
-        case(xml, subtask, check);
+        case(xml, report, subtask, check);
     }
     xml.push_str("  </testsuite>\n");
 }
 
-fn case(xml: &mut String, subtask: &Subtask, check: &Check) {
-    let open =
-        format!(r#"<testcase classname="{}" name="{}" time="0""#, escape(&subtask.id), escape(check.name()));
-    let (element, kind) = match check.status {
-        Status::Pass => {
+/// What a reader of the file makes of a check.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failure,
+    Error,
+    Skipped,
+}
+
+fn outcome(report: &Report, subtask: &Subtask, check: &Check) -> Outcome {
+    match check.status {
+        Status::Pass => Outcome::Passed,
+        // What carries no marks must not turn a CI run red.
+        Status::Fail if check.max > 0.0 => Outcome::Failure,
+        Status::Error => Outcome::Error,
+        Status::Skip if is_first_of_skipped(report, subtask, check) => Outcome::Failure,
+        Status::Fail | Status::Skip | Status::Partial => Outcome::Skipped,
+    }
+}
+
+/// Whether a check stands for a subtask that lost marks and of which no check failed: skipped cases alone would leave a
+/// CI run green.
+fn is_first_of_skipped(report: &Report, subtask: &Subtask, check: &Check) -> bool {
+    let counted = || subtask.checks.iter().filter(|check| check.max > 0.0);
+    let is_red = |check: &Check| matches!(check.status, Status::Fail | Status::Error);
+    let first = counted().find(|check| check.status == Status::Skip);
+    !counted().any(is_red) && first.is_some_and(|first| first.id == check.id) && report.score < report.max
+}
+
+fn case(xml: &mut String, report: &Report, subtask: &Subtask, check: &Check) {
+    let cause = report.cause_of(check);
+    let place = cause.and_then(|cause| Some((cause.file.as_ref()?, cause.line.unwrap_or(1))));
+    let place =
+        place.map_or_else(String::new, |(file, line)| format!(r#" file="{}" line="{line}""#, escape(file)));
+    let open = format!(
+        r#"<testcase classname="{}" name="{}"{place} time="0""#,
+        escape(&subtask.id),
+        escape(check.name())
+    );
+    let (element, kind) = match outcome(report, subtask, check) {
+        Outcome::Passed => {
             let _ = writeln!(xml, "    {open}/>");
             return;
         }
-        // What carries no marks must not turn a CI run red.
-        Status::Fail if check.max > 0.0 => ("failure", " type=\"fail\""),
-        Status::Error => ("error", " type=\"error\""),
-        Status::Fail | Status::Skip | Status::Partial => ("skipped", ""),
+        Outcome::Failure => ("failure", " type=\"fail\""),
+        Outcome::Error => ("error", " type=\"error\""),
+        Outcome::Skipped => ("skipped", ""),
     };
+    if let Some(cause) = cause {
+        let _ = writeln!(xml, "    {open}>");
+        let message = format!("could not be seen: {}", cause.what);
+        let body = format!("{}\n{message}\n{}\nhint: {}", check.title, cause.quote, cause.hint);
+        let _ = writeln!(
+            xml,
+            r#"      <{element} message="{}"{kind}>{}</{element}>"#,
+            escape(&message),
+            content(&body)
+        );
+        xml.push_str("    </testcase>\n");
+        return;
+    }
     let mut body = format!(
         "{}\nasked: {}\nexpected: {}\nseen: {}\nhint: {}\nproof: {}",
         check.title,
@@ -77,18 +124,19 @@ fn case(xml: &mut String, subtask: &Subtask, check: &Check) {
     xml.push_str("    </testcase>\n");
 }
 
-fn counts<'a>(checks: impl Iterator<Item = &'a Check>) -> String {
-    let (mut tests, mut failures, mut errors, mut skipped) = (0, 0, 0, 0);
-    for check in checks {
-        tests += 1;
-        match check.status {
-            Status::Pass => {}
-            Status::Fail if check.max > 0.0 => failures += 1,
-            Status::Error => errors += 1,
-            Status::Fail | Status::Skip | Status::Partial => skipped += 1,
-        }
-    }
-    format!(r#"tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}""#)
+fn counts<'a>(report: &Report, subtasks: impl IntoIterator<Item = &'a Subtask>) -> String {
+    let outcomes = subtasks
+        .into_iter()
+        .flat_map(|subtask| subtask.checks.iter().map(move |check| outcome(report, subtask, check)));
+    let outcomes: Vec<Outcome> = outcomes.collect();
+    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
+    format!(
+        r#"tests="{}" failures="{}" errors="{}" skipped="{}""#,
+        outcomes.len(),
+        count(Outcome::Failure),
+        count(Outcome::Error),
+        count(Outcome::Skipped)
+    )
 }
 
 /// Text for XML content, where lines may stay lines.

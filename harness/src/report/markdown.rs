@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::text::{points, shortened, visible};
-use crate::verdict::{Check, Report, Status, UNGUARDED};
+use crate::verdict::{Cause, Check, Report, Status, UNGUARDED};
 
 /// GitHub takes at most 1 MiB for a step's summary; this stays far below.
 const MAX_BYTES: usize = 256 << 10;
@@ -40,7 +40,11 @@ pub fn render(report: &Report) -> String {
             subtask.seconds
         );
     }
-    for check in report.subtasks.iter().flat_map(|subtask| lost(&subtask.checks)) {
+    for cause in &report.causes {
+        self::cause(&mut md, cause);
+    }
+    let own = |check: &&Check| report.cause_of(check).is_none();
+    for check in report.subtasks.iter().flat_map(|subtask| lost(&subtask.checks)).filter(own) {
         if md.len() > MAX_BYTES {
             md.push_str("\nMore in `report.json`.\n");
             break;
@@ -60,6 +64,24 @@ pub fn render(report: &Report) -> String {
         let _ = writeln!(md, "\n{UNGUARDED}: {}", inline(why));
     }
     md
+}
+
+/// What went wrong first, once for all the checks that could not be seen because of it.
+fn cause(md: &mut String, cause: &Cause) {
+    let _ = writeln!(md, "\n**What went wrong first:** {}\n", inline(&cause.what));
+    if !cause.quote.is_empty() {
+        let _ = writeln!(md, "{}", block(&cause.quote));
+    }
+    if !cause.hint.is_empty() {
+        let _ = writeln!(md, "hint: {}\n", inline(&cause.hint));
+    }
+    let ids: Vec<_> = cause.checks.iter().map(|id| format!("`{id}`")).collect();
+    let _ = writeln!(
+        md,
+        "<details><summary>so these {} checks could not be seen</summary>\n\n{}\n\n</details>",
+        cause.checks.len(),
+        ids.join(" ")
+    );
 }
 
 fn detail(md: &mut String, check: &Check) {

@@ -53,8 +53,11 @@ pub fn render(report: &Report, verbose: bool) -> String {
             }
         }
     }
+    causes(&mut out, report, verbose);
     for check in report.subtasks.iter().flat_map(|subtask| &subtask.checks) {
-        if check.needs_explaining() || verbose && check.status == Status::Fail {
+        // What follows from a cause is told there.
+        let is_own = report.cause_of(check).is_none();
+        if is_own && check.needs_explaining() || verbose && check.status == Status::Fail {
             detail(&mut out, check);
         }
     }
@@ -80,6 +83,32 @@ pub fn render(report: &Report, verbose: bool) -> String {
         let _ = writeln!(out, "  {OURS}{UNGUARDED}: {}{OURS:#}", visible(why));
     }
     out
+}
+
+/// What went wrong first, once for all the checks that could not be seen because of it.
+fn causes(out: &mut String, report: &Report, verbose: bool) {
+    for cause in &report.causes {
+        let _ = writeln!(out, "\n  {STRONG}what went wrong first{STRONG:#}");
+        paragraph(out, "", &cause.what);
+        paragraph(out, "screen", &cause.quote);
+        paragraph(out, "hint", &cause.hint);
+        paragraph(out, "proof", &cause.evidence.join(", "));
+        let so = if verbose { cause.checks.join(" ") } else { by_subtask(&cause.checks) };
+        paragraph(out, "so", &format!("these {} checks could not be seen: {so}", cause.checks.len()));
+    }
+}
+
+/// How many checks of which subtask: `12 of 3a, 6 of 3b`.
+fn by_subtask(checks: &[String]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for check in checks {
+        let subtask = check.split('/').next().unwrap_or(check);
+        match counts.last_mut() {
+            Some((last, count)) if *last == subtask => *count += 1,
+            _ => counts.push((subtask, 1)),
+        }
+    }
+    counts.iter().map(|(subtask, count)| format!("{count} of {subtask}")).collect::<Vec<_>>().join(", ")
 }
 
 fn check_line(out: &mut String, check: &Check) {

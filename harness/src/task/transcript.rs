@@ -56,7 +56,7 @@ pub fn is_complete(wanted: &[String], seen: &[String]) -> bool {
 }
 
 /// Takes out escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`), and the two-character ones.
-fn without_escapes(text: &str) -> String {
+pub fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(char) = rest.next() {

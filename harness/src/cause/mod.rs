@@ -1,0 +1,147 @@
+//! What went wrong first: one fault in a script or a program often keeps a dozen checks from being seen. It is told
+//! once, with the shell's or the compiler's own message, and the checks that follow from it are listed beside it.
+//!
+//! Pure, like judging: what a terminal showed is data here, and decides nothing about marks.
+
+mod compiler;
+mod ending;
+mod message;
+mod screen;
+mod shell;
+
+use crate::evidence::{Bundle, Recording};
+use crate::submission::Layout;
+use crate::task::{self, handed_in};
+use crate::verdict::{Cause, Check, Status, Subtask};
+
+use message::Message;
+use serde::Deserialize;
+
+/// The causes of a judged run, in the assignment's order: at most one for each of the four tasks.
+pub fn causes(bundle: &Bundle, subtasks: &[Subtask]) -> Vec<Cause> {
+    ["1", "2", "3", "4"].iter().filter_map(|task| of_task(task, bundle, subtasks)).collect()
+}
+
+fn of_task(task: &str, bundle: &Bundle, subtasks: &[Subtask]) -> Option<Cause> {
+    let own = || subtasks.iter().filter(|subtask| subtask.id.starts_with(task));
+    let lost: Vec<&Check> = own()
+        .flat_map(|subtask| &subtask.checks)
+        .filter(|check| matches!(check.status, Status::Fail | Status::Skip))
+        .collect();
+    if let Some(path) = own().find_map(|subtask| handed_in::missing(&subtask.id, &bundle.layout)) {
+        return Some(not_handed_in(path, &lost));
+    }
+    let recordings = || {
+        let known = task::subtasks().into_iter().filter(|subtask| subtask.id.starts_with(task));
+        let mut scenarios: Vec<&str> = known.flat_map(|subtask| subtask.scenarios).copied().collect();
+        scenarios.dedup();
+        scenarios.into_iter().filter_map(|scenario| bundle.recordings.get(scenario))
+    };
+    if let Some(found) = recordings().find_map(|recording| of_text(recording, bundle)) {
+        // Nothing of a file that cannot be read has run: whatever was lost was lost by that.
+        return with_checks(found.cause, lost.iter().map(|check| check.id.clone()).collect());
+    }
+    let ends: Vec<Found> = recordings().flat_map(ending::all).collect();
+    let following = ends.into_iter().map(|found| (consequences(&found, &lost), found.cause));
+    // The first of those that explain the most. `max_by_key` would take the last one.
+    let (checks, cause) =
+        following.reduce(|best, next| if next.0.len() > best.0.len() { next } else { best })?;
+    with_checks(cause, checks)
+}
+
+/// The cause of these checks. What kept a single check from being seen is that check's own text, and no cause.
+fn with_checks(cause: Cause, checks: Vec<String>) -> Option<Cause> {
+    (checks.len() > 1).then_some(Cause { checks, ..cause })
+}
+
+/// The lost checks whose text names what ended, and those whose text names such a check.
+fn consequences(found: &Found, lost: &[&Check]) -> Vec<String> {
+    let is_direct = |check: &Check| found.marks.iter().any(|mark| check.actual.contains(mark.as_str()));
+    let mut following: Vec<&str> =
+        lost.iter().filter(|check| is_direct(check)).map(|check| &*check.id).collect();
+    loop {
+        let names_one = |check: &Check| following.iter().any(|id| check.actual.contains(id));
+        let next = lost.iter().find(|check| {
+            check.status == Status::Skip && !following.contains(&&*check.id) && names_one(check)
+        });
+        match next {
+            Some(check) => following.push(&check.id),
+            None => break,
+        }
+    }
+    let is_one = |check: &&&Check| following.contains(&&*check.id);
+    lost.iter().filter(is_one).map(|check| check.id.clone()).collect()
+}
+
+/// A cause and the words by which a check's text shows that it comes from it.
+struct Found {
+    cause: Cause,
+    marks: Vec<String>,
+}
+
+fn not_handed_in(path: &str, lost: &[&Check]) -> Cause {
+    Cause {
+        what: format!("{path} was not handed in."),
+        file: Some(path.to_owned()),
+        hint: "Compare the archive with the folder layout that the assignment asks for.".to_owned(),
+        checks: lost.iter().map(|check| check.id.clone()).collect(),
+        ..Cause::default()
+    }
+}
+
+/// A message of a shell or a compiler after which nothing of the file can work.
+fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
+    let lines = screen::lines(recording);
+    let at = |find: fn(&str) -> Option<Message>| {
+        lines.iter().enumerate().find_map(|(index, line)| Some((index, find(&line.text)?)))
+    };
+    let (index, message) = at(compiler::error).or_else(|| at(shell::fatal))?;
+    let path = submitted(&message.file, bundle);
+    let is_windows = message.is_windows || path.as_deref().is_some_and(|path| has_crlf(path, bundle));
+    let mut quote: Vec<&str> = lines[index..].iter().take(message.lines).map(|line| &*line.text).collect();
+    while quote.last().is_some_and(|line| line.trim().is_empty()) {
+        quote.pop();
+    }
+    let name = path.clone().unwrap_or_else(|| message.file.clone());
+    let what = if is_windows && message.is_shell {
+        format!("{name} has line ends of Windows (CRLF), which the shell takes for part of each command.")
+    } else {
+        match message.line {
+            Some(line) => format!("{} in {name}, line {line}: {}", message.who(), message.text),
+            None => format!("{} in {name}: {}", message.who(), message.text),
+        }
+    };
+    let hint = if is_windows && message.is_shell {
+        "Save the file with line ends of Unix: `file` shows which ones it has."
+    } else if message.is_shell {
+        "`bash -n` reads a script without running it. The fault may be above the line that it names: look for a quote, a \
+         bracket or a keyword that is not closed."
+    } else {
+        "Read the compiler's first error first: later ones often follow from it."
+    };
+    Some(Found {
+        cause: Cause {
+            what,
+            file: path,
+            line: message.line,
+            quote: quote.join("\n"),
+            hint: hint.to_owned(),
+            evidence: vec![task::finding::place(recording, lines[index].record)],
+            checks: Vec::new(),
+        },
+        marks: Vec::new(),
+    })
+}
+
+/// The submission's file that a program called by a name relative to its own folder.
+fn submitted(name: &str, bundle: &Bundle) -> Option<String> {
+    let layout = Layout::deserialize(&bundle.layout).ok()?;
+    let name = name.trim_start_matches("./");
+    let is_it = |path: &&String| path.as_str() == name || path.rsplit('/').next() == name.rsplit('/').next();
+    layout.files.iter().map(|file| &file.path).find(is_it).cloned()
+}
+
+fn has_crlf(path: &str, bundle: &Bundle) -> bool {
+    let layout = Layout::deserialize(&bundle.layout);
+    layout.is_ok_and(|layout| layout.files.iter().any(|file| file.path == path && file.crlf))
+}
