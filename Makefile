@@ -8,6 +8,7 @@ HARNESS := $(TARGET)/release/harness
 CARGO   ?= cargo
 
 REFERENCE  := target/reference
+EXAMPLES   := fixtures/evidence
 SUBMISSION ?= $(REFERENCE)
 ONLY       ?=
 REPORT     ?=
@@ -33,8 +34,8 @@ UNKNOWN   := $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES -%,$(GIVEN))
 ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); choose from $(VARIABLES))
 endif
-VERBS     := help grade check test test-all bench lint vm doctor build reference dist clean
-NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench,$(MAKECMDGOALS))
+VERBS     := help grade check test test-all bench lint vm doctor example-report build reference dist clean
+NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench setup-browser,$(MAKECMDGOALS))
 ifneq ($(NO_VERB),)
 $(error there is no target $(NO_VERB); `make help` lists the targets. To grade a submission, use SUBMISSION=path)
 endif
@@ -59,7 +60,7 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test build lint ## run everything, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 is a quarter of the corpus
+test-all: setup-test setup-browser build lint ## run everything, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 is a quarter of the corpus
 	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it
@@ -76,6 +77,13 @@ vm: setup-grade build ## build the virtual machine's image and template, so that
 
 doctor: build ## report whether this machine can grade, how fast, and what to fix
 	@$(HARNESS) doctor
+
+example-report: build ## build example pages in target/example-report from stored evidence
+	@for evidence in $(EXAMPLES)/*/; do \
+	    page=target/example-report/$$(basename "$$evidence"); \
+	    $(HARNESS) judge --report "$$page" --force "$$evidence" >/dev/null || [ $$? -eq 1 ] || exit 3; \
+	    echo "$$page/index.html"; \
+	done
 
 build: reference ## build the programs, optimised
 

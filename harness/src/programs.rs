@@ -17,6 +17,8 @@ pub enum Verb {
     Test,
     /// `make bench`. Lists only programs that grading does not need.
     Bench,
+    /// The tests of `make test-all` that open a report in a browser.
+    Browser,
 }
 
 const fn program(name: &'static str, package: &'static str, purpose: &'static str) -> Program {
@@ -76,26 +78,34 @@ const BENCH: [Program; 9] = [
     program("runc", "runc", "is compared with conductor"),
 ];
 
+/// What the tests of the page start.
+const BROWSER: [Program; 3] = [
+    program("chromium", "chromium", "opens the report"),
+    program("node", "nodejs", "tells chromium what to do"),
+    program("npm", "npm", "gets puppeteer-core and axe-core"),
+];
+
 impl Verb {
     /// All commands.
-    pub const ALL: [Verb; 3] = [Verb::Grade, Verb::Test, Verb::Bench];
+    pub const ALL: [Verb; 4] = [Verb::Grade, Verb::Test, Verb::Bench, Verb::Browser];
 
-    /// The name of the Makefile's target.
+    /// The name of its list in `ci/packages`.
     pub fn name(self) -> &'static str {
         match self {
             Verb::Grade => "grade",
             Verb::Test => "test",
             Verb::Bench => "bench",
+            Verb::Browser => "browser",
         }
     }
 
-    /// The programs that the command needs. [`Verb::Test`] and [`Verb::Bench`] leave out those of a
-    /// grade.
+    /// The programs that the command needs. All but [`Verb::Grade`] leave out those of a grade.
     pub fn programs(self) -> Vec<Program> {
         match self {
             Verb::Grade => vm::PROGRAMS.into_iter().chain(GRADE).collect(),
             Verb::Test => TEST.to_vec(),
             Verb::Bench => BENCH.to_vec(),
+            Verb::Browser => BROWSER.to_vec(),
         }
     }
 
@@ -133,7 +143,7 @@ mod tests {
         let head = format!(
             "# What `make {}` needs, one per line: package, program or file, purpose.\n\
              # Generated from harness/src/programs.rs, which says how.\n",
-            verb.name()
+            if verb == Verb::Browser { "test-all" } else { verb.name() }
         );
         let line = |program: &Program| format!("{} {} {}\n", program.package, program.name, program.purpose);
         let mut lines: Vec<String> = verb.programs().iter().map(line).collect();
@@ -178,7 +188,7 @@ mod tests {
             let end = if is_test { 0 } else { text.find("#[cfg(test)]").unwrap_or(text.len()) };
             let (code, tests) = text.split_at(end);
             let code = started(code).map(|name| (name, &[Verb::Grade][..]));
-            let tests = started(tests).map(|name| (name, &[Verb::Grade, Verb::Test][..]));
+            let tests = started(tests).map(|name| (name, &[Verb::Grade, Verb::Test, Verb::Browser][..]));
             for (name, verbs) in code.chain(tests) {
                 seen += 1;
                 if !listed(verbs, name) {

@@ -104,7 +104,7 @@ fn write_bundle(folder: &Path, kind: &str) {
 fn judge_bundle(folder: &Path) -> u64 {
     let Ok(bundle) = bundle::read(folder) else { return 0 };
     let report = judge::judge(&bundle, &Rubric::default());
-    report::write(&folder.join("report"), &report).unwrap();
+    report::write(&folder.join("report"), &report, &bundle).unwrap();
     u64::from(!report::terminal::render(&report, true).is_empty())
 }
 

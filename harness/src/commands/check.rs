@@ -35,7 +35,7 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
     if let Some(directory) = &arguments.report {
         let place =
             Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
-        reports::write(&place, &report).map_err(Failure::place)?;
+        reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     }
     say::styled(&report::terminal::render(&report, true));
     if let Some(directory) = &arguments.report {

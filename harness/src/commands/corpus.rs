@@ -107,7 +107,7 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
         };
         let bundle = grade::grade(&submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
         let report = judge::judge(&bundle, &Rubric::default());
-        report::write(&directory, &report).map_err(|error| error.to_string())?;
+        report::write(&directory, &report, &bundle).map_err(|error| error.to_string())?;
         Ok(corpus::compare(&case.expect, &report))
     };
     attempt().unwrap_or_else(|error| Comparison { differences: vec![error], ..Comparison::default() })

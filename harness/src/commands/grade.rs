@@ -58,9 +58,9 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     };
 
     let report = judge::judge(&bundle, &rubric);
-    reports::write(&place, &report).map_err(Failure::place)?;
+    reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     say::styled(&report::terminal::render(&report, arguments.talk.verbose));
-    let written = place.directory().join("report.json");
+    let written = place.directory().join("index.html");
     say!("  {}", written.display());
     printed_from(&written)?;
     Ok(judge::outcome(&report).into())

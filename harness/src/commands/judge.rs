@@ -15,7 +15,7 @@ pub fn run(arguments: &Judge) -> Result<Status, Failure> {
     if let Some(directory) = &arguments.report {
         let place =
             Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
-        reports::write(&place, &report).map_err(Failure::place)?;
+        reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     }
     say::styled(&report::terminal::render(&report, arguments.verbose));
     if let Some(directory) = &arguments.report {

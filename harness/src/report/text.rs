@@ -57,6 +57,17 @@ pub fn shortened(text: &str, characters: usize, lines: usize) -> String {
     short
 }
 
+/// The beginning of a text from a guest, visible: at most so many characters and lines, with a word on what was left out.
+/// Only that much is read, however long the text is.
+pub fn start_of(text: &str, characters: usize, lines: usize) -> String {
+    let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
+    let mut short = shortened(&visible(&text[..end]), characters, lines);
+    if end < text.len() && !short.contains('…') {
+        let _ = write!(short, " … ({} more bytes in the report)", text.len() - end);
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +82,13 @@ mod tests {
         assert_eq!(shortened("a\nb\nc", 100, 2), "a\nb\n… (1 more lines in the report)");
         assert_eq!(shortened("abcdef", 4, 2), "abcd … (2 more characters in the report)");
         assert_eq!(shortened("abcd", 4, 2), "abcd");
+    }
+
+    #[test]
+    fn the_start_of_a_text_says_what_it_leaves_out() {
+        assert_eq!(start_of("abc\u{7}", 10, 2), "abc␇");
+        assert_eq!(start_of("abcdef", 4, 2), "abcd … (2 more bytes in the report)");
+        assert_eq!(start_of("a\nb\nc", 100, 2), "a\nb\n… (1 more lines in the report)");
     }
 
     #[test]

@@ -220,7 +220,11 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write(place: &Place, judged: &crate::verdict::Report) -> Result<(), Error> {
-    report::write(&place.directory, judged)?;
+pub fn write(
+    place: &Place,
+    judged: &crate::verdict::Report,
+    bundle: &crate::evidence::Bundle,
+) -> Result<(), Error> {
+    report::write(&place.directory, judged, bundle)?;
     place.publish()
 }

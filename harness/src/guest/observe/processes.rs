@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use super::handles;
 use crate::evidence::process::{Directory, Namespaces, Process};
@@ -72,6 +73,13 @@ fn namespaces(dir: &str) -> Namespaces {
         user: inode("user"),
         cgroup: inode("cgroup"),
     }
+}
+
+/// How long the first thread of a process has been on a CPU (`schedstat` in proc(5)); `None` when it is gone or dead.
+pub fn cpu_time(pid: i32) -> Option<Duration> {
+    let text = fs::read_to_string(handles::proc(format!("{pid}/schedstat"))).ok()?;
+    let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 /// The inode of the PID namespace that `pid` lives in; 0 when it is gone.

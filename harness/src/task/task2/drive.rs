@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied,
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied, Use,
 };
 use crate::evidence::cgroup::Group;
 use crate::evidence::mount::Mount;
@@ -42,6 +42,9 @@ const ENTRIES_CAP: usize = 300;
 const MOUNTS_CAP: usize = 100;
 /// File systems whose mounts are looked into.
 const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
+/// How often the use of the CPU is recorded at each look, and every which look after that.
+const USES: u32 = 200;
+const USES_APART: u32 = 10;
 /// What an output needs to get through a terminal.
 const SETTLE: Duration = Duration::from_millis(15);
 
@@ -169,6 +172,8 @@ struct Observer<'a> {
     /// PID namespaces of containers, other than the machine's.
     namespaces: BTreeSet<u64>,
     last: Option<Sample>,
+    /// The `container_prog` that was started last, and how often its use was recorded.
+    current: Option<(i32, u32)>,
 }
 
 impl<'a> Observer<'a> {
@@ -182,13 +187,17 @@ impl<'a> Observer<'a> {
             members: BTreeSet::new(),
             namespaces: BTreeSet::new(),
             last: None,
+            current: None,
         }
     }
 
     fn observe(&mut self, session: &mut SessionHandle, view: &Observation) -> io::Result<()> {
         match view {
             Observation::Event(event) => self.event(session, event),
-            Observation::Tick => self.sample(session.recorder),
+            Observation::Tick => {
+                self.sample(session.recorder)?;
+                self.usage(session.recorder)
+            }
         }
     }
 
@@ -234,9 +243,32 @@ impl<'a> Observer<'a> {
                 .collect();
         }
         self.members.insert(pid);
+        self.current = Some((pid, 0));
         let entries = names(Path::new(&handles::proc(format!("{pid}/root"))));
         recorder.record("run", &Run { member, entries, mounts: reachable(pid), fellows })?;
+        self.usage(recorder)?;
         self.sample(recorder)
+    }
+
+    /// Records what `container_prog` has used of the CPU by now: often at first, seldom when it takes long.
+    fn usage(&mut self, recorder: &Recorder) -> io::Result<()> {
+        let Some((pid, looks)) = &mut self.current else { return Ok(()) };
+        let Some(used) = processes::cpu_time(*pid) else {
+            self.current = None;
+            return Ok(());
+        };
+        *looks += 1;
+        if *looks > USES && !looks.is_multiple_of(USES_APART) {
+            return Ok(());
+        }
+        let chain = self.hierarchy.chain(&cgroups::of(*pid));
+        let usage = Use {
+            pid: *pid,
+            used_usec: used.as_micros() as u64,
+            nr_throttled: chain.iter().map(|group| group.nr_throttled).max().unwrap_or(0),
+            throttled_usec: chain.iter().map(|group| group.throttled_usec).max().unwrap_or(0),
+        };
+        recorder.record("use", &usage)
     }
 
     /// Records the groups and the containers' places in them, if anything has changed.

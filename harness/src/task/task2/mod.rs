@@ -151,6 +151,19 @@ struct Limit {
     cpu_max: Option<String>,
 }
 
+/// What `container_prog` has used of the CPU so far; the record `use`. For people: no judge reads it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Use {
+    /// Its PID.
+    pub pid: i32,
+    /// Microseconds on a CPU.
+    pub used_usec: u64,
+    /// Periods in which its group, or one above, was held back.
+    pub nr_throttled: u64,
+    /// For how many microseconds.
+    pub throttled_usec: u64,
+}
+
 /// Whether `container_prog` starts in `container_root` as the script left it; the record `probe`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Probe {
@@ -164,6 +177,12 @@ struct Groups {
     created: Vec<String>,
     /// Still there a moment after its end.
     left: Vec<String>,
+}
+
+/// The indexes of the records at which 2a, 2b and 2c begin, as far as they are there.
+pub fn rounds(recording: &Recording) -> [Option<usize>; 3] {
+    let rounds = timeline::ScriptTimeline::read(recording).map(|timeline| timeline.rounds);
+    rounds.map_or([None; 3], |rounds| rounds.map(|round| Some(round?.record)))
 }
 
 /// The lines that a recording of task 2 shows for one subtask (0 for 2a), with what varies from run to run named.

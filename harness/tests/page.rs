@@ -1,0 +1,87 @@
+//! `index.html`, from evidence that was recorded in virtual machines and from evidence that a hostile guest could send.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+
+use harness::report::page;
+
+mod pages;
+use pages::{bundle, hostile, judged, spoilt_report};
+
+/// The page's headings and folded parts, one a line: its structure without its texts.
+fn outline(html: &str) -> String {
+    let mut lines = Vec::new();
+    for tag in ["<h1", "<h2", "<h3", "<summary", "<figure"] {
+        lines.extend(html.match_indices(tag).map(|(at, _)| (at, tag)));
+    }
+    lines.sort_unstable();
+    let line = |(at, tag): &(usize, &str)| {
+        let rest = &html[*at..];
+        let rest = &rest[rest.find('>').unwrap() + 1..];
+        let end = rest.find(&format!("</{}", &tag[1..])).unwrap();
+        let text: String =
+            rest[..end].split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text)).collect();
+        format!("{} {}", &tag[1..], text.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn assert_outline(name: &str, html: &str) {
+    insta::with_settings!({ snapshot_path => "../../snapshots", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, outline(html));
+    });
+}
+
+#[test]
+fn of_a_reference() {
+    let (_, html) = judged(&bundle(&["task1-reference", "task2-reference"], &["1", "2a", "2b", "2c"]));
+    assert_outline("page-reference", &html);
+}
+
+#[test]
+fn of_a_program_that_does_not_compile() {
+    let (report, html) = judged(&bundle(&["task1-does-not-compile"], &["1"]));
+    assert_eq!(report.causes.len(), 1);
+    assert_eq!((report.causes[0].file.as_deref(), report.causes[0].line), (None, Some(79)));
+    assert_outline("page-does-not-compile", &html);
+}
+
+/// Each id once, and each link to one of them.
+#[test]
+fn links_lead_somewhere() {
+    let (_, html) = judged(&bundle(&["task1-does-not-compile", "task2-reference"], &["1", "2a", "2b", "2c"]));
+    let ids: Vec<&str> = html.split(" id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    for (index, id) in ids.iter().enumerate() {
+        assert!(!ids[..index].contains(id), "{id} occurs twice");
+    }
+    for link in html.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(ids.contains(&link), "#{link} leads nowhere");
+    }
+    assert!(!html.contains("http://") && !html.contains("https://"), "the page needs no network");
+}
+
+#[test]
+fn hostile_text_stays_text_and_the_page_stays_small() {
+    let bundle = hostile();
+    let report = spoilt_report(&bundle);
+    let html = page::render(&report, &bundle);
+    assert!(html.len() <= page::MAX_BYTES, "{} bytes", html.len());
+    let own = BTreeMap::from([("<script>", 1), ("<img", 0), ("<style>", 1), ("<!--", 0), ("<svg", 1)]);
+    for (tag, most) in own {
+        let count = html.matches(tag).count();
+        assert!(tag == "<svg" || count == most, "{tag} occurs {count} times");
+    }
+    let is_hidden =
+        |c: &char| c.is_control() && !matches!(c, '\n' | '\t') || "\u{202e}\u{2066}\u{200b}".contains(*c);
+    assert_eq!(html.chars().find(is_hidden), None);
+}
+
+#[test]
+fn only_the_compiled_in_script_and_style_may_act() {
+    let (_, html) = judged(&bundle(&["task1-reference"], &["1"]));
+    let policy =
+        html.split("Content-Security-Policy\" content=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+    assert!(!html.contains(" style=") && !html.contains(" onclick="), "attributes that the policy forbids");
+}
