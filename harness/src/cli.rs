@@ -28,7 +28,7 @@ pub struct Cli {
 pub enum Command {
     /// Grade a submission: run its tasks in virtual machines and write a report
     Grade(Grade),
-    /// Check only the layout and the marked portions, in a second and without a virtual machine
+    /// Check only the layout and the marked portions; needs no virtual machine
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),

@@ -41,7 +41,7 @@ enum Interface {
     /// The scripts give this name.
     Named(String),
     /// The scripts give no name, or find it with a command.
-    Unsaid,
+    NotGiven,
     /// The variable is empty.
     Empty,
     /// The scripts give a name that no interface can have, or that another interface has.
@@ -82,7 +82,7 @@ impl Fit {
     pub fn interface(&self, scenario: &str) -> &str {
         match if scenario == task4::SCENARIO.id { &self.task4 } else { &self.task3 } {
             Interface::Named(name) => name,
-            Interface::Unsaid | Interface::Empty | Interface::Impossible(_) => LAN,
+            Interface::NotGiven | Interface::Empty | Interface::Impossible(_) => LAN,
         }
     }
 
@@ -108,7 +108,7 @@ impl Fit {
         for (folder, interface) in [("task3", &self.task3), ("task4", &self.task4)] {
             let kept = format!("the machine's interface kept its own name, {LAN}");
             let note = match interface {
-                Interface::Named(_) | Interface::Unsaid => continue,
+                Interface::Named(_) | Interface::NotGiven => continue,
                 Interface::Empty => format!("{INTERFACE} is empty in {folder}: {kept}"),
                 Interface::Impossible(name) => {
                     format!(
@@ -135,7 +135,7 @@ pub fn interface_in(settings: &str) -> String {
 impl Interface {
     fn of(settings: &Settings) -> Self {
         match settings.value(INTERFACE) {
-            None | Some(Value::Unknown) => Self::Unsaid,
+            None | Some(Value::Unknown) => Self::NotGiven,
             Some(Value::Text(name)) if name.is_empty() => Self::Empty,
             Some(Value::Text(name)) if can_be_a_link(name) => Self::Named(name.clone()),
             Some(Value::Text(name)) => Self::Impossible(name.clone()),

@@ -108,7 +108,9 @@ impl Claim {
                 Err(error) => return Err(failed(error)),
             }
             match read(&file) {
-                Ok(Some(run)) if run.is_dead(&this) => take_away(&file, &run, &this).map_err(failed)?,
+                Ok(Some(run)) if run.is_dead(&this) => {
+                    remove_dead_claim(&file, &run, &this).map_err(failed)?;
+                }
                 Ok(Some(run)) => {
                     return Err(Error::Taken { directory: directory.to_owned(), run: Box::new(run) });
                 }
@@ -166,7 +168,7 @@ fn read(file: &Path) -> io::Result<Option<Run>> {
 /// Removes the claim of a dead run, if it is still there. Two runs may find that claim at the same
 /// time, and the first may have claimed the folder before the second removes the file. So a run
 /// must claim the removal first.
-fn take_away(file: &Path, dead: &Run, this: &Run) -> io::Result<()> {
+fn remove_dead_claim(file: &Path, dead: &Run, this: &Run) -> io::Result<()> {
     let removal = file.with_file_name(format!("{FILE}-removal"));
     match create(&removal, this) {
         Ok(()) => {

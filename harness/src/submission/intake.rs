@@ -120,8 +120,8 @@ impl<'a> Intake<'a> {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        if let Some(aside) = dropping(&path) {
-            self.leave(aside);
+        if let Some(aside) = ignored_as(&path) {
+            self.record_ignored(aside);
             return Ok(None);
         }
         Ok(Some(path))
@@ -129,7 +129,7 @@ impl<'a> Intake<'a> {
 
     /// Records the name of an ignored entry. The number of names is limited, because there can be
     /// thousands.
-    fn leave(&mut self, aside: String) {
+    fn record_ignored(&mut self, aside: String) {
         let more = "and more";
         if self.left_aside.len() > MOST_NAMED || self.left_aside.contains(&aside) {
             return;
@@ -216,7 +216,7 @@ impl<'a> Intake<'a> {
             return Err(self.refuse_path(path, Refusal::BadName));
         };
         let (source, limits) = (self.source, self.limits);
-        match make_way(&mut self.tree, above, &mut self.implied, limits.entries) {
+        match create_folders(&mut self.tree, above, &mut self.implied, limits.entries) {
             Ok(folder) => Ok((folder, name)),
             Err(why) => Err(refused(source, path.as_os_str().as_bytes(), why)),
         }
@@ -280,7 +280,7 @@ pub fn refused(source: &Path, name: &[u8], why: Refusal) -> Error {
 
 /// Returns the folder at a path and creates missing folders. The created folders are limited,
 /// because a few deep names can create many.
-fn make_way<'t>(
+fn create_folders<'t>(
     tree: &'t mut Folder,
     path: &Path,
     implied: &mut u64,
@@ -328,7 +328,7 @@ fn checked(name: &[u8], depth: usize) -> Result<PathBuf, Refusal> {
 
 /// Whether to ignore an entry: files that operating systems create, and the state that the course's
 /// tool keeps beside itself. Returns the name for the report.
-fn dropping(path: &Path) -> Option<String> {
+fn ignored_as(path: &Path) -> Option<String> {
     const SYSTEM: [&str; 5] = ["__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN"];
     const STATE: [&str; 3] = [".cache", ".images", ".containers"];
     let mut above = "";
@@ -336,7 +336,7 @@ fn dropping(path: &Path) -> Option<String> {
     for part in path {
         so_far.push(part);
         let name = part.to_str().unwrap_or_default();
-        if SYSTEM.iter().any(|dropping| dropping.eq_ignore_ascii_case(name)) {
+        if SYSTEM.iter().any(|ignored| ignored.eq_ignore_ascii_case(name)) {
             return Some(name.to_owned());
         }
         if name.starts_with("._") {
