@@ -31,6 +31,19 @@ fn help_lists_every_function() {
 }
 
 #[test]
+fn the_long_help_names_what_is_missing_and_fits_eighty_columns() {
+    let help = conductor().arg("--help").env("COLUMNS", "80").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, missing) = help.split_once("What conductor does not have").unwrap();
+    for tool in ["podman pull", "systemd-run", "--userns=auto", "/proc/PID/root"] {
+        assert!(missing.contains(tool), "{missing}");
+    }
+    for line in missing.lines() {
+        assert!(line.chars().count() < 80, "{line}");
+    }
+}
+
+#[test]
 fn completions_and_man_page_know_every_command() {
     for shell in ["bash", "zsh", "fish"] {
         let mut script = conductor().args(["completions", shell]).assert().success();

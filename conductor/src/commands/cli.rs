@@ -16,19 +16,20 @@ use crate::state::names::{ContainerName, ImageName};
 const AFTER_HELP: &str = "Options may stand before or after names. `--` before a command is optional.\n\
     A setting comes from its flag, else the environment, else setup.sh, else its default.";
 
-/// The last lines of `--help`: what a user of other tools may look for in vain.
+/// The last lines of `--help`: what a user of similar tools may miss.
 const AFTER_LONG_HELP: &str = "\
 Options may stand before or after names. `--` before a command is optional.
 A setting comes from its flag, else the environment, else setup.sh, else its default.
 
 What conductor does not have, and what to use instead:
-  Registries       Images are built here, never pulled or pushed. Use `podman pull`, or `skopeo copy`
-                   to move images between machines.
-  Resource limits  Containers get no cgroup of their own. Run conductor in one:
-                   `systemd-run --scope -p CPUQuota=50% -p MemoryMax=512M conductor run …`.
-  User namespaces  Root in a container is root on the host, as the assignment asks. Run code that you do
-                   not trust with `podman run --userns=auto`, or in a virtual machine.
-  Volumes          Files get into a container by COPY, or through /proc/PID/root (`ps --json` shows PID).";
+  Registries: images are built here, never pulled or pushed.
+    Use `podman pull`, or `skopeo copy` between machines.
+  Resource limits: containers get no cgroup of their own.
+    Use `systemd-run --scope -p CPUQuota=50% conductor run …`.
+  User namespaces: root in a container is root on the host.
+    For code that you do not trust, use `podman run --userns=auto`.
+  Volumes: files get into a container by COPY, or by /proc/PID/root.
+    `ps --json` shows the PID.";
 
 /// Build images from Conductorfiles, run containers from them, and connect containers to networks.
 #[derive(Debug, Parser)]
@@ -69,6 +70,9 @@ pub enum Command {
     ///
     /// If a firewall was started or restarted after a container got its network, run addnetwork for any container: the
     /// firewall then admits all of them again. If part of a container's network was deleted, addnetwork restores it.
+    ///
+    /// A container with a network gets the ports of -e in addition. -i connects it to the Internet, or exchanges the
+    /// interface after the default route has moved.
     Addnetwork(Addnetwork),
     /// Allow two containers to reach each other
     Peer(Peer),

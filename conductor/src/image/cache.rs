@@ -16,7 +16,7 @@ pub enum Error {
     #[error("a build uses the cache: try again when it has ended")]
     Building,
     /// A container uses its layers.
-    #[error("container '{0}' uses the cache: stop it first")]
+    #[error("container '{0}' uses the cache: `stop {0}` first")]
     Container(ContainerName),
     /// An image consists of its layers.
     #[error(

@@ -39,7 +39,7 @@ pub enum Error {
         layer: PathBuf,
     },
     /// A container uses the image.
-    #[error("image '{image}' is used by container '{container}': stop that first")]
+    #[error("image '{image}' is used by container '{container}': `stop {container}` first")]
     InUse {
         /// The image.
         image: ImageName,

@@ -277,6 +277,21 @@ impl Reporter {
         Errno::result(marked).map(drop).map_err(|error| step("close descriptors", error))
     }
 
+    /// Closes all descriptors in the child but the standard streams and this report. Otherwise the child would keep the
+    /// parent's locks until it executes its command, even after the parent was killed.
+    ///
+    /// Nothing in the child may use or drop another descriptor of the parent afterwards.
+    pub fn close_others(&self) -> io::Result<()> {
+        let own = self.0.as_raw_fd().cast_unsigned();
+        for (first, last) in [(3, own - 1), (own + 1, u32::MAX)] {
+            if first <= last {
+                // SAFETY: the caller's duty, see above.
+                Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the parent's end is still open.
     pub fn parent_lives(&self) -> bool {
         let mut hung_up = [PollFd::new(self.0.as_fd(), PollFlags::POLLHUP)];

@@ -103,6 +103,7 @@ impl Sandbox<'_> {
     }
 
     fn set_up(&self, reporter: &Reporter) -> Result<(), Failure> {
+        reporter.close_others().map_err(|error| ("close the descriptors of the parent".into(), error))?;
         if self.dies_with_us {
             end_with_parent(reporter)?;
         }
