@@ -60,7 +60,7 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test setup-browser build lint ## run everything, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 is a quarter of the corpus
+test-all: setup-test setup-browser build lint ## run all long tests, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 runs a quarter of the corpus
 	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it
@@ -93,7 +93,7 @@ reference:
 setup-%:
 	@ci/setup $*
 
-dist: ## build the release packages in target/dist: tarballs and .deb files, with digests
+dist: ## build the release packages in target/dist: tarballs, .deb files and digests
 	@ci/dist
 
 clean: ## remove all build output; `harness vm rm` removes images and templates

@@ -53,8 +53,8 @@ pub struct Grade {
     /// Grade only these tasks or subtasks, for example 1,2c,3 [default: all]
     #[arg(long, value_name = "LIST")]
     pub only: Option<String>,
-    /// Write report.json, junit.xml, summary.md and the evidence to this directory [default:
-    /// reports/<id>/<n>]
+    /// Write the report (index.html, report.json, junit.xml, summary.md) and the evidence to this
+    /// directory [default: reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory
@@ -101,7 +101,7 @@ pub struct Check {
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write report.json, junit.xml and summary.md to this directory
+    /// Write the report (index.html, report.json, junit.xml, summary.md) to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory
@@ -117,7 +117,7 @@ pub struct Judge {
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write report.json, junit.xml and summary.md to this directory
+    /// Write the report (index.html, report.json, junit.xml, summary.md) to this directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory

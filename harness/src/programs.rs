@@ -81,7 +81,7 @@ const BENCH: [Program; 9] = [
 /// What the tests of the page start.
 const BROWSER: [Program; 3] = [
     program("chromium", "chromium", "opens the report"),
-    program("node", "nodejs", "tells chromium what to do"),
+    program("node", "nodejs", "controls chromium"),
     program("npm", "npm", "gets puppeteer-core and axe-core"),
 ];
 
