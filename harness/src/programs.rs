@@ -43,7 +43,7 @@ const GRADE: [Program; 9] = [
 ];
 
 /// The programs that the tests start.
-const TEST: [Program; 19] = [
+const TEST: [Program; 20] = [
     program("bash", "bash", "runs the scripts"),
     program("busybox", "busybox-static", "runs in the containers of the tests"),
     program("curl", "curl", "sends requests to the servers of the tests"),
@@ -57,6 +57,7 @@ const TEST: [Program; 19] = [
     program("ping", "iputils-ping", "tests network connections"),
     program("ps", "procps", "lists processes"),
     program("python3", "python3", "makes unusual archives"),
+    program("rm", "coreutils", "removes files of the tests"),
     program("shellcheck", "shellcheck", "checks the shell scripts"),
     program("sleep", "coreutils", "runs in the containers of the tests"),
     program("strace", "strace", "lists system calls"),
