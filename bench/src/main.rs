@@ -11,6 +11,7 @@ mod measure;
 mod network;
 mod place;
 mod report;
+mod scale;
 
 use measure::Trouble;
 use place::Place;
@@ -39,5 +40,6 @@ fn containers(folder: &Path) -> Result<(), Trouble> {
     network::connect(&place, &mut report)?;
     build::cold(&place, &mut report);
     build::cached(&place, &mut report)?;
+    scale::run(&place, &mut report)?;
     report.publish(folder, "containers")
 }

@@ -114,9 +114,14 @@ impl State {
 
     /// Creates the image `img` with only the base system. Both tools store images in the same form.
     pub fn build_base(&self) -> Result<(), Trouble> {
+        self.build("img", "")
+    }
+
+    /// Builds an image with `conductor`: the base system, then `steps`.
+    pub fn build(&self, image: &str, steps: &str) -> Result<(), Trouble> {
         let file = self.folder.join("Conductorfile");
-        fs::write(&file, "FROM debian:bookworm\n")?;
-        finish(&mut self.conductor(&["build", "img", text_of(&file)]))
+        fs::write(&file, format!("FROM debian:bookworm\n{steps}"))?;
+        finish(&mut self.conductor(&["build", image, text_of(&file)]))
     }
 
     /// The host PID of the first process in one of `conductor`'s containers.

@@ -1,4 +1,4 @@
-//! `FROM`: base systems made by debootstrap, kept and shared.
+//! `FROM`: base systems that debootstrap creates, and that images share.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use support::{Playground, make_base};
 
-/// Puts a `debootstrap` before all others in `PATH`: it notes its arguments and runs `then`.
+/// Puts a `debootstrap` first in `PATH`. It records its arguments and runs `then`.
 fn with_debootstrap(place: &Playground, then: &str) -> String {
     make_base(&place.path().join("tree"));
     let folder = place.path().display();
@@ -101,7 +101,7 @@ fn an_empty_tree_is_no_base_system_though_debootstrap_says_so() {
     assert!(!place.path().join(".cache/base/debian-bookworm").exists());
 }
 
-/// Puts a folder in the place of the playground's /usr/sbin.
+/// Mounts a folder over the playground's /usr/sbin.
 fn replace_sbin(place: &Playground, folder: &str) {
     for sbin in ["/usr/sbin", "/usr/local/sbin"] {
         let bound = place.command("mount").args(["--bind", folder, sbin]).status().unwrap();
@@ -146,7 +146,7 @@ fn a_real_base_system_has_apt_ps_and_ping_that_work() {
         "Conductorfile",
         "FROM debian:bookworm\nRUN apt update && apt install -y tree && tree --version\nRUN ps aux && ping -c 1 127.0.0.1\n",
     );
-    // The build uses the network of whoever runs it: not that of the playground, which has none.
+    // The build uses the network of the test process. The playground's network has no way out.
     let mut build = std::process::Command::new("unshare");
     build.args(["-m", env!("CARGO_BIN_EXE_conductor"), "build", "img"]).current_dir(place.path());
     let out = assert_cmd::Command::from_std(build).assert().success();

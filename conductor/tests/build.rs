@@ -1,4 +1,4 @@
-//! `build`: layers, cache, COPY and RUN, errors, and what is left behind.
+//! `build`: layers, cache, COPY and RUN, errors, and clean-up.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +27,7 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Every path below `root` with its kind, mode and contents: what must be the same before and after.
+/// Every path below `root` with its kind, mode and contents, to compare before and after.
 fn listing(root: &Path) -> String {
     let find = Command::new("find").arg(root).args(["-printf", "%P %y %m %l %T@\n"]).output().unwrap();
     let mut lines: Vec<_> = String::from_utf8(find.stdout).unwrap().lines().map(String::from).collect();
@@ -162,7 +162,7 @@ fn a_copy_of_everything_leaves_out_the_state_that_lies_beside_it() {
     for state in [".cache", ".images", ".containers"] {
         assert!(!copied.join(state).exists(), "{state}");
     }
-    // Nor does it make the layer another one.
+    // The state folders do not change the key of the layer either.
     place.conductor(["build", "img"]).assert().success().stdout(contains("Using cache").count(3));
 }
 

@@ -1,4 +1,4 @@
-//! The command line itself: help, names, settings, completions and man page.
+//! The command line: help, names, settings, completions and man page.
 
 #![allow(clippy::unwrap_used)]
 
@@ -78,7 +78,7 @@ fn names_that_cannot_be_are_refused_before_anything_is_done() {
 #[test]
 fn a_settings_file_beside_the_program_says_where_state_lies() {
     let Some(place) = Playground::new() else { return };
-    // As a submission has it: a script that hands over to the program beside it, called from another folder.
+    // Like a submission: a script that executes the program beside it, called from another folder.
     std::fs::copy(env!("CARGO_BIN_EXE_conductor"), place.path().join("conductor")).unwrap();
     place.write("setup.sh", "IMAGEDIR=\"$(dirname \"$0\")/my-images\"\nDEFAULT_IFC=eth0\n");
     let script =
@@ -90,7 +90,7 @@ fn a_settings_file_beside_the_program_says_where_state_lies() {
     assert!(place.path().join("my-images/img/layers").exists());
     assert!(place.path().join(".cache/base").exists());
 
-    // Through a link in another folder, state lies beside the link, as with the course's own script.
+    // Through a link in another folder: state is stored beside the link, as with the course's own script.
     place.write("task4/setup.sh", "CACHEDIR=\"$(dirname $0)/../.cache\"\n");
     std::os::unix::fs::symlink("../conductor", place.path().join("task4/conductor")).unwrap();
     let mut command = place.command("task4/conductor");
@@ -193,7 +193,7 @@ fn an_empty_variable_is_as_good_as_none() {
     conductor("build img").assert().success();
     assert!(place.path().join("i/img/layers").exists());
     conductor("rmi img").assert().success();
-    // A flag is given by somebody.
+    // A flag is never ignored.
     for flag in ["ps --imagedir=", "addnetwork c -i --default-ifc=", "build img --mirror="] {
         conductor(flag).assert().code(2).stderr(contains("a value is required"));
     }

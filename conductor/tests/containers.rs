@@ -1,4 +1,4 @@
-//! `run`, `exec`, `ps` and `stop`, against the kernel.
+//! `run`, `exec`, `ps` and `stop`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -47,7 +47,7 @@ fn run_gives_the_commands_output_and_status() {
 #[test]
 fn a_command_ended_by_a_signal_has_the_shells_status() {
     let Some(place) = place() else { return };
-    // From outside: process 1 does not get signals from within that it has no handler for.
+    // Sent from outside: process 1 gets no signal from inside that it has no handler for.
     let mut run = place.start("eg", &["sleep", "infinity"]);
     kill(Pid::from_raw(place.first_pid("eg")), Signal::SIGKILL).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(137));
@@ -65,7 +65,7 @@ fn the_first_process_is_one_and_sees_its_own_proc_sys_and_dev() {
         .success()
         .stdout(contains("pid 1\n").and(contains("eg\n")).and(contains("755\nlo\n")))
         .stdout(contains(format!("\n{device}\nnull\nptmx\n")))
-        // ps itself, the shell, and the header: nothing of the host.
+        // ps itself, the shell, and the header. No process of the host appears.
         .stdout(is_match(r"PID +COMMAND\n +1 sh -c[^\n]*\n +[0-9]+ [^\n]*\neg\n").unwrap());
 }
 
@@ -148,7 +148,7 @@ fn nothing_open_in_the_caller_is_open_in_the_container() {
     for first in ["run img other", "exec eg"] {
         let mut shell = place.command("/bin/sh");
         shell.args(["-c", &script(first)]);
-        // The last is the one that ls reads the list with.
+        // ls itself opens the last one to read the list.
         assert_cmd::Command::from_std(shell).assert().success().stdout("0\n1\n2\n3\n");
     }
 }
@@ -253,7 +253,7 @@ fn several_commands_at_once_are_told_apart() {
         assert_eq!(output.status.code(), Some(number as i32));
         assert_eq!(output.stdout, format!("{number}\n").into_bytes());
     }
-    // One of many that want the same name gets it.
+    // Only one of many commands that want the same name gets it.
     let runs: Vec<_> = (0..8)
         .map(|_| {
             let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));

@@ -1,4 +1,4 @@
-//! `conductor` killed at any moment, and many of them at once: nothing is lost, and nothing is left.
+//! `conductor` killed at any moment, and many commands at once: nothing is lost, and nothing stays behind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 use host::{Host, place, state};
 use support::Playground;
 
-/// Kills a command after so long; whether it had ended by itself.
+/// Kills a command after `delay`. Returns whether it had ended before.
 fn kill_after(place: &Playground, args: &[&str], delay: Duration) -> bool {
     let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
     let mut child =
@@ -26,20 +26,20 @@ fn kill_after(place: &Playground, args: &[&str], delay: Duration) -> bool {
     ended
 }
 
-/// Kills each of the commands at so many moments spread over the time it takes, and recovers every time.
+/// Kills each command at `moments` moments spread over its duration, and recovers every time.
 fn kill_at(moments: u32) {
     let Some(place) = place() else { return };
     let host = Host::prepare(&place);
     let stop = |name: &str| {
-        // There may be nothing to stop: then nothing is left either.
+        // If there is nothing to stop, nothing stayed behind.
         let _ = place.conductor(["stop", name]).ok();
-        // What was half-made goes with the next command that makes something.
+        // The next command that creates something deletes half-made directories.
         place.conductor(["run", "img", "sweep", "true"]).assert().success();
         place.conductor(["stop", "sweep"]).assert().success();
     };
     let addnetwork = ["addnetwork", "eg", "-i", "-e", "80-3000", "-e", "81-3001"];
     for moment in 0..moments {
-        // Quadratic: short moments are where most happens.
+        // Quadratic: most happens in the first moments.
         let delay = Duration::from_micros(u64::from(moment * moment) * 40_000 / u64::from(moments * moments));
 
         kill_after(&place, &["run", "img", "eg", "sleep", "infinity"], delay);
@@ -49,7 +49,7 @@ fn kill_at(moments: u32) {
         let mut run = place.start("eg", &["sleep", "infinity"]);
         kill_after(&place, &["exec", "eg", "sleep", "infinity"], delay);
         kill_after(&place, &addnetwork, delay);
-        // What was begun can be ended, or was done.
+        // The command is completed now, or it was complete before the kill.
         let again = place.conductor(addnetwork).output().unwrap();
         let message = String::from_utf8(again.stderr).unwrap();
         assert!(again.status.success() || message.contains("already has a network"), "{delay:?}: {message}");
@@ -71,7 +71,7 @@ fn a_hundred_kills_of_each_command_leave_nothing() {
     kill_at(100);
 }
 
-/// A power failure is played by a copy of the disk as it is, with what is only in memory left out.
+/// Simulates a power failure: copies the disk as it is, without the data that is only in memory.
 #[test]
 fn what_has_its_name_after_a_power_failure_is_whole() {
     let Some(place) = Playground::new() else { return };
@@ -91,7 +91,7 @@ fn what_has_its_name_after_a_power_failure_is_whole() {
         place.write("Conductorfile", &format!("FROM debian:bookworm\n{steps}"));
         place.conductor(["build", "img", "--cachedir", "mnt/cache", "--imagedir", "mnt/images"]).assert()
     };
-    // Somebody else's fsync(2) has the journal written, and with it the names of all that was made before.
+    // Another program's fsync(2) writes the journal, and with it the names of everything created before.
     let fail = || {
         let script = "echo x > mnt/other; sync mnt/other; cp disk crashed; umount mnt; mv crashed disk; mount -o loop disk mnt";
         assert!(host(script).is_some());
@@ -108,7 +108,7 @@ fn what_has_its_name_after_a_power_failure_is_whole() {
     assert_eq!(host("tr : '\\n' < mnt/images/img/layers | wc -l").unwrap(), "2\n");
 }
 
-/// So many containers by so many processes at once: started, connected, made peers, and stopped.
+/// `workers` processes at once start, connect, peer and stop `containers` containers.
 fn many_at_once(containers: usize, workers: usize) {
     let Some(place) = place() else { return };
     let host = Host::prepare(&place);
@@ -180,7 +180,7 @@ fn a_container_of_before_a_reboot_is_stopped_without_touching_another() {
     let mut run = place.start("old", &["sleep", "infinity"]);
     place.conductor(["addnetwork", "old"]).assert().success();
     let folder = place.path().join(".containers/old");
-    // After a reboot its processes, link and rules are gone, and somebody else has its pid.
+    // After a reboot its processes, link and rules are gone, and another process has its PID.
     let record = fs::read(folder.join("process.json")).unwrap();
     let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     let script = "nft delete table inet conductor; ip link del old-outside";

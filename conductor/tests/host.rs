@@ -1,5 +1,5 @@
-//! Between the host and what runs in images and containers: a command reaches no file, device or terminal mode of the
-//! host, and nothing that the host's user happens to have reaches an image.
+//! The border between the host and containers: no command reaches a file, device or terminal mode of the host, and
+//! nothing of the host's user gets into an image.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,8 +19,8 @@ use support::Playground;
 const ACCESS: &str = "system.posix_acl_access";
 const DEFAULT: &str = "system.posix_acl_default";
 
-/// Gives a folder a default access control list that lets user 1000 in, in the form of `struct posix_acl_xattr_header`
-/// and its entries (`linux/posix_acl_xattr.h`).
+/// Gives a folder a default access control list that admits user 1000, in the form of
+/// `struct posix_acl_xattr_header` and its entries (`linux/posix_acl_xattr.h`).
 fn let_user_1000_in(folder: &Path) {
     const NOBODY: u32 = u32::MAX;
     let entries = [(1_u16, 7_u16, NOBODY), (2, 7, 1000), (4, 5, NOBODY), (16, 7, NOBODY), (32, 5, NOBODY)];
@@ -41,7 +41,7 @@ fn has(path: &Path, attribute: &str) -> bool {
     }
 }
 
-/// Whether a file or folder is root's alone: its owner, its group and no access control list.
+/// Whether a file or folder belongs to root: owner, group, and no access control list.
 fn is_roots_alone(path: &Path) -> bool {
     let facts = fs::symlink_metadata(path).unwrap();
     (facts.uid(), facts.gid()) == (0, 0) && !has(path, ACCESS) && !has(path, DEFAULT)
@@ -142,7 +142,7 @@ fn groups_of_the_caller_reach_neither_containers_nor_images() {
 #[test]
 fn access_control_lists_and_groups_of_folders_are_not_inherited_by_images_and_containers() {
     let Some(place) = Playground::new() else { return };
-    // The project's folder, where state lies; and /var/mail of the base system, which is its group's.
+    // The project's folder with the state, and /var/mail of the base system with its own group.
     let_user_1000_in(place.path());
     let mail = place.path().join(".cache/base/debian-bookworm/var/mail");
     fs::create_dir(&mail).unwrap();
@@ -237,14 +237,14 @@ fn no_source_file_reaches_into_an_image_by_a_path_of_the_host() {
         let program = text.split("#[cfg(test)]").next().unwrap();
         for (at, _) in program.match_indices("openat2(") {
             let call = program[at..].split(';').next().unwrap();
-            // The flags may be in a variable that is set just before.
+            // The flags may be in a variable that is set just before the call.
             let nearby = &program[program[..at].rfind("\n\n").unwrap_or(0)..at + call.len()];
             assert!(CONFINED.iter().any(|flag| nearby.contains(flag)), "{}: {call}", path.display());
             openat2 += 1;
         }
         for folder in ["bin", "dev", "etc", "lib", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"]
         {
-            // `"etc"` alone may also be the name of a scratch folder, which is ours.
+            // `"etc"` alone may also be the name of one of our own scratch folders.
             let reaching =
                 [format!(".join(\"{folder}/"), format!(".join(\"/{folder}"), format!("}}/{folder}/")];
             for pattern in reaching {

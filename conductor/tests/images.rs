@@ -1,4 +1,4 @@
-//! `images`, `rmi` and `rmcache`: listings, deletion, and refusing what is in use.
+//! `images`, `rmi` and `rmcache`: listing, deleting, and refusing to delete what is used.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What [`conductor::image::merged`] says of a stack of layers is what the kernel's overlayfs shows of it.
+//! [`conductor::image::merged`] resolves paths in a stack of layers like the kernel's overlayfs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -43,7 +43,7 @@ fn make(layer: &Path, entries: &[Option<Kind>]) {
     }
 }
 
-/// What is at each path: `d`, `f` or nothing.
+/// The kind of entry at each path: `d`, `f` or nothing.
 fn as_we_say(stack: &[PathBuf]) -> Vec<Option<char>> {
     let entry = |path: &&str| match resolve(stack, Path::new(path)).map(|place| place.entry) {
         Ok(Entry::Directory(_)) => Some('d'),
@@ -67,7 +67,7 @@ fn the_kernel_agrees() {
         eprintln!("skipped: needs root");
         return;
     }
-    // For this thread only.
+    // Only this thread is affected.
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
     let kind = prop_oneof![

@@ -1,4 +1,4 @@
-//! `addnetwork` and `peer`, judged by TCP connections: between containers, from the host, and from another machine, which
+//! `addnetwork` and `peer`, tested by TCP connections between containers, from the host, and from another machine, which
 //! is a third network namespace.
 
 #![allow(clippy::unwrap_used)]
@@ -49,7 +49,7 @@ fn a_plain_network_connects_the_container_and_the_host_only() {
         assert!(network.place.exec("eg", ["ping", "-c", "1", "192.168.1.1"]).contains(" 0% packet loss"));
 
         assert!(!network.place.exec("eg", ["ip", "route"]).contains("default"));
-        // Not even if the container finds the way out itself, and the host forwards.
+        // Not even if the container adds a default route itself and the host forwards packets.
         network.host("echo 1 > /proc/sys/net/ipv4/ip_forward");
         network.place.exec("eg", ["ip", "route", "add", "default", "via", "192.168.1.1"]);
         let _server = Server::on_other(&network, 4001);
@@ -70,10 +70,10 @@ fn internet_and_exposed_ports_work_whatever_the_forward_policy() {
         assert_eq!(network.heard_by_host(HOST, 3000), "hello from both\n");
         assert_eq!(network.heard_by_other(HOST, 3001), "hello from only-e\n");
         assert_eq!(network.heard_by_host(HOST, 3001), "hello from only-e\n");
-        // A container comes to its own port by the host's addresses, those that it has a route to.
+        // A container reaches its own port by the addresses of the host that it has a route to.
         assert_eq!(network.heard_in("both", HOST, 3000), "hello from both\n");
         assert_eq!(network.heard_in("only-e", "192.168.2.1", 3001), "hello from only-e\n");
-        // -e gives no way out, and no other way in.
+        // -e opens no way out, and no other way in.
         assert_eq!(network.heard_in("only-e", OTHER, 4001), "");
         assert_eq!(network.heard_by_other("192.168.1.2", 8080), "");
         assert!(!network.place.exec("only-e", ["ip", "route"]).contains("default"));
@@ -134,7 +134,7 @@ fn containers_are_isolated_until_they_are_peers() {
             }
         };
         let pairs = [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)];
-        // Where a has no route it makes one: isolation does not hang on that.
+        // a has no route, so it adds one: isolation must not depend on missing routes.
         network.place.exec("a", ["ip", "route", "add", "192.168.0.0/16", "via", "192.168.1.1"]);
         for (from, to) in pairs {
             assert!(!hears(from, to), "{} hears {} before", names[from], names[to]);

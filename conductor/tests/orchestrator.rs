@@ -8,15 +8,15 @@ use predicates::prelude::*;
 use predicates::str::{contains, ends_with};
 use support::Playground;
 
-/// Says what it was started with, by HTTP, for ever.
+/// Answers by HTTP with its arguments, forever.
 const COUNTER: &str = "#!/bin/sh\nwhile :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\ncounted on %s' \"$1\" | nc -l -p \
                        \"$1\" > /dev/null; done\n";
 
-/// In the place of python3: asks the URL it is given, and says what it heard.
+/// Replaces python3: requests the URL in its arguments and answers with the result.
 const PYTHON: &str = "#!/bin/sh\nwhile :; do until heard=$(wget -qO- \"$2\") && [ -n \"$heard\" ]; do sleep 0.05; \
                       done; printf 'HTTP/1.0 200 OK\\r\\n\\r\\n%s' \"$heard\" | nc -l -p 8080 > /dev/null; done\n";
 
-/// A machine with both services, the second run by `python`.
+/// A machine with both services. `python` runs the second one.
 fn place(python: &str) -> Option<Playground> {
     let place = Playground::new()?;
     place.write_program("counter-service/counter-service", COUNTER);

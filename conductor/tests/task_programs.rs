@@ -1,4 +1,4 @@
-//! The programs of tasks 1 and 2: what they print, and that it is true.
+//! The programs of tasks 1 and 2: their output, and whether it is true.
 
 #![allow(clippy::unwrap_used)]
 
@@ -38,7 +38,7 @@ fn namespace_prog_prints_the_assignments_transcript() {
     ");
 }
 
-/// A program like the course's `container_prog`, that says where it is.
+/// A program like the course's `container_prog`: it prints where it is.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <string.h>

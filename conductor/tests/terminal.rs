@@ -1,4 +1,4 @@
-//! The transcripts of the assignment, as a person at a terminal gets them.
+//! The transcripts of the assignment, typed at a terminal.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,11 +14,10 @@ use nix::poll::{PollFd, PollFlags, poll};
 use rexpect::session::{PtySession, spawn_command};
 use support::Playground;
 
-/// How long a program may take to say what it should, in milliseconds: a hang, not a slow machine.
+/// How long to wait for output, in milliseconds. Longer means that the program hangs.
 const PATIENCE: u64 = 60_000;
 
-/// A shell on the "host" with `conductor` in its path, a prompt that cannot be mistaken, and a way to see what it
-/// prints as a transcript.
+/// A shell on the "host" with `conductor` in its path and a unique prompt. It records its output as a transcript.
 struct Terminal {
     session: PtySession,
     transcript: String,
@@ -35,27 +34,27 @@ impl Terminal {
         let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
         shell.env("PS1", HOST_PROMPT).env("PATH", path).env("TERM", "dumb").arg("-i");
         let mut session = spawn_command(shell, Some(PATIENCE)).unwrap();
-        // A shell with a prompt does not end for SIGTERM.
+        // An interactive shell does not end on SIGTERM.
         session.process_mut().set_kill_timeout(Some(100));
         session.exp_string(HOST_PROMPT).unwrap();
-        // A person sees what they type.
+        // The terminal echoes what is typed.
         session.send_line("stty echo").unwrap();
         session.exp_string(HOST_PROMPT).unwrap();
         Self { session, transcript: HOST_PROMPT.to_owned() }
     }
 
-    /// Types a line, and records what is printed up to the next prompt.
+    /// Types a line and records the output up to the next prompt.
     fn line(&mut self, line: &str, prompt: &str) -> String {
         self.session.send_line(line).unwrap();
         let printed = self.session.exp_string(prompt).unwrap();
-        // Where the cursor is, which busybox's shell asks the terminal.
+        // busybox's shell asks the terminal for the position of the cursor.
         let printed = printed.replace("\u{1b}[6n", "").replace('\r', "");
         self.transcript += &printed;
         self.transcript += prompt;
         printed.split_once('\n').map(|(_, printed)| printed.to_owned()).unwrap_or_default()
     }
 
-    /// The transcript with what differs from run to run replaced.
+    /// The transcript, with everything replaced that differs between runs.
     fn redacted(&self) -> String {
         let words = |line: &str| -> String {
             let date =
@@ -63,7 +62,7 @@ impl Terminal {
             let redact = |word: &str| if date(word) { "[date]".to_owned() } else { word.to_owned() };
             line.split(' ').map(redact).collect::<Vec<_>>().join(" ")
         };
-        // The greeting of the small system's shell is not ours.
+        // The greeting comes from the shell of the base system.
         let greeting = |line: &&str| {
             !line.is_empty() && !line.starts_with("BusyBox") && !line.starts_with("Enter 'help'")
         };
@@ -75,7 +74,7 @@ impl Terminal {
 fn place() -> Option<Playground> {
     let place = Playground::new()?;
     let base = place.path().join(".cache/base/debian-bookworm");
-    // The prompt of the transcripts; the small system's shell is not the one that makes it.
+    // The prompt of the transcripts. The shell of the base system would print another one.
     std::fs::write(base.join("bin/bash"), format!("#!/bin/sh\nPS1='{PROMPT}' exec sh \"$@\"\n")).unwrap();
     place.build("").success();
     Some(place)
@@ -175,14 +174,14 @@ fn a_container_has_a_terminal_with_job_control() {
         assert_eq!(terminal.line("echo $?", PROMPT), "130\n");
         terminal.session.send_line("exit 5").unwrap();
         terminal.session.exp_string(HOST_PROMPT).unwrap();
-        // Our own terminal is as it was: the shell echoes again what is typed.
+        // Our own terminal has its modes again: the shell echoes what is typed.
         assert_eq!(terminal.line("echo $?", HOST_PROMPT), "5\n");
     }
 }
 
-/// Waits until the job in the foreground of a container's terminal is its `sleep`.
+/// Waits until `sleep` is the foreground job of a container's terminal.
 fn wait_for_foreground(place: &Playground, name: &str) {
-    // Field 8 of stat is the terminal's foreground group, field 5 the process's own.
+    // Field 8 of stat is the foreground group of the terminal, field 5 the process's own group.
     let script = "for p in /proc/[0-9]*; do read -r s < $p/stat || continue; set -- $s; \
                   [ \"$2\" = '(sleep)' ] && [ \"$5\" = \"$8\" ] && [ \"$3\" = S ] && echo yes; done";
     support::wait_for(|| place.exec(name, ["sh", "-c", script]).contains("yes"));
@@ -194,7 +193,7 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
     let mut terminal = Terminal::open(&place);
     let device = terminal.line("tty", HOST_PROMPT);
     terminal.line("conductor -q run img eg", PROMPT);
-    // Someone makes the window larger: the kernel tells the foreground of our terminal.
+    // The window becomes larger: the kernel informs the foreground process of our terminal.
     let stty =
         std::process::Command::new("stty").args(["-F", device.trim(), "rows", "50", "cols", "123"]).status();
     assert!(stty.unwrap().success());
@@ -202,7 +201,7 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
     terminal.line("exit", HOST_PROMPT);
 }
 
-/// Starts `conductor run` on a terminal of its own; the other side of that.
+/// Starts `conductor run` on a new terminal. Returns the other side of the terminal.
 fn run_on_a_terminal(place: &Playground, name: &str, script: &str) -> (Child, OwnedFd) {
     let (master, slave) = conductor::sandbox::tty::open_pair().unwrap();
     let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
@@ -268,7 +267,7 @@ fn much_can_be_pasted_into_a_command_that_answers_while_it_reads() {
             _ => break,
         }
     }
-    // By cat alone: what a terminal shows as it is typed may come in between, in the middle of a line.
+    // Only the output of cat: the echo of the terminal may appear in the middle of a line.
     let screen = String::from_utf8(screen).unwrap();
     assert_eq!(screen.matches("the end\r\n").count(), 1);
     assert!(screen.matches("a line of what is pasted\r\n").count() >= 20_000);

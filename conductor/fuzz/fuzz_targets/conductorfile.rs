@@ -1,4 +1,4 @@
-//! Any text is a Conductorfile or an error that points into it; what is read is printed and read back the same.
+//! Every text is a Conductorfile or an error that points into it. A printed Conductorfile parses to itself.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Any text is a settings file: reading it ends, what it does not name it does not assign, and what cannot be known has
-//! a line of it.
+//! Every text is a settings file: parsing ends, it assigns only names in the text, and every unknown value has a line of
+//! the text.
 #![no_main]
 
 use std::path::Path;

@@ -163,7 +163,7 @@ struct FilterView {
 }
 
 /// The value with which conductor switches forwarding on. The kernel takes every number but 0 for "on", and other
-/// programs write 1. So this value means that nobody else has asked for forwarding, and the last `stop` may switch it off.
+/// programs write 1. So this value means that no other program has asked for forwarding, and the last `stop` may switch it off.
 const ON_FOR_CONTAINERS: &str = "2";
 
 /// Switches packet forwarding of the host on, if it is off.

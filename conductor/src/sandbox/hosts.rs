@@ -17,7 +17,7 @@ const PATH: &str = "/etc/hosts";
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// Adds `name` to /etc/hosts unless it is there. Called inside the container's root, so links lead to the container's own
-/// files. An image without /etc has no need for the file, and what is no regular file stays as it is.
+/// files. An image without /etc has no need for the file, and a pipe or device in its place stays as it is.
 pub(super) fn add(name: &str) -> Result<(), Failure> {
     match add_line(name) {
         Err(error)

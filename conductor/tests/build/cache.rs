@@ -9,14 +9,14 @@ fn an_unchanged_build_uses_the_cache_for_every_instruction() {
     let steps = "COPY app /app\nRUN cat /proc/sys/kernel/random/uuid > /id\n";
     place.build(steps).success();
     let before = place.layers("img");
-    // Another time of a file is no change.
+    // Another modification time is no change.
     fs::File::open(place.path().join("app/file")).unwrap().set_modified(SystemTime::now()).unwrap();
     let out = place.build(steps).success();
     assert_eq!(String::from_utf8_lossy(&out.get_output().stdout).matches("Using cache").count(), 3);
     assert_eq!(place.layers("img"), before);
 }
 
-/// Builds, changes something, builds again: the layers below `first_changed` must stay, all others be new.
+/// Builds, changes something, builds again: the layers below `first_changed` must stay, all others must be new.
 fn changes(steps: &str, first_changed: usize, change: impl FnOnce(&Playground) -> Option<String>) {
     let Some(place) = Playground::new() else { return };
     place.write("a/file", "one");
@@ -38,7 +38,7 @@ const STEPS: &str = "RUN echo 1 > /1\nCOPY a /a\nRUN echo 2 > /2\nCOPY b /b\n";
 
 #[test]
 fn changed_contents_invalidate_their_copy_and_what_follows() {
-    // Of the same size, and right after the build: only reading it can tell.
+    // The size stays, and the change follows the build at once: only reading the file shows it.
     changes(STEPS, 2, |place| {
         place.write("a/file", "ONE");
         None

@@ -15,10 +15,10 @@ fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
 #[test]
 fn ctrl_c_ends_a_build_and_the_command_it_runs() {
     let Some(place) = Playground::new() else { return };
-    // Process 1 of a PID namespace ignores SIGINT: it is for us to end it.
+    // Process 1 of a PID namespace ignores SIGINT, so conductor must end it.
     place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
     let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
-    // Whoever runs the tests in the background may have us ignore SIGINT, and all that we start.
+    // If the tests run in the background, their shell may have made them ignore SIGINT.
     // SAFETY: signal(2) may be called between fork and exec.
     unsafe {
         build.pre_exec(|| {
@@ -32,7 +32,7 @@ fn ctrl_c_ends_a_build_and_the_command_it_runs() {
     let pid = nix::unistd::Pid::from_raw(build.id() as i32);
     nix::sys::signal::kill(pid, Signal::SIGINT).unwrap();
     assert!(!build.wait().unwrap().success());
-    // The pipe closes when the last process that has it is gone.
+    // The pipe closes when the last process that has it open has ended.
     assert_eq!(lines.next(), None);
     assert!(!place.path().join(".images/img").exists());
 }
@@ -71,7 +71,7 @@ fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up()
         std::thread::sleep(whole.mul_f64(rand::random()));
         build.kill().unwrap();
         build.wait().unwrap();
-        // Standard output ends when the last process that has it is gone.
+        // Standard output closes when the last process that has it open has ended.
         std::io::copy(&mut build.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
         assert_eq!(place.mounts(), Vec::<String>::new(), "round {round}");
 

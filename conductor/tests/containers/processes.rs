@@ -16,9 +16,9 @@ fn a_caller_that_ignores_its_children_hears_of_the_commands_end() {
         unsafe { command.args(args).pre_exec(ignore) };
         assert_cmd::Command::from_std(command).assert()
     };
-    // And so does the command of its own children.
+    // The command learns the end of its own children, too.
     let script = "grep SigIgn /proc/self/status; exit 3";
-    // Number 17, the lowest bit of the fifth digit.
+    // SIGCHLD is number 17: the lowest bit of the fifth digit.
     let heeded = is_match(r"^SigIgn:\t[0-9a-f]{11}[02468ace][0-9a-f]{4}\n$").unwrap();
     ignoring(&["-q", "run", "img", "eg", "sh", "-c", script]).code(3).stdout(heeded);
     ignoring(&["-q", "run", "--init", "img", "eg2", "sh", "-c", "exit 3"]).code(3);
@@ -38,7 +38,7 @@ fn signals_reach_the_command_or_end_it() {
     let output = run.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), b"caught\n".as_slice()));
 
-    // The kernel keeps SIGTERM from a first process without a handler; we do not let it linger.
+    // The kernel drops SIGTERM for process 1 without a handler; `run` must not wait forever.
     let mut run = place.start("does-not", &["sleep", "infinity"]);
     kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(137));
@@ -54,16 +54,16 @@ fn orphans_do_not_stay_zombies_under_a_first_process_that_never_waits() {
     wait_for(|| states() == "0\n");
 }
 
-/// A first process that never waits for a child, by a name that does not say so.
+/// A first process that never waits for a child. Its name does not show that.
 const NEVER_WAITS: [&str; 3] = ["sh", "-c", "exec sleep infinity"];
 
-/// Leaves an orphan that has ended, and counts the zombies once it has.
+/// Creates an orphan that ends, and counts the zombies after that.
 fn zombies_after_an_orphan(place: &Playground, name: &str) -> String {
     place.exec(name, ["sh", "-c", "(sleep 0.01; echo done > /done) &"]);
     let upper = place.path().join(".containers").join(name).join("upper/done");
     wait_for(|| upper.exists());
     let living = "cat /proc/[0-9]*/stat | grep -v ') Z ' | grep -c 'sh) '";
-    // The shell of this line and its subshells are all that is left alive of shells.
+    // The shell of this line and its subshells are the only shells that are alive.
     wait_for(|| place.exec(name, ["sh", "-c", &format!("[ $({living}) -le 2 ] && echo yes")]) == "yes\n");
     place.exec(name, ["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ') Z '"])
 }
@@ -79,7 +79,7 @@ fn an_init_waits_for_orphans_where_it_is_asked_for() {
     assert_eq!(zombies_after_an_orphan(&place, "eg"), "0\n");
     let processes = place.exec("eg", ["ps", "-o", "pid,comm"]);
     assert!(processes.contains("    1 init\n    2 sleep\n"), "{processes}");
-    // It keeps nothing of the host's open.
+    // The init keeps no file of the host open.
     assert_eq!(place.exec("eg", ["sh", "-c", "readlink /proc/1/fd/*"]), "anon_inode:[signalfd]\n");
     place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(run.wait().unwrap().code(), Some(137));
@@ -94,7 +94,7 @@ fn a_command_under_an_init_has_its_status_its_signals_and_its_end() {
     let Some(place) = place() else { return };
     let run =
         |name, script| place.conductor(["-q", "run", "--init", "img", name, "sh", "-c", script]).assert();
-    // What it leaves running ends with it, and does not hold anything up.
+    // Background processes end with the command and delay nothing.
     run("status", "echo $$; sleep 4242 & exit 7").code(7).stdout("2\n");
     run("killed", "kill -9 $$").code(137);
     run("real-time", "kill -40 $$").code(168);
@@ -103,7 +103,7 @@ fn a_command_under_an_init_has_its_status_its_signals_and_its_end() {
         assert!(!place.path().join(".containers").join(args[0]).exists());
     }
 
-    // Heeded by default, as process 1 does not; handled; and ignored.
+    // A signal with its default action (which process 1 would ignore), one with a handler, and an ignored one.
     let signalled = |name, script: &str| {
         let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
         let script = format!("{script} echo ready > /ready; sleep 1 & wait; exec sleep infinity");
@@ -120,7 +120,7 @@ fn a_command_under_an_init_has_its_status_its_signals_and_its_end() {
     assert_eq!(signalled("ignores", "trap '' TERM;"), Some(138));
 }
 
-/// A command that ends before its parent looks: where SIGCHLD is lost, `run` hangs.
+/// Commands that end before their parent waits: if SIGCHLD is lost, `run` hangs.
 fn run_short_commands(times: usize) {
     let Some(place) = place() else { return };
     for _ in 0..times {

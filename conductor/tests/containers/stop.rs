@@ -32,7 +32,7 @@ fn stop_cleans_up_after_a_conductor_that_was_killed() {
     run.wait().unwrap();
     place.conductor(["ps"]).assert().stdout(contains("running"));
     place.conductor(["stop", "eg"]).assert().success();
-    // Its parent is gone: the machine's init may take a moment to bury it.
+    // Its parent is gone: the init of the machine may need a moment to reap it.
     let stat = fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
     assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
     assert_eq!(place.containers(), Vec::<String>::new());
@@ -42,7 +42,7 @@ fn stop_cleans_up_after_a_conductor_that_was_killed() {
 fn stop_never_kills_another_process_that_has_the_pid_now() {
     let Some(place) = place() else { return };
     place.conductor(["run", "img", "eg", "true"]).assert().success();
-    // A process is told apart by its pid and when it began, in clock ticks: the stranger begins in a later one.
+    // A process is identified by its PID and its start time in clock ticks. The stranger must start in a later tick.
     std::thread::sleep(std::time::Duration::from_millis(50));
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
     let path = place.path().join(".containers/eg/process.json");

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_host_is_as_before_when_the_last_container_goes() {
     let Some(network) = Network::new("DROP") else { return };
-    // Rules of others, in every place where ours could get mixed up with them.
+    // Rules of other programs, in every place where ours could be confused with them.
     network.host(
         "iptables -A FORWARD -i docker0 -j ACCEPT; iptables -t nat -A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE; \
          iptables -A INPUT -p tcp --dport 22 -m comment --comment 'conductor of trains' -j ACCEPT; \
@@ -40,7 +40,7 @@ fn a_firewall_that_comes_later_is_opened_by_the_next_command_that_touches_a_netw
     network.add("two", &[], 7);
     let heard = || network.heard_by_other(HOST, 3000);
     assert_eq!(heard(), "hello from one\n");
-    // Docker, or a table of nft's.
+    // Like Docker, or a table of nft.
     let firewall = "iptables -P FORWARD DROP; iptables -A FORWARD -i docker0 -j ACCEPT; nft add table inet later; \
                     nft add chain inet later forward '{ type filter hook forward priority 10; policy drop; }'; \
                     nft add rule inet later forward tcp dport 22 accept comment \\\"theirs\\\"";
@@ -54,13 +54,13 @@ fn a_firewall_that_comes_later_is_opened_by_the_next_command_that_touches_a_netw
     let rules = theirs();
     assert_eq!(rules.lines().filter(with("one-outside")).count(), 4, "{rules}");
 
-    // It begins anew: what it has not made is gone. Half of it is as good as nothing.
+    // A restarted firewall deletes all rules that it did not create. One of our two rules is not enough.
     network.host("iptables -F FORWARD; iptables -A FORWARD -i docker0 -j ACCEPT");
     assert_eq!(heard(), "");
     network.place.conductor(["peer", "two", "three"]).assert().success();
     assert_eq!(heard(), "hello from one\n");
     network.host("iptables -D FORWARD 5; iptables -D FORWARD 5");
-    // Also by one that is refused because there is nothing else to do.
+    // A command that is refused because nothing changes restores the rules too.
     network
         .place
         .conductor(["addnetwork", "one", "-i"])
@@ -124,7 +124,7 @@ fn the_old_iptables_is_opened_where_the_host_uses_it() {
     let before = network.host("iptables-legacy -S");
     network.add("eg", &["-i", "-e", "80-3000"], 80);
     assert_eq!(network.heard_by_other(HOST, 3000), "hello from eg\n");
-    // And again where it closed since.
+    // And again after the firewall has closed.
     network.host("iptables-legacy -F FORWARD; iptables-legacy -A FORWARD -i docker0 -j ACCEPT");
     network.place.conductor(["addnetwork", "eg"]).assert().code(1);
     assert_eq!(network.heard_by_other(HOST, 3000), "hello from eg\n");

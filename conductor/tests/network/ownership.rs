@@ -1,8 +1,8 @@
-//! Whose a link and its rules are: names come again, in other folders and at other times.
+//! Who owns an interface and its rules, when names are used again in other folders and after reboots.
 
 use super::*;
 
-/// A container's processes and folder go, but nobody says `stop`.
+/// Ends a container's processes and deletes its folder, without `stop`.
 fn abandon(network: &Network, name: &str) {
     let pid = Pid::from_raw(network.place.first_pid(name));
     nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();

@@ -8,7 +8,7 @@ fn networks_that_the_host_has_are_not_given_to_containers() {
     network.host("ip addr add 192.168.1.77/25 dev wan0; ip route add 192.168.2.128/26 via 10.9.0.1");
     network.add("eg", &[], 7);
     assert!(network.host("ip -4 addr show eg-outside").contains("192.168.3.1/24"));
-    // The network of a container that has exited is its own until stop.
+    // A container that has exited gets no network.
     network.place.conductor(["-q", "run", "img", "short", "true"]).assert().success();
     network.place.conductor(["addnetwork", "short"]).assert().code(1).stderr(contains("'short' has exited"));
     network.place.conductor(["addnetwork", "eg"]).assert().code(1).stderr(contains(
@@ -125,5 +125,5 @@ fn a_long_name_whose_interface_is_taken_gets_another_one() {
     assert_eq!(network.heard_by_host("192.168.1.2", 7), "hello from counter-service-1\n");
     network.place.conductor(["stop", "counter-service-1"]).assert().success();
     let left = network.host("ip -o link show type veth | grep -o ' cou....-outside'");
-    assert_eq!(left, taken, "an interface of somebody else was taken away");
+    assert_eq!(left, taken, "an interface of another program was deleted");
 }

@@ -1,4 +1,4 @@
-//! `addnetwork` again, where a network was taken apart: it is what it was.
+//! `addnetwork` restores a network of which other programs deleted a part.
 
 use super::*;
 

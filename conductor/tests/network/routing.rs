@@ -1,8 +1,8 @@
-//! Which way leads to the Internet: what the kernel would do with a packet, whatever its routing tables look like.
+//! The interface that leads to the Internet is the one that the kernel chooses, whatever the routing tables contain.
 
 use super::Network;
 
-/// A host whose network was changed by `script`, with a container that has Internet; the interface that leads there.
+/// Changes the network of a host by `script` and connects a container. Returns the interface of its way out.
 fn way_out(script: &str) -> Option<String> {
     let network = Network::new("ACCEPT")?;
     network.host(&format!(

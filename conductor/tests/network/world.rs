@@ -5,7 +5,7 @@ use super::*;
 /// The host's address on the network it shares with the other machine.
 pub const HOST: &str = "10.9.0.2";
 
-/// The other machine's.
+/// The address of the other machine.
 pub const OTHER: &str = "10.9.0.1";
 
 /// A playground whose host has an interface `wan0` and, behind it, another machine.
@@ -15,7 +15,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// With a FORWARD policy, `DROP` or `ACCEPT`, as iptables sets it.
+    /// Creates a network with the policy `DROP` or `ACCEPT` in the FORWARD chain of iptables.
     pub fn new(policy: &str) -> Option<Self> {
         let place = Playground::new()?;
         place.build("").success();
@@ -34,7 +34,7 @@ impl Network {
             "set -e; ip link set lo up; ip addr add {OTHER}/24 dev wan0; ip link set wan0 up; \
              ip route add 192.168.0.0/16 via {HOST}"
         ));
-        // The kernel notices a moment later that the other end is up, and says so in what `state` compares.
+        // The kernel reports a moment later that the other end is up, and `state` would see the difference.
         wait_for(|| {
             let link = network.host("ip -o link show wan0; ip route");
             link.contains("state UP") && !link.contains("linkdown")
@@ -42,12 +42,12 @@ impl Network {
         Some(network)
     }
 
-    /// A shell on the host; its output.
+    /// Runs a shell on the host and returns its output.
     pub fn host(&self, script: &str) -> String {
         output(self.place.command("/bin/sh").args(["-c", script]))
     }
 
-    /// A shell on the other machine.
+    /// Runs a shell on the other machine and returns its output.
     pub fn beyond(&self, script: &str) -> String {
         output(&mut self.on_other(script))
     }
@@ -58,7 +58,7 @@ impl Network {
         command
     }
 
-    /// Starts a container in which a server says `hello from NAME` on a port, and asks for its network.
+    /// Starts a container with a server on a port that says `hello from NAME`, and calls `addnetwork`.
     pub fn add(&self, name: &str, options: &[&str], port: u16) {
         let serve = format!("while :; do echo hello from {name} | nc -l -p {port} > /dev/null; done");
         self.place.keep_running(name, &["sh", "-c", &serve]);
@@ -68,7 +68,7 @@ impl Network {
             .success();
     }
 
-    /// What a container hears from an address.
+    /// What a container receives from an address.
     pub fn heard_in(&self, name: &str, address: &str, port: u16) -> String {
         self.place.exec(name, ["sh", "-c", &hear("nc", address, port)])
     }
@@ -81,10 +81,10 @@ impl Network {
         self.beyond(&hear("busybox nc", address, port))
     }
 
-    /// Everything of the host that a network may touch.
+    /// Everything on the host that a network may change.
     pub fn state(&self) -> String {
         let all = "nft list ruleset; iptables-save; cat /proc/sys/net/ipv4/ip_forward; ip -o link; ip route";
-        // iptables-save says when.
+        // The comments of iptables-save contain the time.
         self.host(all).lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
     }
 }
@@ -96,8 +96,8 @@ impl Drop for Network {
     }
 }
 
-/// Connects and prints what is said. A server that is not there yet, or closes without a word because it saw the end of
-/// our words before it found its own, is asked again; silence is an answer.
+/// A shell command that connects and prints the answer. It tries again if the server is not ready, or closes without an
+/// answer because it saw the end of our input first. Silence is an answer.
 fn hear(nc: &str, address: &str, port: u16) -> String {
     format!(
         "for i in $(seq 200); do heard=$(timeout 2 {nc} {address} {port} < /dev/null 2>&1); status=$?; \
@@ -122,8 +122,7 @@ impl Server {
     }
 }
 
-/// A container in a folder of containers other than the playground's, where a server says `hello from elsewhere` on
-/// port 80.
+/// A container in another CONTAINERDIR, with a server on port 80 that says `hello from elsewhere`.
 pub struct Elsewhere<'a> {
     pub network: &'a Network,
     pub name: &'static str,
@@ -155,7 +154,7 @@ impl Drop for Elsewhere<'_> {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The shell, and the nc of the moment.
+        // The shell and its current nc.
         let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
         let _ = self.0.wait();
     }

@@ -1,7 +1,7 @@
-//! A place to try `conductor` in: a temporary folder with a small base system in its cache, and mount, network, host
-//! name and IPC namespaces that all commands share and that end with it. The machine's own are never touched.
+//! A playground for `conductor`: a temporary folder with a small base system in its cache, and mount, network, UTS and
+//! IPC namespaces that all commands share. The namespaces end with the playground; those of the machine do not change.
 
-// Each test program uses its own part of this, and here, too, a panic is a failed test.
+// Each test program uses only a part of this module. A panic here is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::fs;
@@ -24,7 +24,7 @@ const NAMESPACES: [(&str, CloneFlags); 4] = [
     ("ipc", CloneFlags::CLONE_NEWIPC),
 ];
 
-/// See the module.
+/// A temporary folder with namespaces, see the module.
 pub struct Playground {
     folder: TempDir,
     holder: Child,
@@ -32,15 +32,15 @@ pub struct Playground {
 }
 
 impl Playground {
-    /// A new one, with a base system that `FROM debian:bookworm` finds in the cache. `None`, and a message, where
-    /// tests cannot have namespaces or there is no busybox to make a base system of.
+    /// Creates a playground with a base system for `FROM debian:bookworm` in the cache. Prints a message and returns `None`
+    /// if the tests cannot create namespaces or there is no busybox for a base system.
     pub fn new() -> Option<Self> {
         let place = Self::without_base()?;
         make_base(&place.path().join(".cache/base/debian-bookworm"));
         Some(place)
     }
 
-    /// A new one with an empty cache.
+    /// Creates a playground with an empty cache.
     pub fn without_base() -> Option<Self> {
         if !nix::unistd::geteuid().is_root() {
             eprintln!("skipped: needs root");
@@ -67,17 +67,17 @@ impl Playground {
         })
     }
 
-    /// The folder; state lies in it.
+    /// The folder, which also holds the state.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The process that keeps the namespaces: its /proc says what the "host" of the playground has.
+    /// The process that holds the namespaces. Its /proc shows the "host" of the playground.
     pub fn pid(&self) -> u32 {
         self.holder.id()
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a file and creates the folders above it.
     pub fn write(&self, path: &str, text: &str) -> PathBuf {
         let path = self.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -85,14 +85,14 @@ impl Playground {
         path
     }
 
-    /// Writes a program.
+    /// Writes an executable file.
     pub fn write_program(&self, path: &str, text: &str) -> PathBuf {
         let path = self.write(path, text);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
 
-    /// Any program, to be started in the folder and the namespaces.
+    /// Any program, started in the folder and the namespaces.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         let open = |(name, flag)| (fs::File::open(format!("/proc/{}/ns/{name}", self.pid())).unwrap(), flag);
@@ -102,7 +102,7 @@ impl Playground {
             for (file, flag) in &namespaces {
                 setns(file, *flag)?;
             }
-            // Joining a mount namespace leaves us at its root.
+            // Joining a mount namespace changes the current folder to its root.
             std::env::set_current_dir(&folder)
         };
         // SAFETY: only system calls between fork and exec.
@@ -134,13 +134,13 @@ impl Playground {
         text.trim_end().split(':').rev().map(PathBuf::from).collect()
     }
 
-    /// What is mounted in the playground below its folder.
+    /// The mounts below the playground's folder.
     pub fn mounts(&self) -> Vec<String> {
         let text = fs::read_to_string(format!("/proc/{}/mountinfo", self.pid())).unwrap();
         text.lines().filter(|line| line.contains(&*self.path().to_string_lossy())).map(String::from).collect()
     }
 
-    /// As [`Playground::start`], for who has no interest in its end.
+    /// Like [`Playground::start`], for a test that does not need the process.
     pub fn keep_running(&self, name: &str, command: &[&str]) {
         let run = self.start(name, command);
         self.background.lock().unwrap().push(run);
@@ -155,26 +155,26 @@ impl Playground {
         child
     }
 
-    /// What a command in a container prints.
+    /// The output of a command in a container.
     pub fn exec<'a>(&self, name: &'a str, command: impl IntoIterator<Item = &'a str>) -> String {
         let args = ["-q", "exec", name, "--"].into_iter().chain(command);
         String::from_utf8(self.conductor(args).output().unwrap().stdout).unwrap()
     }
 
-    /// The containers there are, by the folders of their state.
+    /// The names in the folder of containers.
     pub fn containers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path().join(".containers")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Host's pid of the first process of a container.
+    /// The host PID of a container's first process.
     pub fn first_pid(&self, name: &str) -> i32 {
         let path = self.path().join(".containers").join(name).join("process.json");
         let json: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
         i32::try_from(json["pid"].as_i64().unwrap()).unwrap()
     }
 
-    /// Names of everything half-made that lies about.
+    /// The paths of all half-made directories.
     pub fn half_made(&self) -> Vec<PathBuf> {
         let folders = [".images", ".containers", ".cache", ".cache/base", ".cache/layers"];
         let entries =
@@ -186,7 +186,7 @@ impl Playground {
 
 impl Drop for Playground {
     fn drop(&mut self) {
-        // A test that failed half-way leaves containers that run.
+        // A failed test may leave running containers.
         for name in self.containers().iter().filter(|name| !name.starts_with('.')) {
             let _ = self.conductor(["stop", name]).ok();
         }
@@ -198,7 +198,7 @@ impl Drop for Playground {
     }
 }
 
-/// Waits until something holds, for a minute at most.
+/// Waits until something holds, for at most a minute.
 pub fn wait_for(holds: impl Fn() -> bool) {
     let begin = Instant::now();
     while !holds() {
@@ -211,8 +211,7 @@ fn busybox() -> Option<PathBuf> {
     ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Makes a base system: busybox under the names of its programs, `/bin/bash` for default shells, and the
-/// directories every system has.
+/// Creates a base system: busybox with all its names, `/bin/bash` for default shells, and the usual directories.
 pub fn make_base(root: &Path) {
     for folder in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "usr/lib", "var/log"] {
         fs::create_dir_all(root.join(folder)).unwrap();

@@ -5,7 +5,7 @@ use std::mem;
 use super::reader::{Reader, name_len};
 use super::{Assignment, Unreadable, Value};
 
-/// The characters that end a word, besides blanks.
+/// The characters that end a word, in addition to blanks.
 pub const OPERATORS: [char; 7] = [';', '&', '|', '(', ')', '<', '>'];
 
 /// The deepest nesting of expansions that is parsed. Real scripts stay far below.
