@@ -62,7 +62,7 @@ fn each_run_has_a_numbered_folder_and_latest_links_to_the_newest() {
     let desk = Desk::new();
     let tar = desk.tar("23m0001_assignment3.tar", "23m0001_assignment3");
     for number in 1..=3 {
-        let line = format!("  reports/23m0001/{number}/report.json\n");
+        let line = format!("  reports/23m0001/{number}/index.html\n");
         desk.grade(&[&tar]).code(1).stdout(predicate::str::ends_with(line));
     }
     let series = desk.folder().join("reports/23m0001");
@@ -112,11 +112,9 @@ fn a_new_version_at_the_same_path_replaces_its_own_report() {
 fn a_given_id_is_used_and_an_invalid_one_is_refused() {
     let desk = Desk::new();
     let tar = desk.tar("upload.tar", "23m0001_assignment3");
-    desk.grade(&[&tar, "--id", "23m0009-late"])
-        .code(1)
-        .stdout(contains("reports/23m0009-late/1/report.json"));
+    desk.grade(&[&tar, "--id", "23m0009-late"]).code(1).stdout(contains("reports/23m0009-late/1/index.html"));
     desk.grade(&[&tar, "--id", "../evil"]).code(2).stderr(contains("../evil"));
-    desk.grade(&[&tar]).code(1).stdout(contains("reports/23m0001/1/report.json"));
+    desk.grade(&[&tar]).code(1).stdout(contains("reports/23m0001/1/index.html"));
 }
 
 #[test]
@@ -238,7 +236,7 @@ fn a_task_that_was_not_handed_in_is_named_and_needs_no_machine() {
             fs::create_dir_all(desk.folder().join(name).join(folder)).unwrap();
         }
         desk.harness(&["grade", "--quiet", name]).assert().code(1).stdout(
-            contains("not handed in: task2/simple_container.sh").and(contains("infrastructure").not()),
+            contains("task2/simple_container.sh was not handed in").and(contains("infrastructure").not()),
         );
     }
 }
