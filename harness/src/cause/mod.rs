@@ -17,6 +17,9 @@ use crate::verdict::{Cause, Check, Status, Subtask};
 use message::Message;
 use serde::Deserialize;
 
+/// What ends with fewer checks that name it is one fault among others.
+const FEW: usize = 3;
+
 /// The causes of a judged run, in the assignment's order: at most one for each of the four tasks.
 pub fn causes(bundle: &Bundle, subtasks: &[Subtask]) -> Vec<Cause> {
     ["1", "2", "3", "4"].iter().filter_map(|task| of_task(task, bundle, subtasks)).collect()
@@ -54,11 +57,17 @@ fn with_checks(cause: Cause, checks: Vec<String>) -> Option<Cause> {
     (checks.len() > 1).then_some(Cause { checks, ..cause })
 }
 
-/// The lost checks whose text names what ended, and those whose text names such a check.
+/// The lost checks whose text names what ended, and those that could not be seen and name such a check or nothing at all:
+/// the steps after a command that failed were not reached.
 fn consequences(found: &Found, lost: &[&Check]) -> Vec<String> {
-    let is_direct = |check: &Check| found.marks.iter().any(|mark| check.actual.contains(mark.as_str()));
+    let names_it = |check: &Check| found.marks.iter().any(|mark| check.actual.contains(mark.as_str()));
+    let names_nothing = |check: &Check| check.status == Status::Skip && !check.actual.contains(['`', '/']);
     let mut following: Vec<&str> =
-        lost.iter().filter(|check| is_direct(check)).map(|check| &*check.id).collect();
+        lost.iter().filter(|check| names_it(check)).map(|check| &*check.id).collect();
+    if following.len() < FEW {
+        return owned(following);
+    }
+    following.extend(lost.iter().filter(|check| names_nothing(check)).map(|check| &*check.id));
     loop {
         let names_one = |check: &Check| following.iter().any(|id| check.actual.contains(id));
         let next = lost.iter().find(|check| {
@@ -71,6 +80,10 @@ fn consequences(found: &Found, lost: &[&Check]) -> Vec<String> {
     }
     let is_one = |check: &&&Check| following.contains(&&*check.id);
     lost.iter().filter(is_one).map(|check| check.id.clone()).collect()
+}
+
+fn owned(ids: Vec<&str>) -> Vec<String> {
+    ids.into_iter().map(str::to_owned).collect()
 }
 
 /// A cause and the words by which a check's text shows that it comes from it.

@@ -122,7 +122,7 @@ fn section(title: &str, stacks: impl Iterator<Item = (String, Vec<Layer>)>, room
 fn stack(title: &str, layers: &[Layer]) -> Markup {
     html! {
         details.figure {
-            summary { (visible(title)) ", " (layers.len()) " layers" }
+            summary { (visible(title)) ", " (layers.len()) @if layers.len() == 1 { " layer" } @else { " layers" } }
             ol.stack {
                 @for layer in layers.iter().take(LAYERS) {
                     li {

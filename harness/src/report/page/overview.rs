@@ -19,7 +19,7 @@ pub fn title(report: &Report) -> String {
 /// Whose report it is, and the sum.
 pub fn head(report: &Report) -> Markup {
     html! {
-        a.skip href="#main" { "Skip to the report" }
+        a.jump href="#main" { "Skip to the report" }
         header {
             h1 { (visible(&report.submission.id)) }
             p.score {
@@ -115,7 +115,7 @@ pub fn first(report: &Report) -> Markup {
                 div.cause {
                     p.what { (visible(&cause.what)) }
                     @if !cause.quote.is_empty() {
-                        pre.screen tabindex="0" aria-label="What the terminal showed" {
+                        pre.screen tabindex="0" role="group" aria-label="What the terminal showed" {
                             (start_of(&cause.quote, 1200, 12))
                         }
                     }

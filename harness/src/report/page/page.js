@@ -37,7 +37,7 @@
     var time = make("output", {}, bar);
     var speed = make("select", { ariaLabel: "Speed" }, bar);
     var copy = make("button", { type: "button", textContent: "Copy" }, bar);
-    var screen = make("pre", { className: "terminal film", tabIndex: 0, ariaLabel: "Screen", role: "region" }, player);
+    var screen = make("pre", { className: "terminal film", tabIndex: 0, ariaLabel: "Screen", role: "group" }, player);
     var film, rows, at, timer;
 
     chapters.forEach(function (chapter, index) {

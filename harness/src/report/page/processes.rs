@@ -89,7 +89,7 @@ impl Container {
         if processes.iter().all(|process| process.pid != self.main.pid) {
             processes.push(self.main);
         }
-        Moment { title: format!("At the step {}", self.step), processes }
+        Moment { title: format!("The container of the step {}", self.step), processes }
     }
 }
 
@@ -140,7 +140,7 @@ fn drawn(moment: &Moment, machine: Namespaces) -> Markup {
     let is_root = |process: &&&Process| processes.iter().all(|other| other.pid != process.ppid);
     html! {
         details.figure {
-            summary { (visible(&moment.title)) ", " (moment.processes.len()) " processes" }
+            summary { (visible(&moment.title)) ", " (counted(moment.processes.len())) }
             ul.tree {
                 li {
                     strong { "the machine" }
@@ -149,6 +149,10 @@ fn drawn(moment: &Moment, machine: Namespaces) -> Markup {
             }
         }
     }
+}
+
+fn counted(processes: usize) -> String {
+    if processes == 1 { "one process".to_owned() } else { format!("{processes} processes") }
 }
 
 /// A process and its children. Records are data of a guest: the depth is bounded, so that a circle ends.

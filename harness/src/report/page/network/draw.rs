@@ -9,7 +9,7 @@ use crate::report::text::{start_of, visible};
 const ROW: i32 = 96;
 const TOP: i32 = 34;
 /// The drawing's width.
-const WIDTH: i32 = 1000;
+const WIDTH: i32 = 1040;
 /// Most characters of a name or an address, so that it stays in its box.
 const NAME: usize = 20;
 
@@ -53,12 +53,12 @@ fn row(picture: &Picture, container: &Container, y: i32, middle: i32) -> Markup 
     let label = if is_paired { "veth" } else { "no veth" };
     let online = picture.look(&container.role, "internet");
     html! {
-        rect.box x="676" y=(y) width="250" height=(ROW - 12) rx="6" {}
+        rect.box x="676" y=(y) width="276" height=(ROW - 12) rx="6" {}
         (text(688, y + 20, "title", &format!("{} ({})", start_of(&container.name, NAME, 1), container.options)))
         (port(430, y + 30, container.outside.as_ref()))
         (port(688, y + 30, container.inside.as_ref()))
-        (text(838, y + 46, "small", "default route"))
-        (text(838, y + 62, "small", container.route.as_deref().unwrap_or("none")))
+        (text(838, y + 46, "small", "default via"))
+        (text(838, y + 62, "small", container.route.as_deref().unwrap_or("nowhere")))
         (line(570, y + 52, 688, y + 52, pair, label))
         @if let Some(look) = online.filter(|look| *look != Look::Closed) {
             (line(348, middle, 430, y + 44, look, "NAT"))
@@ -84,10 +84,10 @@ fn from_lan(picture: &Picture, middle: i32) -> Markup {
 fn peers(look: Option<Look>, one: usize, other: usize) -> Markup {
     let Some(look) = look.filter(|look| *look != Look::Closed) else { return html! {} };
     let (from, to) = (y_of(one) + 40, y_of(other) + 44);
-    let bow = 938 + 18 * i32::try_from(other - one).unwrap_or(1);
+    let bow = 964 + 18 * i32::try_from(other - one).unwrap_or(1);
     html! {
-        path class=(class(look)) d=(format!("M926 {from} C {bow} {from} {bow} {to} 926 {to}")) {}
-        (text(930, i32::midpoint(from, to) + 4, class_of_label(look), sign(look)))
+        path class=(class(look)) d=(format!("M952 {from} C {bow} {from} {bow} {to} 952 {to}")) {}
+        (text(960, i32::midpoint(from, to) + 4, class_of_label(look), sign(look)))
     }
 }
 

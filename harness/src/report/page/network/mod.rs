@@ -57,7 +57,7 @@ fn words(picture: &Picture) -> Markup {
     html! {
         table.record {
             thead {
-                tr { @for title in ["from", "to", "address", "asked", "found", ""] { th scope="col" { (title) } } }
+                tr { @for title in ["from", "to", "address", "asked", "found", "result"] { th scope="col" { (title) } } }
             }
             tbody {
                 @for way in &picture.ways {
