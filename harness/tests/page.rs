@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use harness::report::page;
+use serde_json::Value;
 
 mod pages;
-use pages::{bundle, hostile, judged, spoilt_report};
+use pages::{bundle, hostile, judged, spoilt_report, stored};
 
 /// The page's headings and folded parts, one a line: its structure without its texts.
 fn outline(html: &str) -> String {
@@ -44,6 +45,50 @@ fn of_a_program_that_does_not_compile() {
     assert_eq!(report.causes.len(), 1);
     assert_eq!((report.causes[0].file.as_deref(), report.causes[0].line), (None, Some(79)));
     assert_outline("page-does-not-compile", &html);
+}
+
+/// How often a word stands in the drawing of the four containers.
+fn drawn(html: &str, word: &str) -> usize {
+    let drawing =
+        html.split("aria-label=\"Four containers, of which two and two are peers\"").nth(1).unwrap();
+    drawing.split("</svg>").next().unwrap().matches(word).count()
+}
+
+#[test]
+fn the_network_is_drawn_as_it_was_found() {
+    let mut bundle = stored("reference");
+    let (_, html) = judged(&bundle);
+    assert_eq!(drawn(&html, ">veth<"), 4);
+    assert_eq!(drawn(&html, ">NAT<"), 2);
+    assert_eq!((drawn(&html, "way missing"), drawn(&html, "way extra")), (0, 0));
+
+    // A container without -i is answered by the Internet, and the exposed port by nobody.
+    let network = bundle.recordings.get_mut("3-network").unwrap();
+    for record in network.records.iter_mut().filter(|record| record.kind == "reach") {
+        let way = (record.data["step"].as_str(), record.data["from"].as_str(), record.data["to"].as_str());
+        match way {
+            (Some("peer"), Some("plain"), Some("internet")) => {
+                record.data["answer"]["line"] = record.data["word"].clone();
+            }
+            (Some("peer"), Some("lan"), Some("exposed")) => record.data["answer"]["line"] = Value::Null,
+            _ => {}
+        }
+    }
+    let (_, html) = judged(&bundle);
+    // The port is two lines: to the machine, and through it.
+    assert_eq!((drawn(&html, "\"way missing\""), drawn(&html, "\"way extra\"")), (2, 1));
+}
+
+#[test]
+fn stored_evidence_makes_the_example_pages() {
+    for (name, most) in [("reference", 0), ("does-not-compile", 1), ("child1-keeps-uts-namespace", 0)] {
+        let (report, html) = judged(&stored(name));
+        assert_eq!(report.causes.len(), most, "{name}");
+        assert!(html.len() < page::MAX_BYTES / 2, "{name}: {} bytes", html.len());
+    }
+    let (report, _) = judged(&stored("does-not-compile"));
+    let cause = &report.causes[0];
+    assert_eq!((cause.file.as_deref(), cause.line), (Some("task1/namespace_prog.c"), Some(79)));
 }
 
 /// Each id once, and each link to one of them.

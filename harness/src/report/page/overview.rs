@@ -177,6 +177,11 @@ pub fn next(report: &Report) -> Markup {
     }
 }
 
+/// A number in a sentence; nothing where it is not known, as in a run that was broken off.
+fn known(number: f64, sentence: &str) -> String {
+    if number > 0.0 { sentence.replace("{}", &format!("{number:.1}")) } else { String::new() }
+}
+
 /// On what it was graded, and when what ran.
 pub fn run(report: &Report, timeline: &Markup) -> Markup {
     let environment = &report.environment;
@@ -187,8 +192,8 @@ pub fn run(report: &Report, timeline: &Markup) -> Markup {
         ("Kernel", environment.kernel.clone()),
         ("Accelerator", environment.accelerator.clone()),
         ("Started", environment.started.clone()),
-        ("Whole run", format!("{:.1} s", environment.seconds)),
-        ("Time limits", format!("stretched {:.1} times for this machine", environment.calibration)),
+        ("Whole run", known(environment.seconds, "{} s")),
+        ("Time limits", known(environment.calibration, "stretched {} times for this machine")),
         ("Harness", environment.harness.clone()),
     ];
     html! {
