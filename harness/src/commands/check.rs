@@ -39,6 +39,7 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
     }
     say::styled(&report::terminal::render(&report, true));
     if let Some(directory) = &arguments.report {
+        say!("  {}", directory.join("index.html").display());
         printed_from(directory)?;
     }
     Ok(judge::outcome(&report).into())

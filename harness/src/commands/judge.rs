@@ -19,6 +19,7 @@ pub fn run(arguments: &Judge) -> Result<Status, Failure> {
     }
     say::styled(&report::terminal::render(&report, arguments.verbose));
     if let Some(directory) = &arguments.report {
+        say!("  {}", directory.join("index.html").display());
         printed_from(directory)?;
     }
     Ok(judge::outcome(&report).into())
