@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use vm::{Requested, Suite};
 
@@ -32,6 +32,10 @@ pub enum Command {
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),
+    /// List every check: id, points, title, and the checks that it needs
+    Checks(Checks),
+    /// Explain one check: what the assignment says, what is checked and how, and typical causes of a failure
+    Explain(Explain),
     /// Report whether this machine can grade, how fast, and what to fix
     Doctor,
     /// Build, boot, enter, list and remove virtual machines
@@ -107,6 +111,37 @@ pub struct Check {
     /// Replace another submission's report in the --report directory
     #[arg(long, requires = "report")]
     pub force: bool,
+}
+
+/// Arguments of `checks`.
+#[derive(Debug, Args)]
+pub struct Checks {
+    /// How to print the list
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: ListFormat,
+    /// TOML file with points that replace the default ones (docs/rubric.md)
+    #[arg(long, value_name = "FILE")]
+    pub rubric: Option<PathBuf>,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum ListFormat {
+    /// A line for each check
+    #[default]
+    Text,
+    /// One array of objects
+    Json,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The check's id, for example 2c/cpu-quota; `harness checks` lists them
+    pub check: String,
+    /// TOML file with points that replace the default ones (docs/rubric.md)
+    #[arg(long, value_name = "FILE")]
+    pub rubric: Option<PathBuf>,
 }
 
 /// Arguments of `judge`.

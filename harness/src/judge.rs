@@ -79,7 +79,7 @@ fn judge_subtask(
 /// One verdict for every check of a subtask.
 fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Vec<Check> {
     if let Some(file) = handed_in::missing(subtask.id, &bundle.layout) {
-        let skipped = |spec: &CheckSpec| {
+        let skipped = |spec: &&CheckSpec| {
             let finding = Finding::new(spec.id, Status::Skip, "", format!("not handed in: {file}"));
             check(spec, finding, None, rubric)
         };
@@ -209,8 +209,18 @@ pub fn outcome(report: &Report) -> Outcome {
 mod tests {
     use super::*;
 
-    const SPEC: CheckSpec =
-        CheckSpec { id: "1/transcript", title: "", requirement: "", hint: "", informational: false };
+    const SPEC: CheckSpec = CheckSpec {
+        id: "1/transcript",
+        title: "",
+        requirement: "",
+        hint: "",
+        informational: false,
+        needs: &[],
+        considers: &[],
+        how: "",
+        causes: &[],
+        man: &[],
+    };
 
     fn judged(status: Status, cut: Option<Status>) -> Check {
         let cut = cut.map(|status| Cut { status, sentence: "the machine went away".into() });

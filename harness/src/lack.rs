@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::limits::{UNFINISHED, Unfinished};
+use crate::evidence::world::{Moment, Passed, RECORD};
 use crate::evidence::{Record, Recording};
-use crate::guest::world::{Moment, Passed, RECORD};
 use crate::task::task3::shared::command::Command;
 use crate::verdict::{Finding, Status};
 

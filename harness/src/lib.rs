@@ -14,6 +14,7 @@ mod cause;
 pub mod corpus;
 pub mod course;
 pub mod evidence;
+pub mod explain;
 pub mod fit;
 pub mod follow_through;
 pub mod grade;

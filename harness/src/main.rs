@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         Command::Grade(arguments) => commands::grade::run(arguments),
         Command::Check(arguments) => commands::check::run(arguments),
         Command::Judge(arguments) => commands::judge::run(arguments),
+        Command::Checks(arguments) => commands::checks::list(arguments),
+        Command::Explain(arguments) => commands::checks::explain(arguments),
         Command::Doctor => commands::doctor::run(),
         Command::Vm(arguments) => commands::vm::run(arguments),
         Command::Completions(arguments) => Ok(commands::completions::run(arguments)),

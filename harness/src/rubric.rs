@@ -39,7 +39,7 @@ pub enum Error {
         why: String,
     },
     /// A name that no check has.
-    #[error("{}:{line}: there is no check {check:?}; `harness grade --help` and docs/rubric.md list them", path.display())]
+    #[error("{}:{line}: there is no check {check:?}; `harness checks` lists them", path.display())]
     UnknownCheck {
         /// The file.
         path: PathBuf,

@@ -165,7 +165,7 @@ pub struct Subtask {
     pub max: f64,
     /// Wall-clock seconds of its scenarios.
     pub seconds: f64,
-    /// In the order of the contract's table.
+    /// In the order of `harness checks`.
     pub checks: Vec<Check>,
 }
 

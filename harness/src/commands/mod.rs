@@ -2,6 +2,7 @@
 //! parsing is in [`crate::cli`], decisions are in the library.
 
 pub mod check;
+pub mod checks;
 pub mod completions;
 pub mod corpus;
 pub mod doctor;

@@ -12,6 +12,7 @@ pub mod mount;
 pub mod network;
 pub mod process;
 pub mod program;
+pub mod world;
 
 use std::collections::BTreeMap;
 

@@ -1,21 +1,28 @@
-//! How judges phrase what they found.
+//! A question about one check, and the findings that answer it.
 
 use crate::evidence::{Bundle, Ending, Recording};
-use crate::task::CheckSpec;
+use crate::task::check::{self, CheckSpec, Row};
 use crate::verdict::{Finding, Status};
 
 /// A check together with what would pass it in this run.
 #[derive(Clone, Debug)]
 pub struct Question {
-    check: &'static str,
+    check: &'static CheckSpec,
     expected: String,
     evidence: Vec<String>,
 }
 
 impl Question {
-    /// What `check` asks of this run.
-    pub fn new(check: &'static str, expected: impl Into<String>) -> Self {
-        Self { check, expected: expected.into(), evidence: Vec::new() }
+    /// What a check asks.
+    pub fn of(check: &'static CheckSpec) -> Self {
+        Self { check, expected: String::new(), evidence: Vec::new() }
+    }
+
+    /// Says what would pass in this run's own terms.
+    #[must_use]
+    pub fn expects(mut self, expected: impl Into<String>) -> Self {
+        self.expected = expected.into();
+        self
     }
 
     /// Names the place in the bundle that shows the answer.
@@ -27,22 +34,32 @@ impl Question {
 
     /// It was seen.
     pub fn pass(self, actual: impl Into<String>) -> Finding {
-        self.end(Status::Pass, actual.into())
+        self.end(Status::Pass, actual)
     }
 
     /// Something else was seen.
     pub fn fail(self, actual: impl Into<String>) -> Finding {
-        self.end(Status::Fail, actual.into())
+        self.end(Status::Fail, actual)
     }
 
-    /// It could not come to that.
+    /// It could not be judged.
     pub fn skip(self, because: impl Into<String>) -> Finding {
-        self.end(Status::Skip, because.into())
+        self.end(Status::Skip, because)
+    }
+
+    /// It is not judged, because a check that it needs did not pass. `seen` is what is wrong there, or nothing.
+    pub fn unmet(self, needed: &'static str, seen: &str) -> Finding {
+        debug_assert!(
+            self.check.needs.contains(&needed),
+            "{} does not name {needed} in `needs`",
+            self.check.id
+        );
+        self.skip(unmet(needed, seen))
     }
 
     /// Nothing could be seen, and the submission is not to blame.
     pub fn error(self, what: impl Into<String>) -> Finding {
-        self.end(Status::Error, what.into())
+        self.end(Status::Error, what)
     }
 
     /// Passes or fails.
@@ -50,24 +67,37 @@ impl Question {
         if holds { self.pass(actual) } else { self.fail(actual) }
     }
 
-    fn end(self, status: Status, actual: String) -> Finding {
-        Finding { check: self.check, status, expected: self.expected, actual, evidence: self.evidence }
+    /// As the status says.
+    pub fn end(self, status: Status, actual: impl Into<String>) -> Finding {
+        let actual = actual.into();
+        Finding { check: self.check.id, status, expected: self.expected, actual, evidence: self.evidence }
     }
 }
 
+/// What a finding says of evidence that an older harness recorded.
+pub const OLDER: &str = "the evidence is older than this check: grade the submission again";
+
+/// The sentence of a check that is not judged because another one did not pass.
+pub fn unmet(needed: &str, seen: &str) -> String {
+    let sentence = format!("not judged: this check needs {needed}, which did not pass");
+    if seen.is_empty() { sentence } else { format!("{sentence} ({seen})") }
+}
+
 /// A scenario's recording, or one finding for every check when there is none to judge by.
-pub fn recording<'a>(
+pub fn recording<'a, J>(
     bundle: &'a Bundle,
     scenario: &str,
-    checks: &'static [CheckSpec],
+    rows: &'static [Row<J>],
 ) -> Result<&'a Recording, Vec<Finding>> {
-    let all = |what: &str| {
-        let error = |spec: &CheckSpec| Question::new(spec.id, "a verdict").error(what);
-        Err(checks.iter().map(error).collect())
-    };
+    find(bundle, scenario)
+        .map_err(|what| check::all(rows, |question| question.expects("a verdict").error(what.clone())))
+}
+
+/// A scenario's recording, or why there is none to judge by.
+pub fn find<'a>(bundle: &'a Bundle, scenario: &str) -> Result<&'a Recording, String> {
     match bundle.recordings.get(scenario) {
-        None => all(&format!("the scenario {scenario} was not run")),
-        Some(Recording { ending: Ending::Infrastructure { what, .. }, .. }) => all(what),
+        None => Err(format!("the scenario {scenario} was not run")),
+        Some(Recording { ending: Ending::Infrastructure { what, .. }, .. }) => Err(what.clone()),
         Some(recording) => Ok(recording),
     }
 }

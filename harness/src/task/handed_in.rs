@@ -1,7 +1,8 @@
-//! What a subtask cannot do without. Where that was not handed in, nothing is driven, and its checks say so.
+//! Files without which a subtask cannot be driven. If such a file is missing, the subtask's checks
+//! say so and no machine is started for it.
 //!
-//! Only the file that is run or compiled counts. A missing `setup.sh`, `csfile` or `esfile` leaves something to be
-//! seen, so what needs these is driven, and fails by itself.
+//! Only the file that is run or compiled counts. Without `setup.sh`, `csfile` or `esfile` the
+//! scenario still runs, and the checks that need the file fail.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,66 +1,110 @@
-//! Layout: the submission has the form that the assignment asks for. Judged from what the host saw while taking
-//! it in; nothing is driven.
+//! Layout: whether the submission has the form that the assignment asks for. The host judges it
+//! while it takes the submission in; no machine is needed.
 
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{CheckSpec, Subtask};
+use super::Subtask;
+use super::check::{self, CheckSpec, Row, specs};
+use super::finding::Question;
 use crate::evidence::Bundle;
 use crate::submission::{ASKED, Form, GitFact, Layout, id};
 use crate::verdict::{Finding, Status};
 
-/// Layout.
-pub static SUBTASK: Subtask = Subtask {
-    id: "layout",
-    title: "form of the submission",
-    checks: &[
-        CheckSpec {
+/// How a check of the layout is judged.
+type Judge = fn(&Bundle, &Layout, Question) -> Finding;
+
+/// One row for each check.
+static ROWS: [Row<Judge>; 4] = [
+    Row {
+        check: CheckSpec {
             id: "layout/archive",
             title: "one folder, named by the roll number",
             requirement: "The submission tar should have following format: <rollnumber>_assignment3/",
             hint: "Unpack it in an empty folder: what is at the top, and what is it called?",
             informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The host lists the archive without unpacking it: one folder at its top, whose name ends in _assignment3. A directory may have any name.",
+            causes: &[
+                "the task folders lie at the top of the archive, without a folder around them",
+                "the folder has the name of the course's template",
+            ],
+            man: &["tar(1)"],
         },
-        CheckSpec {
+        judge: archive,
+    },
+    Row {
+        check: CheckSpec {
             id: "layout/files",
             title: "the files asked for, under their names",
             requirement: "task1/namespace_prog.c, task2/simple_container.sh, task3/{conductor.sh,setup.sh}, \
                           task4/{csfile,esfile,service-orchestrator.sh}",
             hint: "Compare the listing of your archive with the tree in the assignment, letter by letter.",
             informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The host compares the file names with the seven names in the assignment. A name in the wrong case counts as missing here, and is used all the same.",
+            causes: &[
+                "a file has another name or lies in another folder",
+                "the archive was made before the last file was written",
+            ],
+            man: &["tar(1)"],
         },
-        CheckSpec {
+        judge: files,
+    },
+    Row {
+        check: CheckSpec {
             id: "layout/git",
             title: "a git history",
             requirement: ".git/ └── ... /* all git-related files */",
             hint: "Does `git log` work in the unpacked folder?",
             informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The host looks for .git and for the commit that HEAD names.",
+            causes: &["the archive was made without hidden files", "`git init` without a commit"],
+            man: &["git-archive(1)", "git-log(1)"],
         },
-        CheckSpec {
+        judge: git,
+    },
+    Row {
+        check: CheckSpec {
             id: "layout/unmarked-portions",
             title: "no changes outside the marked portions",
             requirement: "Don't make any changes in the file outside of marked portions.",
             hint: "Compare with the files as they were handed out.",
             informational: true,
+            needs: &[],
+            considers: &[],
+            how: "With --starter, the host compares each marked file with the starter's, outside the marked portions.",
+            causes: &[
+                "an editor changed blanks or line ends",
+                "helper functions were written above the marked portion",
+            ],
+            man: &["diff(1)"],
         },
-    ],
-    scenarios: &[],
-    judge,
-};
+        judge: unmarked,
+    },
+];
+
+static CHECKS: [&CheckSpec; 4] = specs(&ROWS);
+
+/// Layout.
+pub static SUBTASK: Subtask =
+    Subtask { id: "layout", title: "form of the submission", checks: &CHECKS, scenarios: &[], judge };
 
 fn judge(bundle: &Bundle) -> Vec<Finding> {
     match Layout::deserialize(&bundle.layout) {
-        Ok(layout) => vec![archive(bundle, &layout), files(&layout), git(&layout), unmarked(&layout)],
-        Err(error) => {
-            let actual = format!("the bundle's layout cannot be read: {error}");
-            let error = |check: &CheckSpec| Finding::new(check.id, Status::Error, "", actual.clone());
-            SUBTASK.checks.iter().map(error).collect()
-        }
+        Ok(layout) => check::judge(&ROWS, |judge, question, _| judge(bundle, &layout, question)),
+        Err(error) => check::all(&ROWS, |question| {
+            question.error(format!("the bundle's layout cannot be read: {error}"))
+        }),
     }
 }
 
-fn archive(bundle: &Bundle, layout: &Layout) -> Finding {
+fn archive(bundle: &Bundle, layout: &Layout, question: Question) -> Finding {
     let folder = layout.folder.as_deref().unwrap_or_default();
     // A directory is what one works in, and may be called anything.
     let named = folder.to_ascii_lowercase().strip_suffix("_assignment3").is_some_and(|roll| !roll.is_empty());
@@ -80,10 +124,10 @@ fn archive(bundle: &Bundle, layout: &Layout) -> Finding {
         actual += "; left aside: ";
         actual += &layout.left_aside.join(", ");
     }
-    Finding::new("layout/archive", status, "an archive with one folder <rollnumber>_assignment3", actual)
+    question.expects("an archive with one folder <rollnumber>_assignment3").end(status, actual)
 }
 
-fn files(layout: &Layout) -> Finding {
+fn files(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     let missing: Vec<_> =
         ASKED.into_iter().filter(|asked| layout.files.iter().all(|file| file.path != *asked)).collect();
     let mut remarks = vec![];
@@ -94,13 +138,13 @@ fn files(layout: &Layout) -> Finding {
     for file in &layout.files {
         if let Some(found) = &file.found_as {
             status = Status::Fail;
-            remarks.push(format!("{found} stands for {}", file.path));
+            remarks.push(format!("{found} is used for {}", file.path));
         }
         if file.crlf {
-            remarks.push(format!("{} has line ends of Windows (CR LF)", file.path));
+            remarks.push(format!("{} has Windows line ends (CR LF)", file.path));
         }
         if file.lacks_run_bit {
-            remarks.push(format!("{} is not executable; it was made so for grading", file.path));
+            remarks.push(format!("{} was not executable; the grader made its copy executable", file.path));
         }
     }
     remarks.extend(layout.replaced.iter().cloned());
@@ -109,24 +153,24 @@ fn files(layout: &Layout) -> Finding {
         number => format!("{number} of {} files", ASKED.len()),
     };
     let actual = std::iter::once(there).chain(remarks).collect::<Vec<_>>().join("; ");
-    Finding::new("layout/files", status, ASKED.join(", "), actual)
+    question.expects(ASKED.join(", ")).end(status, actual)
 }
 
-fn git(layout: &Layout) -> Finding {
+fn git(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     let (status, actual) = match layout.git {
         GitFact::Present => (Status::Pass, ".git with commits"),
         GitFact::Enclosing => (Status::Pass, "the directory lies in a git working tree"),
-        GitFact::Empty => (Status::Fail, ".git, but HEAD leads to no commit that is there"),
+        GitFact::Empty => (Status::Fail, ".git, but HEAD names no commit that exists"),
         GitFact::Missing => (Status::Fail, "no .git"),
     };
-    Finding::new("layout/git", status, ".git with the history in it", actual)
+    question.expects(".git with the history in it").end(status, actual)
 }
 
-fn unmarked(layout: &Layout) -> Finding {
-    let expected = "the starter's text outside the marked portions";
+fn unmarked(_: &Bundle, layout: &Layout, question: Question) -> Finding {
+    let question = question.expects("the starter's text outside the marked portions");
     let Some(diffs) = &layout.unmarked else {
         let actual = "no starter files were given to compare with (--starter)";
-        return Finding::new("layout/unmarked-portions", Status::Skip, expected, actual);
+        return question.end(Status::Skip, actual);
     };
     let changed: Vec<_> = diffs.iter().filter(|file| !file.diff.is_empty()).collect();
     if changed.is_empty() {
@@ -136,9 +180,9 @@ fn unmarked(layout: &Layout) -> Finding {
         } else {
             format!("as handed out: {same}")
         };
-        return Finding::new("layout/unmarked-portions", Status::Pass, expected, actual);
+        return question.end(Status::Pass, actual);
     }
     let actual =
         changed.iter().map(|file| format!("{}:\n{}", file.path, file.diff)).collect::<Vec<_>>().join("\n");
-    Finding::new("layout/unmarked-portions", Status::Fail, expected, actual)
+    question.end(Status::Fail, actual)
 }

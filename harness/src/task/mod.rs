@@ -1,8 +1,11 @@
-//! One context per subtask: what is checked, how it is driven in the guest, how its evidence is judged.
+//! Tasks and subtasks: what is checked, how it is driven in the guest, and how its evidence is
+//! judged.
 //!
-//! `drive` runs in the guest and records; `judge` is pure and runs on the host. They meet only in the
-//! records' types, which is why they live side by side.
+//! `drive` runs in the guest and records. `judge` is a pure function that runs on the host. The two
+//! share only the types of the records, so they lie side by side.
 
+pub mod as_shown;
+pub mod check;
 pub mod finding;
 pub mod handed_in;
 pub mod layout;
@@ -11,6 +14,8 @@ pub mod task2;
 pub mod task3;
 pub mod task4;
 pub mod transcript;
+
+pub use check::CheckSpec;
 
 use std::io;
 use std::time::Duration;
@@ -22,21 +27,6 @@ use crate::evidence::Bundle;
 use crate::guest::recorder::Recorder;
 use crate::verdict::Finding;
 
-/// One thing the assignment asks, as reports show it.
-#[derive(Debug)]
-pub struct CheckSpec {
-    /// `<subtask>/<kebab-name>`, as in the contract's table.
-    pub id: &'static str,
-    /// In a few words.
-    pub title: &'static str,
-    /// The assignment's own words.
-    pub requirement: &'static str,
-    /// Where to look when it fails, without giving the answer.
-    pub hint: &'static str,
-    /// Carries no marks by default.
-    pub informational: bool,
-}
-
 /// A gradable part of the assignment.
 #[derive(Debug)]
 pub struct Subtask {
@@ -44,8 +34,8 @@ pub struct Subtask {
     pub id: &'static str,
     /// In a few words.
     pub title: &'static str,
-    /// In the order of the contract's table.
-    pub checks: &'static [CheckSpec],
+    /// In the order of `harness checks`.
+    pub checks: &'static [&'static CheckSpec],
     /// The scenarios whose recordings its judge reads.
     pub scenarios: &'static [&'static str],
     /// Evidence in, one finding per check out, whatever the evidence holds or lacks.

@@ -1,4 +1,5 @@
-//! What a terminal showed, brought into a form that two runs share, and compared with what the assignment shows.
+//! Text from a terminal: cleaned of control characters, and compared with what the assignment
+//! shows.
 
 use similar::TextDiff;
 
@@ -22,12 +23,6 @@ pub fn text(records: &[Record]) -> String {
 pub fn lines(text: &str) -> Vec<String> {
     let plain = without_escapes(text).replace(['\r', '\0', '\u{7}'], "");
     plain.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
-}
-
-/// The body of a snapshot file: what follows its header.
-pub fn snapshot(file: &str) -> Vec<String> {
-    let body = file.splitn(3, "---\n").nth(2).unwrap_or(file);
-    lines(body)
 }
 
 /// Lines that are wanted (`-`) and lines that were seen instead (`+`), with the lines around them; empty when equal.

@@ -56,9 +56,9 @@ pub struct Tracer {
     calls: bool,
     /// Each process and thread with the seized process it descends from.
     alive: HashMap<i32, i32>,
-    /// Children that stopped before their creator told of them.
+    /// Children that stopped before their creator reported them.
     unclaimed: HashSet<i32>,
-    /// Children whose creator told of them before they stopped.
+    /// Children whose creator reported them before they stopped.
     announced: HashMap<i32, i32>,
     /// The watched call that a process is in.
     inside: HashMap<i32, (&'static str, [u64; 2])>,

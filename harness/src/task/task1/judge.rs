@@ -1,22 +1,23 @@
-//! Decides task 1 from what the tracer saw.
+//! Judges task 1 by the traced processes.
 
 use std::fmt::Write as _;
 
+use super::checks::ROWS;
 use super::timeline::{ProcessTimeline, lost};
-use super::{CHECKS, Compiled, Machine};
+use super::{Compiled, Machine};
 use crate::evidence::program::End;
 use crate::evidence::program::{Outcome, Stopped};
 use crate::evidence::{Bundle, Recording};
+use crate::task::as_shown;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::{Question, recording};
 use crate::task::transcript;
-use crate::verdict::{Finding, Status};
+use crate::verdict::Finding;
 
 const NAME: &str = "Child1Hostname";
-const SNAPSHOT: &str = include_str!("../../../../snapshots/task1.snap");
-
 /// One finding per check of task 1.
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let recording = match recording(bundle, "1", &CHECKS) {
+    let recording = match recording(bundle, "1", &ROWS) {
         Ok(recording) => recording,
         Err(findings) => return findings,
     };
@@ -31,29 +32,19 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         None => return nothing_ran(recording, &format!("the compiler never ended: {}", lost(recording))),
     }
     let timeline = ProcessTimeline::read(recording, machine);
-    let mut findings = vec![
-        child1_pid(&timeline),
-        child1_uts(&timeline),
-        child2_pid(&timeline),
-        child2_uts(&timeline),
-        parent_unchanged(&timeline),
-    ];
-    findings.push(transcript(&timeline, findings[..4].iter().all(|finding| finding.status == Status::Pass)));
-    findings.push(exits_clean(&timeline));
-    findings
+    check::judge(&ROWS, |judge, question, verdicts| judge(&timeline, question, verdicts))
 }
 
 /// There was no program to look at: what it should have done fails, what depends on that is skipped.
 fn nothing_ran(recording: &Recording, why: &str) -> Vec<Finding> {
     let proof = format!("evidence/{}/records.jsonl", recording.scenario);
-    let finding = |spec: &super::CheckSpec| {
-        let question = Question::new(spec.id, "namespace_prog.c compiles with gcc and runs").proof(&proof);
-        match spec.id {
+    check::judge(&ROWS, |_, question, verdicts| {
+        let question = question.expects("namespace_prog.c compiles with gcc and runs").proof(&proof);
+        match verdicts.id() {
             "1/child1-pid-namespace" | "1/child1-uts-namespace" | "1/transcript" => question.fail(why),
             _ => question.skip(why),
         }
-    };
-    CHECKS.iter().map(finding).collect()
+    })
 }
 
 fn compiler_message(recording: &Recording, outcome: &Outcome) -> String {
@@ -62,11 +53,11 @@ fn compiler_message(recording: &Recording, outcome: &Outcome) -> String {
     }
     let mut lines = transcript::lines(&transcript::text(&recording.records));
     lines.truncate(12);
-    format!("it does not compile; gcc says:\n{}", lines.join("\n"))
+    format!("the program does not compile; gcc says:\n{}", lines.join("\n"))
 }
 
-fn child1_pid(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new("1/child1-pid-namespace", "a process that is PID 1 of a new PID namespace");
+pub fn child1_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a process that is PID 1 of a new PID namespace");
     let Some(child1) = timeline.child1() else { return question.fail(timeline.no_child()) };
     let question = question.proof(timeline.proof(child1.first().record));
     let process = &child1.first().process;
@@ -88,11 +79,8 @@ fn child1_pid(timeline: &ProcessTimeline) -> Finding {
     }
 }
 
-fn child1_uts(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new(
-        "1/child1-uts-namespace",
-        format!("child 1 in a new UTS namespace that is called {NAME}"),
-    );
+pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(format!("child 1 in a new UTS namespace that is called {NAME}"));
     let Some(child1) = timeline.child1() else { return question.fail(timeline.no_child()) };
     let question = question.proof(timeline.proof(child1.last().record));
     let Some(namespace) = timeline.own_uts(child1) else {
@@ -119,13 +107,11 @@ fn child1_uts(timeline: &ProcessTimeline) -> Finding {
     )
 }
 
-fn child2_pid(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new(
-        "1/child2-joins-pid-namespace",
-        "a second process, created from outside, in the PID namespace of child 1",
-    );
+pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question =
+        question.expects("a second process, created from outside, in the PID namespace of child 1");
     let Some(wanted) = timeline.child1().and_then(|child1| timeline.own_pid_namespace(child1)) else {
-        return question.skip("child 1 has no PID namespace of its own that could be joined");
+        return question.unmet("1/child1-pid-namespace", "");
     };
     let Some(child2) = timeline.child2() else {
         return question.fail(format!("no second process was created{}", timeline.crash()));
@@ -157,13 +143,11 @@ fn child2_pid(timeline: &ProcessTimeline) -> Finding {
     )
 }
 
-fn child2_uts(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new(
-        "1/child2-joins-uts-namespace",
-        "a second process, created from outside, in the UTS namespace of child 1",
-    );
+pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question =
+        question.expects("a second process, created from outside, in the UTS namespace of child 1");
     let Some(wanted) = timeline.child1().and_then(|child1| timeline.own_uts(child1)) else {
-        return question.skip("child 1 has no UTS namespace of its own that could be joined");
+        return question.unmet("1/child1-uts-namespace", "");
     };
     let Some(child2) = timeline.child2() else {
         return question.fail(format!("no second process was created{}", timeline.crash()));
@@ -189,15 +173,13 @@ fn child2_uts(timeline: &ProcessTimeline) -> Finding {
     )
 }
 
-fn parent_unchanged(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new(
-        "1/parent-unchanged",
-        format!("the parent ends in the machine's UTS namespace, and the machine is always {:?}", {
-            &timeline.machine.hostname
-        }),
-    );
+pub fn parent_unchanged(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(format!(
+        "the parent ends in the machine's UTS namespace, and the machine is always {:?}",
+        { &timeline.machine.hostname }
+    ));
     if !timeline.has_namespaces() {
-        return question.skip("no namespace was created that the parent could have got into");
+        return question.skip("no new namespace was created, so this cannot be judged");
     }
     if let Some((record, what)) = timeline.renamed.first() {
         return question.proof(timeline.proof(*record)).fail(what);
@@ -217,17 +199,18 @@ fn parent_unchanged(timeline: &ProcessTimeline) -> Finding {
     }
 }
 
-fn transcript(timeline: &ProcessTimeline, facts: bool) -> Finding {
-    let wanted = transcript::snapshot(SNAPSHOT);
-    let question = Question::new("1/transcript", wanted.join("\n"))
+pub fn transcript(timeline: &ProcessTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    let wanted = transcript::lines(as_shown::TASK_1);
+    let question = question
+        .expects(wanted.join("\n"))
         .proof(format!("evidence/{}/terminal.cast", timeline.recording.scenario));
     let seen = redacted(timeline);
     if !transcript::is_complete(&wanted, &seen) {
         question.fail(transcript::difference(&wanted, &seen))
-    } else if facts {
-        question.pass("the lines asked for, in their order")
+    } else if verdicts.needs_met() {
+        question.pass("the output has all lines in the right order")
     } else {
-        question.skip("the lines asked for, but not all of what they say is so: see the checks above")
+        question.skip("the output matches, but not everything it claims is true: see the checks above")
     }
 }
 
@@ -258,15 +241,15 @@ fn redacted(timeline: &ProcessTimeline) -> Vec<String> {
         .collect()
 }
 
-fn exits_clean(timeline: &ProcessTimeline) -> Finding {
-    let question = Question::new("1/exits-clean", "the program ends with status 0 and leaves no process");
+pub fn exits_clean(timeline: &ProcessTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the program ends with status 0 and leaves no process");
     if !timeline.has_namespaces() {
-        return question.skip("no namespace was created that the program could have left behind");
+        return question.skip("no new namespace was created, so this cannot be judged");
     }
     let Some(outcome) = &timeline.outcome else { return question.fail(lost(timeline.recording)) };
     let mut seen = match (outcome.stopped, outcome.end) {
         (Some(Stopped::Time | Stopped::Still), _) => {
-            format!("it was still running after {:.0} s and was killed", outcome.limit)
+            format!("the program was still running after {:.0} s and was killed", outcome.limit)
         }
         (Some(Stopped::Working), _) => {
             format!(
@@ -274,17 +257,21 @@ fn exits_clean(timeline: &ProcessTimeline) -> Finding {
                 outcome.limit
             )
         }
-        (Some(Stopped::Output), _) => format!("it was stopped after {} bytes of output", outcome.output),
-        (Some(Stopped::Exhausted(_)), _) => "it was stopped for its many processes".to_owned(),
-        (None, Some(End::Status(status))) => {
-            format!("it ended with status {status} after {:.1} s", outcome.seconds)
+        (Some(Stopped::Output), _) => {
+            format!("the program was stopped after {} bytes of output", outcome.output)
         }
-        (None, Some(End::Signal(signal))) => format!("it was killed by signal {signal}"),
+        (Some(Stopped::Exhausted(_)), _) => {
+            "the program was stopped because it had too many processes".to_owned()
+        }
+        (None, Some(End::Status(status))) => {
+            format!("the program ended with status {status} after {:.1} s", outcome.seconds)
+        }
+        (None, Some(End::Signal(signal))) => format!("the program was killed by signal {signal}"),
         (None, None) => "it did not end".to_owned(),
     };
     if !outcome.left.is_empty() {
         let pids: Vec<String> = outcome.left.iter().map(|process| process.pid.to_string()).collect();
-        let _ = write!(seen, "; a second later these were still running: {}", pids.join(", "));
+        let _ = write!(seen, "; one second later these processes were still running: {}", pids.join(", "));
     }
     let clean = outcome.stopped.is_none() && outcome.end == Some(End::Status(0)) && outcome.left.is_empty();
     question.answer(clean, seen)

@@ -1,4 +1,5 @@
-//! What the tracer saw of task 1, told by process: who is child 1, who is child 2, and where did each live?
+//! The traced processes of task 1 over time: which one is child 1, which one is child 2, and in
+//! which namespaces each lived.
 
 use nix::sys::signal::Signal;
 
@@ -38,7 +39,7 @@ impl Life {
     }
 }
 
-/// The recording, told by process.
+/// The recording, sorted by process.
 pub struct ProcessTimeline<'a> {
     pub recording: &'a Recording,
     pub machine: Machine,

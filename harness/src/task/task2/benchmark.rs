@@ -1,5 +1,5 @@
-//! The value that `container_prog` must print: a sum of numbers from glibc's `rand()`, computed on the host, so
-//! that it cannot be printed from memory.
+//! The value that `container_prog` must print: a sum of numbers from glibc's `rand()`. The host
+//! computes it from a random seed, so a submission cannot know it in advance.
 
 /// Values that the generator looks back.
 const DEGREE: usize = 31;

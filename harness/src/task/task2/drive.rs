@@ -1,4 +1,4 @@
-//! Supplies this run's `container_prog.c`, runs `simple_container.sh` and records what its containers are.
+//! Builds `container_prog` for this run, runs `simple_container.sh`, and records its containers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -293,7 +293,7 @@ impl<'a> Observer<'a> {
         Ok(())
     }
 
-    /// Records which of the groups made meanwhile are still there when there was time to remove them.
+    /// Records which of the script's groups are still there after a moment in which they could be removed.
     fn settle(&mut self, recorder: &Recorder) -> io::Result<()> {
         let deadline = Instant::now() + REMOVAL;
         loop {

@@ -1,70 +1,48 @@
-//! 2a: `container_prog` runs with `container_root` as its root directory, and finds its libraries there.
+//! 2a: `container_prog` must run with `container_root` as its root directory, and find its
+//! libraries there.
 
 use std::path::Path;
 
+use super::checks::ROWS_2A;
 use super::timeline::{Round, ScriptTimeline};
 use super::{Supplied, reach, script};
 use crate::evidence::Bundle;
 use crate::evidence::process::Directory;
 use crate::evidence::program::End;
-use crate::task::CheckSpec;
+use crate::task::as_shown;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
-use crate::verdict::{Finding, Status};
-
-const SNAPSHOT: &str = include_str!("../../../../snapshots/task2a.snap");
-
-/// What is checked.
-pub static CHECKS: [CheckSpec; 3] = [
-    CheckSpec {
-        id: "2a/root-isolated",
-        title: "container_root is the root directory",
-        requirement: "Run the program container_prog by assigning the provided directory container_root as its \
-                      root directory.",
-        hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs, and look at what is \
-               mounted below container_root.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2a/libraries-from-script",
-        title: "the script provides the libraries",
-        requirement: "All required dependencies should be copied/linked from within the script. The script should \
-                      execute correctly given an empty container_root directory.",
-        hint: "Empty container_root and run the script again. `ldd container_prog` names files and the places \
-               where they are looked for; the loader is one of them.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2a/transcript",
-        title: "output as shown",
-        requirement: "Output Subtask 2a: Process PID, Child Process PID, Files/Directories in root directory",
-        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. What does \
-               container_prog see as its root?",
-        informational: false,
-    },
-];
+use crate::verdict::Finding;
 
 /// One finding per check.
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match ScriptTimeline::open(bundle, &CHECKS) {
-        Ok(timeline) => timeline,
-        Err(findings) => return findings,
-    };
-    let libraries = libraries(&timeline);
-    let root = match &timeline.rounds[0] {
-        None if libraries.status != Status::Pass => Question::new("2a/root-isolated", ROOT)
-            .skip("container_prog did not start: see libraries-from-script"),
-        round => root_isolated(&timeline, round.as_ref(), "2a/root-isolated"),
-    };
-    let facts = [&root, &libraries].iter().all(|finding| finding.status == Status::Pass);
-    let transcript = script::judge(&timeline, 0, "2a/transcript", SNAPSHOT, facts);
-    vec![root, libraries, transcript]
+    match ScriptTimeline::open(bundle, &ROWS_2A) {
+        Ok(timeline) => {
+            check::judge(&ROWS_2A, |judge, question, verdicts| judge(&timeline, question, verdicts))
+        }
+        Err(findings) => findings,
+    }
+}
+
+/// 2a's own run: where `container_prog` could not start, its root is nowhere to be seen.
+pub fn root_isolated(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    match &timeline.rounds[0] {
+        None if !verdicts.passed("2a/libraries-from-script") => {
+            question.expects(ROOT).unmet("2a/libraries-from-script", "container_prog did not start")
+        }
+        round => root_of(timeline, round.as_ref(), question),
+    }
+}
+
+pub fn transcript(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    script::judge(timeline, 0, question, as_shown::TASK_2A, verdicts)
 }
 
 const ROOT: &str = "container_root as its root directory";
 
 /// Whether a run's root directory is `container_root`, with nothing of the machine's own in it.
-pub fn root_isolated(timeline: &ScriptTimeline, round: Option<&Round>, check: &'static str) -> Finding {
-    let question = Question::new(check, ROOT);
+pub fn root_of(timeline: &ScriptTimeline, round: Option<&Round>, question: Question) -> Finding {
+    let question = question.expects(ROOT);
     let Some(round) = round else {
         return question.fail(format!("container_prog was not run here; {}", timeline.fate()));
     };
@@ -84,7 +62,7 @@ pub fn root_isolated(timeline: &ScriptTimeline, round: Option<&Round>, check: &'
     let shown = |name| round.run.entries.contains(name);
     if !timeline.machine.entries.is_empty() && timeline.machine.entries.iter().all(shown) {
         return question.fail(format!(
-            "its root is {}, and all that lies in the machine's own root directory is in it",
+            "its root is {}, which holds everything in the machine's own root directory",
             root.path
         ));
     }
@@ -104,9 +82,8 @@ fn is_container_root(timeline: &ScriptTimeline, root: &Directory) -> bool {
 
 /// The first attempt of 2a to start `container_prog` in another root directory decides, or of what follows; where there
 /// was none, whether it starts in `container_root` as the script left it.
-fn libraries(timeline: &ScriptTimeline) -> Finding {
-    let question =
-        Question::new("2a/libraries-from-script", "container_prog starts in a container_root that was empty");
+pub fn libraries(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("container_prog starts in a container_root that was empty");
     let is_isolated = |round: &&Round| !round.process().root.is(&timeline.machine.root);
     let in_2a = timeline.rounds[0].as_ref().filter(is_isolated);
     let isolated = timeline.rounds.iter().flatten().filter(is_isolated);
@@ -135,9 +112,9 @@ fn libraries(timeline: &ScriptTimeline) -> Finding {
     }
     match &timeline.probe {
         Some(probe) if probe.started => question.pass(
-            "nothing was run there, but container_prog starts in container_root after the script's end",
+            "the script did not run it there, but container_prog starts in container_root after the script ended",
         ),
-        Some(_) => question.fail("container_prog does not start in container_root after the script's end"),
+        Some(_) => question.fail("container_prog does not start in container_root after the script ended"),
         None => question.fail(format!("there is no container_root/container_prog; {}", timeline.fate())),
     }
 }

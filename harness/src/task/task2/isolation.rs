@@ -1,89 +1,58 @@
-//! 2b: `container_prog` is PID 1 of a new PID namespace, in a new UTS namespace, in the same root directory.
+//! 2b: `container_prog` must be PID 1 of a new PID namespace, in a new UTS namespace, with the root
+//! directory of 2a.
 
+use super::checks::ROWS_2B;
 use super::timeline::{Round, ScriptTimeline};
 use super::{filesystem, script};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
+use crate::task::as_shown;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
-use crate::verdict::{Finding, Status};
-
-const SNAPSHOT: &str = include_str!("../../../../snapshots/task2b.snap");
-
-/// What is checked.
-pub static CHECKS: [CheckSpec; 5] = [
-    CheckSpec {
-        id: "2b/pid-namespace",
-        title: "a new PID namespace that starts with 1",
-        requirement: "Within the new PID namespace, the PID of processes launched within the container should start \
-                      with 1.",
-        hint: "A new PID namespace begins with the next child of the process that asked for it: which process is \
-               that here?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2b/uts-namespace",
-        title: "a new UTS namespace",
-        requirement: "In this subtask, attach a new PID and UTS namespace to the container.",
-        hint: "Compare /proc/PID/ns/uts of container_prog with /proc/self/ns/uts of your shell.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2b/host-hostname-kept",
-        title: "the machine keeps its name",
-        requirement: "Hostname within container: new_hostname, Hostname in the host: cs695",
-        hint: "container_prog calls sethostname: whose name does that change? Watch `hostname` in another terminal.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2b/root-isolated",
-        title: "the same root directory as in 2a",
-        requirement: "Note that this is an incremental change, and the container running within the same chrooted \
-                      environment as in subtask 2a.",
-        hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2b/transcript",
-        title: "output as shown",
-        requirement: "Output Subtask 2b: Process PID: 1, Child Process PID: 2, …, Hostname within container: \
-                      new_hostname, Computation Benchmark, Hostname in the host",
-        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks.",
-        informational: false,
-    },
-];
+use crate::verdict::Finding;
 
 /// One finding per check.
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match ScriptTimeline::open(bundle, &CHECKS) {
-        Ok(timeline) => timeline,
-        Err(findings) => return findings,
-    };
-    let mut findings = match &timeline.rounds[1] {
-        Some(round) => vec![
-            pid_namespace(&timeline, round, "2b/pid-namespace"),
-            uts_namespace(&timeline, round),
-            hostname_kept(&timeline),
-            filesystem::root_isolated(&timeline, Some(round), "2b/root-isolated"),
-        ],
-        None => CHECKS[..4]
-            .iter()
-            .map(|spec| {
-                Question::new(spec.id, "container_prog runs as subtask2").skip(format!(
-                    "container_prog was not run in 2b; {}{}",
-                    timeline.fate(),
-                    timeline.complaint(1)
-                ))
-            })
-            .collect(),
-    };
-    let facts = findings.iter().all(|finding| finding.status == Status::Pass);
-    findings.push(script::judge(&timeline, 1, "2b/transcript", SNAPSHOT, facts));
-    findings
+    match ScriptTimeline::open(bundle, &ROWS_2B) {
+        Ok(timeline) => {
+            check::judge(&ROWS_2B, |judge, question, verdicts| judge(&timeline, question, verdicts))
+        }
+        Err(findings) => findings,
+    }
+}
+
+/// 2b's own run, or the finding that there was none.
+fn round<'a>(timeline: &'a ScriptTimeline, question: &Question) -> Result<&'a Round, Finding> {
+    timeline.rounds[1].as_ref().ok_or_else(|| {
+        question.clone().expects("container_prog runs as subtask2").skip(format!(
+            "container_prog was not run in 2b; {}{}",
+            timeline.fate(),
+            timeline.complaint(1)
+        ))
+    })
+}
+
+pub fn pid_namespace(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    match round(timeline, &question) {
+        Ok(round) => is_pid_one(timeline, round, question),
+        Err(skipped) => skipped,
+    }
+}
+
+pub fn root_isolated(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    match round(timeline, &question) {
+        Ok(round) => filesystem::root_of(timeline, Some(round), question),
+        Err(skipped) => skipped,
+    }
+}
+
+pub fn transcript(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    script::judge(timeline, 1, question, as_shown::TASK_2B, verdicts)
 }
 
 /// Whether a run is PID 1 of a PID namespace other than the machine's.
-pub fn pid_namespace(timeline: &ScriptTimeline, round: &Round, check: &'static str) -> Finding {
-    let question = Question::new(check, "container_prog is PID 1 of a new PID namespace")
+pub fn is_pid_one(timeline: &ScriptTimeline, round: &Round, question: Question) -> Finding {
+    let question = question
+        .expects("container_prog is PID 1 of a new PID namespace")
         .proof(timeline.proof(round.record));
     let process = round.process();
     let machine = timeline.machine.namespaces.pid;
@@ -102,28 +71,32 @@ pub fn pid_namespace(timeline: &ScriptTimeline, round: &Round, check: &'static s
     question.fail(seen)
 }
 
-fn uts_namespace(timeline: &ScriptTimeline, round: &Round) -> Finding {
+pub fn uts_namespace(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let round = match round(timeline, &question) {
+        Ok(round) => round,
+        Err(skipped) => return skipped,
+    };
     let (own, machine) = (round.process().namespaces.uts, timeline.machine.namespaces.uts);
-    Question::new("2b/uts-namespace", "container_prog in a new UTS namespace")
-        .proof(timeline.proof(round.record))
-        .answer(
-            own != machine,
-            if own == machine {
-                format!("container_prog was in the machine's own UTS namespace {machine}")
-            } else {
-                format!("container_prog was in UTS namespace {own}, the machine's is {machine}")
-            },
-        )
+    question.expects("container_prog in a new UTS namespace").proof(timeline.proof(round.record)).answer(
+        own != machine,
+        if own == machine {
+            format!("container_prog was in the machine's own UTS namespace {machine}")
+        } else {
+            format!("container_prog was in UTS namespace {own}, the machine's is {machine}")
+        },
+    )
 }
 
-fn hostname_kept(timeline: &ScriptTimeline) -> Finding {
+pub fn hostname_kept(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    if let Err(skipped) = round(timeline, &question) {
+        return skipped;
+    }
     let name = &timeline.machine.hostname;
-    let question =
-        Question::new("2b/host-hostname-kept", format!("the machine is called {name:?} all the time"));
+    let question = question.expects(format!("the machine's host name is always {name:?}"));
     match timeline.renamed.first() {
         Some((record, other)) => question
             .proof(timeline.proof(*record))
-            .fail(format!("the machine was called {other:?} meanwhile")),
+            .fail(format!("the machine's host name was {other:?} for a while")),
         None => question.pass("its name did not change"),
     }
 }

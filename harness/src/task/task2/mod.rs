@@ -1,10 +1,12 @@
-//! Task 2: a container from command line tools, in three subtasks that one script does in one run.
+//! Task 2: a container from command line tools. One script does all three subtasks in one run.
 //!
-//! The script runs on a terminal from its own folder; every process it creates is traced. `container_prog` is the
-//! course's, with a seed, a length and a mark of this run: a process is `container_prog` when the mark is in the
-//! file it executes, whatever that is called. Which run belongs to which subtask follows from its argument.
+//! The script runs on a terminal from its own folder, and every process is traced. `container_prog`
+//! is built from the course's source with a random seed, length and mark. A process is
+//! `container_prog` if its executable contains the mark, whatever the file is called. The argument
+//! tells which subtask a run belongs to.
 
 pub mod benchmark;
+mod checks;
 mod drive;
 mod filesystem;
 mod isolation;
@@ -26,21 +28,21 @@ pub static SUBTASKS: [Subtask; 3] = [
     Subtask {
         id: "2a",
         title: "file system isolation",
-        checks: &filesystem::CHECKS,
+        checks: &checks::CHECKS_2A,
         scenarios: &["2"],
         judge: filesystem::judge,
     },
     Subtask {
         id: "2b",
         title: "PID and UTS isolation",
-        checks: &isolation::CHECKS,
+        checks: &checks::CHECKS_2B,
         scenarios: &["2"],
         judge: isolation::judge,
     },
     Subtask {
         id: "2c",
         title: "resource provisioning",
-        checks: &provisioning::CHECKS,
+        checks: &checks::CHECKS_2C,
         scenarios: &["2"],
         judge: provisioning::judge,
     },

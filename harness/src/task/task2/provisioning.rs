@@ -1,10 +1,13 @@
-//! 2c: every process of the container is under a cap of 50 % of one core, from its first instruction to its end.
+//! 2c: every process of the container must be limited to 50 % of one core, from its first
+//! instruction to its end.
 
+use super::checks::ROWS_2C;
 use super::timeline::{Moment, Round, ScriptTimeline, When};
 use super::{filesystem, isolation, script};
 use crate::evidence::Bundle;
 use crate::evidence::cgroup::{self, Group};
-use crate::task::CheckSpec;
+use crate::task::as_shown;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 
@@ -13,98 +16,36 @@ const HALF: f64 = 0.5;
 /// Two quotas that differ by less are the same.
 const TOLERANCE: f64 = 0.005;
 
-const QUOTA: &str = "In this subtask, you are required to set the utilization limit to 50% of single core and not 50% \
-                     utilization limit of all cores.";
-
-const SNAPSHOT: &str = include_str!("../../../../snapshots/task2c.snap");
-
-/// What is checked.
-pub static CHECKS: [CheckSpec; 7] = [
-    CheckSpec {
-        id: "2c/cpu-quota",
-        title: "50 % of one core",
-        requirement: QUOTA,
-        hint: "While it runs, read cpu.max of every group on the path in /proc/PID/cgroup. Is the file there in each \
-               of them, and what do quota and period make together?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/processes-in-cgroup",
-        title: "every process of the container, all the time",
-        requirement: "This cgroup should be assigned to all processes running within the container.",
-        hint: "A process is born in the group of the process that creates it. Who has to be in the group, and when, \
-               so that nothing of the container ever runs outside?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/throttled",
-        title: "the cap is felt",
-        requirement: "create a new cgroup that restricts the maximum CPU utilization to 50%",
-        hint: "nr_throttled in cpu.stat of the group counts the periods in which it was stopped; the benchmark should \
-               take about twice the time of 2b.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/namespaces",
-        title: "PID and UTS namespaces as in 2b",
-        requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2",
-        hint: "2c adds to 2b: compare /proc/PID/ns of container_prog with those of your shell.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/root-isolated",
-        title: "the same root directory as in 2a",
-        requirement: "Output Subtask 2c: Files/Directories in root directory: lib64, container_prog, ., .., lib",
-        hint: "2c adds to 2b, which adds to 2a: compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog \
-               while it runs.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/transcript",
-        title: "output as shown",
-        requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2, …, Computation Benchmark, Time Taken, \
-                      Value",
-        hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Does \
-               container_prog run to its end?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "2c/cgroup-removed",
-        title: "the cgroup is removed",
-        requirement: "Read comments and fill in commands at marked portions in simple-container.sh script.",
-        hint: "A group can be removed when no process is in it and no group is below it: who is still in it?",
-        informational: false,
-    },
-];
-
 /// One finding per check.
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match ScriptTimeline::open(bundle, &CHECKS) {
-        Ok(timeline) => timeline,
-        Err(findings) => return findings,
-    };
-    let Some(round) = &timeline.rounds[2] else {
-        let missing =
-            format!("container_prog was not run in 2c; {}{}", timeline.fate(), timeline.complaint(2));
-        let skip = |check| Question::new(check, "container_prog runs as subtask3").skip(&missing);
-        return vec![
-            skip("2c/cpu-quota"),
-            skip("2c/processes-in-cgroup"),
-            skip("2c/throttled"),
-            skip("2c/namespaces"),
-            skip("2c/root-isolated"),
-            script::judge(&timeline, 2, "2c/transcript", SNAPSHOT, false),
-            removed(&timeline, None),
-        ];
-    };
-    let quota = quota(&timeline, round);
-    let members = members(&timeline, round);
-    let throttled = throttled(&timeline, round, &quota, &members);
-    let namespaces = namespaces(&timeline, round);
-    let root = filesystem::root_isolated(&timeline, Some(round), "2c/root-isolated");
-    let facts = [&namespaces, &root].iter().all(|finding| finding.status == Status::Pass);
-    let transcript = script::judge(&timeline, 2, "2c/transcript", SNAPSHOT, facts);
-    vec![quota, members, throttled, namespaces, root, transcript, removed(&timeline, Some(round))]
+    match ScriptTimeline::open(bundle, &ROWS_2C) {
+        Ok(timeline) => {
+            check::judge(&ROWS_2C, |judge, question, verdicts| judge(&timeline, question, verdicts))
+        }
+        Err(findings) => findings,
+    }
+}
+
+/// 2c's own run, or the finding that there was none.
+fn round<'a>(timeline: &'a ScriptTimeline, question: &Question) -> Result<&'a Round, Finding> {
+    timeline.rounds[2].as_ref().ok_or_else(|| {
+        question.clone().expects("container_prog runs as subtask3").skip(format!(
+            "container_prog was not run in 2c; {}{}",
+            timeline.fate(),
+            timeline.complaint(2)
+        ))
+    })
+}
+
+pub fn root_isolated(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    match round(timeline, &question) {
+        Ok(round) => filesystem::root_of(timeline, Some(round), question),
+        Err(skipped) => skipped,
+    }
+}
+
+pub fn transcript(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    script::judge(timeline, 2, question, as_shown::TASK_2C, verdicts)
 }
 
 fn percent(cores: f64) -> String {
@@ -120,8 +61,12 @@ fn tightest(round: &Round) -> Option<(&Moment, f64, &str)> {
     caps.min_by(|one, other| one.1.total_cmp(&other.1))
 }
 
-fn quota(timeline: &ScriptTimeline, round: &Round) -> Finding {
-    let question = Question::new("2c/cpu-quota", format!("a tightest cap of {}", percent(HALF)));
+pub fn quota(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let round = match round(timeline, &question) {
+        Ok(round) => round,
+        Err(skipped) => return skipped,
+    };
+    let question = question.expects(format!("the tightest CPU limit is {}", percent(HALF)));
     let Some((moment, cores, group)) = tightest(round) else {
         let first = &round.moments[0];
         let missing = first.limits.iter().find(|limit| limit.cpu_max.is_none());
@@ -144,10 +89,13 @@ fn quota(timeline: &ScriptTimeline, round: &Round) -> Finding {
     )
 }
 
-fn members(timeline: &ScriptTimeline, round: &Round) -> Finding {
-    let question = Question::new(
-        "2c/processes-in-cgroup",
-        "every process of the container under the same cap, from its first instruction to its end",
+pub fn members(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let round = match round(timeline, &question) {
+        Ok(round) => round,
+        Err(skipped) => return skipped,
+    };
+    let question = question.expects(
+        "every process of the container is under the same limit from its first instruction to its end",
     );
     let Some((_, cap, group)) = tightest(round) else {
         let first = &round.moments[0];
@@ -195,16 +143,20 @@ fn processes(round: &Round) -> usize {
     pids.len()
 }
 
-fn throttled(timeline: &ScriptTimeline, round: &Round, quota: &Finding, members: &Finding) -> Finding {
-    let question = Question::new("2c/throttled", "the group was stopped in some periods (nr_throttled grew)");
-    if quota.status != Status::Pass || members.status != Status::Pass {
-        return question.skip("the container was not under a cap of 50 % all the time");
+pub fn throttled(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    let round = match round(timeline, &question) {
+        Ok(round) => round,
+        Err(skipped) => return skipped,
+    };
+    let question = question.expects("the kernel throttled the group in some periods (nr_throttled grew)");
+    if let Some(needed) = verdicts.unmet() {
+        return question.unmet(needed, "");
     }
     let Some((_, _, group)) = tightest(round) else { return question.skip("no cap") };
     if round.computes_nothing() {
         return question
             .proof(timeline.proof(round.record))
-            .pass("container_prog ran with subtask1, which computes nothing: the cap was there and had nothing to stop");
+            .pass("container_prog ran with the argument subtask1, which computes nothing, so the limit had nothing to throttle");
     }
     let count = |chain: &[Group]| {
         chain
@@ -218,7 +170,7 @@ fn throttled(timeline: &ScriptTimeline, round: &Round, quota: &Finding, members:
     question.proof(timeline.proof(round.record)).answer(
         periods > 0,
         format!(
-            "{group} was stopped in {periods} periods, for {seconds:.1} s in all{}",
+            "the kernel throttled {group} in {periods} periods, {seconds:.1} s in total{}",
             comparison(timeline)
         ),
     )
@@ -237,8 +189,12 @@ fn comparison(timeline: &ScriptTimeline) -> String {
     }
 }
 
-fn namespaces(timeline: &ScriptTimeline, round: &Round) -> Finding {
-    let mut finding = isolation::pid_namespace(timeline, round, "2c/namespaces");
+pub fn namespaces(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let round = match round(timeline, &question) {
+        Ok(round) => round,
+        Err(skipped) => return skipped,
+    };
+    let mut finding = isolation::is_pid_one(timeline, round, question);
     "container_prog is PID 1 of a new PID namespace, in a new UTS namespace"
         .clone_into(&mut finding.expected);
     let namespaces = &round.process().namespaces;
@@ -252,10 +208,11 @@ fn namespaces(timeline: &ScriptTimeline, round: &Round) -> Finding {
     finding
 }
 
-fn removed(timeline: &ScriptTimeline, round: Option<&Round>) -> Finding {
-    let question = Question::new("2c/cgroup-removed", "no group of the script is left after it");
+pub fn removed(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
+    let round = timeline.rounds[2].as_ref();
+    let question = question.expects("the script leaves no cgroup behind");
     let Some(groups) = &timeline.groups else { return question.skip(timeline.fate()) };
-    // systemd makes and removes groups of its own meanwhile; they count where the container was in them.
+    // systemd makes and removes groups of its own; they count only if the container was in them.
     let homes: Vec<&str> = round.map_or_else(Vec::new, |round| {
         round.moments.iter().flat_map(|moment| &moment.limits).map(|limit| limit.group.as_str()).collect()
     });
@@ -270,8 +227,8 @@ fn removed(timeline: &ScriptTimeline, round: Option<&Round>) -> Finding {
     if created.is_empty() {
         question.skip("the script made no cgroup")
     } else if left.is_empty() {
-        question.pass(format!("{} made and removed", created.len()))
+        question.pass(format!("cgroups made and removed: {}", created.len()))
     } else {
-        question.fail(format!("still there after the script's end: {}", left.join(", ")))
+        question.fail(format!("cgroups still there after the script ended: {}", left.join(", ")))
     }
 }

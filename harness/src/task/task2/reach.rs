@@ -1,7 +1,8 @@
-//! What of the machine's own files can be reached from a container's root directory through mounts on or below it.
+//! Which of the machine's own files can be reached from a container's root directory, through
+//! mounts on or below it.
 //!
-//! Folders with libraries may be bound from the machine, and so may single files. Its root directory, its settings and
-//! what belongs to its users may not.
+//! The script may bind library folders and single files from the machine. It may not bind the
+//! machine's root directory, its settings or its users' files.
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,9 @@
-//! What `simple_container.sh` shows for one subtask, with what varies from run to run named instead.
+//! The output of `simple_container.sh` for one subtask, with placeholders for what varies from run
+//! to run.
 
 use super::benchmark;
 use super::timeline::{Round, ScriptTimeline};
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::task::transcript;
 use crate::verdict::Finding;
@@ -14,19 +16,20 @@ const HOST: &str = "Hostname in the host: ";
 /// Stands for the names in the root directory.
 const NAMES: &str = "[names in container_root]";
 
-/// Compares with a snapshot. `facts`: whether what the text says was also seen to be so.
+/// Compares with what the assignment shows. What the text says must also have been seen: the check needs these facts.
 pub fn judge(
     timeline: &ScriptTimeline,
     subtask: usize,
-    check: &'static str,
-    snapshot: &str,
-    facts: bool,
+    question: Question,
+    shown: &str,
+    verdicts: &Verdicts,
 ) -> Finding {
-    let mut wanted = transcript::snapshot(snapshot);
+    let mut wanted = transcript::lines(shown);
     if subtask == 2 && timeline.rounds[2].as_ref().is_some_and(Round::computes_nothing) {
         wanted.truncate(wanted.iter().position(|line| line == BENCHMARK).unwrap_or(wanted.len()));
     }
-    let question = Question::new(check, wanted.join("\n"))
+    let question = question
+        .expects(wanted.join("\n"))
         .proof(format!("evidence/{}/terminal.cast", timeline.recording.scenario));
     let seen = redacted(timeline, subtask);
     if seen.is_empty() {
@@ -38,10 +41,10 @@ pub fn judge(
     }
     if !transcript::is_complete(&wanted, &seen) {
         question.fail(transcript::difference(&wanted, &seen))
-    } else if facts {
-        question.pass("the lines asked for, and what they say is so")
+    } else if verdicts.needs_met() {
+        question.pass("the output matches, and what it claims is true")
     } else {
-        question.skip("the lines asked for, but not all of what they say is so: see the checks above")
+        question.skip("the output matches, but not everything it claims is true: see the checks above")
     }
 }
 

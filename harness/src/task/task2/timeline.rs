@@ -1,5 +1,5 @@
-//! The recording of task 2, told by container: which run of `container_prog` is which subtask's, and what its
-//! processes were from its first instruction to its end.
+//! The containers of task 2 over time: which run of `container_prog` belongs to which subtask, and
+//! its processes from the first instruction to the end.
 
 use serde::de::DeserializeOwned;
 
@@ -10,8 +10,8 @@ use crate::evidence::process::Process;
 use crate::evidence::program::End;
 use crate::evidence::program::{Hostname, Outcome, Stopped};
 use crate::evidence::{Bundle, Ending, Record, Recording};
-use crate::task::finding::Question;
-use crate::task::{CheckSpec, finding, transcript};
+use crate::task::check::{self, Row};
+use crate::task::{finding, transcript};
 use crate::verdict::Finding;
 
 /// Most characters of a line of the terminal in a sentence.
@@ -26,9 +26,9 @@ pub struct ScriptTimeline<'a> {
     pub rounds: [Option<Round>; 3],
     /// Processes that went into another root directory and ended there without becoming `container_prog`.
     pub entered: Vec<(usize, Process)>,
-    /// Names that the machine had meanwhile.
+    /// Host names that the machine had while the script ran.
     pub renamed: Vec<(usize, String)>,
-    /// Groups made meanwhile, with each limit they had.
+    /// Groups made while the script ran, with each limit they had.
     pub limits: Vec<Limit>,
     pub groups: Option<Groups>,
     pub probe: Option<Probe>,
@@ -104,13 +104,12 @@ impl Round {
 }
 
 impl<'a> ScriptTimeline<'a> {
-    /// The timeline of a run, or one finding for each of `checks` where there is none to tell.
-    pub fn open(bundle: &'a Bundle, checks: &'static [CheckSpec]) -> Result<Self, Vec<Finding>> {
-        Self::read(finding::recording(bundle, "2", checks)?).ok_or_else(|| {
-            checks
-                .iter()
-                .map(|spec| Question::new(spec.id, "the script runs").fail("the script was never started"))
-                .collect()
+    /// The timeline of a run, or one finding for each row where there is none to tell.
+    pub fn open<J>(bundle: &'a Bundle, rows: &'static [Row<J>]) -> Result<Self, Vec<Finding>> {
+        Self::read(finding::recording(bundle, "2", rows)?).ok_or_else(|| {
+            check::all(rows, |question| {
+                question.expects("the script runs").fail("the script was never started")
+            })
         })
     }
 
@@ -270,7 +269,7 @@ impl<'a> ScriptTimeline<'a> {
                 (Some(Stopped::Output), _) => {
                     format!("the script was stopped after {} bytes of output", outcome.output)
                 }
-                (Some(Stopped::Exhausted(_)), _) => "the script was stopped for its many processes".to_owned(),
+                (Some(Stopped::Exhausted(_)), _) => "the script was stopped because it had too many processes".to_owned(),
                 // Where it did not start, nothing was written.
                 (None, Some(End::Status(127))) if outcome.output == 0 => {
                     "simple_container.sh is missing, or the interpreter that its first line names is (Windows line \

@@ -1,5 +1,5 @@
-//! What comes after the first run: `exec` beside the services, and the script once more, where others have the first
-//! subnets.
+//! The steps after the first run: `exec` beside the services, and a second run while other
+//! containers have the first subnets.
 
 use std::fs;
 use std::io;

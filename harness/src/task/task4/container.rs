@@ -1,5 +1,5 @@
-//! The containers of a machine, whoever started them: told apart by their root directories, and known by what is in
-//! them.
+//! The containers of a machine, whoever started them: distinguished by their root directories,
+//! recognised by their files.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

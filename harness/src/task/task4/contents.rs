@@ -1,4 +1,5 @@
-//! What of the two services an image or a container holds: told by the files, wherever a submission put them.
+//! Which parts of the two services an image or a container holds, found by the files, wherever a
+//! submission put them.
 
 use std::fs;
 use std::io::Read;
@@ -100,8 +101,8 @@ impl Contents {
     pub fn lacks_of_counter(self) -> Vec<&'static str> {
         lacking(&[
             (self.counter_source || self.counter_program, "the folder counter-service"),
-            (self.counter_program, "the program that `make` makes of it"),
-            (self.compiler != Some(false), "build-essential, with which `make` makes it there"),
+            (self.counter_program, "the program that `make` builds"),
+            (self.compiler != Some(false), "build-essential, which `make` needs"),
         ])
     }
 
@@ -235,7 +236,7 @@ mod tests {
     fn a_script_of_that_name_is_not_what_make_makes() {
         let root =
             tree(&[("x/counter-service.c", b""), ("x/counter-service", b"#!/bin/sh\n"), ("bin/cc", b"")]);
-        assert_eq!(Contents::of(root.path()).lacks_of_counter(), ["the program that `make` makes of it"]);
+        assert_eq!(Contents::of(root.path()).lacks_of_counter(), ["the program that `make` builds"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is asked of the counter-service, and of the page's count.
+//! Judges the counter-service and the count on the page.
 
 use super::again::CURLED;
 use super::container::roles;
@@ -6,32 +6,41 @@ use super::drive::{COUNT_PATH, IN_A_ROW};
 use super::judge::{MatrixContext, told};
 use super::wait::Settled;
 use super::{Containers, Count, Port, Shown};
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::{Seen, quote};
-use crate::verdict::{Finding, Status};
+use crate::verdict::Finding;
 
-pub fn counter_reachable(context: &MatrixContext, running: &Finding) -> Finding {
-    let question = Question::new(
-        "4/counter-reachable-from-host",
-        "the counter-service answers the machine at the address of its container",
-    );
+pub fn counter_reachable(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question =
+        question.expects("the machine reaches the counter-service at the address of its container");
     let counts = context.timeline.all::<Count>("count");
     let mut from_machine =
         counts.iter().filter(|count| count.value.step == "before" && count.value.from == "machine");
     let Some(counter) = &context.counter else {
-        return context.lost(question, &[running], "no container holds the counter-service");
+        return context.lost(
+            question,
+            verdicts,
+            "4/containers-running",
+            "no container holds the counter-service",
+        );
     };
     if !counter.contents.counter_program {
-        return context.timeline.missing(question, "it was not made: see 4/images-built");
+        return context.timeline.unmet(question, "4/images-built", "the program was not made");
     }
     let Some(count) = from_machine.next() else {
         let what = if counter.listening.is_empty() {
-            "nothing listens in its container"
+            "no program in its container listens on a port"
         } else {
             "its container has no address"
         };
-        return context.lost(question, &[running], format!("{what}{}", context.script()));
+        return context.lost(
+            question,
+            verdicts,
+            "4/containers-running",
+            format!("{what}{}", context.script()),
+        );
     };
     let question = question.proof(&count.place);
     let Count { address, port, answer, error, .. } = &count.value;
@@ -39,26 +48,32 @@ pub fn counter_reachable(context: &MatrixContext, running: &Finding) -> Finding 
         (Some(count), _) => question.pass(format!("http://{address}:{port}{COUNT_PATH} answers {count}")),
         (None, error) => {
             let why = error.as_deref().unwrap_or("no answer");
-            let listens =
-                if counter.listening.is_empty() { "; nothing listens in its container" } else { "" };
-            context.lost(question, &[running], format!("http://{address}:{port}{COUNT_PATH}: {why}{listens}"))
+            let listens = if counter.listening.is_empty() {
+                "; no program in its container listens on a port"
+            } else {
+                ""
+            };
+            context.lost(
+                question,
+                verdicts,
+                "4/containers-running",
+                format!("http://{address}:{port}{COUNT_PATH}: {why}{listens}"),
+            )
         }
     }
 }
 
-pub fn counts(context: &MatrixContext, reachable: &Finding, service: &Finding) -> Finding {
-    let question = Question::new(
-        "4/counts",
-        "each visit, from wherever, is counted once by the counter-service and shows the count",
-    );
+pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question =
+        question.expects("the counter-service counts each visit once, and the page shows its count");
     let pages = context.timeline.all::<Shown>("page");
     let mut pages: Vec<&Seen<Shown>> =
         pages.iter().filter(|page| !page.value.step.starts_with("again")).collect();
     // Where other machines are not let in, the machine itself may see the page.
-    if reachable.status != Status::Pass {
+    if !verdicts.passed("4/reachable-from-lan") {
         pages.retain(|page| page.value.from == "machine");
         if pages.first().and_then(|page| page.value.number()).is_none() {
-            return context.timeline.missing(question, "this check needs 4/reachable-from-lan");
+            return context.timeline.unmet(question, "4/reachable-from-lan", "");
         }
     }
     let all = context.timeline.all::<Count>("count");
@@ -67,7 +82,12 @@ pub fn counts(context: &MatrixContext, reachable: &Finding, service: &Finding) -
     };
     let question = pages.iter().take(2).fold(question, |question, page| question.proof(&page.place));
     let (Some(before), Some(after)) = (counter_says("before"), counter_says("after")) else {
-        return context.lost(question, &[service], "the counter-service does not say its count");
+        return context.lost(
+            question,
+            verdicts,
+            "4/counter-reachable-from-host",
+            "the counter-service does not answer with its count",
+        );
     };
     // The host's own look is ours to bring about: where it got through it must be counted like the others.
     let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
@@ -76,12 +96,22 @@ pub fn counts(context: &MatrixContext, reachable: &Finding, service: &Finding) -
         let Shown { from, url, .. } = &page.value;
         let Some(number) = page.value.number() else {
             let actual = format!("{url} from {}: {}", whence(from), page.value.told());
-            return context.lost(question.proof(&page.place), &[service], actual);
+            return context.lost(
+                question.proof(&page.place),
+                verdicts,
+                "4/counter-reachable-from-host",
+                actual,
+            );
         };
         numbers.push(number);
     }
     if numbers.len() < IN_A_ROW {
-        return context.lost(question, &[service], "the page was not reached often enough");
+        return context.lost(
+            question,
+            verdicts,
+            "4/counter-reachable-from-host",
+            "the page was not reached often enough",
+        );
     }
     let is_in_order = numbers[..IN_A_ROW].windows(2).all(|two| two[1] == two[0] + 1);
     numbers.sort_unstable();
@@ -96,7 +126,7 @@ pub fn counts(context: &MatrixContext, reachable: &Finding, service: &Finding) -
     let last = numbers.last().copied().unwrap_or_default();
     context.lost(
         question,
-        &[service],
+        verdicts, "4/counter-reachable-from-host",
         format!(
             "{visits} visits showed counts from {first} to {last}, while the counter-service's own went from {before} \
              to {after}"
@@ -112,15 +142,13 @@ fn whence(from: &str) -> &str {
     }
 }
 
-pub fn counter_hidden(context: &MatrixContext, counter: &Finding) -> Finding {
-    let question = Question::new(
-        "4/counter-hidden-from-lan",
-        "no port of the machine leads from another machine to the counter-service",
-    );
+pub fn counter_hidden(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question =
+        question.expects("another machine cannot reach the counter-service through any port of the machine");
     let ports = context.timeline.all::<Port>("port");
     if let Some(open) = ports.iter().find(|port| port.value.page.is_bare_number()) {
         return question.proof(&open.place).fail(format!(
-            "port {} of the machine leads there: it answers {}",
+            "port {} of the machine leads to the counter-service: it answers {}",
             open.value.port,
             open.value.page.told()
         ));
@@ -128,26 +156,26 @@ pub fn counter_hidden(context: &MatrixContext, counter: &Finding) -> Finding {
     let question = ports.iter().take(2).fold(question, |question, port| question.proof(&port.place));
     let counts = context.timeline.all::<Count>("count");
     let runs = counts.iter().any(|count| count.value.from == "itself" && count.value.answer.is_some());
-    if ports.is_empty() || counter.status != Status::Pass && !runs {
-        return context
-            .timeline
-            .missing(question, "there is none to be hidden: see 4/counter-reachable-from-host");
+    if ports.is_empty() || !verdicts.passed("4/counter-reachable-from-host") && !runs {
+        return context.timeline.unmet(
+            question,
+            "4/counter-reachable-from-host",
+            "no counter-service answers that could be hidden",
+        );
     }
-    question.pass(format!("none of {} ports does", ports.len()))
+    question.pass(format!("none of {} ports leads to the counter-service", ports.len()))
 }
 
-pub fn address_discovered(context: &MatrixContext, counts: &Finding) -> Finding {
-    let question = Question::new(
-        "4/address-discovered",
-        "run again while other containers have the first networks, the page counts as before",
-    );
-    if counts.status != Status::Pass {
-        return context.timeline.missing(question, "this check needs 4/counts");
+pub fn address_discovered(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question =
+        question.expects("when the script runs again beside other containers, the page counts as before");
+    if !verdicts.passed("4/counts") {
+        return context.timeline.unmet(question, "4/counts", "");
     }
     // After a clean start, where the script did not go on with what was there.
     let at = |step: &str| Some((context.timeline.at::<Settled>("settled", step)?, step.to_owned()));
     let Some((settled, step)) = at("again-clean").or_else(|| at("again")) else {
-        return context.timeline.missing(question, "it did not come to that");
+        return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let pages = context.timeline.all::<Shown>("page");
     let pages: Vec<&Seen<Shown>> = pages.iter().filter(|page| page.value.step == step).collect();
@@ -165,8 +193,10 @@ pub fn address_discovered(context: &MatrixContext, counts: &Finding) -> Finding 
             .filter_map(|seen| Some(roles(&seen.value.containers).0?.address?.to_string()))
             .collect();
         return question.pass(match addresses.as_slice() {
-            [again, first] => format!("the counter was at {first} before and at {again} now"),
-            _ => "it counts".to_owned(),
+            [again, first] => {
+                format!("the counter-service was at {first} first, and at {again} in the second run")
+            }
+            _ => "the page counts".to_owned(),
         });
     }
     let last = pages.last().map_or_else(|| settled.value.page.told(), |page| page.value.told());
@@ -174,10 +204,9 @@ pub fn address_discovered(context: &MatrixContext, counts: &Finding) -> Finding 
 }
 
 /// What `exec` shows is text of the submission's: no mark rests on it.
-pub fn exec_beside(context: &MatrixContext) -> Finding {
-    let question = Question::new(
-        "4/exec-beside-services",
-        "`exec` installs curl in the container of the external-service while its service runs, and the page counts there",
+pub fn exec_beside(context: &MatrixContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(
+        "while the service runs, `exec` installs curl in its container, and curl gets the page there",
     );
     let Some(install) = context.timeline.at::<Command>("command", "install-beside") else {
         return context

@@ -1,4 +1,5 @@
-//! Runs the orchestrator, looks at what it made, asks its page from everywhere, and runs it again elsewhere.
+//! Runs the orchestrator, looks at the result, asks for the page from everywhere, and runs the
+//! orchestrator again.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,110 +1,25 @@
-//! What the orchestrator made, and who could reach it.
+//! Judges what the orchestrator made and who can reach it.
 
+use super::checks::ROWS;
 use super::container::{Container, roles};
 use super::contents::Contents;
-use super::counter::{address_discovered, counter_hidden, counter_reachable, counts, exec_beside};
 use super::plan::MatrixPlan;
 use super::wait::{Settled, Why};
 use super::{Containers, Images, Landed, Online, PAGE_PORT, Shown};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::shared::timeline::{Seen, Timeline, quote};
 use crate::task::task3::shared::view::Machine;
-use crate::verdict::{Finding, Status};
-
-const HIDDEN: &str = "Only the external-service is accessible from the outside world (other hosts on the network), \
-                      whereas the counter-service should only be accessible from the host.";
-
-pub const CHECKS: [CheckSpec; 9] = [
-    CheckSpec {
-        id: "4/images-built",
-        title: "both images",
-        requirement: "Build the images for the containers using the appropriate Conductorfiles. [cs-image: apt \
-                      install -y build-essential, make; es-image: apt install -y python3 python3-flask \
-                      python3-requests]",
-        hint: "Build each image by hand with your Conductorfile and look into a container of it: is everything there?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/containers-running",
-        title: "both containers run",
-        requirement: "Run two containers, say cs-cont and es-cont which should run in the background.",
-        hint: "Which process is the first of each container, when does it end, and does your script wait for it?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/internet",
-        title: "both containers have Internet",
-        requirement: "4.a. es-cont is connected to the internet and es-cont has its port 8080 forwarded to port 3000 \
-                      of the host 4.b: cs-cont is connected to the internet and does not have any port exposed",
-        hint: "With which options does your script call addnetwork for each of the two?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/reachable-from-lan",
-        title: "the page from another machine",
-        requirement: "On any system which can ping the host system open/curl the url: http://<host-ip>:3000 to verify \
-                      output of the service",
-        hint: "Is app.py running, on which address does it listen, and to which port of which container does port \
-               3000 of the machine lead?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/counts",
-        title: "the page counts",
-        requirement: "Within the host system open/curl the url: http://<host-ip>:3000 to verify output of the service.",
-        hint: "app.py asks the counter-service at the URL that it is given for each visit: can es-cont reach it there?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/counter-hidden-from-lan",
-        title: "the counter is hidden from other machines",
-        requirement: HIDDEN,
-        hint: "Which ports of the machine lead to cs-cont?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/counter-reachable-from-host",
-        title: "the counter from the machine",
-        requirement: HIDDEN,
-        hint: "From the machine, curl the address of cs-cont at port 8080; then look for the program in cs-cont's ps.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/address-discovered",
-        title: "the counter's address is looked up",
-        requirement: "Get IP address of cs-cont. You should use script to get the IP address – can use ip interface \
-                      configuration within the host to get IP address of cs-cont or can exec any command within \
-                      cs-cont to get it's IP address",
-        hint: "Run your script while other containers have a network already: does everything still fit together?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "4/exec-beside-services",
-        title: "exec while the services run",
-        requirement: "This function executes the given program along with its arguments within the specified running \
-                      container.",
-        hint: "How does exec find the container's process, and what does exec find while another exec runs?",
-        informational: true,
-    },
-];
+use crate::verdict::Finding;
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match Timeline::open(bundle, "4-matrix", &CHECKS) {
+    let timeline = match Timeline::open(bundle, "4-matrix", &ROWS) {
         Ok(timeline) => timeline,
         Err(errors) => return errors,
     };
     let context = MatrixContext::of(timeline);
-    let images = images_built(&context);
-    let running = containers_running(&context, &images);
-    let internet = internet(&context, &running);
-    let reachable = reachable(&context, &running);
-    let counter = counter_reachable(&context, &running);
-    let counts = counts(&context, &reachable, &counter);
-    let hidden = counter_hidden(&context, &counter);
-    let discovered = address_discovered(&context, &counts);
-    vec![images, running, internet, reachable, counts, hidden, counter, discovered, exec_beside(&context)]
+    check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
 }
 
 /// What was seen, for the checks.
@@ -129,11 +44,18 @@ impl<'a> MatrixContext<'a> {
         Self { machine, settled: timeline.at("settled", "first"), seen, counter, page, timeline }
     }
 
-    /// Fails, or says that it could not come to that where what it needs is not there.
-    pub fn lost(&self, question: Question, needs: &[&Finding], actual: impl Into<String>) -> Finding {
-        match needs.iter().find(|needed| needed.status != Status::Pass) {
-            Some(needed) => self.timeline.missing(question, format!("this check needs {}", needed.check)),
-            None => question.fail(actual),
+    /// Fails; where the check that it needs did not pass, it is not judged.
+    pub fn lost(
+        &self,
+        question: Question,
+        verdicts: &Verdicts,
+        needed: &'static str,
+        actual: impl Into<String>,
+    ) -> Finding {
+        if verdicts.passed(needed) {
+            question.fail(actual)
+        } else {
+            self.timeline.unmet(question, needed, "")
         }
     }
 
@@ -147,19 +69,17 @@ impl<'a> MatrixContext<'a> {
 pub fn told(settled: &Settled) -> String {
     let how = match (settled.status, settled.why) {
         (Some(status), _) => format!("the script ended with status {status}"),
-        (None, Why::Late) => format!("after {:.0} s the script had not come to an end", settled.seconds),
+        (None, Why::Late) => format!("the script was still running after {:.0} s", settled.seconds),
         (None, _) => "the script stayed in the foreground".to_owned(),
     };
     format!("; {how}{}", quote(&settled.screen))
 }
 
-fn images_built(context: &MatrixContext) -> Finding {
-    let question = Question::new(
-        "4/images-built",
-        "an image with the counter-service, made, and one with the external-service and what it is written with",
+pub fn images_built(context: &MatrixContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("one image holds the compiled counter-service, another one the external-service and its Python packages",
     );
     let Some(images) = context.timeline.at::<Images>("images", "first") else {
-        return context.timeline.missing(question, "it did not come to that");
+        return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let mut question = question.proof(&images.place);
     // A container shows its image too, wherever the tool keeps it: by the folders that it is mounted from.
@@ -178,7 +98,7 @@ fn images_built(context: &MatrixContext) -> Finding {
     let apart = complete(Contents::lacks_of_counter)
         .any(|(counter, _)| complete(Contents::lacks_of_page).any(|(page, _)| page != counter));
     if apart {
-        return question.pass("both are there, and complete");
+        return question.pass("both images are complete");
     }
     let best = |lacks: fn(Contents) -> Vec<&'static str>, begun: fn(Contents) -> bool| {
         let begun = holders.iter().filter(|(_, contents)| begun(*contents));
@@ -201,13 +121,11 @@ fn images_built(context: &MatrixContext) -> Finding {
     question.fail(format!("{faults}{}", context.script()))
 }
 
-fn containers_running(context: &MatrixContext, images: &Finding) -> Finding {
-    let question = Question::new(
-        "4/containers-running",
-        "a container with the counter-service and one with the external-service, for as long as they are needed",
-    );
+pub fn containers_running(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question
+        .expects("one container with the counter-service and one with the external-service keep running");
     let Some(seen) = &context.seen else {
-        return context.timeline.missing(question, "it did not come to that");
+        return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let mut question = question.proof(&seen.place);
     let later = context.timeline.at::<Containers>("containers", "first-end");
@@ -220,11 +138,11 @@ fn containers_running(context: &MatrixContext, images: &Finding) -> Finding {
         })
     };
     let fault = |container: &Option<Container>| match container {
-        None => Some("is in no container that runs"),
+        None => Some("is in no running container"),
         Some(container) if !container.is_apart(&context.machine) => {
             Some("runs in the machine's own PID or network namespace")
         }
-        Some(container) if !goes_on(container) => Some("was in a container that ended meanwhile"),
+        Some(container) if !goes_on(container) => Some("was in a container that ended too early"),
         Some(_) => None,
     };
     let faults: Vec<String> = [("counter-service", &context.counter), ("external-service", &context.page)]
@@ -232,15 +150,15 @@ fn containers_running(context: &MatrixContext, images: &Finding) -> Finding {
         .filter_map(|(service, container)| Some(format!("the {service} {}", fault(container)?)))
         .collect();
     if faults.is_empty() {
-        return question.pass("both run");
+        return question.pass("both containers run");
     }
-    context.lost(question, &[images], format!("{}{}", faults.join("; "), context.script()))
+    context.lost(question, verdicts, "4/images-built", format!("{}{}", faults.join("; "), context.script()))
 }
 
-fn internet(context: &MatrixContext, running: &Finding) -> Finding {
-    let question = Question::new("4/internet", "from both containers a server in the Internet is reached");
+pub fn internet(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects("both containers reach a server in the Internet");
     let Some(MatrixPlan { world, .. }) = context.timeline.plan::<MatrixPlan>() else {
-        return question.error("the evidence is older than this check: it takes a new grade");
+        return question.error("the evidence is older than this check: grade the submission again");
     };
     let tried = context.timeline.all::<Online>("online");
     let is_reached = |online: &Online| {
@@ -249,58 +167,62 @@ fn internet(context: &MatrixContext, running: &Finding) -> Finding {
     let cut_off: Vec<&Seen<Online>> = tried.iter().filter(|seen| !is_reached(&seen.value)).collect();
     let question = tried.iter().fold(question, |question, seen| question.proof(&seen.place));
     if cut_off.is_empty() && tried.len() == 2 {
-        return question.pass("both reach it");
+        return question.pass("both containers reach the server");
     }
     let actual: Vec<String> = cut_off
         .iter()
         .map(|seen| {
             let Online { service, to, answer, .. } = &seen.value;
-            let why = answer.error.as_deref().unwrap_or("somebody else answers");
+            let why = answer.error.as_deref().unwrap_or("another server answered");
             format!("the container of the {service} does not reach {to}: {why}")
         })
         .collect();
     if actual.is_empty() {
-        return context.timeline.missing(question, "there are not two containers: see 4/containers-running");
+        return context.timeline.unmet(question, "4/containers-running", "there are not two containers");
     }
-    context.lost(question, &[running], actual.join("; "))
+    context.lost(question, verdicts, "4/containers-running", actual.join("; "))
 }
 
-fn reachable(context: &MatrixContext, running: &Finding) -> Finding {
-    let question = Question::new(
-        "4/reachable-from-lan",
-        format!("port {PAGE_PORT} of the machine leads from another machine to the external-service"),
-    );
+pub fn reachable(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects(format!(
+        "another machine reaches the external-service through port {PAGE_PORT} of the machine"
+    ));
     let pages = context.timeline.all::<Shown>("page");
     let first = pages.iter().find(|page| page.value.from == "lan" && page.value.step == "in-a-row");
     let (Some(landed), Some(first)) = (context.timeline.at::<Landed>("landed", "first"), first) else {
-        return context.timeline.missing(question, "it did not come to that");
+        return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let question = question.proof(&landed.place).proof(&first.place);
     let ends_in = |container: &Option<Container>| {
         container.as_ref().is_some_and(|own| landed.value.roots.iter().any(|root| root.is(&own.root)))
     };
     if ends_in(&context.page) && first.value.status.is_some() {
-        return question.pass(format!("it answers {}", first.value.told()));
+        return question.pass(format!("the page answers {}", first.value.told()));
     }
     if ends_in(&context.counter) {
         return question.fail(format!(
-            "it leads to the container of the counter-service, which answers {}",
+            "the port leads to the container of the counter-service, which answers {}",
             first.value.told()
         ));
     }
     let lacks = context.page.as_ref().map(|page| page.contents.lacks_of_page()).unwrap_or_default();
     if !lacks.is_empty() {
-        return context
-            .timeline
-            .missing(question, format!("it needs {} in its image: see 4/images-built", lacks.join(", ")));
+        return context.timeline.unmet(
+            question,
+            "4/images-built",
+            &format!("its image lacks {}", lacks.join(", ")),
+        );
     }
     let what = if landed.value.error.is_none() && !ends_in(&context.page) {
-        format!("something else than a container of the external-service answers {}", first.value.told())
+        format!(
+            "not the container of the external-service but another program answers {}",
+            first.value.told()
+        )
     } else {
         format!("GET {}: {}", first.value.url, first.value.told())
     };
     let listens = context.page.as_ref().map_or("", |page| {
-        if page.listening.is_empty() { "; nothing listens on its container's network" } else { "" }
+        if page.listening.is_empty() { "; no program in its container listens on a port" } else { "" }
     });
-    context.lost(question, &[running], format!("{what}{listens}{}", context.script()))
+    context.lost(question, verdicts, "4/containers-running", format!("{what}{listens}{}", context.script()))
 }

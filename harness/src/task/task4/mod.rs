@@ -1,11 +1,12 @@
 //! Task 4: two services that a script sets up with the submission's conductor.
 //!
-//! The script is run twice on one machine. After the first run everything is looked at: what the images hold, which
-//! containers run, and who is answered by whom. Then its containers are stopped, others take the first subnets, and it
-//! is run again: an address that was written down instead of looked up leads nowhere. Which container is which is told
-//! by the files in it, never by its name.
+//! The script runs twice on one machine. After the first run, the images, the containers and the
+//! services are examined. Then the containers are stopped, other containers take the first subnets,
+//! and the script runs again: a hard-coded address now leads nowhere. Containers are recognised by
+//! the files in them, never by their names.
 
 mod again;
+mod checks;
 mod container;
 mod contents;
 mod counter;
@@ -30,7 +31,7 @@ use crate::evidence::process::Directory;
 pub static SUBTASK: Subtask = Subtask {
     id: "4",
     title: "creating the matrix",
-    checks: &judge::CHECKS,
+    checks: &checks::CHECKS,
     scenarios: &["4-matrix"],
     judge: judge::judge,
 };

@@ -1,4 +1,4 @@
-//! Knowing when an orchestrator is done, for it may return, stay in the foreground, or wait for a key.
+//! Decides when an orchestrator is done: it may return, stay in the foreground, or wait for a key.
 
 use std::io;
 use std::path::Path;

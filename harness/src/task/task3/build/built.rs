@@ -1,33 +1,28 @@
-//! What became of one build: whether there is an image, and what a container of it shows.
+//! The result of one build: whether there is an image, and what a container of it shows.
 
 use super::plan::BuildPlan;
 use super::{Contents, Found, Layers, Moved};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
-use crate::task::finding::Question;
+use crate::task::check::{self, Row};
+use crate::task::finding::{OLDER, Question};
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::{Seen, Timeline};
 use crate::verdict::Finding;
 
 /// The recording, and this run's names and words.
 pub struct Built<'a> {
+    pub bundle: &'a Bundle,
     pub timeline: Timeline<'a>,
     pub plan: BuildPlan,
 }
 
 impl<'a> Built<'a> {
     /// One error for every check where there is nothing to judge by.
-    pub fn open(bundle: &'a Bundle, checks: &'static [CheckSpec]) -> Result<Self, Vec<Finding>> {
-        let timeline = Timeline::open(bundle, "3-build", checks)?;
+    pub fn open<J>(bundle: &'a Bundle, rows: &'static [Row<J>]) -> Result<Self, Vec<Finding>> {
+        let timeline = Timeline::open(bundle, "3-build", rows)?;
         match timeline.plan::<BuildPlan>() {
-            Some(plan) => Ok(Self { timeline, plan }),
-            None => Err(checks
-                .iter()
-                .map(|spec| {
-                    Question::new(spec.id, "an image")
-                        .error("the evidence is older than this check: grade the submission again")
-                })
-                .collect()),
+            Some(plan) => Ok(Self { bundle, timeline, plan }),
+            None => Err(check::all(rows, |question| question.expects("an image").error(OLDER))),
         }
     }
 
@@ -85,24 +80,22 @@ impl<'a> Built<'a> {
     /// That what COPY takes is gone from where it was.
     pub fn moved(&self, step: &str) -> Option<String> {
         let moved = self.timeline.at::<Moved>("moved", step)?.value;
-        Some(format!(
-            "the copy is complete, but {} is gone from its old place: COPY moved it",
-            moved.gone.join(", ")
-        ))
+        Some(format!("the copy is complete, but COPY moved {} instead of copying it", moved.gone.join(", ")))
     }
 
-    /// The answer of a check of which `steps` are tried: it is skipped where nothing at all could be seen, and because
-    /// of what else.
-    pub fn unseen(&self, steps: &[&str], first: &str) -> Option<String> {
+    /// The finding of a check of which nothing at all could be seen, and because of what.
+    pub fn unseen(&self, question: &Question, steps: &[&str], first: &'static str) -> Option<Finding> {
+        let question = question.clone();
         if let Some(why) = self.timeline.why_unbuilt() {
-            return Some(format!("no image with FROM alone: {why}"));
+            return Some(self.timeline.missing(question, format!("no image with FROM alone: {why}")));
         }
         if self.why_none(steps).is_some() {
-            return Some(format!("there is no image to check: see {first}"));
+            return Some(self.timeline.unmet(question, first, ""));
         }
         (!self.any_ran()).then(|| {
             let step = steps.first().copied().unwrap_or_default();
-            format!("no container of an image: {}", self.timeline.why_absent(step))
+            let why = self.timeline.why_absent(step);
+            self.timeline.missing(question, format!("no container of an image: {why}"))
         })
     }
 }

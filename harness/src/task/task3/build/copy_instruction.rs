@@ -1,112 +1,56 @@
-//! Subtask 3e: what COPY puts where.
+//! Judges 3e: what COPY puts where.
 
 use super::Contents;
 use super::Layers;
 use super::built::{Built, fault};
+use super::copy_checks::ROWS;
 use super::layers::{are_same, base_untouched, own_layer, unmounted};
 use super::plan::{CHANGED_MODE, COPIES, LINK};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
-use crate::verdict::{Finding, Status};
+use crate::verdict::Finding;
 
-const COPY: &str = "you should extend the tool to support COPY instruction";
-const LAYER: &str = "Since the instruction modifies the rootfs, you should consider it as a layer for the overlayfs \
-                     and store it in the layer stack.";
 const FIRST: &str = "3e/file";
 /// Builds that copy one file.
 const OF_A_FILE: [&str; 3] = ["copy-name", "copy-into", "copy-bin"];
 
-pub const CHECKS: [CheckSpec; 7] = [
-    CheckSpec {
-        id: FIRST,
-        title: "a file",
-        requirement: COPY,
-        hint: "Copy a file to a new name, into a folder that exists, and to /bin, which is a link to usr/bin: what is \
-               where in a container of the image?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3e/directory",
-        title: "a folder with its contents",
-        requirement: COPY,
-        hint: "Copy a folder to a new name, and one to /, and compare it with its copy in a container of the image: \
-               hidden files, folders in it and links included.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3e/own-layer",
-        title: "a layer of its own",
-        requirement: LAYER,
-        hint: "In which of the folders that `layers` names is what COPY brought, and what else is there?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3e/base-untouched",
-        title: "the base as it was",
-        requirement: LAYER,
-        hint: "Compare the base's folder before and after a build with COPY.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3e/unmounted",
-        title: "unmounted after the build",
-        requirement: "Temporarily mount the overlayfs, perform the copy operation, unmount the overlay file system",
-        hint: "`findmnt -t overlay` before and after the build.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3e/modes",
-        title: "the modes of copied files and folders",
-        requirement: COPY,
-        hint: "Compare the modes of a folder and of its copy: which modes does cp keep, and what does the umask do?",
-        informational: true,
-    },
-    CheckSpec {
-        id: "3e/layer-cached",
-        title: "not copied again, unless it changed",
-        requirement: LAYER,
-        hint: "Build the same Conductorfile twice; then change a file that it copies, or its mode, and build it again. By \
-               what does your tool know a layer?",
-        informational: true,
-    },
-];
-
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let built = match Built::open(bundle, &CHECKS) {
-        Ok(built) => built,
-        Err(errors) => return errors,
-    };
-    let directory = directory(&built);
-    let needs = |question: Question, judge: &dyn Fn(Question) -> Finding| {
-        if built.why_none(&COPIES).is_some() {
-            question.skip(format!("there is no image to check: see {FIRST}"))
-        } else {
-            judge(question)
-        }
-    };
-    // Not the one in /bin: in a bare layer it lies elsewhere.
-    let instructions: Vec<(&str, Vec<String>)> =
-        ["copy-name", "copy-into", "copy-two"].iter().map(|step| (*step, built.plan.paths(step))).collect();
-    let own = needs(Question::new("3e/own-layer", "a layer for each COPY"), &|question| {
-        own_layer(&built, question, &instructions)
-    });
-    let untouched = needs(Question::new("3e/base-untouched", "the base stays as it was"), &|question| {
-        base_untouched(&built, question, "copies")
-    });
-    let unmounted =
-        needs(Question::new("3e/unmounted", "no overlay is mounted after the build"), &|question| {
-            unmounted(&built, question, &built.made(&COPIES))
-        });
-    let (modes, cached) = (modes(&built), cached(&built, &untouched));
-    vec![file(&built), directory, own, untouched, unmounted, modes, cached]
+    match Built::open(bundle, &ROWS) {
+        Ok(built) => check::judge(&ROWS, |judge, question, verdicts| judge(&built, question, verdicts)),
+        Err(errors) => errors,
+    }
 }
 
-fn file(built: &Built) -> Finding {
-    let question = Question::new(
-        FIRST,
-        "COPY puts the file's text at a new name, into a folder and into /bin, each in an image of its own",
-    );
+pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a layer for each COPY");
+    if built.why_none(&COPIES).is_some() {
+        return question.unmet(FIRST, "");
+    }
+    // Not the one in /bin: in a bare layer it lies elsewhere.
+    let steps = ["copy-name", "copy-into", "copy-two"];
+    let instructions = steps.map(|step| (step, built.plan.paths(step)));
+    own_layer(built, question, &instructions)
+}
+
+pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the base stays as it was");
+    if built.why_none(&COPIES).is_some() {
+        return question.unmet(FIRST, "");
+    }
+    base_untouched(built, question, "copies")
+}
+
+pub fn left_mounted(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("no overlay is mounted after the build");
+    if built.why_none(&COPIES).is_some() {
+        return question.unmet(FIRST, "");
+    }
+    unmounted(built, question, &built.made(&COPIES))
+}
+
+pub fn file(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("COPY puts a file at a new name, into a folder and into /bin");
     if let Some(why) = built.timeline.why_unbuilt() {
         return question.skip(format!("no image with FROM alone: {why}"));
     }
@@ -138,12 +82,11 @@ fn file(built: &Built) -> Finding {
     }
 }
 
-fn directory(built: &Built) -> Finding {
+pub fn directory(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let top = built.plan.copied_folder();
-    let question =
-        Question::new("3e/directory", format!("the folder's files, folders and links at {top}, and in /"));
-    if let Some(why) = built.unseen(&COPIES, FIRST) {
-        return built.timeline.missing(question, why);
+    let question = question.expects(format!("the folder's files, folders and links at {top}, and in /"));
+    if let Some(unseen) = built.unseen(&question, &COPIES, FIRST) {
+        return unseen;
     }
     let mut question = question;
     let mut faults = Vec::new();
@@ -151,7 +94,7 @@ fn directory(built: &Built) -> Finding {
         let wrong = match built.shown(step) {
             Ok(seen) => {
                 question = question.proof(&seen.place);
-                // In one place or the other: the one that lacks least is told of.
+                // The folder may be in either place: report the one that lacks least.
                 let lacking = tops.iter().map(|top| missing_of_folder(built, top, &seen.value));
                 let wrong = lacking.min_by_key(Vec::len).unwrap_or_default().into_iter().next();
                 wrong.or_else(|| built.moved(step))
@@ -195,8 +138,8 @@ fn missing_of_folder(built: &Built, top: &str, seen: &Contents) -> Vec<String> {
     faults
 }
 
-fn modes(built: &Built) -> Finding {
-    let question = Question::new("3e/modes", "the copy of a folder has the modes of the folder");
+pub fn modes(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the copy of a folder has the modes of the folder");
     let seen = match built.shown("copy-folder") {
         Ok(seen) => seen,
         Err(why) => return built.timeline.missing(question, why),
@@ -212,20 +155,14 @@ fn modes(built: &Built) -> Finding {
             return question.fail(format!("{path} has mode {:o}, not {mode:o}", found.mode));
         }
     }
-    if looked {
-        question.pass("the modes are the same")
-    } else {
-        question.skip("this check needs 3e/directory")
-    }
+    if looked { question.pass("the modes are the same") } else { question.unmet("3e/directory", "") }
 }
 
-fn cached(built: &Built, untouched: &Finding) -> Finding {
-    let question = Question::new(
-        "3e/layer-cached",
-        "a second build uses the same layers, and none that was made of another text or mode",
-    );
-    if untouched.status == Status::Fail {
-        return question.skip("the copied files are in the base: see 3e/base-untouched");
+pub fn cached(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question
+        .expects("a second build uses the same layers, and none that was made of another text or mode");
+    if verdicts.failed("3e/base-untouched") {
+        return question.unmet("3e/base-untouched", "the copied files are in the base");
     }
     let layers = |step: &str| built.timeline.at::<Layers>("layers", step);
     let all = (layers("copy-folder"), layers("copied-again"), layers("mode-changed"), layers("text-changed"));
@@ -236,9 +173,10 @@ fn cached(built: &Built, untouched: &Finding) -> Finding {
     let [secret, program] = built.plan.changed_files();
     let (modes, texts) = (by_mode.value.at(&secret), by_text.value.at(&program));
     if before.value.dirs.is_empty() || modes.is_empty() || texts.is_empty() {
-        return question.skip("it is in none of the layers: see 3e/own-layer");
+        return question.unmet("3e/own-layer", "the copied files are in none of the layers");
     }
-    let keeps_modes = modes_are_kept(built);
+    // Where modes are lost anyway, a changed one tells nothing of the cache.
+    let keeps_modes = verdicts.passed("3e/modes");
     if keeps_modes && !modes.iter().any(|found| found.mode == CHANGED_MODE) {
         return question
             .fail(format!("{secret} has its old mode in an image that was built after the mode changed"));
@@ -249,9 +187,4 @@ fn cached(built: &Built, untouched: &Finding) -> Finding {
     }
     let same = are_same(&before.value.dirs, &again.value.dirs);
     question.answer(same, if same { "it does" } else { "the second build makes new layers" })
-}
-
-/// Where modes are lost anyway, a changed one tells nothing of the cache.
-fn modes_are_kept(built: &Built) -> bool {
-    modes(built).status == Status::Pass
 }

@@ -1,4 +1,5 @@
-//! Builds an image for each question, and looks at its layers, at a container of it, and at the base.
+//! Drives 3e and 3f: builds one image for each question, and looks at its layers, at a container of
+//! it, and at the base.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

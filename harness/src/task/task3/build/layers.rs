@@ -1,4 +1,5 @@
-//! What COPY and RUN have in common: a layer of their own above a base that stays as it was, and nothing left mounted.
+//! Judges what COPY and RUN have in common: a layer for each instruction, a base that does not
+//! change, and no overlay left mounted.
 
 use super::built::Built;
 use super::{Base, Layers};
@@ -28,7 +29,7 @@ pub fn own_layer(built: &Built, question: Question, steps: &[(&str, Vec<String>)
         }
     }
     if !known {
-        return question.skip("the layers of no image are known: see 3d/layers-file");
+        return question.unmet("3d/layers-file", "the layers of no image are known");
     }
     question.pass(format!("{above} instructions, and a layer above the base for each"))
 }
@@ -65,7 +66,7 @@ pub fn are_same(one: &[Directory], other: &[Directory]) -> bool {
 /// Judges whether the base is as it was.
 pub fn base_untouched(built: &Built, question: Question, step: &str) -> Finding {
     let Some(base) = built.timeline.at::<Base>("base", step) else {
-        return built.timeline.missing(question, "the base is not known: see 3d/layers-file");
+        return built.timeline.unmet(question, "3d/layers-file", "the base is not known");
     };
     let changed = &base.value.changed;
     let question = question.proof(base.place);

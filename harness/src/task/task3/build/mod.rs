@@ -1,14 +1,17 @@
-//! Subtasks 3e and 3f: images that COPY and RUN make.
+//! Subtasks 3e and 3f: images that COPY and RUN make. One scenario, `3-build`, gives the evidence
+//! for both.
 //!
-//! One scenario gives evidence for both. Each question has a build of its own, the plainest that can show the answer, so
-//! that one that fails leaves the others their marks. What an image holds is seen in a container of it; what a layer
-//! holds, in the folders that the image's `layers` names.
+//! Each question has a build of its own, as simple as possible, so that one failing build costs
+//! only its own checks. A container shows what an image contains. The folders in the image's
+//! `layers` file show what a layer contains.
 
 mod built;
+mod copy_checks;
 mod copy_instruction;
 mod drive;
 mod layers;
 mod plan;
+mod run_checks;
 mod run_instruction;
 mod sources;
 mod tree;
@@ -25,14 +28,14 @@ pub static SUBTASKS: [Subtask; 2] = [
     Subtask {
         id: "3e",
         title: "COPY",
-        checks: &copy_instruction::CHECKS,
+        checks: &copy_checks::CHECKS,
         scenarios: &["3-build"],
         judge: copy_instruction::judge,
     },
     Subtask {
         id: "3f",
         title: "RUN",
-        checks: &run_instruction::CHECKS,
+        checks: &run_checks::CHECKS,
         scenarios: &["3-build"],
         judge: run_instruction::judge,
     },

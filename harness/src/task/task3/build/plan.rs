@@ -1,7 +1,8 @@
-//! The names and words of one run, and the Conductorfile of each step.
+//! The names and tokens of one run, and the Conductorfile of each step.
 //!
-//! Every COPY and RUN occurs in one build only, and no file is copied twice: a tool's cache must not decide what a check
-//! sees. The builds that repeat something come last, and only informational checks look at them.
+//! Each COPY and RUN occurs in one build only, and each file is copied once, so that a tool's cache
+//! cannot affect a check. Builds that repeat something come last, and only informational checks
+//! look at them.
 
 use std::collections::BTreeMap;
 

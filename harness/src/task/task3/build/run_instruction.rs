@@ -1,163 +1,58 @@
-//! Subtask 3f: where and on what RUN runs.
+//! Judges 3f: where RUN executes its command, and what the command sees.
 
 use super::built::{Built, fault};
 use super::layers::{are_same, base_untouched, own_layer, unmounted};
 use super::plan::{DELETED, RUNS};
+use super::run_checks::ROWS;
 use super::{Contents, Layers};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::network;
 use crate::task::task3::shared::command::Command;
-use crate::verdict::{Finding, Status};
+use crate::verdict::Finding;
 
-const INSIDE: &str = "Execute the RUN instruction properly inside the overlay filesystem.";
-const LAYER: &str = "Create a new layer for the RUN instruction";
-const LIKE_DOCKER: &str = "extend your tool to support RUN instruction just like Dockerfile";
-const CLEAN: &str = "Clean up and record metadata";
 const FIRST: &str = "3f/runs-in-image";
 
-pub const CHECKS: [CheckSpec; 13] = [
-    CheckSpec {
-        id: FIRST,
-        title: "runs in the image",
-        requirement: INSIDE,
-        hint: "What is the root directory of the command that RUN executes?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/own-layer",
-        title: "a layer of its own",
-        requirement: LAYER,
-        hint: "In which of the folders that `layers` names is what RUN wrote, and what else is there?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/base-untouched",
-        title: "the base as it was",
-        requirement: LAYER,
-        hint: "Compare the base's folder before and after a build with RUN.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/sees-earlier-layers",
-        title: "sees the layers below",
-        requirement: "Temporarily mount the overlayfs",
-        hint: "Which folders are below the new layer while RUN runs, and in which order?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/deletions",
-        title: "deleted files are gone, rewritten files are new",
-        requirement: LIKE_DOCKER,
-        hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in \
-               the upper folder: is it still there in the layer?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/failure-fails-build",
-        title: "a failing command fails the build",
-        requirement: LIKE_DOCKER,
-        hint: "What becomes of the command's exit status?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/unmounted",
-        title: "unmounted after the build",
-        requirement: CLEAN,
-        hint: "`findmnt -t overlay` before and after a build.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3f/rebuild-from-cache",
-        title: "a second image of the same file",
-        requirement: CLEAN,
-        hint: "Build the same Conductorfile under another name and run it: which folders does its `layers` name?",
-        informational: true,
-    },
-    CheckSpec {
-        id: "3f/failure-from-cache",
-        title: "a failed layer is not taken from the cache",
-        requirement: CLEAN,
-        hint: "Build a file with a failing RUN twice. How does your tool know that a layer is complete?",
-        informational: true,
-    },
-    CheckSpec {
-        id: "3f/parent-in-cache-key",
-        title: "the same RUN after other instructions",
-        requirement: CLEAN,
-        hint: "How does your tool recognise a layer: by its instruction alone, or also by the layers below?",
-        informational: true,
-    },
-    CheckSpec {
-        id: "3f/unmounted-after-failure",
-        title: "unmounted after a build that failed",
-        requirement: CLEAN,
-        hint: "`findmnt -t overlay` before and after a build whose RUN fails.",
-        informational: true,
-    },
-    CheckSpec {
-        id: "3f/layer-cached",
-        title: "not run again",
-        requirement: CLEAN,
-        hint: "Build the same Conductorfile twice.",
-        informational: true,
-    },
-    network::IMAGE_CHECK,
-];
-
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let built = match Built::open(bundle, &CHECKS) {
-        Ok(built) => built,
-        Err(errors) => return errors,
-    };
-    let inside = runs_in_image(&built);
-    // What ran on the machine shows in no image.
-    let outside = ran_on_machine(&built);
-    let needs = |question: Question, judge: &dyn Fn(Question) -> Finding| {
-        if outside || built.why_none(&RUNS).is_some() {
-            question.skip(format!("see {FIRST}"))
-        } else {
-            judge(question)
-        }
-    };
-    let instructions: Vec<(&str, Vec<String>)> =
-        ["run-echo", "run-after-run"].iter().map(|step| (*step, built.plan.paths(step))).collect();
-    let own = needs(Question::new("3f/own-layer", "a layer for each RUN"), &|question| {
-        own_layer(&built, question, &instructions)
-    });
-    let untouched = Question::new("3f/base-untouched", "the base stays as it was");
-    let untouched = match built.why_none(&RUNS) {
-        Some(_) => untouched.skip(format!("see {FIRST}")),
-        None => base_untouched(&built, untouched, "runs"),
-    };
-    let sees = Question::new("3f/sees-earlier-layers", "a RUN reads what the instructions before it wrote");
-    let sees = needs(sees, &|question| earlier(&built, question));
-    let gone = Question::new(
-        "3f/deletions",
-        format!("no {} in the image, and the new text of a file that RUN rewrites", DELETED.join(" and ")),
-    );
-    let gone = needs(gone, &|question| deletions(&built, question));
-    let left = Question::new("3f/unmounted", "no overlay is mounted after a build");
-    let left = match built.why_none(&RUNS) {
-        Some(_) => left.skip(format!("see {FIRST}")),
-        None => unmounted(&built, left, &built.made(&RUNS)),
-    };
-    vec![
-        inside,
-        own,
-        untouched,
-        sees,
-        gone,
-        failure(&built),
-        left.clone(),
-        rebuilt(&built),
-        failure_again(&built),
-        parent_in_key(&built),
-        left_by_failure(&built, &left),
-        cached(&built),
-        network::packages_in_image(bundle),
-    ]
+    match Built::open(bundle, &ROWS) {
+        Ok(built) => check::judge(&ROWS, |judge, question, verdicts| judge(&built, question, verdicts)),
+        Err(errors) => errors,
+    }
+}
+
+/// Whether an image can show what RUN does: what ran on the machine shows in none.
+fn shows_in_image(built: &Built) -> bool {
+    !ran_on_machine(built) && built.why_none(&RUNS).is_none()
+}
+
+pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a layer for each RUN");
+    if !shows_in_image(built) {
+        return question.unmet(FIRST, "");
+    }
+    let instructions = ["run-echo", "run-after-run"].map(|step| (step, built.plan.paths(step)));
+    own_layer(built, question, &instructions)
+}
+
+pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the base stays as it was");
+    if built.why_none(&RUNS).is_some() {
+        return question.unmet(FIRST, "");
+    }
+    base_untouched(built, question, "runs")
+}
+
+pub fn left_mounted(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("no overlay is mounted after a build");
+    if built.why_none(&RUNS).is_some() {
+        return question.unmet(FIRST, "");
+    }
+    unmounted(built, question, &built.made(&RUNS))
+}
+
+pub fn packages_in_image(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
+    network::packages_in_image(built.bundle, question, verdicts)
 }
 
 /// Whether what RUN writes is on the machine.
@@ -166,14 +61,14 @@ fn ran_on_machine(built: &Built) -> bool {
     on_machine.is_some_and(|seen| seen.value.found.contains_key(&built.plan.wrote("run-echo")))
 }
 
-fn runs_in_image(built: &Built) -> Finding {
+pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let path = built.plan.wrote("run-echo");
-    let question = Question::new(FIRST, format!("{path} in the image, and not on the machine"));
+    let question = question.expects(format!("{path} is in the image and not on the machine"));
     if let Some(why) = built.timeline.why_unbuilt() {
         return question.skip(format!("no image with FROM alone: {why}"));
     }
     if ran_on_machine(built) {
-        return question.fail(format!("the command ran on the machine: it wrote {path} there"));
+        return question.fail(format!("the command ran on the machine and wrote {path} there"));
     }
     if let Some(why) = built.why_none(&RUNS) {
         return question.fail(why);
@@ -221,7 +116,11 @@ fn read(built: &Built, step: &str, by: &str, word: &str) -> (Read, Option<String
     }
 }
 
-fn earlier(built: &Built, question: Question) -> Finding {
+pub fn earlier(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a RUN reads what the instructions before it wrote");
+    if !shows_in_image(built) {
+        return question.unmet(FIRST, "");
+    }
     if !built.any_ran() {
         return built.timeline.missing(question, "no container of the image");
     }
@@ -243,7 +142,7 @@ fn earlier(built: &Built, question: Question) -> Finding {
         .shown("run-after-copy")
         .is_ok_and(|seen| fault(&copied, seen.value.found.get(&copied), text).is_none());
     if !is_copied {
-        return question.pass("RUN finds the file of an earlier RUN; COPY copies nothing: see 3e/file");
+        return question.pass("RUN finds the file of an earlier RUN; the file of an earlier COPY is not in the image (see 3e/file)");
     }
     let (after_copy, place) = read(built, "run-after-copy", "run-after-copy", text);
     question = place.into_iter().fold(question, Question::proof);
@@ -256,7 +155,14 @@ fn earlier(built: &Built, question: Question) -> Finding {
     }
 }
 
-fn deletions(built: &Built, question: Question) -> Finding {
+pub fn deletions(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(format!(
+        "no {} in the image, and the new text of a file that RUN rewrites",
+        DELETED.join(" and ")
+    ));
+    if !shows_in_image(built) {
+        return question.unmet(FIRST, "");
+    }
     if !built.any_ran() {
         return built.timeline.missing(question, "no container of the image");
     }
@@ -294,8 +200,8 @@ fn failed(command: &Command) -> bool {
     command.stopped.is_none() && !command.succeeded()
 }
 
-fn failure(built: &Built) -> Finding {
-    let question = Question::new("3f/failure-fails-build", "a status other than 0");
+pub fn failure(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a build whose RUN fails ends with a status other than 0");
     if let Some(why) = built.timeline.why_failed("build") {
         return question.skip(format!("no build succeeds: {why}"));
     }
@@ -309,13 +215,10 @@ fn failure(built: &Built) -> Finding {
     }
 }
 
-fn failure_again(built: &Built) -> Finding {
-    let question = Question::new(
-        "3f/failure-from-cache",
-        "a status other than 0, also when the failed RUN is built again",
-    );
-    if failure(built).status != Status::Pass {
-        return built.timeline.missing(question, "this check needs 3f/failure-fails-build");
+pub fn failure_again(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects("the second build of a failing RUN also ends with a status other than 0");
+    if !verdicts.passed("3f/failure-fails-build") {
+        return built.timeline.unmet(question, "3f/failure-fails-build", "");
     }
     match built.timeline.at::<Command>("command", "fails-again") {
         None => built.timeline.missing(question, "no failing build was tried again"),
@@ -323,23 +226,20 @@ fn failure_again(built: &Built) -> Finding {
     }
 }
 
-fn left_by_failure(built: &Built, unmounted_after_all: &Finding) -> Finding {
-    let question =
-        Question::new("3f/unmounted-after-failure", "no overlay is mounted after a build that failed");
-    if failure(built).status != Status::Pass {
-        return built.timeline.missing(question, "this check needs 3f/failure-fails-build");
+pub fn left_by_failure(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects("no overlay is mounted after a build that failed");
+    if !verdicts.passed("3f/failure-fails-build") {
+        return built.timeline.unmet(question, "3f/failure-fails-build", "");
     }
-    if unmounted_after_all.status != Status::Pass {
-        return built.timeline.missing(question, "this check needs 3f/unmounted");
+    if !verdicts.passed("3f/unmounted") {
+        return built.timeline.unmet(question, "3f/unmounted", "");
     }
     unmounted(built, question, &["fails"])
 }
 
-fn rebuilt(built: &Built) -> Finding {
-    let question = Question::new(
-        "3f/rebuild-from-cache",
-        "a container of a second image from the same Conductorfile runs and shows the same files",
-    );
+pub fn rebuilt(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question
+        .expects("a container of a second image from the same Conductorfile runs and shows the same files");
     let Ok(first) = built.shown("run-after-copy") else {
         return built.timeline.missing(question, "there is no container of the first image");
     };
@@ -353,15 +253,12 @@ fn rebuilt(built: &Built) -> Finding {
     }
 }
 
-fn parent_in_key(built: &Built) -> Finding {
-    let question = Question::new(
-        "3f/parent-in-cache-key",
-        "a RUN that was built before is executed again after other instructions",
-    );
+pub fn parent_in_key(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a RUN that was built before is executed again after other instructions");
     let plan = &built.plan;
     let (first, _) = read(built, "run-after-run", "run-after-run-second", plan.word_of("run-after-run"));
     if !matches!(first, Read::Found) {
-        return built.timeline.missing(question, "this check needs 3f/sees-earlier-layers");
+        return built.timeline.unmet(question, "3f/sees-earlier-layers", "");
     }
     let Some(layers) = built.timeline.at::<Layers>("layers", "same-run-elsewhere") else {
         return built.timeline.missing(question, "the RUN was not built again");
@@ -378,8 +275,8 @@ fn parent_in_key(built: &Built) -> Finding {
     question.fail("no layer of the image has the file that RUN wrote")
 }
 
-fn cached(built: &Built) -> Finding {
-    let question = Question::new("3f/layer-cached", "a second build of the same file uses the same layers");
+pub fn cached(built: &Built, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a second build of the same file uses the same layers");
     let layers = |step: &str| built.timeline.at::<Layers>("layers", step);
     let (Some(before), Some(after)) = (layers("run-after-copy"), layers("rebuilt")) else {
         return built.timeline.missing(question, "no second build");

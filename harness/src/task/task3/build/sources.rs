@@ -1,5 +1,5 @@
-//! What COPY takes, in the folder of the submission's tool. It is laid out again before each build: a COPY that moved or
-//! spoilt it costs what that build shows, and none of what others do.
+//! The files that COPY takes, in the folder of the submission's tool. They are written again before
+//! each build, so a COPY that moves or damages them affects only its own build.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whether a folder is as it was: the state of everything in it, and what differs between two states.
+//! The state of everything in a folder, and the differences between two states.
 
 use std::collections::BTreeMap;
 use std::fs;

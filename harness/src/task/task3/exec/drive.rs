@@ -1,4 +1,4 @@
-//! `exec` into running containers: each use of it alone, in a container that is alive; two at once come last.
+//! Calls `exec` in running containers: each use alone first, two at once last.
 
 use std::io;
 

@@ -1,11 +1,12 @@
-//! Subtask 3b: does `exec` get a command into a running container?
+//! Judges 3b: whether `exec` runs a command inside a running container.
 
 use std::path::Path;
 
+use super::checks::ROWS;
 use super::{AtOnce, Entered};
 use crate::evidence::Bundle;
 use crate::evidence::process::Namespaces;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::run::Survival;
 use crate::task::task3::run::judge::describe;
@@ -15,70 +16,13 @@ use crate::task::task3::shared::timeline::{Seen, Timeline};
 use crate::task::task3::shared::view::{ContainerView, Machine};
 use crate::verdict::Finding;
 
-pub const CHECKS: [CheckSpec; 7] = [
-    CheckSpec {
-        id: "3b/namespaces",
-        title: "in the container's namespaces",
-        requirement: "The executed program will be in the same UTS, PID, NET, MOUNT and IPC namespace as the \
-                      specified container.",
-        hint: "`man 1 nsenter`: compare /proc/PID/ns of the executed program with that of the container's PID 1.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/root",
-        title: "the container's root",
-        requirement: "Furthermore it will see the root directory as conatiner-name/rootfs.",
-        hint: "Joining a mount namespace does not change the root directory by itself: what does /proc/PID/root say?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/ps-sees-only-container",
-        title: "ps lists the container's processes",
-        requirement: "tools like ps, top should show only processes running within the container",
-        hint: "Which /proc does the executed program see, and is it itself in the container's PID namespace?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/default-shell",
-        title: "bash without a command",
-        requirement: "If no command is provided it will execute /bin/bash by default.",
-        hint: "Call exec by hand without a command: is there a prompt, and which program wrote it?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/command-and-args",
-        title: "the command and its arguments",
-        requirement: "This function executes the given program along with its arguments within the specified \
-                      running container.",
-        hint: "Look at /proc/PID/cmdline of what runs: are all words there, and no others?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/container-survives",
-        title: "the container goes on",
-        requirement: "execute a command to join the existing namespace of the running container",
-        hint: "What ends when the executed command ends: only that, or the container's first process too?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3b/concurrent",
-        title: "two at the same time",
-        requirement: "This function executes the given program along with its arguments within the specified \
-                      running container.",
-        hint: "Call exec a second time while the first one is still running.",
-        informational: true,
-    },
-];
-
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match Timeline::open(bundle, "3-run", &CHECKS) {
+    let timeline = match Timeline::open(bundle, "3-run", &ROWS) {
         Ok(timeline) => timeline,
         Err(errors) => return errors,
     };
     let unstarted = |why: &str| {
-        let finding =
-            |spec: &CheckSpec| timeline.missing(Question::new(spec.id, "a command in a container"), why);
-        CHECKS.iter().map(finding).collect()
+        check::all(&ROWS, |question| timeline.missing(question.expects("a command in a container"), why))
     };
     let (Some(machine), Some(plan)) = (timeline.first::<Machine>("machine"), timeline.plan::<RunPlan>())
     else {
@@ -88,24 +32,16 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     if executed.is_empty() && container_of(timeline, STEPS[0]).is_none() {
         let step = if timeline.is_absent("entered-1") { "entered-1" } else { "worker" };
         let why = timeline.why_absent(step);
-        return unstarted(&format!("no container to execute in: {why}"));
+        return unstarted(&format!("there is no running container: {why}"));
     }
     let context = ExecContext { timeline, machine, plan, executed };
-    vec![
-        namespaces(&context),
-        root(&context),
-        ps(&context),
-        default_shell(&context),
-        command(&context),
-        survives(&context),
-        concurrent(&context),
-    ]
+    check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
 }
 
 /// The steps that try `exec`, each while no other runs.
 const STEPS: [&str; 3] = ["exec-command", "exec-bash", "exec-shell"];
 
-struct ExecContext<'a> {
+pub struct ExecContext<'a> {
     timeline: Timeline<'a>,
     machine: Machine,
     plan: RunPlan,
@@ -167,9 +103,8 @@ fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
     .collect()
 }
 
-fn namespaces(context: &ExecContext) -> Finding {
-    let question =
-        Question::new("3b/namespaces", "the UTS, PID, NET, MOUNT and IPC namespaces of the container");
+pub fn namespaces(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the UTS, PID, NET, MOUNT and IPC namespaces of the container");
     context.all(question, "all five namespaces are the container's", |executed| {
         let view = &executed.seen.value;
         let apart = apart(&view.main.namespaces, &executed.container.main.namespaces);
@@ -178,8 +113,8 @@ fn namespaces(context: &ExecContext) -> Finding {
     })
 }
 
-fn root(context: &ExecContext) -> Finding {
-    let question = Question::new("3b/root", "the container's root directory");
+pub fn root(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the container's root directory");
     context.all(question, "the command has the container's root directory", |executed| {
         let view = &executed.seen.value;
         let (own, container) = (&view.main.root, &executed.container.main.root);
@@ -202,8 +137,8 @@ fn is_below(cwd: &str, root: &str) -> bool {
     cwd.is_empty() || Path::new(cwd).starts_with(root)
 }
 
-fn ps(context: &ExecContext) -> Finding {
-    let question = Question::new("3b/ps-sees-only-container", "the container's own processes and no others");
+pub fn ps(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("ps lists all processes of the container and no others");
     let Some(shell) = context.at("exec-bash").or_else(|| context.at("exec-shell")) else {
         let why = context.timeline.why_absent("exec-shell");
         return context.timeline.missing(question, format!("no shell to type it at: {why}"));
@@ -211,19 +146,16 @@ fn ps(context: &ExecContext) -> Finding {
     judge_ps(context.timeline, question, "ps-in-exec", &shell.seen.value, &context.machine)
 }
 
-fn default_shell(context: &ExecContext) -> Finding {
-    let question = Question::new("3b/default-shell", "bash at its prompt, on the terminal");
+pub fn default_shell(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("bash shows its prompt on the terminal");
     match context.at("exec-shell") {
         Some(executed) => judge_shell(question, &executed.seen),
         None => question.fail(context.timeline.why_absent("exec-shell")),
     }
 }
 
-fn command(context: &ExecContext) -> Finding {
-    let question = Question::new(
-        "3b/command-and-args",
-        format!("`sleep {}` runs in the container", context.plan.sleeps[1]),
-    );
+pub fn command(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(format!("`sleep {}` runs in the container", context.plan.sleeps[1]));
     match context.at("exec-command") {
         Some(Executed { seen, .. }) => {
             question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value)))
@@ -232,8 +164,8 @@ fn command(context: &ExecContext) -> Finding {
     }
 }
 
-fn survives(context: &ExecContext) -> Finding {
-    let mut question = Question::new("3b/container-survives", "the container's first command runs on");
+pub fn survives(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let mut question = question.expects("the container's first command runs on");
     if context.executed.is_empty() {
         let why = context.timeline.why_absent("exec-command");
         return context.timeline.missing(question, format!("nothing was executed: {why}"));
@@ -253,8 +185,8 @@ fn survives(context: &ExecContext) -> Finding {
     question.pass("the first command runs on")
 }
 
-fn concurrent(context: &ExecContext) -> Finding {
-    let question = Question::new("3b/concurrent", "both run at once");
+pub fn concurrent(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("both run at once");
     let actual = |both| if both { "both ran" } else { "the second was not seen while the first ran" };
     if let Some(AtOnce { both, .. }) = context.timeline.at("at-once", "at-once").map(|seen| seen.value) {
         return question.answer(both, actual(both));

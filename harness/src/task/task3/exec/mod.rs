@@ -1,5 +1,6 @@
 //! Subtask 3b: `exec`, in containers of the scenario [`3-run`](super::run).
 
+mod checks;
 mod drive;
 mod judge;
 
@@ -12,7 +13,7 @@ use crate::task::task3::run::SCENARIO;
 pub static SUBTASK: Subtask = Subtask {
     id: "3b",
     title: "exec",
-    checks: &judge::CHECKS,
+    checks: &checks::CHECKS,
     scenarios: &[SCENARIO.id],
     judge: judge::judge,
 };

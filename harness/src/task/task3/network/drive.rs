@@ -1,5 +1,5 @@
-//! Connects one container after the other in each way while no other one has a network; then four at once: tries who
-//! reaches whom before and after `peer`, and stops one.
+//! Drives 3c: connects single containers in each way, then four at once. Tries which of them reach
+//! each other before and after `peer`, and stops one.
 
 use std::collections::BTreeSet;
 use std::io;

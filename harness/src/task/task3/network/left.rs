@@ -1,5 +1,5 @@
-//! What `stop` left of the container with network, port and peer: for `3a/stop-cleans-up` and
-//! `3a/stop-removes-rules`.
+//! What `stop` leaves of the container that has a network, a port and a peer: for `3a/stop-cleans-
+//! up` and `3a/stop-removes-rules`.
 
 use super::{NetworkLeft, Reach, STOP_SCENARIO};
 use crate::evidence::Bundle;

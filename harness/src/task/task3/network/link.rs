@@ -1,4 +1,5 @@
-//! Subtask 3c, one container: its pair, its addresses, its loopback, and packets between it and the machine.
+//! Judges 3c for one container: its veth pair, addresses, loopback, and packets to and from the
+//! machine.
 
 use std::net::Ipv4Addr;
 
@@ -7,14 +8,14 @@ use super::marks::{machine_end, outside_links};
 use super::plan::NetworkPlan;
 use super::{Networks, Sniffed};
 use crate::evidence::network::{Address, Link, Network};
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::quote;
 use crate::verdict::Finding;
 
-pub fn veth_pair(context: &NetworkContext) -> Finding {
-    let question =
-        Question::new("3c/veth-pair", "a veth pair from the container to the machine, both ends up");
+pub fn veth_pair(context: &NetworkContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("a veth pair from the container to the machine, both ends up");
     let Some(networks) = context.networks("first") else {
         return context.timeline.missing(question, "no container was connected");
     };
@@ -43,9 +44,8 @@ pub fn veth_pair(context: &NetworkContext) -> Finding {
     }
 }
 
-pub fn addresses(context: &NetworkContext) -> Finding {
-    let question = Question::new(
-        "3c/addresses",
+pub fn addresses(context: &NetworkContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(
         "both ends in one network: .1 on the machine, .2 in the container; each container ran alone",
     );
     let mut question = question;
@@ -64,9 +64,7 @@ pub fn addresses(context: &NetworkContext) -> Finding {
         }
     }
     if seen.is_empty() {
-        return context
-            .timeline
-            .missing(question, "no container is connected to the machine: see 3c/veth-pair");
+        return context.timeline.unmet(question, "3c/veth-pair", "no container is connected to the machine");
     }
     question.pass(seen.iter().map(|own| format!("{}/{}", own.ip, own.prefix)).collect::<Vec<_>>().join(", "))
 }
@@ -112,17 +110,19 @@ fn ends(
     }
 }
 
-pub fn loopback(context: &NetworkContext) -> Finding {
-    let question = Question::new("3c/loopback-up", "lo is up, and a container reaches itself by 127.0.0.1");
+pub fn loopback(context: &NetworkContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("lo is up, and the container reaches itself by 127.0.0.1");
     let networks = context.networks("first");
     let inside = networks.as_ref().and_then(|seen| seen.value.containers.get("first"));
     let (Some(networks), Some(inside)) = (&networks, inside) else {
         return context.timeline.missing(question, context.why_not("first", "first").unwrap_or_default());
     };
     if outside_links(inside, &networks.value.machine).is_empty() {
-        return context
-            .timeline
-            .missing(question, "the container is not connected to the machine: see 3c/veth-pair");
+        return context.timeline.unmet(
+            question,
+            "3c/veth-pair",
+            "the container is not connected to the machine",
+        );
     }
     let lo = inside.links.iter().find(|link| link.name == "lo");
     if lo.is_none_or(|lo| !lo.up) {
@@ -135,32 +135,32 @@ pub fn loopback(context: &NetworkContext) -> Finding {
     context.ways(question, "first", &[("first", "itself")], true, "the container answers on 127.0.0.1")
 }
 
-pub fn both_ways(context: &NetworkContext) -> Finding {
-    let question =
-        Question::new("3c/ping-both-ways", "ping and TCP, from the machine to the container and back");
+pub fn both_ways(context: &NetworkContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("ping and TCP, from the machine to the container and back");
     if let Some(why) = context.why_not("first", "first") {
         return context.timeline.missing(question, why);
     }
     if context.tried("first", "first", "machine").is_empty() {
-        return context
-            .timeline
-            .missing(question, "the machine has no address in the container's network: see 3c/addresses");
+        return context.timeline.unmet(
+            question,
+            "3c/addresses",
+            "the machine has no address in the container's network",
+        );
     }
     let ways = [("machine", "first"), ("first", "machine")];
     context.ways(question, "first", &ways, true, "both answer each other")
 }
 
-pub fn seen_on_outside(context: &NetworkContext) -> Finding {
+pub fn seen_on_outside(context: &NetworkContext, question: Question, _: &Verdicts) -> Finding {
     let name = context.timeline.plan::<NetworkPlan>().map_or_else(String::new, |plan| plan.first);
-    let question = Question::new(
-        "3c/seen-on-outside",
-        format!("the container's pings pass an interface {name}-outside"),
-    );
+    let question = question.expects(format!("the container's pings pass an interface {name}-outside"));
     if let Some(why) = context.why_not("first", "first") {
         return context.timeline.missing(question, why);
     }
     let Some(sniffed) = context.timeline.at::<Sniffed>("sniffed", "first") else {
-        return context.timeline.missing(question, "nobody listened");
+        return context
+            .timeline
+            .missing(question, "not reached: the harness did not listen on the interface");
     };
     let question = question.proof(&sniffed.place);
     match sniffed.value.icmp {

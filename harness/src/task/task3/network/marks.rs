@@ -1,4 +1,5 @@
-//! How a container is known on the machine: the ends of its veth pairs, and what a rule of its own names.
+//! Traces of a container on the machine: the ends of its veth pairs, and the words by which its
+//! firewall rules are known.
 
 use std::net::Ipv4Addr;
 

@@ -1,10 +1,13 @@
 //! Subtask 3c: networks of containers, and what `stop` leaves of them.
 //!
-//! One container after the other is connected in each way while no other has a network. Then there are four: two plain
-//! ones, and two with Internet of which one exposes a port; later these are peers in pairs, as task 4 has them. Who reaches whom is tried with a random word over TCP, by clients and servers of our own in the
-//! containers' network namespaces, on the machine, on another machine of the LAN and in the Internet. A real program has
-//! its turn in a scenario of its own.
+//! First, single containers are connected in each way while no other container has a network. Then
+//! there are four: two plain ones, and two with Internet, one of which exposes a port. Later they
+//! become peers in pairs, as in task 4.
+//!
+//! The harness's own clients and servers exchange a random token over TCP: in the containers'
+//! network namespaces, on the machine, on another machine of the LAN, and in the Internet.
 
+mod checks;
 mod drive;
 mod judge;
 mod left;
@@ -16,7 +19,7 @@ mod plan;
 mod two;
 
 pub use left::{left, left_of_exposed, rules_of_exposed};
-pub use packages::{IMAGE_CHECK, PACKAGE, packages_in_image};
+pub use packages::{PACKAGE, packages_in_image};
 
 use std::collections::BTreeMap;
 
@@ -33,7 +36,7 @@ pub const STOP_SCENARIO: &str = "3-network";
 pub static SUBTASK: Subtask = Subtask {
     id: "3c",
     title: "networking",
-    checks: &judge::CHECKS,
+    checks: &checks::CHECKS,
     scenarios: &[STOP_SCENARIO, packages::SCENARIO.id],
     judge: judge::judge,
 };

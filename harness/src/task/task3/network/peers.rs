@@ -1,6 +1,7 @@
-//! Subtask 3c, containers among themselves: apart by default, together as peers.
+//! Judges 3c between containers: isolated by default, connected as peers.
 
 use super::judge::NetworkContext;
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
 
@@ -31,44 +32,46 @@ fn connected(
     if usable.is_empty() { Err(ways.iter().find_map(why_not).unwrap_or_default()) } else { Ok(usable) }
 }
 
-const NEEDS_TWO: &str = "this check needs two containers with networks of their own: see 3c/two-containers";
-
-pub fn isolated(context: &NetworkContext, two: &Finding) -> Finding {
-    let question = Question::new("3c/isolated-by-default", "no container reaches another one");
+pub fn isolated(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects("no container reaches another one");
     let ways = match connected(context, &[&PEERS[..], &APART].concat()) {
         Ok(ways) => ways,
         Err(why) => return context.timeline.missing(question, why),
     };
-    if two.status != Status::Pass {
-        return context.timeline.missing(question, NEEDS_TWO);
+    if !verdicts.passed("3c/two-containers") {
+        return context.timeline.unmet(question, "3c/two-containers", "");
     }
-    context.ways(question, "connected", &ways, false, "no container gets through to another")
+    context.ways(question, "connected", &ways, false, "no container reaches another one")
 }
 
-/// Where containers are not apart by default, peers are asked about alone: the others are told of there.
-pub fn peer(context: &NetworkContext, two: &Finding, isolated: &Finding) -> Finding {
-    let apart = isolated.status == Status::Pass;
-    let question = Question::new(
-        "3c/peer",
-        if apart {
-            "peers reach each other, and a third container reaches neither"
-        } else {
-            "peers reach each other"
-        },
-    );
+/// Where containers are not isolated by default, only the two peers are judged: 3c/isolated-by-default
+/// covers the rest.
+pub fn peer(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let apart = verdicts.passed("3c/isolated-by-default");
+    let question = question.expects(if apart {
+        "peers reach each other, and a third container reaches neither"
+    } else {
+        "peers reach each other"
+    });
     let ways = match connected(context, &PEERS) {
         Ok(ways) => ways,
         Err(why) => return context.timeline.missing(question, why),
     };
-    if two.status != Status::Pass {
-        return context.timeline.missing(question, NEEDS_TWO);
+    if !verdicts.passed("3c/two-containers") {
+        return context.timeline.unmet(question, "3c/two-containers", "");
     }
-    let both = context.ways(question.clone(), "peer", &ways, true, "both ways");
+    let both = context.ways(question.clone(), "peer", &ways, true, "peers reach each other");
     if both.status != Status::Pass || !apart {
         return both;
     }
     match connected(context, &APART) {
-        Ok(third) => context.ways(question, "peer", &third, false, "both ways, and the others stay out"),
+        Ok(third) => context.ways(
+            question,
+            "peer",
+            &third,
+            false,
+            "peers reach each other, and the other containers reach neither",
+        ),
         Err(_) => both,
     }
 }

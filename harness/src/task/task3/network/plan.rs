@@ -1,4 +1,4 @@
-//! The names, ports and words of one run of 3c.
+//! The names, ports and tokens of one run of 3c.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;

@@ -1,29 +1,23 @@
-//! Subtask 3c, more than one container: what works with one works with the second one beside it.
+//! Judges 3c for several containers: whatever works for one must work when others have networks,
+//! too.
 
 use super::Networks;
 use super::judge::NetworkContext;
 use super::marks::outside_links;
 use crate::evidence::network::Address;
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
-use crate::verdict::{Finding, Status};
+use crate::verdict::Finding;
 
 /// The containers that have a network at once, in the order in which they got it.
 const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 
 /// `alone` is what a container that is alone has: its pair, the Internet with `-i`, its exposed port. What is lost
 /// there already is not lost here once more.
-pub fn two_containers(
-    context: &NetworkContext,
-    veth: &Finding,
-    internet: &Finding,
-    expose: &Finding,
-) -> Finding {
-    let question = Question::new(
-        "3c/two-containers",
-        "a second container gets its own network, and each container works as it does alone",
-    );
-    if veth.status != Status::Pass {
-        return context.timeline.missing(question, "this check needs 3c/veth-pair");
+pub fn two_containers(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
+    let question = question.expects("each container gets its own network and works as it does alone");
+    if !verdicts.passed("3c/veth-pair") {
+        return context.timeline.unmet(question, "3c/veth-pair", "");
     }
     let Some(networks) = context.networks("connected") else {
         return context.timeline.missing(question, "no second container was connected");
@@ -55,13 +49,13 @@ pub fn two_containers(
         })
         .map(|(_, _, from, to)| (from, to))
         .collect();
-    if internet.status == Status::Pass {
+    if verdicts.passed("3c/internet") {
         ways.extend([("web", "internet"), ("store", "internet")]);
     }
-    if expose.status == Status::Pass {
+    if verdicts.passed("3c/expose") {
         ways.extend([("lan", "exposed"), ("machine", "exposed")]);
     }
-    context.ways(question, "connected", &ways, true, "four containers at once work as each one alone")
+    context.ways(question, "connected", &ways, true, "four containers work together as each one does alone")
 }
 
 /// Two containers that have an address or a network together.

@@ -1,4 +1,4 @@
-//! What is in use on the disks of the machine, wherever a submission may put a copy of something.
+//! Disk use of the whole machine: it shows a copy of a root tree wherever a submission puts it.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;

@@ -1,11 +1,12 @@
-//! Subtask 3d: do containers share their image's layers by an overlay?
+//! Judges 3d: whether containers share the layers of their image through an overlay.
 
 use std::path::Path;
 
-use super::{Disk, Written, commands};
+use super::checks::ROWS;
+use super::{Disk, Written};
 use crate::evidence::Bundle;
 use crate::evidence::process::Directory;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::overlays::{Overlay, Overlays};
@@ -19,65 +20,8 @@ const SMALL_BASE: u64 = 32 << 20;
 /// What takes up this part of the base holds a copy of it.
 const COPY_SHARE: u64 = 4;
 
-pub const CHECKS: [CheckSpec; 7] = [
-    CheckSpec {
-        id: "3d/layers-file",
-        title: "the image's layers file",
-        requirement: "consider the base root directory as a layer of overlay fs and write its address in a file in \
-                      the image directory. Name the file 'layers'",
-        hint: "Does the image's folder hold a file `layers`, and do the folders that it names exist? Compare them \
-               with lowerdir in /proc/mounts.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/no-copy",
-        title: "no copy of the root tree",
-        requirement: "Remove copying of the base root directory to the image directory. Remove copying of the image \
-                      root directory to the container directory",
-        hint: "`du -sh` of the image's and the container's folder, before and after.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/one-overlay-while-running",
-        title: "one overlay for a running container",
-        requirement: "When a container is running, only one overlayfs should be mounted.",
-        hint: "`findmnt -t overlay` while a container runs, on the machine and in the container.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/writes-stay-in-container",
-        title: "writes stay in the container",
-        requirement: "read the layer from the 'layers' file of the image directory and use it for mounting overlayfs \
-                      of the container",
-        hint: "Which of the overlay's folders takes what a container writes, and who else uses that folder?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/base-shared",
-        title: "one base for all",
-        requirement: "consider the base root directory as a layer of overlay fs",
-        hint: "Compare the lowest folder of two containers and of two images on the same base.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/unmounted-on-stop",
-        title: "unmounted by stop",
-        requirement: "When the container stops, the overlay file system should also be unmounted.",
-        hint: "`findmnt -t overlay` after stop.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3d/given-commands",
-        title: "the given commands still work",
-        requirement: "You are free to modify any part of the bash script to make it better, considering it does not \
-                      break any functionality.",
-        hint: "Try build without a file name, images, rmi, rmcache and -h by hand.",
-        informational: true,
-    },
-];
-
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match Timeline::open(bundle, "3-run", &CHECKS) {
+    let timeline = match Timeline::open(bundle, "3-run", &ROWS) {
         Ok(timeline) => timeline,
         Err(errors) => return errors,
     };
@@ -90,19 +34,11 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         other: timeline.at("container", "other"),
         timeline,
     };
-    vec![
-        layers_file(&context),
-        no_copy(&context),
-        one(&context),
-        writes(&context),
-        shared(&context),
-        unmounted(&context),
-        commands::judge(timeline, timeline.plan().as_ref()),
-    ]
+    check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
 }
 
-struct OverlayContext<'a> {
-    timeline: Timeline<'a>,
+pub struct OverlayContext<'a> {
+    pub timeline: Timeline<'a>,
     image: Option<Seen<Image>>,
     second: Option<Seen<Image>>,
     /// While the container with the default shell runs, beside the one with a command if that came up.
@@ -145,9 +81,8 @@ fn names_layer(named: &Directory, layer: &Directory) -> bool {
     named.is(layer) || Path::new(&layer.path).parent() == Some(Path::new(&named.path))
 }
 
-fn layers_file(context: &OverlayContext) -> Finding {
-    let question =
-        Question::new("3d/layers-file", "a file `layers` that names the folders below a container");
+pub fn layers_file(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the file `layers` names the lower folders of a container's overlay");
     if let Some(why) = context.timeline.why_unbuilt() {
         return question.fail(format!("no image: {why}"));
     }
@@ -167,26 +102,26 @@ fn layers_file(context: &OverlayContext) -> Finding {
         return question.fail(format!("`layers` names no folder that exists: {:?}", text.trim()));
     }
     let Some((container, overlays)) = context.alone() else {
-        return question.skip(format!("it names {}; no container runs on them", paths(named)));
+        return question.skip(format!("`layers` names {}; no container runs on them", paths(named)));
     };
     let Some(overlay) = overlay_of(container, &overlays.value) else {
         return question.fail(format!(
-            "it names {}, but the container does not run on an overlay of them",
+            "`layers` names {}, but the container does not run on an overlay of them",
             paths(named)
         ));
     };
     let unnamed: Vec<&Directory> =
         overlay.lower.iter().filter(|dir| !named.iter().any(|named| names_layer(named, dir))).collect();
     if unnamed.is_empty() {
-        question.pass(format!("it names {}", paths(named)))
+        question.pass(format!("`layers` names {}", paths(named)))
     } else {
         let others: Vec<&str> = unnamed.iter().map(|dir| dir.path.as_str()).collect();
         question.fail(format!("the container runs on {}, which `layers` does not name", others.join(", ")))
     }
 }
 
-fn no_copy(context: &OverlayContext) -> Finding {
-    let question = Question::new("3d/no-copy", "image and container take up little beside the base");
+pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("image and container take up little beside the base");
     let Some(image) = &context.image else { return context.timeline.missing(question, "no image was built") };
     if let Some(why) = context.timeline.why_unbuilt() {
         return question.skip(format!("no image: {why}"));
@@ -206,7 +141,8 @@ fn no_copy(context: &OverlayContext) -> Finding {
         question = question.proof(built.place);
         if built.value.trees.len() > 1 {
             let trees = paths(&built.value.trees);
-            return question.fail(format!("one image, and its root tree is there more than once: {trees}"));
+            return question
+                .fail(format!("there is one image, but its root tree exists more than once: {trees}"));
         }
         // The base itself, unless the disk on which it lies is not looked at, and half of it for what debootstrap leaves
         // elsewhere.
@@ -245,9 +181,8 @@ fn growth(before: &Disk, after: &Disk) -> Option<u64> {
     Some(after.used?.saturating_sub(before.used?))
 }
 
-fn one(context: &OverlayContext) -> Finding {
-    let question =
-        Question::new("3d/one-overlay-while-running", "exactly one overlay, and it is the container's root");
+pub fn one(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("exactly one overlay, and it is the container's root");
     let Some((container, overlays)) = context.alone() else { return context.no_container(question) };
     let question = question.proof(&overlays.place);
     let mounted = &overlays.value.mounted;
@@ -265,9 +200,8 @@ fn one(context: &OverlayContext) -> Finding {
     }
 }
 
-fn writes(context: &OverlayContext) -> Finding {
-    let question =
-        Question::new("3d/writes-stay-in-container", "what a container writes is in that container only");
+pub fn writes(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("files that a container writes are in that container only");
     let Some(written) = context.timeline.at::<Written>("written", "write") else {
         return if context.worker.is_none() {
             context.no_container(question)
@@ -281,14 +215,17 @@ fn writes(context: &OverlayContext) -> Finding {
     if let Some(error) = error {
         question.fail(format!("the container's root cannot be written: {error}"))
     } else if !found.is_empty() {
-        question.fail(format!("it also shows in {}", found.join(", ")))
+        question.fail(format!("the file also shows in {}", found.join(", ")))
     } else {
-        question.answer(*kept, if *kept { "it is in the container only" } else { "the container lost it" })
+        question.answer(
+            *kept,
+            if *kept { "the file is in the container only" } else { "the container lost the file" },
+        )
     }
 }
 
-fn shared(context: &OverlayContext) -> Finding {
-    let question = Question::new("3d/base-shared", "two containers and two images on the same base folder");
+pub fn shared(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("all containers and images use the same base folder");
     let (Some(image), Some(second)) = (&context.image, &context.second) else {
         return context.timeline.missing(question, "no two images were built");
     };
@@ -313,7 +250,7 @@ fn shared(context: &OverlayContext) -> Finding {
         let Some(container) = container else { continue };
         let overlay = overlays.as_ref().and_then(|overlays| overlay_of(container, &overlays.value));
         let Some(base) = overlay.and_then(|overlay| overlay.lower.last()) else {
-            return question.skip("the containers are on no overlay: see 3d/one-overlay-while-running");
+            return question.unmet("3d/one-overlay-while-running", "the containers are on no overlay");
         };
         if lowest.as_ref().is_some_and(|lowest| !lowest.is(base)) {
             return question
@@ -324,20 +261,17 @@ fn shared(context: &OverlayContext) -> Finding {
     question.pass(format!("all containers run on {}", lowest.map_or_else(String::new, |base| base.path)))
 }
 
-fn unmounted(context: &OverlayContext) -> Finding {
-    let question =
-        Question::new("3d/unmounted-on-stop", "no overlay is mounted once the containers are stopped");
+pub fn unmounted(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("no overlay is mounted once the containers are stopped");
     if context.worker.is_none() && context.shell.is_none() {
         return context.no_container(question);
     }
     let while_running = ["worker", "both"].map(|step| context.timeline.at::<Overlays>("overlays", step));
     if while_running.iter().all(|seen| seen.as_ref().is_none_or(|seen| seen.value.mounted.is_empty())) {
-        return context
-            .timeline
-            .missing(question, "no overlay was mounted: see 3d/one-overlay-while-running");
+        return context.timeline.unmet(question, "3d/one-overlay-while-running", "no overlay was mounted");
     }
     let Some(stopped) = context.timeline.at::<Overlays>("overlays", "stopped") else {
-        return context.timeline.missing(question, "stop was not reached");
+        return context.timeline.missing(question, "not reached: the scenario ended before stop was called");
     };
     let places: Vec<String> = stopped.value.mounted.iter().map(|overlay| overlay.at.join(" and ")).collect();
     let question = question.proof(stopped.place);

@@ -1,7 +1,10 @@
-//! Subtask 3d: containers share the layers of their image by an overlay; seen in the scenario [`3-run`](super::run).
+//! Subtask 3d: containers share the layers of their image through an overlay. The scenario
+//! [`3-run`](super::run) gives the evidence.
 
+mod checks;
 mod commands;
 pub mod disk;
+mod given;
 mod judge;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +18,7 @@ use crate::task::task3::shared::state::Size;
 pub static SUBTASK: Subtask = Subtask {
     id: "3d",
     title: "overlay file system",
-    checks: &judge::CHECKS,
+    checks: &checks::CHECKS,
     scenarios: &[SCENARIO.id],
     judge: judge::judge,
 };

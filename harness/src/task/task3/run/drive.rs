@@ -1,5 +1,8 @@
-//! Builds two images on one base, runs containers of them, looks at them, and stops them again. What one check needs
-//! comes before what may spoil it: `exec` has containers of its own, and what deletes images comes last.
+//! Drives the scenario `3-run`: builds two images on one base, runs containers of them, and stops
+//! them.
+//!
+//! Steps that a later step could spoil come first. `exec` gets containers of its own, and commands
+//! that delete images come last.
 
 use std::fs;
 use std::io;

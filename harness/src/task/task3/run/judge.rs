@@ -1,133 +1,29 @@
-//! Subtask 3a: is what `run` starts a container?
+//! Judges 3a: whether `run` starts a container.
 
 use super::Left;
-use super::lifetime::{listed, machine_unchanged, stop, stop_rules, twice};
+use super::checks::ROWS;
 use super::shell::{judge_ps, judge_shell};
 use crate::evidence::Bundle;
-use crate::task::CheckSpec;
+use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::timeline::{Seen, Timeline};
 use crate::task::task3::shared::view::{ContainerView, Machine};
 use crate::verdict::Finding;
 
-pub const CHECKS: [CheckSpec; 13] = [
-    CheckSpec {
-        id: "3a/namespaces",
-        title: "five namespaces of its own",
-        requirement: "The container will have isolated UTS, PID, NET, MOUNT and IPC namespaces.",
-        hint: "Compare the links in /proc/PID/ns of a process in the container with those of your shell.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/pid-one",
-        title: "PID 1",
-        requirement: "The first process will have pid = 1 in the container.",
-        hint: "`man 1 unshare`, --fork: who is the first process in a new PID namespace?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/root",
-        title: "a root of its own",
-        requirement: "container-name will have a subdirectory named rootfs which will be mounted as root directory \
-                      for the container.",
-        hint: "What does /proc/PID/root of the container's process point to?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/proc-sys-dev",
-        title: "/proc, /sys and /dev",
-        requirement: "It will also mount the following file systems within the container: procfs, sysfs, /dev (in \
-                      host) bind mount to container-rootfs/dev",
-        hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
-               it. From where are they mounted, and is it early or late enough?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/machine-unchanged",
-        title: "the machine's own mounts stay",
-        requirement: "You also need to mount appropriate filesystems to the rootfs within the container to enable \
-                      tools that utilize those filesystems to be confined within the container isolation.",
-        hint: "Compare `findmnt` on the machine before run, while the container runs, and after stop. A mount below a \
-               bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/ps-sees-only-container",
-        title: "ps lists the container's processes",
-        requirement: "procfs for tools dependent on it like ps, top etc. to work correctly",
-        hint: "ps reads /proc: of which PID namespace does the one in the container tell?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/default-shell",
-        title: "bash without a command",
-        requirement: "If no command is given, it will execute /bin/bash by default.",
-        hint: "Run it by hand without a command: is there a prompt, and which program wrote it?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/command-and-args",
-        title: "the command and its arguments",
-        requirement: "command <args> is the program and its arguments (if any) that will be executed within the \
-                      container as the first process.",
-        hint: "Look at /proc/PID/cmdline of what runs in the container: are all words there, and no others?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/root-mode-755",
-        title: "permissions of the root directory",
-        requirement: "It will also set correct file permission on the container-rootfs/ so that tools like apt \
-                      work correctly.",
-        hint: "`stat /` inside the container. apt does some of its work as a user who is not root.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/listed-by-ps",
-        title: "listed while it is there",
-        requirement: "This function will show all running containers by querying entries within the configured \
-                      CONTAINERDIR directory.",
-        hint: "Which folder does ps look into, and which one does run make?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/cannot-run-twice",
-        title: "a name is taken until stop",
-        requirement: "If you run a container and exit from it, you cannot run the same container again. First you \
-                      will need to delete the container using stop command, then run it.",
-        hint: "What does run do when the container's folder is there already?",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/stop-cleans-up",
-        title: "stop leaves nothing",
-        requirement: "Killing the unshare process that started the container; killing all processes running within \
-                      the container; unmounting any remaining mount point within the container rootfs; deleting \
-                      container-name",
-        hint: "After stop, look for the container's processes, mounts, interfaces and folder.",
-        informational: false,
-    },
-    CheckSpec {
-        id: "3a/stop-removes-rules",
-        title: "stop removes the container's firewall rules",
-        requirement: "Stopping a container will delete all state of the container",
-        hint: "After stop, look for rules that still name the container's address or interface while another container runs.",
-        informational: true,
-    },
-];
-
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
-    let timeline = match Timeline::open(bundle, "3-run", &CHECKS) {
+    let timeline = match Timeline::open(bundle, "3-run", &ROWS) {
         Ok(timeline) => timeline,
         Err(errors) => return errors,
     };
     let (Some(machine), Some(plan)) = (timeline.first::<Machine>("machine"), timeline.plan::<RunPlan>())
     else {
-        let unstarted =
-            |spec: &CheckSpec| timeline.missing(Question::new(spec.id, "a container"), "nothing was run");
-        return CHECKS.iter().map(unstarted).collect();
+        return check::all(&ROWS, |question| {
+            timeline.missing(question.expects("a container"), "nothing was run")
+        });
     };
     let context = RunContext {
+        bundle,
         worker: timeline.at("container", "worker"),
         shell: timeline.at("container", "shell"),
         named_shell: timeline.at("container", "named-shell"),
@@ -135,24 +31,11 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         machine,
         plan,
     };
-    vec![
-        namespaces(&context),
-        pid_one(&context),
-        root(&context),
-        proc_sys_dev(&context),
-        machine_unchanged(&context, bundle),
-        ps(&context),
-        default_shell(&context),
-        command(&context),
-        mode(&context),
-        listed(&context),
-        twice(&context),
-        stop(&context, bundle),
-        stop_rules(&context, bundle),
-    ]
+    check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
 }
 
 pub struct RunContext<'a> {
+    pub bundle: &'a Bundle,
     pub timeline: Timeline<'a>,
     machine: Machine,
     pub plan: RunPlan,
@@ -230,9 +113,8 @@ pub fn describe(view: &ContainerView) -> String {
     format!("`{}` (process {})", view.main.cmdline.join(" "), view.main.pid)
 }
 
-fn namespaces(context: &RunContext) -> Finding {
-    let question =
-        Question::new("3a/namespaces", "UTS, PID, NET, MOUNT and IPC namespaces other than the machine's");
+pub fn namespaces(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the container has its own UTS, PID, NET, MOUNT and IPC namespaces");
     context.all(question, "all five differ from the machine's", |view| {
         let shared = shared(view, &context.machine.namespaces);
         (!shared.is_empty())
@@ -240,10 +122,9 @@ fn namespaces(context: &RunContext) -> Finding {
     })
 }
 
-fn pid_one(context: &RunContext) -> Finding {
-    let question =
-        Question::new("3a/pid-one", "the command, or what it was started by, is PID 1 of the container");
-    context.all(question, "PID 1 of the container is the command or its parent", |view| {
+pub fn pid_one(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("PID 1 of the container is the command or its ancestor");
+    context.all(question, "PID 1 of the container is the command or its ancestor", |view| {
         if view.main.namespaces.pid == context.machine.namespaces.pid {
             return Some(format!("{} is in the machine's own PID namespace", describe(view)));
         }
@@ -258,7 +139,7 @@ fn pid_one(context: &RunContext) -> Finding {
             ancestor = view.processes.iter().find(|other| other.pid == process.ppid);
         }
         Some(format!(
-            "{} is PID {} there, and was not started by PID 1 (`{}`)",
+            "{} has PID {} in the container, and is no descendant of PID 1 (`{}`)",
             describe(view),
             view.main.own_pid(),
             init.cmdline.join(" ")
@@ -266,23 +147,22 @@ fn pid_one(context: &RunContext) -> Finding {
     })
 }
 
-fn root(context: &RunContext) -> Finding {
-    let question = Question::new("3a/root", "a root directory other than the machine's");
-    context.all(question, "it has a root directory of its own", |view| {
+pub fn root(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the container has its own root directory");
+    context.all(question, "the container has its own root directory", |view| {
         let is_machines = view.main.root.is(&context.machine.root) || view.main.root.ino == 0;
         is_machines.then(|| format!("the root of {} is the machine's own", describe(view)))
     })
 }
 
-fn proc_sys_dev(context: &RunContext) -> Finding {
-    let question = Question::new(
-        "3a/proc-sys-dev",
+pub fn proc_sys_dev(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(
         "/proc of its PID namespace, /sys of its network namespace, /dev with the machine's devices",
     );
     if context.containers().any(|seen| seen.value.main.root.is(&context.machine.root)) {
-        return question.skip("its root is the machine's own: see 3a/root");
+        return question.unmet("3a/root", "its root is the machine's own");
     }
-    context.all(question, "all three are as they must be", |view| {
+    context.all(question, "/proc, /sys and /dev are the container's", |view| {
         let faults = [proc_fault(view), sys_fault(view), dev_fault(view)];
         let faults: Vec<String> = faults.into_iter().flatten().collect();
         (!faults.is_empty()).then(|| faults.join("; "))
@@ -298,7 +178,7 @@ fn proc_fault(view: &ContainerView) -> Option<String> {
     if !mounted(view, "/proc", "proc") {
         Some("no procfs is mounted on its /proc".to_owned())
     } else if view.proc.first != view.main.namespaces.pid {
-        Some("its /proc tells of another PID namespace than its own".to_owned())
+        Some("its /proc belongs to another PID namespace".to_owned())
     } else {
         None
     }
@@ -312,7 +192,7 @@ fn sys_fault(view: &ContainerView) -> Option<String> {
     let surplus: Vec<&String> = view.interfaces.iter().filter(|name| is_foreign(name, view)).collect();
     (missing || !surplus.is_empty()).then(|| {
         format!(
-            "its /sys tells of another network namespace than its own: it has the interfaces {:?}",
+            "its /sys belongs to another network namespace: it shows the interfaces {:?}",
             view.interfaces
         )
     })
@@ -334,22 +214,23 @@ fn dev_fault(view: &ContainerView) -> Option<String> {
     } else if view.dev.missing.is_empty() {
         None
     } else {
-        Some(format!("its /dev lacks devices of the machine's: {}", view.dev.missing.join(", ")))
+        Some(format!("its /dev lacks these devices of the machine: {}", view.dev.missing.join(", ")))
     }
 }
 
-fn ps(context: &RunContext) -> Finding {
-    let question = Question::new("3a/ps-sees-only-container", "the container's own processes and no others");
+pub fn ps(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("ps lists all processes of the container and no others");
     let Some((shell, ..)) = context.exited() else {
-        return context
-            .timeline
-            .missing(question, format!("no shell to type it at: {}", context.timeline.why_absent("shell")));
+        return context.timeline.missing(
+            question,
+            format!("there is no shell in which to type ps: {}", context.timeline.why_absent("shell")),
+        );
     };
     judge_ps(context.timeline, question, "ps-in-shell", &shell.value, &context.machine)
 }
 
-fn default_shell(context: &RunContext) -> Finding {
-    let question = Question::new("3a/default-shell", "bash at its prompt, on the terminal");
+pub fn default_shell(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("bash shows its prompt on the terminal");
     match &context.shell {
         Some(seen) => judge_shell(question, seen),
         None if context.timeline.why_unbuilt().is_some() => context.missing(question),
@@ -357,11 +238,8 @@ fn default_shell(context: &RunContext) -> Finding {
     }
 }
 
-fn command(context: &RunContext) -> Finding {
-    let question = Question::new(
-        "3a/command-and-args",
-        format!("`sleep {}` runs in the container", context.plan.sleeps[0]),
-    );
+pub fn command(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects(format!("`sleep {}` runs in the container", context.plan.sleeps[0]));
     match &context.worker {
         Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
         None if context.timeline.why_unbuilt().is_some() => context.missing(question),
@@ -369,10 +247,10 @@ fn command(context: &RunContext) -> Finding {
     }
 }
 
-fn mode(context: &RunContext) -> Finding {
-    let question = Question::new("3a/root-mode-755", "the container's / has mode 755");
+pub fn mode(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("the container's / has mode 755");
     if context.containers().any(|seen| seen.value.main.root.is(&context.machine.root)) {
-        return question.skip("its root is the machine's own: see 3a/root");
+        return question.unmet("3a/root", "its root is the machine's own");
     }
     context.all(question, "mode 755", |view| {
         (view.root_mode & 0o777 != 0o755).then(|| format!("mode {:o}", view.root_mode))

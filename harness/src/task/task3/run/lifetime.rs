@@ -1,8 +1,9 @@
-//! Subtask 3a, a container from run to stop: is it listed, is its name taken, and what does stop leave?
+//! Judges the life of a container from run to stop: when `ps` lists it, when its name is taken, and
+//! what `stop` leaves.
 
 use super::judge::RunContext;
 use super::{Left, MachineMounts, Refused, Survival};
-use crate::evidence::Bundle;
+use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::task::task3::network;
 use crate::task::task3::shared::command::Command;
@@ -10,9 +11,8 @@ use crate::task::task3::shared::timeline::Seen;
 use crate::task::transcript;
 use crate::verdict::Finding;
 
-pub fn listed(context: &RunContext) -> Finding {
-    let question =
-        Question::new("3a/listed-by-ps", "a container is in the list from run to stop, and only then");
+pub fn listed(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("ps lists the container from run to stop, and only then");
     let worker = context.worker.as_ref().map(|_| (context.plan.worker.as_str(), "stop-worker"));
     let Some((name, stop)) = worker.or_else(|| context.exited().map(|(_, name, stop)| (name, stop))) else {
         return context.missing(question);
@@ -26,30 +26,31 @@ pub fn listed(context: &RunContext) -> Finding {
         )
     };
     if context.exited().is_some_and(|(_, name, _)| lists("ps-exited", name) == Some(false)) {
-        return question.fail("not listed any more when its first process has ended, before stop");
+        return question
+            .fail("after its first process ended, and before stop, ps does not list the container");
     }
     match (lists("ps-before", name), lists("ps-running", name), lists("ps-after", name)) {
-        (Some(false), Some(true), Some(false)) => question.pass("listed from run to stop, and only then"),
-        (Some(true), ..) => question.fail("listed before it was run"),
-        (_, Some(false), _) => question.fail("not listed while it runs"),
+        (Some(false), Some(true), Some(false)) => {
+            question.pass("ps lists the container from run to stop, and only then")
+        }
+        (Some(true), ..) => question.fail("ps lists the container before run"),
+        (_, Some(false), _) => question.fail("ps does not list the container while it runs"),
         // A folder that stop leaves is listed still: that is a matter of stop-cleans-up.
         (.., Some(true)) if context.left(stop).is_some_and(|left| left.value.state.is_some()) => {
-            question.pass("listed from run on")
+            question.pass("ps lists the container from run on")
         }
-        (.., Some(true)) => question.fail("still listed after stop"),
-        _ => context.timeline.missing(question, "ps was not reached"),
+        (.., Some(true)) => question.fail("ps still lists the container after stop"),
+        _ => context.timeline.missing(question, "not reached: the scenario ended before ps was called"),
     }
 }
 
-pub fn twice(context: &RunContext) -> Finding {
-    let question = Question::new(
-        "3a/cannot-run-twice",
-        "a second run of a name whose container has ended starts nothing",
-    );
+pub fn twice(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("running a name again, after its container ended, starts nothing");
     if context.exited().is_none() {
-        return context
-            .timeline
-            .missing(question, format!("no shell to exit from: {}", context.timeline.why_absent("shell")));
+        return context.timeline.missing(
+            question,
+            format!("there is no shell to exit from: {}", context.timeline.why_absent("shell")),
+        );
     }
     let Some(attempt) = context.timeline.at::<Refused>("refused", "again-after-exit") else {
         return context.timeline.missing(question, "the second run was not tried");
@@ -62,10 +63,9 @@ pub fn twice(context: &RunContext) -> Finding {
 }
 
 /// Whether the mount points that the machine had are as they were while containers run, and after `stop`.
-pub fn machine_unchanged(context: &RunContext, bundle: &Bundle) -> Finding {
-    let mut question = Question::new(
-        "3a/machine-unchanged",
-        "the machine's own mounts stay in place and uncovered, while a container runs and after stop",
+pub fn machine_unchanged(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let mut question = question.expects(
+        "while a container runs and after stop, the machine's mounts are in place and nothing covers them",
     );
     if context.containers().next().is_none() {
         return context.missing(question);
@@ -76,12 +76,12 @@ pub fn machine_unchanged(context: &RunContext, bundle: &Bundle) -> Finding {
         .collect();
     let stops = || STOPS.iter().filter_map(|step| context.left(step));
     if context.timeline.is_cut() && (running.is_empty() || stops().next().is_none()) {
-        return context.timeline.missing(question, "stop was not reached");
+        return context.timeline.missing(question, "not reached: the scenario ended before stop was called");
     }
     if running.is_empty() {
         return question.error("the evidence is older than this check: grade the submission again");
     }
-    let stopped = stops().chain(network::left(bundle));
+    let stopped = stops().chain(network::left(context.bundle));
     let looks = running
         .into_iter()
         .map(|seen| ("while a container runs", seen.place, seen.value.disturbed))
@@ -92,15 +92,14 @@ pub fn machine_unchanged(context: &RunContext, bundle: &Bundle) -> Finding {
             return question.fail(format!("{when}: {}", disturbed.join("; ")));
         }
     }
-    question.pass("all of the machine's own mounts are in place and uncovered")
+    question.pass("the machine's mounts are in place and nothing covers them")
 }
 
 /// The steps in which containers are stopped.
 const STOPS: [&str; 3] = ["stop-shell", "stop-named-shell", "stop-worker"];
 
-pub fn stop(context: &RunContext, bundle: &Bundle) -> Finding {
-    let mut question = Question::new(
-        "3a/stop-cleans-up",
+pub fn stop(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let mut question = question.expects(
         "a stopped container leaves no process, mount, interface or folder, and its neighbour keeps working",
     );
     if context.containers().next().is_none() {
@@ -110,7 +109,9 @@ pub fn stop(context: &RunContext, bundle: &Bundle) -> Finding {
     let steps = STOPS.into_iter().zip(containers).filter(|(_, container)| container.is_some());
     for step in steps.map(|(step, _)| step).filter(|step| !is_doubled(context, step)) {
         let Some(left) = context.left(step) else {
-            return context.timeline.missing(question, "stop was not reached");
+            return context
+                .timeline
+                .missing(question, "not reached: the scenario ended before stop was called");
         };
         question = question.proof(&left.place);
         let left = remains(&left.value);
@@ -122,16 +123,17 @@ pub fn stop(context: &RunContext, bundle: &Bundle) -> Finding {
         && !neighbour.value.alive
         && was_alive(context)
     {
-        return question.proof(neighbour.place).fail("another container ended with the one that was stopped");
+        return question.proof(neighbour.place).fail("stopping one container also ended another one");
     }
     // A bundle of which the networks were not asked for has no such container.
-    if let Some((left, places)) = network::left_of_exposed(bundle) {
+    if let Some((left, places)) = network::left_of_exposed(context.bundle) {
         question = places.into_iter().fold(question, Question::proof);
         if !left.is_empty() {
-            return question.fail(format!("of a container with network, port and peer: {}", left.join("; ")));
+            return question
+                .fail(format!("for a container with network, port and peer: {}", left.join("; ")));
         }
     }
-    question.pass("nothing is left")
+    question.pass("stop left nothing")
 }
 
 /// Whether a second container was started under its name. That is a matter of cannot-run-twice: what `stop` makes of
@@ -152,17 +154,14 @@ fn was_alive(context: &RunContext) -> bool {
 }
 
 /// The rules of a stopped container: its address may be another's next, and a port that leads to it is then open.
-pub fn stop_rules(context: &RunContext, bundle: &Bundle) -> Finding {
-    let question = Question::new(
-        "3a/stop-removes-rules",
-        "stop leaves no firewall rule of the container while others run",
-    );
-    match network::rules_of_exposed(bundle) {
+pub fn stop_rules(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
+    let question = question.expects("stop leaves no firewall rule of the container while others run");
+    match network::rules_of_exposed(context.bundle) {
         None => context.timeline.missing(question, "no container with a network was stopped"),
         Some((rules, place)) => {
             let left = rules.iter().take(3).cloned().collect::<Vec<_>>().join(" / ");
             let well = rules.is_empty();
-            question.proof(place).answer(well, if well { "no rule is left".to_owned() } else { left })
+            question.proof(place).answer(well, if well { "stop left no rule".to_owned() } else { left })
         }
     }
 }
@@ -185,7 +184,7 @@ pub fn remains(left: &Left) -> Vec<String> {
     if let Some(state) = left.state.as_ref().filter(|_| left.overlays.is_empty()) {
         words.push(format!("still there: {state}"));
     } else if let Some(written) = left.written.as_ref().filter(|_| left.state.is_none()) {
-        words.push(format!("what was written in it is still there: {written}"));
+        words.push(format!("files written in the container are still there: {written}"));
     }
     words
 }

@@ -1,9 +1,11 @@
-//! Subtask 3a: `run`, `ps` and `stop`; and the scenario `3-run`, which 3b and 3d are judged by too.
+//! Subtask 3a: `run`, `ps` and `stop`. The scenario `3-run` is here, too; it also gives the
+//! evidence for 3b and 3d.
 //!
-//! The scenario builds two images on one base, runs containers of them, and executes commands and shells in them. What
-//! a container is follows from its processes' namespaces, roots and mounts. What a terminal shows counts only where the
-//! assignment asks what a tool like `ps` lists.
+//! The scenario builds two images on one base, runs containers of them, and executes commands and
+//! shells in them. A container is judged by the namespaces, roots and mounts of its processes. Text
+//! from a terminal counts only where the assignment asks for the output of a tool such as `ps`.
 
+mod checks;
 pub mod drive;
 pub mod judge;
 mod lifetime;
@@ -25,7 +27,7 @@ use crate::task::{Budget, Scenario, Subtask};
 pub static SUBTASK: Subtask = Subtask {
     id: "3a",
     title: "run",
-    checks: &judge::CHECKS,
+    checks: &checks::CHECKS,
     scenarios: &[SCENARIO.id, network::STOP_SCENARIO],
     judge: judge::judge,
 };

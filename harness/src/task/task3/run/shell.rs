@@ -1,5 +1,5 @@
-//! A shell in a container, as `run` and `exec` start one without a command: which program is it, and what does `ps`
-//! list at its prompt?
+//! Judges a shell that `run` or `exec` starts without a command: which program it is, and what `ps`
+//! lists in it.
 
 use super::Typed;
 use super::judge::describe;
@@ -18,11 +18,11 @@ pub fn judge_ps(
     machine: &Machine,
 ) -> Finding {
     let Some(typed) = timeline.at::<Typed>("typed", step) else {
-        return timeline.missing(question, "no shell came to its prompt");
+        return timeline.missing(question, "no shell showed its prompt");
     };
     let question = question.proof(&typed.place);
     let Some(shown) = &typed.value.shown else {
-        return question.fail("`ps` was typed, and the prompt did not come back");
+        return question.fail("`ps` was typed, but the prompt did not come back");
     };
     let listed: Vec<(i32, String)> =
         transcript::lines(shown).iter().filter_map(|line| process_line(line)).collect();
@@ -38,11 +38,11 @@ pub fn judge_ps(
     } else if !foreign.is_empty() {
         question.fail(format!("ps lists processes that are not the container's: {}", foreign.join(", ")))
     } else if !listed.iter().any(|(pid, _)| *pid == shell.main.own_pid()) {
-        question.fail("ps does not list the shell at which it was typed")
+        question.fail("ps does not list the shell in which it was typed")
     } else if shell.proc.first != shell.main.namespaces.pid {
-        question.fail("ps lists the right processes, but /proc tells of another PID namespace")
+        question.fail("ps lists the right processes, but /proc belongs to another PID namespace")
     } else {
-        question.pass(format!("{} processes, all of them the container's", listed.len()))
+        question.pass(format!("ps lists {} processes, all in the container", listed.len()))
     }
 }
 

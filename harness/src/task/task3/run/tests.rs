@@ -1,4 +1,4 @@
-//! Judges of 3a, 3b and 3d on recordings made by hand.
+//! Tests of the judges of 3a, 3b and 3d, with recordings made by hand.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is recorded of the programs that run on the [terminals](super::terminals)'s terminals.
+//! The record of a program that ran on one of the [terminals](super::terminals).
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Command {
             (Some(Stopped::Time), _) => format!("`{name}` did not end within {:.0} s", self.seconds),
             (Some(Stopped::Still), _) => {
                 format!(
-                    "`{name}` did not end: it was stopped after {:.0} s, when nothing worked any more",
+                    "`{name}` did not end: it was stopped after {:.0} s, when no process was active any more",
                     self.seconds
                 )
             }
@@ -45,12 +45,12 @@ impl Command {
                     self.seconds
                 )
             }
-            (Some(Stopped::Output), _) => format!("`{name}` was stopped for its output"),
+            (Some(Stopped::Output), _) => format!("`{name}` was stopped because it wrote too much"),
             (Some(Stopped::Exhausted(Exhausted::Processes)), _) => {
-                format!("`{name}` was stopped: it, or another, was filling the machine with processes")
+                format!("`{name}` was stopped: it or another program was filling the machine with processes")
             }
             (Some(Stopped::Exhausted(Exhausted::Disk)), _) => {
-                format!("`{name}` was stopped: it, or another, was filling the machine's disk")
+                format!("`{name}` was stopped: it or another program was filling the machine's disk")
             }
             (None, Some(End::Status(status))) => format!("`{name}` ended with status {status}"),
             (None, Some(End::Signal(signal))) => format!("`{name}` was killed by signal {signal}"),

@@ -1,4 +1,4 @@
-//! Starting containers and commands in them, and knowing which process is the one that was asked for.
+//! Starts containers and commands in them, and finds the process that was asked for.
 
 use std::io;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What the scenarios of task 3 share: the submission's tool, terminals to run it on, and ways to see what it made
-//! that do not go through it.
+//! What the scenarios of tasks 3 and 4 share: the submission's tool, terminals to run it on, and
+//! ways to look at containers without the tool.
 
 pub mod command;
 pub mod launch;

@@ -1,4 +1,4 @@
-//! The overlay file systems that are mounted anywhere: in the machine's mount namespace or in a container's.
+//! All overlay file systems that are mounted in the machine's mount namespace or in a container's.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Where a container tool keeps what: found by the names that the scenario gave, since folders differ between
-//! submissions.
+//! Finds the folders of images, layers and containers by the names that the scenario gave, because
+//! submissions put them in different places.
 
 use std::collections::VecDeque;
 use std::fs;

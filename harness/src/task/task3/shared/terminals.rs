@@ -1,8 +1,7 @@
-//! Several terminals at once: a container that runs in the foreground of one, a shell in another, commands that come
-//! and go in further ones.
+//! Several terminals at once, such as a container in the foreground of one and a shell in another.
 //!
-//! Nothing is traced here: a container tool is a script of hundreds of processes, and what is judged is the state
-//! that it makes, not how it makes it.
+//! Nothing is traced here. A container tool is a script of hundreds of processes, and judges look
+//! at the resulting state, not at how the tool reaches it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -34,13 +33,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 const GLANCE: Duration = Duration::from_secs(1);
 /// A prompt is one when nothing has come after it for this long.
 const QUIET: Duration = Duration::from_millis(150);
-/// When nothing has worked for this long, nothing more will come: a command of a container tool waits for seconds at
-/// most, but for packages.
+/// After this long without an active process, nothing more is expected: except for packages, a
+/// container tool waits for seconds at most.
 const STILL: Duration = Duration::from_secs(180);
-/// The same once something was waited for in vain.
+/// The same after the first timeout.
 const STILL_AGAIN: Duration = Duration::from_secs(20);
-/// What of its time anything still gets then: a tool that hangs does so at most steps, and one that does not needs a small
-/// part of its time.
+/// After the first timeout, later steps get their limit divided by this. A tool that hangs does so at
+/// most steps, and any other tool needs a small part of its limit.
 const PATIENCE_AGAIN: u32 = 4;
 /// What one program may write: what `apt` says of two images, several times over.
 const OUTPUT_CAP: u64 = 4 << 20;
@@ -105,8 +104,8 @@ impl<'a, 'r> Terminals<'a, 'r> {
         }
     }
 
-    /// Waits for nothing any longer when no process has worked for some minutes but those that were there `before`, by
-    /// PID and start time; and once something was waited for in vain, for nothing as long as at first.
+    /// Gives up waiting once no process has been active for some minutes, apart from those in `before` (by
+    /// PID and start time). After the first timeout, later steps get less time.
     #[must_use]
     pub fn giving_up(mut self, before: &'a BTreeSet<(i32, u64)>) -> Self {
         self.before = Some(before);

@@ -1,11 +1,11 @@
-//! Reading a recording of task 3 back: records by the step that they belong to, and what to say where one is missing.
+//! Reads a recording of task 3 or 4: records by their step, and the reason why a record is missing.
 
 use serde::de::DeserializeOwned;
 
 use super::command::Command;
 use super::launch::Absent;
 use crate::evidence::{Bundle, Recording};
-use crate::task::CheckSpec;
+use crate::task::check::Row;
 use crate::task::finding::{self, Question};
 use crate::verdict::Finding;
 
@@ -29,12 +29,12 @@ pub struct Seen<T> {
 
 impl<'a> Timeline<'a> {
     /// A scenario's timeline, or one error for every check where there is none to judge by.
-    pub fn open(
+    pub fn open<J>(
         bundle: &'a Bundle,
         scenario: &str,
-        checks: &'static [CheckSpec],
+        rows: &'static [Row<J>],
     ) -> Result<Self, Vec<Finding>> {
-        finding::recording(bundle, scenario, checks).map(|recording| Self { recording })
+        finding::recording(bundle, scenario, rows).map(|recording| Self { recording })
     }
 
     /// The timeline of a recording that is there.
@@ -79,6 +79,15 @@ impl<'a> Timeline<'a> {
         }
     }
 
+    /// The answer to a question that is not judged because a check that it needs did not pass: the machine was lost, or
+    /// `needed` and what was `seen` of it.
+    pub fn unmet(&self, question: Question, needed: &'static str, seen: &str) -> Finding {
+        match self.recording.cut() {
+            Some(cut) => question.fail(cut.sentence),
+            None => question.unmet(needed, seen),
+        }
+    }
+
     /// Whether the recording does not come to its end.
     pub fn is_cut(&self) -> bool {
         self.recording.cut().is_some()
@@ -96,15 +105,15 @@ impl<'a> Timeline<'a> {
             Some(absent) => {
                 let how = if absent.ended { "ended" } else { "went on" };
                 format!(
-                    "`{}` {how} and the command was never seen{}",
+                    "`{}` {how} and the command never ran{}",
                     absent.argv.join(" "),
                     quote(&absent.screen)
                 )
             }
-            None => self
-                .recording
-                .cut()
-                .map_or_else(|| format!("the step {step} was not reached"), |cut| cut.sentence),
+            None => self.recording.cut().map_or_else(
+                || format!("not reached: the scenario ended before the step {step}"),
+                |cut| cut.sentence,
+            ),
         }
     }
 
@@ -124,7 +133,7 @@ impl<'a> Timeline<'a> {
 
 /// The end of what a terminal showed, as part of a sentence.
 pub fn quote(screen: &str) -> String {
-    // Of a line that was written over, as progress is shown, what stands there at last.
+    // If a line was overwritten with a carriage return (a progress bar), keep only its final text.
     let last = |line: &str| {
         let line = line.trim_end_matches('\r');
         line.rsplit('\r').next().unwrap_or_default().to_owned()

@@ -1,5 +1,5 @@
-//! Random names for images and containers, as students choose them: short, with `-` or `_` in them. An interface is
-//! often called `<container>-outside`, and its name has at most 15 characters.
+//! Random names, tokens and sleep times. Names are short and contain `-` or `_`, as students choose
+//! them: an interface `<container>-outside` may have at most 15 characters.
 
 use rand::RngExt;
 use rand::rngs::StdRng;

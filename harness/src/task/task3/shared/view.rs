@@ -1,5 +1,5 @@
-//! What a container is, seen from outside: its processes by their namespaces, and through the first of them its root,
-//! its mounts and its /proc, /sys and /dev. The submission's `exec` has no part in it.
+//! A container as seen from outside: its processes, found by their namespaces, and its root,
+//! mounts, /proc, /sys and /dev. The submission's `exec` is not used.
 
 use std::collections::BTreeSet;
 use std::fs;

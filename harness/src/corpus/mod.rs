@@ -1,0 +1,170 @@
+//! Submissions whose verdict is known: puts one together from its folder, and compares what came out with what
+//! its `expect.toml` says. `docs/corpus.md` documents the folders.
+
+mod assemble;
+mod compare;
+#[cfg(test)]
+mod tests;
+
+pub use assemble::assemble;
+pub use compare::{Comparison, compare};
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::task::Subtask;
+use crate::{siblings, task};
+
+/// One submission of the corpus.
+#[derive(Debug)]
+pub struct Case {
+    /// Its folder below the corpus, such as `mutants/task2-no-fork`.
+    pub name: String,
+    /// What is expected of it.
+    pub expect: Expect,
+}
+
+/// `expect.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// What is different or broken.
+    #[serde(default)]
+    pub about: String,
+    /// What is graded.
+    pub subtasks: Vec<String>,
+    /// The checks that must fail. Here and in `skip`, `3c/*` means all checks of 3c that have marks and are not named
+    /// by themselves.
+    #[serde(default)]
+    pub fail: Vec<String>,
+    /// The checks that must be skipped.
+    #[serde(default)]
+    pub skip: Vec<String>,
+    /// The informational checks that must fail; all others must pass or be skipped.
+    #[serde(default)]
+    pub noted: Vec<String>,
+    /// The checks that must pass with a broken command replaced; all others that are lost must not.
+    #[serde(default)]
+    pub follow_through: Vec<String>,
+    /// Subtasks of which no check may pass and none may be an error.
+    #[serde(default)]
+    pub zero: Vec<String>,
+    /// The submission to start from, or `course`.
+    pub base: Option<String>,
+    /// Changes to it.
+    #[serde(default)]
+    pub edit: Vec<Edit>,
+}
+
+impl Expect {
+    /// Those of its subtasks that this harness grades.
+    pub fn graded(&self) -> Vec<&'static Subtask> {
+        task::subtasks()
+            .into_iter()
+            .filter(|subtask| self.subtasks.iter().any(|id| id == subtask.id))
+            .collect()
+    }
+}
+
+/// One change to a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// Which, from the submission's root.
+    pub file: String,
+    /// Text that occurs exactly once in it.
+    pub find: String,
+    /// What stands there instead.
+    pub replace: String,
+}
+
+/// What is wrong with the corpus itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An `expect.toml` is not one.
+    #[error("{}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said.
+        why: String,
+    },
+    /// An edit does not fit its file.
+    #[error("{case}: {find:?} occurs {times} times in {file}, not once")]
+    Edit {
+        /// The case.
+        case: String,
+        /// The file.
+        file: String,
+        /// The text.
+        find: String,
+        /// How often it occurs.
+        times: usize,
+    },
+    /// A program that a submission needs is not built.
+    #[error(transparent)]
+    Sibling(#[from] siblings::Error),
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, source }
+}
+
+/// Every case below `corpus`, in the order of names; the references first. A reference needs no `expect.toml`:
+/// it passes every check of every task.
+pub fn cases(corpus: &Path) -> Result<Vec<Case>, Error> {
+    let mut cases = vec![];
+    for name in ["reference-bash", "reference-rust", "starter"] {
+        cases.extend(case(corpus, name)?);
+    }
+    for group in ["variants", "mutants", "hostile"] {
+        let folder = corpus.join(group);
+        let mut names: Vec<String> = fs::read_dir(&folder)
+            .and_then(|entries| {
+                entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+            })
+            .map_err(failed(&folder))?;
+        names.sort();
+        for name in names {
+            cases.extend(case(corpus, &format!("{group}/{name}"))?);
+        }
+    }
+    Ok(cases)
+}
+
+fn case(corpus: &Path, name: &str) -> Result<Option<Case>, Error> {
+    let folder = corpus.join(name);
+    let path = folder.join("expect.toml");
+    let expect: Expect = match fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text).map_err(|error| Error::Malformed {
+            path: path.clone(),
+            why: error.to_string().trim().to_owned(),
+        })?,
+        Err(_) if name.starts_with("reference") && folder.is_dir() => {
+            let tasks = task::subtasks().into_iter().filter(|subtask| !subtask.scenarios.is_empty());
+            let subtasks = tasks.map(|subtask| subtask.id.to_owned()).collect();
+            Expect { base: Some(name.to_owned()), subtasks, ..Expect::default() }
+        }
+        Err(_) if !path.exists() => return Ok(None),
+        Err(source) => return Err(Error::Io { path, source }),
+    };
+    let known = task::subtasks();
+    if let Some(id) = expect.subtasks.iter().find(|id| known.iter().all(|subtask| subtask.id != **id)) {
+        let ids: Vec<&str> = known.iter().map(|subtask| subtask.id).collect();
+        let why = format!("there is no subtask '{id}': there are {}", ids.join(", "));
+        return Err(Error::Malformed { path, why });
+    }
+    Ok(Some(Case { name: name.to_owned(), expect }))
+}

@@ -1,0 +1,300 @@
+//! What is checked in task 2.
+
+use super::timeline::ScriptTimeline;
+use super::{filesystem, isolation, provisioning};
+use crate::task::check::{CheckSpec, Row, Verdicts, specs};
+use crate::task::finding::Question;
+use crate::verdict::Finding;
+
+/// How a check of task 2 is judged.
+pub type Judge = fn(&ScriptTimeline, Question, &Verdicts) -> Finding;
+
+const QUOTA: &str = "In this subtask, you are required to set the utilization limit to 50% of single core and not 50% \
+                     utilization limit of all cores.";
+
+/// One row for each check of 2a.
+pub static ROWS_2A: [Row<Judge>; 3] = [
+    Row {
+        check: CheckSpec {
+            id: "2a/root-isolated",
+            title: "container_root is the root directory",
+            requirement: "Run the program container_prog by assigning the provided directory container_root as its \
+                      root directory.",
+            hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs, and look at what is \
+               mounted below container_root.",
+            informational: false,
+            needs: &["2a/libraries-from-script"],
+            considers: &[],
+            how: "The root directory of container_prog is read at its first instruction, by inode, together with all that is mounted below it.",
+            causes: &[
+                "the working directory is changed instead of the root",
+                "a folder of the machine is mounted below container_root",
+            ],
+            man: &["chroot(1)", "chroot(2)"],
+        },
+        judge: filesystem::root_isolated,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2a/libraries-from-script",
+            title: "the script provides the libraries",
+            requirement: "All required dependencies should be copied/linked from within the script. The script should \
+                      execute correctly given an empty container_root directory.",
+            hint: "Empty container_root and run the script again. `ldd container_prog` names files and the places \
+               where they are looked for; the loader is one of them.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The script runs with an empty container_root. container_prog must start in it, or at least be able to.",
+            causes: &[
+                "the loader is missing",
+                "the libraries lie in another folder than the loader looks into",
+                "they were copied by hand before the script ran",
+            ],
+            man: &["ldd(1)", "ld.so(8)", "cp(1)"],
+        },
+        judge: filesystem::libraries,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2a/transcript",
+            title: "output as shown",
+            requirement: "Output Subtask 2a: Process PID, Child Process PID, Files/Directories in root directory",
+            hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. What does \
+               container_prog see as its root?",
+            informational: false,
+            needs: &["2a/root-isolated", "2a/libraries-from-script"],
+            considers: &[],
+            how: "The script runs on a terminal. All lines that the assignment shows for 2a must appear, in this order.",
+            causes: &[
+                "container_prog does not start",
+                "its root is not container_root, so it lists other names",
+            ],
+            man: &["chroot(1)"],
+        },
+        judge: filesystem::transcript,
+    },
+];
+
+/// The checks of 2a.
+pub static CHECKS_2A: [&CheckSpec; 3] = specs(&ROWS_2A);
+
+/// One row for each check of 2b.
+pub static ROWS_2B: [Row<Judge>; 5] = [
+    Row {
+        check: CheckSpec {
+            id: "2b/pid-namespace",
+            title: "a new PID namespace that starts with 1",
+            requirement: "Within the new PID namespace, the PID of processes launched within the container should start \
+                      with 1.",
+            hint: "A new PID namespace begins with the next child of the process that asked for it: which process is \
+               that here?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The PID of container_prog in its own PID namespace is read at its first instruction.",
+            causes: &[
+                "the program that asked for the namespace becomes container_prog itself",
+                "only the child of container_prog is in the namespace",
+            ],
+            man: &["unshare(1)", "pid_namespaces(7)"],
+        },
+        judge: isolation::pid_namespace,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2b/uts-namespace",
+            title: "a new UTS namespace",
+            requirement: "In this subtask, attach a new PID and UTS namespace to the container.",
+            hint: "Compare /proc/PID/ns/uts of container_prog with /proc/self/ns/uts of your shell.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The UTS namespace of container_prog is compared with the machine's.",
+            causes: &["an option of unshare is missing"],
+            man: &["unshare(1)", "uts_namespaces(7)"],
+        },
+        judge: isolation::uts_namespace,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2b/host-hostname-kept",
+            title: "the machine keeps its name",
+            requirement: "Hostname within container: new_hostname, Hostname in the host: cs695",
+            hint: "container_prog calls sethostname: whose name does that change? Watch `hostname` in another terminal.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "Every change of the machine's host name is seen, however short.",
+            causes: &[
+                "container_prog sets the name in the machine's own UTS namespace",
+                "the script sets the name back afterwards",
+            ],
+            man: &["hostname(1)", "uts_namespaces(7)"],
+        },
+        judge: isolation::hostname_kept,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2b/root-isolated",
+            title: "the same root directory as in 2a",
+            requirement: "Note that this is an incremental change, and the container running within the same chrooted \
+                      environment as in subtask 2a.",
+            hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "As 2a/root-isolated, in the run with the second argument.",
+            causes: &["chroot is missing in this part of the script"],
+            man: &["chroot(1)"],
+        },
+        judge: isolation::root_isolated,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2b/transcript",
+            title: "output as shown",
+            requirement: "Output Subtask 2b: Process PID: 1, Child Process PID: 2, …, Hostname within container: \
+                      new_hostname, Computation Benchmark, Hostname in the host",
+            hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks.",
+            informational: false,
+            needs: &["2b/pid-namespace", "2b/uts-namespace", "2b/host-hostname-kept", "2b/root-isolated"],
+            considers: &[],
+            how: "All lines that the assignment shows for 2b must appear, in this order, and what they say must have been seen.",
+            causes: &["the PIDs are not 1 and 2", "container_prog is stopped before its benchmark ends"],
+            man: &["unshare(1)"],
+        },
+        judge: isolation::transcript,
+    },
+];
+
+/// The checks of 2b.
+pub static CHECKS_2B: [&CheckSpec; 5] = specs(&ROWS_2B);
+
+/// One row for each check of 2c.
+pub static ROWS_2C: [Row<Judge>; 7] = [
+    Row {
+        check: CheckSpec {
+            id: "2c/cpu-quota",
+            title: "50 % of one core",
+            requirement: QUOTA,
+            hint: "While it runs, read cpu.max of every group on the path in /proc/PID/cgroup. Is the file there in each \
+               of them, and what do quota and period make together?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "cpu.max of the container's group and of all groups above it is read while container_prog runs. The tightest cap counts.",
+            causes: &[
+                "the cpu controller is not enabled in the parent group",
+                "quota and period make another share than half",
+                "the cap is on another group",
+            ],
+            man: &["cgroups(7)"],
+        },
+        judge: provisioning::quota,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/processes-in-cgroup",
+            title: "every process of the container, all the time",
+            requirement: "This cgroup should be assigned to all processes running within the container.",
+            hint: "A process is born in the group of the process that creates it. Who has to be in the group, and when, \
+               so that nothing of the container ever runs outside?",
+            informational: false,
+            needs: &["2c/cpu-quota"],
+            considers: &[],
+            how: "The group of every process of the container is read at its first instruction, while it runs, and at its end.",
+            causes: &[
+                "a process is moved into the group after it has started",
+                "only the process that calls unshare is in the group",
+            ],
+            man: &["cgroups(7)"],
+        },
+        judge: provisioning::members,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/throttled",
+            title: "the cap is felt",
+            requirement: "create a new cgroup that restricts the maximum CPU utilization to 50%",
+            hint: "nr_throttled in cpu.stat of the group counts the periods in which it was stopped; the benchmark should \
+               take about twice the time of 2b.",
+            informational: false,
+            needs: &["2c/cpu-quota", "2c/processes-in-cgroup"],
+            considers: &[],
+            how: "nr_throttled of the group must have grown between the start and the end of container_prog.",
+            causes: &["the cap is lifted while the benchmark runs"],
+            man: &["cgroups(7)"],
+        },
+        judge: provisioning::throttled,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/namespaces",
+            title: "PID and UTS namespaces as in 2b",
+            requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2",
+            hint: "2c adds to 2b: compare /proc/PID/ns of container_prog with those of your shell.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "As in 2b: container_prog must be PID 1 of a new PID namespace, in a new UTS namespace.",
+            causes: &["this part of the script does not repeat the options of 2b"],
+            man: &["unshare(1)"],
+        },
+        judge: provisioning::namespaces,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/root-isolated",
+            title: "the same root directory as in 2a",
+            requirement: "Output Subtask 2c: Files/Directories in root directory: lib64, container_prog, ., .., lib",
+            hint: "2c adds to 2b, which adds to 2a: compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog \
+               while it runs.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "As 2a/root-isolated, in the third run.",
+            causes: &["chroot is missing in this part of the script"],
+            man: &["chroot(1)"],
+        },
+        judge: provisioning::root_isolated,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/transcript",
+            title: "output as shown",
+            requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2, …, Computation Benchmark, Time Taken, \
+                      Value",
+            hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Does \
+               container_prog run to its end?",
+            informational: false,
+            needs: &["2c/namespaces", "2c/root-isolated"],
+            considers: &[],
+            how: "All lines that the assignment shows for 2c must appear, in this order, and what they say must have been seen.",
+            causes: &["container_prog is stopped before its benchmark ends"],
+            man: &["cgroups(7)"],
+        },
+        judge: provisioning::transcript,
+    },
+    Row {
+        check: CheckSpec {
+            id: "2c/cgroup-removed",
+            title: "the cgroup is removed",
+            requirement: "Read comments and fill in commands at marked portions in simple-container.sh script.",
+            hint: "A group can be removed when no process is in it and no group is below it: who is still in it?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "Every group that the script makes is seen. None of them may be left a moment after the script's end.",
+            causes: &[
+                "a process is still in the group when it is removed",
+                "a group below it is still there",
+            ],
+            man: &["cgroups(7)", "rmdir(1)"],
+        },
+        judge: provisioning::removed,
+    },
+];
+
+/// The checks of 2c.
+pub static CHECKS_2C: [&CheckSpec; 7] = specs(&ROWS_2C);

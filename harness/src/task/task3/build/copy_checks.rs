@@ -1,0 +1,131 @@
+//! What is checked in 3e.
+
+use super::built::Built;
+use super::copy_instruction::{cached, directory, file, left_mounted, modes, own, untouched};
+use crate::task::check::{CheckSpec, Row, Verdicts, specs};
+use crate::task::finding::Question;
+use crate::verdict::Finding;
+
+const COPY: &str = "you should extend the tool to support COPY instruction";
+const LAYER: &str = "Since the instruction modifies the rootfs, you should consider it as a layer for the overlayfs \
+                     and store it in the layer stack.";
+/// How a check of this subtask is judged.
+pub type Judge = fn(&Built, Question, &Verdicts) -> Finding;
+
+/// One row for each check.
+pub static ROWS: [Row<Judge>; 7] = [
+    Row {
+        check: CheckSpec {
+            id: "3e/file",
+            title: "a file",
+            requirement: COPY,
+            hint: "Copy a file to a new name, into a folder that exists, and to /bin, which is a link to usr/bin: what is \
+               where in a container of the image?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "Three builds copy a file: to a new name, into a folder, and into /bin. A container of each image is looked into.",
+            causes: &[
+                "the destination is always taken for a folder",
+                "/bin, a link in the base, is replaced by a folder",
+            ],
+            man: &["cp(1)"],
+        },
+        judge: file,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/directory",
+            title: "a folder with its contents",
+            requirement: COPY,
+            hint: "Copy a folder to a new name, and one to /, and compare it with its copy in a container of the image: \
+               hidden files, folders in it and links included.",
+            informational: false,
+            needs: &["3e/file"],
+            considers: &[],
+            how: "Two builds copy a folder: to a new name, and to /. Files, hidden files, folders and links are compared.",
+            causes: &["hidden files are left out", "folders are not copied recursively"],
+            man: &["cp(1)"],
+        },
+        judge: directory,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/own-layer",
+            title: "a layer of its own",
+            requirement: LAYER,
+            hint: "In which of the folders that `layers` names is what COPY brought, and what else is there?",
+            informational: false,
+            needs: &["3e/file", "3d/layers-file"],
+            considers: &[],
+            how: "Each folder that the image's `layers` names is searched for what each COPY brought.",
+            causes: &["all instructions share one layer", "the files are written into the base"],
+            man: &["mount(8)"],
+        },
+        judge: own,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/base-untouched",
+            title: "the base as it was",
+            requirement: LAYER,
+            hint: "Compare the base's folder before and after a build with COPY.",
+            informational: false,
+            needs: &["3e/file", "3d/layers-file"],
+            considers: &[],
+            how: "All paths of the base are compared before and after the builds.",
+            causes: &["the copy goes through the lower folder instead of the mount"],
+            man: &["mount(8)"],
+        },
+        judge: untouched,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/unmounted",
+            title: "unmounted after the build",
+            requirement: "Temporarily mount the overlayfs, perform the copy operation, unmount the overlay file system",
+            hint: "`findmnt -t overlay` before and after the build.",
+            informational: false,
+            needs: &["3e/file"],
+            considers: &[],
+            how: "Overlays are looked for after each build.",
+            causes: &["the overlay is unmounted only when the build fails", "the mount is busy"],
+            man: &["umount(8)"],
+        },
+        judge: left_mounted,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/modes",
+            title: "the modes of copied files and folders",
+            requirement: COPY,
+            hint: "Compare the modes of a folder and of its copy: which modes does cp keep, and what does the umask do?",
+            informational: true,
+            needs: &["3e/directory"],
+            considers: &[],
+            how: "The modes of the copied folder's files and folders are compared.",
+            causes: &["cp without an option that keeps modes", "the script's umask"],
+            man: &["cp(1)", "umask(2)"],
+        },
+        judge: modes,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3e/layer-cached",
+            title: "not copied again, unless it changed",
+            requirement: LAYER,
+            hint: "Build the same Conductorfile twice; then change a file that it copies, or its mode, and build it again. By \
+               what does your tool know a layer?",
+            informational: true,
+            needs: &["3e/base-untouched", "3e/own-layer"],
+            considers: &["3e/modes"],
+            how: "The same file is built again; then again with a changed mode, and with a changed text.",
+            causes: &["the key of a layer leaves out the contents"],
+            man: &["sha256sum(1)"],
+        },
+        judge: cached,
+    },
+];
+
+/// The rows without their judges.
+pub static CHECKS: [&CheckSpec; 7] = specs(&ROWS);

@@ -1,0 +1,132 @@
+//! What is checked in 3b.
+
+use super::judge::{ExecContext, command, concurrent, default_shell, namespaces, ps, root, survives};
+use crate::task::check::{CheckSpec, Row, Verdicts, specs};
+use crate::task::finding::Question;
+use crate::verdict::Finding;
+
+/// How a check of this subtask is judged.
+pub type Judge = fn(&ExecContext, Question, &Verdicts) -> Finding;
+
+/// One row for each check.
+pub static ROWS: [Row<Judge>; 7] = [
+    Row {
+        check: CheckSpec {
+            id: "3b/namespaces",
+            title: "in the container's namespaces",
+            requirement: "The executed program will be in the same UTS, PID, NET, MOUNT and IPC namespace as the \
+                      specified container.",
+            hint: "`man 1 nsenter`: compare /proc/PID/ns of the executed program with that of the container's PID 1.",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The five namespaces of the executed command are compared with those of the container's first process.",
+            causes: &["an option of nsenter is missing"],
+            man: &["nsenter(1)", "setns(2)"],
+        },
+        judge: namespaces,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/root",
+            title: "the container's root",
+            requirement: "Furthermore it will see the root directory as conatiner-name/rootfs.",
+            hint: "Joining a mount namespace does not change the root directory by itself: what does /proc/PID/root say?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "The root and the working directory of the executed command are compared with the container's.",
+            causes: &[
+                "joining the mount namespace does not change the root",
+                "the command starts in the folder from which exec was called",
+            ],
+            man: &["nsenter(1)", "chroot(1)"],
+        },
+        judge: root,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/ps-sees-only-container",
+            title: "ps lists the container's processes",
+            requirement: "tools like ps, top should show only processes running within the container",
+            hint: "Which /proc does the executed program see, and is it itself in the container's PID namespace?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "`ps -e` is typed at a shell that exec started. It must list the container's processes and no others.",
+            causes: &[
+                "the shell sees the machine's /proc",
+                "the shell is not in the container's PID namespace",
+            ],
+            man: &["ps(1)", "nsenter(1)"],
+        },
+        judge: ps,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/default-shell",
+            title: "bash without a command",
+            requirement: "If no command is provided it will execute /bin/bash by default.",
+            hint: "Call exec by hand without a command: is there a prompt, and which program wrote it?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "`exec NAME` is called on a terminal. bash must show its prompt there.",
+            causes: &["another shell is the default"],
+            man: &["bash(1)"],
+        },
+        judge: default_shell,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/command-and-args",
+            title: "the command and its arguments",
+            requirement: "This function executes the given program along with its arguments within the specified \
+                      running container.",
+            hint: "Look at /proc/PID/cmdline of what runs: are all words there, and no others?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "`exec NAME sleep N` is called with a random number. A process with exactly these words must run.",
+            causes: &["only the first word is passed on"],
+            man: &["bash(1)"],
+        },
+        judge: command,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/container-survives",
+            title: "the container goes on",
+            requirement: "execute a command to join the existing namespace of the running container",
+            hint: "What ends when the executed command ends: only that, or the container's first process too?",
+            informational: false,
+            needs: &[],
+            considers: &[],
+            how: "After each exec has ended, the container's first command must still run.",
+            causes: &["exec ends the container's first process with its own"],
+            man: &["nsenter(1)", "kill(1)"],
+        },
+        judge: survives,
+    },
+    Row {
+        check: CheckSpec {
+            id: "3b/concurrent",
+            title: "two at the same time",
+            requirement: "This function executes the given program along with its arguments within the specified \
+                      running container.",
+            hint: "Call exec a second time while the first one is still running.",
+            informational: true,
+            needs: &[],
+            considers: &[],
+            how: "A second exec is started while the first one still runs.",
+            causes: &[
+                "the container's process is found by its path in the list of processes, which then has two lines",
+            ],
+            man: &["ps(1)"],
+        },
+        judge: concurrent,
+    },
+];
+
+/// The rows without their judges.
+pub static CHECKS: [&CheckSpec; 7] = specs(&ROWS);
