@@ -2,6 +2,8 @@
 //! (every namespace but the user's). Ignored by default: they build images and run containers, which takes seconds.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod stored;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -172,15 +174,21 @@ fn driven(case: &Case) -> Vec<&'static Subtask> {
     task::subtasks().into_iter().filter(is_driven).collect()
 }
 
+/// Puts a case's submission together below `home`, with the course's files over it.
+fn assembled(case: &Case, home: &Path) -> PathBuf {
+    let submission = corpus::assemble(&corpus_folder(), case, home).unwrap();
+    let course = home.join("course");
+    course::unpack(&course).unwrap();
+    stage::supply(&course, &submission).unwrap();
+    Fit::make(&submission).unwrap();
+    submission
+}
+
 /// Drives and judges what a case says about tasks 3 and 4; says what came out otherwise.
 fn differences(case: &Case) -> Vec<String> {
     let subtasks = driven(case);
     let home = tempfile::tempdir_in(HOMES).unwrap();
-    let submission = corpus::assemble(&corpus_folder(), case, home.path()).unwrap();
-    let course = home.path().join("course");
-    course::unpack(&course).unwrap();
-    stage::supply(&course, &submission).unwrap();
-    Fit::make(&submission).unwrap();
+    let submission = assembled(case, home.path());
     let needed =
         |scenario: &&Scenario| subtasks.iter().any(|subtask| subtask.scenarios.contains(&scenario.id));
     let recordings =
@@ -253,4 +261,29 @@ fn the_corpus_of_tasks_3_and_4_comes_out_as_expected() {
     }
     println!("{table}");
     assert_eq!(wrong, 0, "\n{table}");
+}
+
+/// Records evidence for `judges.rs`. `HARNESS_TEST_CASE` names the cases, divided by commas, each as
+/// `mutants/task3a-no-proc=3-run`; several scenarios are divided by `+`.
+#[test]
+#[ignore = "slow: writes tests/evidence, half a minute and more for each scenario"]
+fn evidence_is_recorded_for_the_judges() {
+    let wanted = std::env::var("HARNESS_TEST_CASE").unwrap_or_default();
+    if !can_run() || !wanted.contains('=') {
+        return;
+    }
+    let cases = corpus::cases(&corpus_folder()).unwrap();
+    let hostname = nix::unistd::gethostname().unwrap().to_string_lossy().into_owned();
+    for (name, scenarios) in wanted.split(',').filter_map(|one| one.split_once('=')) {
+        let case = cases.iter().find(|case| case.name == name).unwrap();
+        let home = tempfile::tempdir_in(HOMES).unwrap();
+        let submission = assembled(case, home.path());
+        let scenarios: Vec<&str> = scenarios.split('+').collect();
+        for scenario in task::scenarios().into_iter().filter(|one| scenarios.contains(&one.id)) {
+            let began = Instant::now();
+            let recording = record(&submission, scenario);
+            println!("{name} {}: {:.0} s", scenario.id, began.elapsed().as_secs_f64());
+            stored::store(name, &recording, &hostname, HOMES);
+        }
+    }
 }
