@@ -1,13 +1,15 @@
 //! The digest of a file: its attributes, its size, and every chunk of it that is not all zeros.
 //!
-//! Chunks of zeros do not count, so a hole in a sparse file has the same digest as zeros on the disk, and does not have
-//! to be read.
+//! Chunks of zeros do not count, so a hole in a sparse file has the same digest as zeros on the
+//! disk, and does not have to be read.
+//!
+//! The hash is BLAKE3: without instructions for SHA-256 in the processor, it is several times as
+//! fast, and digests take more than half of the time of a cold build.
 
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
 use super::source_tree::FileDigest;
 use crate::state::attributes;
@@ -15,14 +17,14 @@ use crate::state::attributes;
 /// The length of a chunk, and how many bytes are read at once.
 pub const CHUNK: usize = 128 << 10;
 
-/// The digest of a file of `size` bytes. `buffer` has the length [`CHUNK`]. If the file has grown, the rest is ignored;
-/// the copy then reports the change.
+/// The digest of a file of `size` bytes. `buffer` has the length [`CHUNK`]. If the file has grown,
+/// the rest is ignored; the copy then reports the change.
 pub fn of(open: BorrowedFd<'_>, size: u64, sparse: bool, buffer: &mut [u8]) -> Result<FileDigest, Errno> {
-    let mut hash = Sha256::new();
+    let mut hash = blake3::Hasher::new();
     let attributes = attributes::encode(&attributes::of_file(open)?);
-    hash.update((attributes.len() as u64).to_le_bytes());
-    hash.update(attributes);
-    hash.update(size.to_le_bytes());
+    hash.update(&(attributes.len() as u64).to_le_bytes());
+    hash.update(&attributes);
+    hash.update(&size.to_le_bytes());
     let mut offset = 0;
     while offset < size {
         if sparse {
@@ -37,7 +39,7 @@ pub fn of(open: BorrowedFd<'_>, size: u64, sparse: bool, buffer: &mut [u8]) -> R
         }
         let chunk = &buffer[..length];
         if chunk.iter().any(|byte| *byte != 0) {
-            hash.update(offset.to_le_bytes());
+            hash.update(&offset.to_le_bytes());
             hash.update(chunk);
         }
         offset += CHUNK as u64;

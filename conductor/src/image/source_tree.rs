@@ -1,7 +1,8 @@
 //! The sources of a `COPY`: files and directories of the context with everything below them.
 //!
 //! A source cannot lead out of the context, neither by `..` nor by a symbolic link (`openat2` with
-//! `RESOLVE_BENEATH`). A source may itself be a link to something in the context; links below it stay links.
+//! `RESOLVE_BENEATH`). A source may itself be a link to something in the context; links below it
+//! stay links.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
@@ -17,7 +18,8 @@ use crate::state::attributes;
 use crate::state::paths::shown;
 use crate::state::store::Inode;
 
-/// SHA-256 of a file's contents and extended attributes.
+/// The BLAKE3 digest of a file's contents and extended attributes, see
+/// [`crate::image::file_digest`].
 pub type FileDigest = [u8; 32];
 
 /// One source of a `COPY`.
@@ -60,7 +62,8 @@ pub enum NodeKind {
     File {
         /// It changes whenever the file changes.
         stamp: Stamp,
-        /// The digest of contents and attributes. It is zero until [`crate::image::stat_index`] computes it.
+        /// The digest of contents and attributes. It is zero until [`crate::image::stat_index`]
+        /// computes it.
         digest: FileDigest,
         /// Whether the file has other names (hard links), in the source or elsewhere.
         linked: bool,
@@ -183,8 +186,8 @@ impl Source {
         Self { path, name: None, open, node, skipped: Vec::new() }
     }
 
-    /// Finds `source_path` in `context` and reads its tree, without the contents of files. A leading `/` means the context,
-    /// unless the path is an absolute path into the context.
+    /// Finds `source_path` in `context` and reads its tree, without the contents of files. A
+    /// leading `/` means the context, unless the path is an absolute path into the context.
     pub fn find(context: &Path, source_path: &str, exclude: &Exclude<'_>) -> Result<Self, Error> {
         let given = Path::new(source_path);
         let inside = given.strip_prefix(context).unwrap_or(given);
@@ -241,7 +244,8 @@ fn open_source(context: &Path, path: &Path, source_path: &str) -> Result<OwnedFd
 /// The entries of a context that `COPY` skips.
 #[derive(Debug, Clone, Copy)]
 pub struct Exclude<'a> {
-    /// Directories, whatever their names: the state folders are beside the Conductorfile by default.
+    /// Directories, whatever their names: the state folders are beside the Conductorfile by
+    /// default.
     pub folders: &'a [Inode],
     /// The patterns of the ignore file.
     pub ignore: &'a Ignore,

@@ -1,8 +1,9 @@
 //! Remembers the digest of each source file, so that a cached rebuild reads no file again.
 //!
-//! An entry is valid while device, inode, size, modification time and change time stay the same, like in git's
-//! index. A file that changed so recently that another change might keep the same times is not remembered. The
-//! index only saves time: if it is missing or damaged, all files are read.
+//! An entry is valid while device, inode, size, modification time and change time stay the same,
+//! like in git's index. A file that changed so recently that another change might keep the same
+//! times is not remembered. The index only saves time: if it is missing or damaged, all files are
+//! read.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,7 +24,7 @@ use crate::state::paths;
 use crate::state::store;
 use crate::state::{self, at};
 
-const MAGIC: &[u8] = b"conductor stat index 2\n";
+const MAGIC: &[u8] = b"conductor stat index 3\n";
 
 /// Below this number of bytes, starting threads takes longer than reading.
 const WORTH_A_THREAD: u64 = 1 << 20;
@@ -45,7 +46,8 @@ struct Unknown<'a> {
 }
 
 impl StatIndex {
-    /// Loads the index for the sources that `conductorfile` copies from `context`. The index is a file in `folder`.
+    /// Loads the index for the sources that `conductorfile` copies from `context`. The index is a
+    /// file in `folder`.
     pub fn load(folder: &Path, conductorfile: &Path, context: &Path) -> Self {
         let mut fields = Fields::new("stat index");
         fields.add(conductorfile.as_os_str().as_bytes());
@@ -118,8 +120,8 @@ impl StatIndex {
     }
 }
 
-/// Whether every later change will change the times too. The clock for file times advances in steps of up to 10 ms, or
-/// 2 s on file systems without nanoseconds.
+/// Whether every later change will change the times too. The clock for file times advances in steps
+/// of up to 10 ms, or 2 s on file systems without nanoseconds.
 fn is_settled(stamp: &Stamp, now: Duration) -> bool {
     let (seconds, nanoseconds) = stamp.changed;
     let changed = Duration::new(seconds.max(0) as u64, nanoseconds as u32);
