@@ -1,5 +1,6 @@
-//! Measures `conductor` beside other tools and a floor of raw system calls. `bench FOLDER` writes the report to FOLDER.
-//! `ci/bench` calls it in new namespaces, because it changes mounts, links and firewall rules.
+//! Measures `conductor` beside other tools and a floor of raw system calls. `bench FOLDER` writes
+//! the report to FOLDER. `ci/bench` calls it in new namespaces, because it changes mounts, links
+//! and firewall rules.
 
 use std::path::Path;
 use std::process::ExitCode;

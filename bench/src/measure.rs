@@ -1,5 +1,5 @@
-//! Measures contenders side by side. In every round each contender has one turn, so other work on the machine slows all
-//! of them. Their medians can be compared, even if single times cannot.
+//! Measures contenders side by side. In every round each contender has one turn, so other work on
+//! the machine slows all of them. Their medians can be compared, even if single times cannot.
 
 use std::error::Error;
 use std::process::{Command, Stdio};
@@ -55,8 +55,8 @@ impl Task {
     }
 }
 
-/// Lets every contender do the task `rounds` times, after one time that does not count. A contender that fails is
-/// excluded. No round begins after `limit`.
+/// Lets every contender do the task `rounds` times, after one time that does not count. A contender
+/// that fails is excluded. No round begins after `limit`.
 pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: Vec<Contender>) -> Task {
     eprintln!("{title} ...");
     let row = |name| Row { name, median_ms: None, times_ms: Vec::new(), trouble: None };

@@ -1,5 +1,6 @@
-//! The folder of the container benchmarks: a tmpfs with a small base system, files to copy, and the tools. On a tmpfs
-//! nothing waits for a disk, and nothing needs to be deleted between two measurements.
+//! The folder of the container benchmarks: a tmpfs with a small base system, files to copy, and the
+//! tools. On a tmpfs nothing waits for a disk, and nothing needs to be deleted between two
+//! measurements.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,7 +24,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Prepares the folder. The caller must be the only process in its mount, network and PID namespaces.
+    /// Prepares the folder. The caller must be the only process in its mount, network and PID
+    /// namespaces.
     pub fn new() -> Result<Self, Trouble> {
         let this = std::env::current_exe()?;
         let beside = |name: &str| this.with_file_name(name).to_string_lossy().into_owned();
@@ -132,7 +134,8 @@ impl State {
     }
 }
 
-/// Starts a container that sleeps, with `run` of one of the tools. It is ready when `check` succeeds.
+/// Starts a container that sleeps, with `run` of one of the tools. It is ready when `check`
+/// succeeds.
 pub fn start(mut run: Command, check: impl Fn() -> Command) -> Result<Child, Trouble> {
     let child = run.stderr(Stdio::null()).spawn()?;
     wait_for(|| finish(&mut check()))?;

@@ -37,7 +37,8 @@ impl Bound {
 /// The whole report.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// The first three numbers of /proc/loadavg at the start and at the end. On a quiet machine they are 0 to 1.
+    /// The first three numbers of /proc/loadavg at the start and at the end. On a quiet machine
+    /// they are 0 to 1.
     pub load: [String; 2],
     /// The number of processors.
     pub processors: usize,

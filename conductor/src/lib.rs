@@ -1,8 +1,9 @@
-//! A container system over the Linux kernel: images of overlay layers built from Conductorfiles, containers
-//! in their own namespaces, and veth networks with NAT, published ports and peers.
+//! A container system over the Linux kernel: images of overlay layers built from Conductorfiles,
+//! containers in their own namespaces, and veth networks with NAT, published ports and peers.
 //!
-//! The programs are thin: [`commands`] parses the command line and has one small file for each verb. The
-//! verbs call the modules below them. Each module uses only modules that stand further down this list:
+//! The programs are thin: [`commands`] parses the command line and has one small file for each
+//! verb. The verbs call the modules below them. Each module uses only modules that stand further
+//! down this list:
 //!
 //! | module | subject |
 //! |---|---|

@@ -90,7 +90,8 @@ fn a_settings_file_beside_the_program_says_where_state_lies() {
     assert!(place.path().join("my-images/img/layers").exists());
     assert!(place.path().join(".cache/base").exists());
 
-    // Through a link in another folder: state is stored beside the link, as with the course's own script.
+    // Through a link in another folder: state is stored beside the link, as with the course's own
+    // script.
     place.write("task4/setup.sh", "CACHEDIR=\"$(dirname $0)/../.cache\"\n");
     std::os::unix::fs::symlink("../conductor", place.path().join("task4/conductor")).unwrap();
     let mut command = place.command("task4/conductor");

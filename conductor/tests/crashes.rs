@@ -1,4 +1,5 @@
-//! `conductor` killed at any moment, and many commands at once: nothing is lost, and nothing stays behind.
+//! `conductor` killed at any moment, and many commands at once: nothing is lost, and nothing stays
+//! behind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -91,7 +92,8 @@ fn what_has_its_name_after_a_power_failure_is_whole() {
         place.write("Conductorfile", &format!("FROM debian:bookworm\n{steps}"));
         place.conductor(["build", "img", "--cachedir", "mnt/cache", "--imagedir", "mnt/images"]).assert()
     };
-    // Another program's fsync(2) writes the journal, and with it the names of everything created before.
+    // Another program's fsync(2) writes the journal, and with it the names of everything created
+    // before.
     let fail = || {
         let script = "echo x > mnt/other; sync mnt/other; cp disk crashed; umount mnt; mv crashed disk; mount -o loop disk mnt";
         assert!(host(script).is_some());

@@ -1,5 +1,5 @@
-//! Faults: kills at random moments, full disks, and many commands at once. Afterwards nothing is left, and everything
-//! works. The slow parts are ignored by default; `make test-all` runs them.
+//! Faults: kills at random moments, full disks, and many commands at once. Afterwards nothing is
+//! left, and everything works. The slow parts are ignored by default; `make test-all` runs them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -136,8 +136,8 @@ fn fill_inodes(folder: &Path, inodes: u64) {
     }
 }
 
-/// Runs commands on a state folder with little room, whatever they can do there. They end with an error that says why;
-/// then what takes room can be deleted, and with room everything works.
+/// Runs commands on a state folder with little room, whatever they can do there. They end with an
+/// error that says why; then what takes room can be deleted, and with room everything works.
 fn with_little_room(options: &str, fill: impl Fn(&Path, u64), rooms: impl Iterator<Item = u64>) {
     let Some(place) = Playground::new() else { return };
     for room in rooms {

@@ -1,5 +1,5 @@
-//! The border between the host and containers: no command reaches a file, device or terminal mode of the host, and
-//! nothing of the host's user gets into an image.
+//! The border between the host and containers: no command reaches a file, device or terminal mode
+//! of the host, and nothing of the host's user gets into an image.
 
 #![allow(clippy::unwrap_used)]
 
@@ -221,8 +221,9 @@ fn a_state_folder_on_an_overlay_is_refused_with_a_remedy() {
     assert!(!place.path().join("merged/eg").exists());
 }
 
-/// Places in the sources that reach into the content of images and containers by a path of the host would follow
-/// links that a command planted there. Such content is opened by `openat2` with a root that links cannot leave.
+/// Places in the sources that reach into the content of images and containers by a path of the host
+/// would follow links that a command planted there. Such content is opened by `openat2` with a root
+/// that links cannot leave.
 #[test]
 fn no_source_file_reaches_into_an_image_by_a_path_of_the_host() {
     const CONFINED: [&str; 4] = ["IN_ROOT", "BENEATH", "NO_SYMLINKS", "NO_XDEV"];

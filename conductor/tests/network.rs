@@ -1,5 +1,5 @@
-//! `addnetwork` and `peer`, tested by TCP connections between containers, from the host, and from another machine, which
-//! is a third network namespace.
+//! `addnetwork` and `peer`, tested by TCP connections between containers, from the host, and from
+//! another machine, which is a third network namespace.
 
 #![allow(clippy::unwrap_used)]
 

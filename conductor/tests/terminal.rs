@@ -17,7 +17,8 @@ use support::Playground;
 /// How long to wait for output, in milliseconds. Longer means that the program hangs.
 const PATIENCE: u64 = 60_000;
 
-/// A shell on the "host" with `conductor` in its path and a unique prompt. It records its output as a transcript.
+/// A shell on the "host" with `conductor` in its path and a unique prompt. It records its output as
+/// a transcript.
 struct Terminal {
     session: PtySession,
     transcript: String,

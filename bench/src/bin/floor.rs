@@ -1,5 +1,5 @@
-//! The floor: each task in the fewest system calls. It decides, checks, locks and records nothing, and a crash may leave
-//! anything behind. No tool can be much faster.
+//! The floor: each task in the fewest system calls. It decides, checks, locks and records nothing,
+//! and a crash may leave anything behind. No tool can be much faster.
 //!
 //! ```text
 //! floor run LOWER DIR PROGRAM            a container on a fresh overlay in DIR, torn down

@@ -1,4 +1,5 @@
-//! Every text is a Conductorfile or an error that points into it. A printed Conductorfile parses to itself.
+//! Every text is a Conductorfile or an error that points into it. A printed Conductorfile parses to
+//! itself.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Every text is a settings file: parsing ends, it assigns only names in the text, and every unknown value has a line of
-//! the text.
+//! Every text is a settings file: parsing ends, it assigns only names in the text, and every
+//! unknown value has a line of the text.
 #![no_main]
 
 use std::path::Path;

@@ -1,7 +1,9 @@
-//! Task 1: child 1 in a new UTS and a new PID namespace, child 2 in the same two, the parent in neither.
+//! Task 1: child 1 in a new UTS and a new PID namespace, child 2 in the same two, the parent in
+//! neither.
 //!
-//! The output is that of the assignment. No flag *creates* a process in the PID namespace of another process.
-//! Instead the parent calls setns(2), so that its later children are born there, and calls it again to return.
+//! The output is that of the assignment. No flag *creates* a process in the PID namespace of
+//! another process. Instead the parent calls setns(2), so that its later children are born there,
+//! and calls it again to return.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -26,8 +28,8 @@ fn run() -> io::Result<()> {
     writeln!(io::stdout(), "{RULE}")?;
     show("Parent")?;
 
-    // Child 1 closes the first pipe when it has printed, and ends when the parent closes the second. Until then its
-    // namespaces exist for child 2.
+    // Child 1 closes the first pipe when it has printed, and ends when the parent closes the
+    // second. Until then its namespaces exist for child 2.
     let (printed, tell) = io::pipe()?;
     let (stay, end) = io::pipe()?;
     let uts_and_pid = CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWPID;

@@ -1,8 +1,9 @@
-//! Task 4: creates the matrix. Two containers run two services: the external-service on port 3000 of this machine,
-//! and the counter-service behind it, which only this machine can reach.
+//! Task 4: creates the matrix. Two containers run two services: the external-service on port 3000
+//! of this machine, and the counter-service behind it, which only this machine can reach.
 //!
-//! The program calls `conductor` like a person would, and returns when the service answers. Containers and services
-//! keep running; `conductor stop es-cont` and `conductor stop cs-cont` end them.
+//! The program calls `conductor` like a person would, and returns when the service answers.
+//! Containers and services keep running; `conductor stop es-cont` and `conductor stop cs-cont` end
+//! them.
 
 use std::error::Error;
 use std::fs::File;
@@ -153,8 +154,8 @@ impl Background {
     }
 }
 
-/// The address of this machine in the network. Connecting a datagram socket sends nothing; it only looks up the
-/// route.
+/// The address of this machine in the network. Connecting a datagram socket sends nothing; it only
+/// looks up the route.
 fn own_address() -> Outcome<Ipv4Addr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
@@ -164,7 +165,8 @@ fn own_address() -> Outcome<Ipv4Addr> {
     }
 }
 
-/// Waits for the first answer of the service. Fails if one of `makers`, on which it depends, has ended.
+/// Waits for the first answer of the service. Fails if one of `makers`, on which it depends, has
+/// ended.
 fn first_answer(service: SocketAddr, makers: &mut [Background]) -> Outcome<String> {
     let begin = Instant::now();
     loop {

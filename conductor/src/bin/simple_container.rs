@@ -1,7 +1,8 @@
 //! Task 2: a container made of system calls, in three steps.
 //!
-//! 2a: its own root directory. 2b: also its own PID and UTS namespaces. 2c: also at most half a core. The program
-//! and its libraries are copied into the root. The output is that of the assignment's script.
+//! 2a: its own root directory. 2b: also its own PID and UTS namespaces. 2c: also at most half a
+//! core. The program and its libraries are copied into the root. The output is that of the
+//! assignment's script.
 
 use std::ffi::OsString;
 use std::fs;

@@ -68,11 +68,12 @@ pub enum Command {
     Exec(Exec),
     /// Connect a container to the host, to the Internet (-i), and publish its ports (-e)
     ///
-    /// If a firewall was started or restarted after a container got its network, run addnetwork for any container: the
-    /// firewall then admits all of them again. If part of a container's network was deleted, addnetwork restores it.
+    /// If a firewall was started or restarted after a container got its network, run addnetwork for
+    /// any container: the firewall then admits all of them again. If part of a container's network
+    /// was deleted, addnetwork restores it.
     ///
-    /// A container with a network gets the ports of -e in addition. -i connects it to the Internet, or exchanges the
-    /// interface after the default route has moved.
+    /// A container with a network gets the ports of -e in addition. -i connects it to the Internet,
+    /// or exchanges the interface after the default route has moved.
     Addnetwork(Addnetwork),
     /// Allow two containers to reach each other
     Peer(Peer),
@@ -136,10 +137,11 @@ pub struct Run {
     pub container: ContainerName,
     /// Run the command as the child of a small process 1 that reaps zombies
     ///
-    /// A process whose parent has ended becomes a child of process 1, and stays a zombie until process 1 waits for it.
-    /// Without this option the command itself is process 1. Shells wait for all children, and for sleep, tail, cat and
-    /// pause the kernel does it; many servers never wait. With this option the command has PID 2 and receives all
-    /// signals; the container ends when the command ends, with the same exit status.
+    /// A process whose parent has ended becomes a child of process 1, and stays a zombie until
+    /// process 1 waits for it. Without this option the command itself is process 1. Shells wait for
+    /// all children, and for sleep, tail, cat and pause the kernel does it; many servers never
+    /// wait. With this option the command has PID 2 and receives all signals; the container ends
+    /// when the command ends, with the same exit status.
     #[arg(long)]
     pub init: bool,
     /// Command and arguments of the container's first process
@@ -237,8 +239,9 @@ impl Command {
         }
     }
 
-    /// The exit status when conductor itself fails. It is 125 for `run` and `exec`, as with `docker run`: their other
-    /// statuses come from the command in the container. For all other commands it is 1.
+    /// The exit status when conductor itself fails. It is 125 for `run` and `exec`, as with `docker
+    /// run`: their other statuses come from the command in the container. For all other commands it
+    /// is 1.
     pub fn failure_status(&self) -> u8 {
         match self {
             Self::Run(_) | Self::Exec(_) => 125,

@@ -7,7 +7,8 @@ use nix::libc;
 /// The local day of `moment`, such as `2025-03-20`.
 pub fn day(moment: SystemTime) -> String {
     let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as libc::time_t;
-    // SAFETY: `tm` is plain data. localtime_r reads one integer and writes one `tm`; both live here.
+    // SAFETY: `tm` is plain data. localtime_r reads one integer and writes one `tm`; both live
+    // here.
     let tm = unsafe {
         let mut tm: libc::tm = std::mem::zeroed();
         libc::localtime_r(&raw const seconds, &raw mut tm);

@@ -32,7 +32,8 @@ struct Unsaid(#[source] io::Error);
 
 /// Carries out the command.
 pub fn dispatch(cli: &Cli) -> Outcome {
-    // Only writes to standard output fail with a plain I/O error: all other errors name what failed.
+    // Only writes to standard output fail with a plain I/O error: all other errors name what
+    // failed.
     perform(cli).map_err(|error| match error.downcast::<io::Error>() {
         Ok(error) => Unsaid(*error).into(),
         Err(error) => error,
@@ -91,8 +92,9 @@ fn perform(cli: &Cli) -> Outcome {
 #[error("cannot drop the supplementary groups of the caller")]
 struct GroupsKept(#[source] io::Error);
 
-/// Drops the caller's supplementary groups and takes root's own group, before any file or process is created.
-/// Otherwise files in images and processes in containers would get the caller's groups. Only root needs this.
+/// Drops the caller's supplementary groups and takes root's own group, before any file or process
+/// is created. Otherwise files in images and processes in containers would get the caller's groups.
+/// Only root needs this.
 fn drop_the_callers_groups() -> Result<(), GroupsKept> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(());
@@ -102,7 +104,8 @@ fn drop_the_callers_groups() -> Result<(), GroupsKept> {
         .map_err(|error| GroupsKept(error.into()))
 }
 
-/// Handles a command that could not be started in a container: prints the reason, returns what shells return.
+/// Handles a command that could not be started in a container: prints the reason, returns what
+/// shells return.
 fn not_started(error: Box<dyn Error>) -> Outcome {
     if let Some(launch::Error::Execute { source, .. }) = error.downcast_ref() {
         complain(&*error);

@@ -31,8 +31,8 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
     drop(images);
 
     let [upper, work, root] = container.overlay();
-    // An exited container never runs again: `stop` deletes it. Its files need not survive a crash of the machine,
-    // so nothing is synced when it ends.
+    // An exited container never runs again: `stop` deletes it. Its files need not survive a crash
+    // of the machine, so nothing is synced when it ends.
     let mount_root = || {
         overlay::mount(&lowers, &upper, &work, &root, Flags { volatile: true })
             .map(overlay::Mount::leave)
@@ -68,7 +68,8 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
             Ok(process::shell_status(signals.watch(running.child, running.terminal)?))
         }
         Err(error) => {
-            // If the folder cannot be deleted now, `stop` deletes it. The first error is the one to report.
+            // If the folder cannot be deleted now, `stop` deletes it. The first error is the one to
+            // report.
             let _ = container.delete();
             super::not_started(error)
         }

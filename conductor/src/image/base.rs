@@ -1,8 +1,10 @@
-//! Base systems: created once by debootstrap for each reference in `FROM`, and shared by all images.
+//! Base systems: created once by debootstrap for each reference in `FROM`, and shared by all
+//! images.
 //!
-//! A base system is `base/<distribution>-<suite>` in the cache, with a `.metadata` file beside it. debootstrap
-//! works in a half-made directory that is renamed only if it succeeds. It runs in its own PID and mount
-//! namespaces: if it fails or conductor is killed, no process and no mount stays behind.
+//! A base system is `base/<distribution>-<suite>` in the cache, with a `.metadata` file beside it.
+//! debootstrap works in a half-made directory that is renamed only if it succeeds. It runs in its
+//! own PID and mount namespaces: if it fails or conductor is killed, no process and no mount stays
+//! behind.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -114,7 +116,8 @@ pub fn ensure(
 
 fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path) -> Result<(), Error> {
     let make = |error: io::Error| state::Error::new("make", target, error);
-    // The temporary directory is accessible only to root; a root directory must be accessible to every user.
+    // The temporary directory is accessible only to root; a root directory must be accessible to
+    // every user.
     rustix::fs::chmod(target, Mode::from_raw_mode(0o755)).map_err(|error| make(error.into()))?;
     let mut argv = vec!["debootstrap".into(), suite.into(), target.into()];
     argv.extend(mirror.map(Into::into));
@@ -139,7 +142,8 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
     Ok(())
 }
 
-/// Whether a tree has a /bin/sh. Links in it lead to places in the tree, as they will in a container.
+/// Whether a tree has a /bin/sh. Links in it lead to places in the tree, as they will in a
+/// container.
 fn has_shell(tree: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     rustix::fs::open(tree, flags | OFlags::DIRECTORY, Mode::empty()).is_ok_and(|root| {
@@ -163,14 +167,14 @@ fn with_sbin(variables: impl Iterator<Item = (OsString, OsString)>) -> Vec<(OsSt
     env
 }
 
-/// Runs a command on the host's own root, in PID and mount namespaces that end with it. `anchor` is any directory: the
-/// host's root is mounted on it.
+/// Runs a command on the host's own root, in PID and mount namespaces that end with it. `anchor` is
+/// any directory: the host's root is mounted on it.
 fn on_the_host(command: &Command, anchor: &Path) -> Result<ExitStatus, launch::Error> {
     let bind = || {
         rustix::mount::mount_bind_recursive("/", anchor)
             .map_err(|error| ("bind the host's root".into(), error.into()))?;
-        // The command uses the host's network namespace, so its sysfs is the host's, which cannot be mounted twice on one
-        // directory.
+        // The command uses the host's network namespace, so its sysfs is the host's, which cannot
+        // be mounted twice on one directory.
         let _ = rustix::mount::unmount(anchor.join("sys"), UnmountFlags::DETACH);
         Ok(())
     };

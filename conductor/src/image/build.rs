@@ -136,8 +136,8 @@ pub enum StepError {
 /// A Conductorfile's text, and the folder that it is in.
 struct Text {
     text: String,
-    /// The folder of the file as the user named it: a link to a Conductorfile elsewhere has the context of the link. A pipe
-    /// has no folder.
+    /// The folder of the file as the user named it: a link to a Conductorfile elsewhere has the
+    /// context of the link. A pipe has no folder.
     folder: Option<PathBuf>,
 }
 

@@ -31,15 +31,15 @@ pub enum Error {
     Store(#[from] state::Error),
 }
 
-/// Deletes all base systems and layers. Refuses if a build or a container uses them, and without `force` also if an image
-/// does. A missing cache is empty.
+/// Deletes all base systems and layers. Refuses if a build or a container uses them, and without
+/// `force` also if an image does. A missing cache is empty.
 pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
     let _cache = match Lock::attempt(&store.cache, Share::Exclusive) {
         Err(error) if error.is_not_found() => return Ok(()),
         lock => lock?.ok_or(Error::Building)?,
     };
-    // This lock keeps `run` from starting on an image. Without the folder there is no image; the folder is not created,
-    // because the disk may be full.
+    // This lock keeps `run` from starting on an image. Without the folder there is no image; the
+    // folder is not created, because the disk may be full.
     let _images = match Lock::wait(&store.images, Share::Exclusive) {
         Err(error) if error.is_not_found() => None,
         lock => Some(lock?),

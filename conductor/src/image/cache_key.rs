@@ -1,9 +1,9 @@
 //! Cache keys: the identity of a layer, computed from everything that determines its content.
 //!
-//! A key is the SHA-256 of the parent's key and the instruction. For `COPY` it includes names, kinds, modes, link
-//! targets, extended attributes and contents of the sources. So a change gives new keys to that layer and all
-//! layers above it, and to no others. Times and owners of sources do not count: they differ between two checkouts
-//! of the same files.
+//! A key is the SHA-256 of the parent's key and the instruction. For `COPY` it includes names,
+//! kinds, modes, link targets, extended attributes and contents of the sources. So a change gives
+//! new keys to that layer and all layers above it, and to no others. Times and owners of sources do
+//! not count: they differ between two checkouts of the same files.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -70,7 +70,8 @@ impl fmt::Display for CacheKey {
     }
 }
 
-/// A hash over fields. Each field is preceded by its length, so different sequences of fields have different hashes.
+/// A hash over fields. Each field is preceded by its length, so different sequences of fields have
+/// different hashes.
 pub(crate) struct Fields(Sha256);
 
 impl Fields {
@@ -97,7 +98,8 @@ impl Fields {
         CacheKey(text)
     }
 
-    /// Adds a tree. `links` numbers the files with several names, so that the key includes which names are one file.
+    /// Adds a tree. `links` numbers the files with several names, so that the key includes which
+    /// names are one file.
     fn node(&mut self, node: &Node, links: &mut HashMap<Inode, u64>) {
         self.add(&node.mode.to_le_bytes());
         match &node.kind {

@@ -1,8 +1,8 @@
 //! Images on disk: a folder with a `layers` file for each.
 //!
-//! `layers` is one line: the directories of the image's layers, separated by colons, **top layer first and base
-//! system last**, in the order of overlayfs's `lowerdir=`. All layers are in the cache and shared between images;
-//! an image has no tree of its own.
+//! `layers` is one line: the directories of the image's layers, separated by colons, **top layer
+//! first and base system last**, in the order of overlayfs's `lowerdir=`. All layers are in the
+//! cache and shared between images; an image has no tree of its own.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -51,8 +51,9 @@ pub enum Error {
     Store(#[from] state::Error),
 }
 
-/// The layers of an image, top first, base system last. All of them exist. The caller must hold a shared lock on
-/// [`Store::images`] until the container that uses them is recorded; otherwise `rmi` or `rmcache` could delete them.
+/// The layers of an image, top first, base system last. All of them exist. The caller must hold a
+/// shared lock on [`Store::images`] until the container that uses them is recorded; otherwise `rmi`
+/// or `rmcache` could delete them.
 pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
     let layers = read_layers(store, name)?;
     match layers.iter().find(|layer| !layer.is_dir()) {
@@ -128,8 +129,8 @@ fn size_of_layer(tree: &PathBuf, known: &mut HashMap<PathBuf, u64>) -> Result<u6
     Ok(size)
 }
 
-/// Makes `name` the image of `layers` (base system first) and replaces an image of that name. An identical image is left
-/// unchanged.
+/// Makes `name` the image of `layers` (base system first) and replaces an image of that name. An
+/// identical image is left unchanged.
 pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), state::Error> {
     let trees: Vec<_> = layers.iter().rev().map(|layer| layer.tree.to_string_lossy()).collect();
     let text = trees.join(":") + "\n";

@@ -1,8 +1,10 @@
-//! Files that `COPY` skips: `.conductorignore` or `.dockerignore` in the context, in the syntax of Docker.
+//! Files that `COPY` skips: `.conductorignore` or `.dockerignore` in the context, in the syntax of
+//! Docker.
 //!
-//! Each line is a pattern for paths in the context. A pattern also covers everything below a directory that it matches.
-//! `!` before a pattern makes an exception, and the last matching line decides. These rules differ from those of
-//! `.gitignore`, where a pattern without a slash matches at every depth.
+//! Each line is a pattern for paths in the context. A pattern also covers everything below a
+//! directory that it matches. `!` before a pattern makes an exception, and the last matching line
+//! decides. These rules differ from those of `.gitignore`, where a pattern without a slash matches
+//! at every depth.
 
 use std::fs;
 use std::io;
@@ -105,7 +107,8 @@ impl Ignore {
     }
 }
 
-/// A pattern as Docker cleans it: no surrounding spaces, no `/` at its ends, no `.` components. Braces are literal.
+/// A pattern as Docker cleans it: no surrounding spaces, no `/` at its ends, no `.` components.
+/// Braces are literal.
 fn clean(pattern: &str) -> String {
     let names = pattern.trim().split('/').filter(|name| !matches!(*name, "" | "."));
     names.collect::<Vec<_>>().join("/").replace('{', "[{]").replace('}', "[}]")

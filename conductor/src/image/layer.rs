@@ -1,7 +1,9 @@
-//! Layers in the cache: `layers/<key>/diff` has the changes of one instruction, `layers/<key>/metadata` describes it.
+//! Layers in the cache: `layers/<key>/diff` has the changes of one instruction,
+//! `layers/<key>/metadata` describes it.
 //!
-//! A layer is written in a half-made directory. It is renamed to its key when it is complete and on the disk, so every
-//! layer with a key is usable, even after a crash of the machine. Layers never change; only `rmcache` deletes them.
+//! A layer is written in a half-made directory. It is renamed to its key when it is complete and on
+//! the disk, so every layer with a key is usable, even after a crash of the machine. Layers never
+//! change; only `rmcache` deletes them.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -67,8 +69,8 @@ impl Metadata {
         serde_json::from_slice(&fs::read(Self::path(tree)).ok()?).ok()
     }
 
-    /// The path of the metadata for the layer whose directory is `tree`: beside `diff`, or beside `base/debian-bookworm` as
-    /// `debian-bookworm.metadata`.
+    /// The path of the metadata for the layer whose directory is `tree`: beside `diff`, or beside
+    /// `base/debian-bookworm` as `debian-bookworm.metadata`.
     pub(crate) fn path(tree: &Path) -> PathBuf {
         match tree.file_name() {
             Some(name) if name != DIFF => {

@@ -1,8 +1,9 @@
 //! Resolves paths in a stack of layers without mounting it.
 //!
 //! The rules are those of overlayfs ("Upper and Lower", "whiteouts and opaque directories" in
-//! Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides. Directories merge with
-//! those below, down to the first opaque one. A character device 0/0 (a whiteout) means that the name is deleted.
+//! Documentation/filesystems/overlayfs.rst): the topmost layer that has a name decides. Directories
+//! merge with those below, down to the first opaque one. A character device 0/0 (a whiteout) means
+//! that the name is deleted.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

@@ -1,8 +1,9 @@
-//! `RUN`: executes a command in a temporary overlay of the layers so far. Its upper directory becomes the new layer.
+//! `RUN`: executes a command in a temporary overlay of the layers so far. Its upper directory
+//! becomes the new layer.
 //!
-//! The overlay is mounted in the command's own mount namespace. When the command ends, its PID namespace ends with all
-//! its processes, and the mounts vanish with the last of them. So nothing needs cleaning up, even if conductor is
-//! killed.
+//! The overlay is mounted in the command's own mount namespace. When the command ends, its PID
+//! namespace ends with all its processes, and the mounts vanish with the last of them. So nothing
+//! needs cleaning up, even if conductor is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,15 +107,17 @@ impl Resolver {
             return Ok(Self { files: Vec::new(), made: None });
         };
         at(fs::write(&copy, servers), "write", &copy)?;
-        // apt resolves names as another user, who must be able to read the copy whatever mode the host's file has.
+        // apt resolves names as another user, who must be able to read the copy whatever mode the
+        // host's file has.
         at(rustix::fs::chmod(&copy, Mode::from_raw_mode(0o644)), "set the mode of", &copy)?;
         let place = merged::resolve(lowers, Path::new(RESOLV_CONF)).ok();
         let made = place.filter(|place| place.entry == Entry::Missing).map(|place| place.path);
         Ok(Self { files: vec![(copy, RESOLV_CONF.into())], made })
     }
 
-    /// Deletes the empty mount point from the layer. A file that the command put in its place stays. The command may have
-    /// replaced a folder above by a link to a folder of the host, so no link is followed.
+    /// Deletes the empty mount point from the layer. A file that the command put in its place
+    /// stays. The command may have replaced a folder above by a link to a folder of the host, so no
+    /// link is followed.
     fn leave_no_trace(&self, diff: &Path) -> Result<(), state::Error> {
         let Some((folder, name)) = self.made.as_deref().and_then(|path| path.parent().zip(path.file_name()))
         else {

@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use crate::sandbox::process;
 
-/// Files with name servers. If the first names a local resolver (systemd-resolved), which a container cannot reach, the
-/// second names the servers behind it.
+/// Files with name servers. If the first names a local resolver (systemd-resolved), which a
+/// container cannot reach, the second names the servers behind it.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
 /// Name servers for a host that has none.
@@ -33,8 +33,8 @@ fn reachable(text: &str) -> Option<String> {
     lines.iter().any(|line| is_server(line)).then(|| lines.join("\n") + "\n")
 }
 
-/// The root directory of the process `pidfd`, whose PID is or was `pid`. `None` if that process has ended, even if
-/// another process has its PID now.
+/// The root directory of the process `pidfd`, whose PID is or was `pid`. `None` if that process has
+/// ended, even if another process has its PID now.
 pub fn root_of(pidfd: &OwnedFd, pid: i32) -> io::Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
@@ -42,8 +42,8 @@ pub fn root_of(pidfd: &OwnedFd, pid: i32) -> io::Result<Option<OwnedFd>> {
     if process::has_ended(pidfd)? { Ok(None) } else { Ok(Some(root?)) }
 }
 
-/// Writes /etc/resolv.conf in the container with the root directory `root`. Symbolic links in the container cannot lead
-/// out of it.
+/// Writes /etc/resolv.conf in the container with the root directory `root`. Symbolic links in the
+/// container cannot lead out of it.
 pub fn write(root: impl AsFd, text: &str) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = || rustix::fs::openat2(root.as_fd(), c"etc", flags, Mode::empty(), ResolveFlags::IN_ROOT);

@@ -1,8 +1,9 @@
 //! Our own table in the packet filter.
 //!
-//! The rules are the same for all containers and are added with the first one. What differs between containers
-//! are elements of sets. So one transaction adds or removes a container without touching others, and the table is
-//! deleted with the last container. `nft list table inet conductor` shows it:
+//! The rules are the same for all containers and are added with the first one. What differs between
+//! containers are elements of sets. So one transaction adds or removes a container without touching
+//! others, and the table is deleted with the last container. `nft list table inet conductor` shows
+//! it:
 //!
 //! ```text
 //! set links         host ends of all containers' veth pairs
@@ -103,7 +104,8 @@ impl State {
         }
     }
 
-    /// Whether the table knows a container. Entries are added in one transaction, so it has all of them or none.
+    /// Whether the table knows a container. Entries are added in one transaction, so it has all of
+    /// them or none.
     pub fn knows(&self, member: Member<'_>) -> bool {
         self.members().any(|other| other == member)
     }
@@ -165,7 +167,8 @@ fn add_table(transaction: &mut Transaction) {
     transaction.add_chain(TABLE, "prerouting", "nat", hook(libc::NF_INET_PRE_ROUTING), DSTNAT);
     transaction.append_rule(TABLE, "prerouting", &redirect(ipv4()));
 
-    // Packets from the host to its own addresses, except loopback addresses, which cannot leave the host.
+    // Packets from the host to its own addresses, except loopback addresses, which cannot leave the
+    // host.
     let (offset, _) = IP_DESTINATION;
     let own = ipv4().ip_header(offset, 1, Register::One).compare(false, &[LOOPBACK_NET]);
     transaction.add_chain(TABLE, "output", "nat", hook(libc::NF_INET_LOCAL_OUT), DSTNAT);

@@ -1,13 +1,14 @@
 //! Rules that we add to chains of other programs.
 //!
-//! An accept in our table does not overrule another table: every base chain at a hook must accept a packet. Hosts
-//! with Docker, ufw or the course's tool drop unknown packets in the FORWARD chain of `iptables`. So, like Docker,
-//! we insert two rules for each container at the head of such chains and change nothing else there. Our own table
-//! still sees the same packets and drops what it forbids. The kernel does not report new or restarted chains, so
-//! every command that changes the packet filter checks them for all containers.
+//! An accept in our table does not overrule another table: every base chain at a hook must accept a
+//! packet. Hosts with Docker, ufw or the course's tool drop unknown packets in the FORWARD chain of
+//! `iptables`. So, like Docker, we insert two rules for each container at the head of such chains
+//! and change nothing else there. Our own table still sees the same packets and drops what it
+//! forbids. The kernel does not report new or restarted chains, so every command that changes the
+//! packet filter checks them for all containers.
 //!
-//! Our rules carry a comment, by which they are found and deleted. They have the form that `iptables` writes, so
-//! that `iptables -S` can show them.
+//! Our rules carry a comment, by which they are found and deleted. They have the form that
+//! `iptables` writes, so that `iptables -S` can show them.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -26,8 +27,8 @@ fn comment(link: &str) -> String {
 /// How many rules a link has in a chain: one for each direction.
 const RULES: usize = 2;
 
-/// Adds rules to a transaction: packets from and to `links` pass the forward chains of other programs that may drop
-/// them. Existing rules are kept.
+/// Adds rules to a transaction: packets from and to `links` pass the forward chains of other
+/// programs that may drop them. Existing rules are kept.
 pub fn open(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
@@ -82,8 +83,8 @@ pub fn close(
     Ok(())
 }
 
-/// Whether a chain of another program filters forwarded IPv4 packets. Chains with a negative priority change packets
-/// before they are filtered, and must see them.
+/// Whether a chain of another program filters forwarded IPv4 packets. Chains with a negative
+/// priority change packets before they are filtered, and must see them.
 fn filters_forwarded(chain: &Chain) -> bool {
     let at_hook =
         chain.hook.is_some_and(|(hook, priority)| hook == libc::NF_INET_FORWARD as u32 && priority >= 0);

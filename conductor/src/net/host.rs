@@ -28,8 +28,9 @@ pub(super) enum Holder {
     Nobody,
 }
 
-/// The host's network, locked against other commands that change links or rules. The lock is on the network namespace
-/// itself: all processes in the namespace share it whatever their folders, and it vanishes with its holder.
+/// The host's network, locked against other commands that change links or rules. The lock is on the
+/// network namespace itself: all processes in the namespace share it whatever their folders, and it
+/// vanishes with its holder.
 pub(super) struct Host {
     namespace: File,
     /// The host's links, addresses and routes.
@@ -70,8 +71,9 @@ impl Host {
         Ok(Rc::clone(&self.filter_view()?.state))
     }
 
-    /// The packet filter as it is since our last change. It is read once: no other conductor changes it while we hold the
-    /// lock, and with many containers reading takes longer than everything else.
+    /// The packet filter as it is since our last change. It is read once: no other conductor
+    /// changes it while we hold the lock, and with many containers reading takes longer than
+    /// everything else.
     fn filter_view(&mut self) -> Result<FilterView, Error> {
         if let Some(view) = &self.view {
             return Ok(view.clone());
@@ -95,7 +97,8 @@ impl Host {
     /// The holder of the interface in a container's record.
     pub(super) fn holder(&mut self, container: &Container, record: &Record) -> Result<Holder, Error> {
         let Some(link) = links::find(&mut self.links, &record.outside)? else { return Ok(Holder::Nobody) };
-        // An old record has no hardware address: then only a running container can hold the interface.
+        // An old record has no hardware address: then only a running container can hold the
+        // interface.
         let known = record.mac.is_some() || container.first_process()?.is_some();
         Ok(if known && record.names(&link) { Holder::Container(link) } else { Holder::Stranger })
     }
@@ -106,8 +109,8 @@ impl Host {
         Ok(linked && self.filter_state()?.knows(record.member()))
     }
 
-    /// Deletes the rules of `going`, and of containers that ended without `stop`: those whose links no longer exist. With
-    /// the last container, all changes to the host are undone.
+    /// Deletes the rules of `going`, and of containers that ended without `stop`: those whose links
+    /// no longer exist. With the last container, all changes to the host are undone.
     pub(super) fn dismiss(&mut self, going: Option<Member<'_>>) -> Result<(), Error> {
         let FilterView { chains, state } = self.filter_view()?;
         let mut gone = Vec::from_iter(going);
@@ -130,9 +133,9 @@ impl Host {
         names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
     }
 
-    /// Commits a transaction to the packet filter, after adding our table if it is missing. If it `forwards`, the host
-    /// forwards packets from then on. The chains of other programs admit `new_link`, and again every container that a
-    /// restarted firewall has cut off.
+    /// Commits a transaction to the packet filter, after adding our table if it is missing. If it
+    /// `forwards`, the host forwards packets from then on. The chains of other programs admit
+    /// `new_link`, and again every container that a restarted firewall has cut off.
     pub(super) fn change_filter(
         &mut self,
         forwards: bool,
@@ -162,8 +165,9 @@ struct FilterView {
     state: Rc<firewall::State>,
 }
 
-/// The value with which conductor switches forwarding on. The kernel takes every number but 0 for "on", and other
-/// programs write 1. So this value means that no other program has asked for forwarding, and the last `stop` may switch it off.
+/// The value with which conductor switches forwarding on. The kernel takes every number but 0 for
+/// "on", and other programs write 1. So this value means that no other program has asked for
+/// forwarding, and the last `stop` may switch it off.
 const ON_FOR_CONTAINERS: &str = "2";
 
 /// Switches packet forwarding of the host on, if it is off.

@@ -55,11 +55,12 @@ impl Network {
     }
 }
 
-/// Routes up to this prefix length are default routes: a VPN for all traffic has 0.0.0.0/1 and 128.0.0.0/1.
+/// Routes up to this prefix length are default routes: a VPN for all traffic has 0.0.0.0/1 and
+/// 128.0.0.0/1.
 const DEFAULT_PREFIX: u8 = 1;
 
-/// The networks of the host's addresses and routes in all routing tables, without default routes. Each address has a
-/// route in the local table, so the routes name the addresses too.
+/// The networks of the host's addresses and routes in all routing tables, without default routes.
+/// Each address has a route in the local table, so the routes name the addresses too.
 pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
     /// The size of `struct rtmsg`.
     const ROUTE_HEADER: usize = 12;
@@ -137,8 +138,9 @@ fn push(batch: &mut Batch, action: impl Into<String>, flags: u16, message: &Rout
     batch.push(action, message.message_type(), flags, message);
 }
 
-/// Creates a veth pair: `outside` in our namespace, with hardware address `mac` from the start, and `inside` in the
-/// network namespace `namespace`. Both get `mtu`, or the kernel's default. See veth(4).
+/// Creates a veth pair: `outside` in our namespace, with hardware address `mac` from the start, and
+/// `inside` in the network namespace `namespace`. Both get `mtu`, or the kernel's default. See
+/// veth(4).
 pub fn add_veth(
     host: &mut Netlink,
     outside: &str,
@@ -208,7 +210,8 @@ pub fn add_address(batch: &mut Batch, index: u32, network: Network) {
     push(batch, action, CREATE, &RouteNetlinkMessage::NewAddress(message));
 }
 
-/// Adds to a batch: a route to `network` through `gateway`. A prefix length of 0 means the default route.
+/// Adds to a batch: a route to `network` through `gateway`. A prefix length of 0 means the default
+/// route.
 pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
     let mut message = RouteMessage::default();
     message.header.address_family = AddressFamily::Inet;
@@ -226,8 +229,8 @@ pub fn add_route(batch: &mut Batch, network: Network, gateway: Ipv4Addr) {
     push(batch, action, replace, &RouteNetlinkMessage::NewRoute(message));
 }
 
-/// Waits until the kernel has deleted an interface whose other end was in a network namespace that has ended. Deletes it
-/// if that takes long.
+/// Waits until the kernel has deleted an interface whose other end was in a network namespace that
+/// has ended. Deletes it if that takes long.
 pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
     // The kernel's worker needs 3 to 20 ms. Deleting the interface here at once would take as long.
     for _ in 0..50 {
@@ -242,8 +245,8 @@ pub fn wait_until_gone(host: &mut Netlink, link: &Link) -> Result<(), Error> {
 /// An address outside the host's own networks.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(1, 1, 1, 1);
 
-/// The name of the interface through which the kernel sends packets to the Internet. The kernel itself is asked, so
-/// rules, tables, metrics and multipath routes all count.
+/// The name of the interface through which the kernel sends packets to the Internet. The kernel
+/// itself is asked, so rules, tables, metrics and multipath routes all count.
 pub fn default_interface(host: &mut Netlink) -> Result<String, Error> {
     let mut route = RouteMessage::default();
     route.header.address_family = AddressFamily::Inet;

@@ -4,13 +4,14 @@
 //! host  <name>-outside 192.168.N.1 ======== <name>-inside 192.168.N.2  container
 //! ```
 //!
-//! Without options a container reaches only the host: it has no other route, and the packet filter drops its
-//! forwarded packets. `-i` adds a default route, NAT and name servers. `-e` publishes ports of the container on
-//! the host. [`peer`] connects two containers.
+//! Without options a container reaches only the host: it has no other route, and the packet filter
+//! drops its forwarded packets. `-i` adds a default route, NAT and name servers. `-e` publishes
+//! ports of the container on the host. [`peer`] connects two containers.
 //!
-//! The order of steps makes every crash harmless. First the record of the network is written to the container's
-//! folder, then the pair is created, then one transaction adds it to the packet filter. To disconnect, the rules
-//! are deleted first, the pair vanishes with the container's last process, and the record goes with the folder.
+//! The order of steps makes every crash harmless. First the record of the network is written to the
+//! container's folder, then the pair is created, then one transaction adds it to the packet filter.
+//! To disconnect, the rules are deleted first, the pair vanishes with the container's last process,
+//! and the record goes with the folder.
 
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
@@ -58,9 +59,9 @@ pub enum Change {
     Published(PortMapping),
 }
 
-/// Connects a container to the network. `announce` is called as soon as the addresses are known. If part of an earlier
-/// network is missing, it is restored, with the new options added. If the network is complete, the new options are added
-/// to it, and the result names the changes.
+/// Connects a container to the network. `announce` is called as soon as the addresses are known. If
+/// part of an earlier network is missing, it is restored, with the new options added. If the
+/// network is complete, the new options are added to it, and the result names the changes.
 pub fn connect(
     settings: &Settings,
     container: &Container,
@@ -110,7 +111,8 @@ fn extend(
         host.change_filter(false, None, |_| {})?;
         return Err(Error::Connected(container.name().clone(), former.address));
     }
-    // Until the end the record is not ready: after a kill, the next addnetwork makes the whole network again.
+    // Until the end the record is not ready: after a kill, the next addnetwork makes the whole
+    // network again.
     let mut pending = Record { ready: false, ..next };
     pending.save(container.folder())?;
     let committed = host.change_filter(true, None, |transaction| {
@@ -180,8 +182,8 @@ fn index(netlink: &mut Netlink, name: &str) -> Result<u32, Error> {
     Ok(link.index)
 }
 
-/// The MTU of the interface that leads to the Internet. A container with a larger one would lose packets where "packet
-/// too big" messages are filtered, as in many tunnels.
+/// The MTU of the interface that leads to the Internet. A container with a larger one would lose
+/// packets where "packet too big" messages are filtered, as in many tunnels.
 fn mtu(host: &mut Host, record: &Record) -> Result<Option<u32>, Error> {
     let Some(way_out) = &record.internet else { return Ok(None) };
     Ok(links::find(&mut host.links, way_out)?.map(|link| link.mtu).filter(|mtu| *mtu > 0))
@@ -205,7 +207,8 @@ fn write_name_servers(container: &Container, first: &OwnedFd) -> Result<(), Erro
     at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))
 }
 
-/// Deletes the rules of a container, but not those of another holder of its interface name. Returns its link, which stays.
+/// Deletes the rules of a container, but not those of another holder of its interface name. Returns
+/// its link, which stays.
 fn withdraw(host: &mut Host, container: &Container, record: &Record) -> Result<Option<Link>, Error> {
     let (link, going) = match host.holder(container, record)? {
         Holder::Container(link) => (Some(link), Some(record.member())),
@@ -224,8 +227,9 @@ fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(),
     }
 }
 
-/// Deletes a container's rules and, after the last container, undoes all changes to the host. The kernel deletes the pair
-/// when the container's processes end: this returns its link, for [`wait_until_gone`]. Does nothing without a network.
+/// Deletes a container's rules and, after the last container, undoes all changes to the host. The
+/// kernel deletes the pair when the container's processes end: this returns its link, for
+/// [`wait_until_gone`]. Does nothing without a network.
 pub fn disconnect(container: &Container) -> Result<Option<Link>, Error> {
     match Record::load(container.folder()) {
         Some(record) => withdraw(&mut Host::lock()?, container, &record),

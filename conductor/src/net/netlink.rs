@@ -1,7 +1,8 @@
 //! Netlink sockets: batches of changes with one answer, and dumps.
 //!
-//! The kernel acknowledges a message only on request, but always reports a failure (RFC 3549, netlink(7)). So only
-//! the last message of a batch asks for an acknowledgement. When it arrives, all failures have arrived too.
+//! The kernel acknowledges a message only on request, but always reports a failure (RFC 3549,
+//! netlink(7)). So only the last message of a batch asks for an acknowledgement. When it arrives,
+//! all failures have arrived too.
 
 use std::fs::File;
 use std::io;
@@ -105,7 +106,8 @@ impl Batch {
         }
     }
 
-    /// Makes the message added last ask for the answer. By default it is the last message of the batch.
+    /// Makes the message added last ask for the answer. By default it is the last message of the
+    /// batch.
     pub fn ask_for_answer(&mut self) {
         let [low, high] = (ACK | REQUEST).to_ne_bytes();
         self.bytes[self.last + 6] |= low;
@@ -118,7 +120,8 @@ impl Batch {
 pub type Dumped = (u16, Vec<u8>);
 
 impl Netlink {
-    /// Opens a socket of a protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in our network namespace.
+    /// Opens a socket of a protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in our network
+    /// namespace.
     pub fn open(protocol: i32) -> Result<Self, Error> {
         let failed = |error| Error::new("open a netlink socket", error);
         let mut socket = Socket::new(protocol as isize).map_err(failed)?;
@@ -145,7 +148,8 @@ impl Netlink {
                     if let (Some(action), Some(error), None) = (action, errno(body), &failure) {
                         failure = Some(Error::new(action.clone(), error));
                     }
-                    // If a netfilter batch is refused as a whole, the kernel answers only its first message.
+                    // If a netfilter batch is refused as a whole, the kernel answers only its first
+                    // message.
                     answered |= sequence == last || (sequence == first && errno(body).is_some());
                 }
             })?;
@@ -157,8 +161,8 @@ impl Netlink {
 
     /// Requests a list.
     pub fn dump(&mut self, action: &str, kind: u16, body: &[u8]) -> Result<Vec<Dumped>, Error> {
-        // The kernel reports if the list changed while it was read; then it is read again. Constant changes must not keep
-        // us here forever, so the tenth result is used as it is.
+        // The kernel reports if the list changed while it was read; then it is read again. Constant
+        // changes must not keep us here forever, so the tenth result is used as it is.
         for attempt in 0.. {
             let mut batch = Batch::default();
             batch.push_bytes(action, kind, DUMP, body);
@@ -218,7 +222,8 @@ impl Netlink {
             .map_err(|error| Error::new(batch.actions.first().map_or("send", String::as_str), error))
     }
 
-    /// Receives one datagram and calls `show` for each message in it: type, flags, sequence number, body.
+    /// Receives one datagram and calls `show` for each message in it: type, flags, sequence number,
+    /// body.
     fn receive(&mut self, mut show: impl FnMut(u16, u16, u32, &[u8])) -> Result<(), Error> {
         // The kernel splits dumps into datagrams of at most 32 KiB.
         let mut buffer = Vec::with_capacity(32768);
@@ -272,7 +277,8 @@ pub struct Inside {
     pub namespace: File,
 }
 
-/// Opens a socket in the network namespace of the process `pidfd`. `ours` is our own namespace, to return to.
+/// Opens a socket in the network namespace of the process `pidfd`. `ours` is our own namespace, to
+/// return to.
 pub fn open_inside(pidfd: impl AsFd, ours: impl AsFd) -> Result<Inside, Error> {
     let failed = |error: io::Error| Error::new("enter the container's network namespace", error);
     namespaces::join(pidfd, CloneFlags::CLONE_NEWNET).map_err(failed)?;

@@ -23,8 +23,8 @@ pub struct Wishes<'a> {
     pub ports: &'a [PortMapping],
 }
 
-/// Decides names, addresses and interfaces, and refuses what is not available. If the container had a network, its
-/// `former` record is kept and the new options are added.
+/// Decides names, addresses and interfaces, and refuses what is not available. If the container had
+/// a network, its `former` record is kept and the new options are added.
 pub(super) fn plan(
     settings: &Settings,
     container: &Container,
@@ -55,7 +55,8 @@ pub(super) fn plan(
     })
 }
 
-/// The record of a complete network with the new options added: more ports, or another way to the Internet.
+/// The record of a complete network with the new options added: more ports, or another way to the
+/// Internet.
 pub(super) fn extend(
     settings: &Settings,
     container: &Container,
@@ -69,8 +70,8 @@ pub(super) fn extend(
     Ok(Record { internet, ports, ..former.clone() })
 }
 
-/// The interface names of a container: its former ones, or the first free choice. A container of another
-/// `CONTAINERDIR` may have the same name, and only a long name has several choices.
+/// The interface names of a container: its former ones, or the first free choice. A container of
+/// another `CONTAINERDIR` may have the same name, and only a long name has several choices.
 fn interfaces(
     host: &mut Host,
     container: &ContainerName,
@@ -156,8 +157,9 @@ fn pair(settings: &Settings, taken: &[Network], former: Option<&Record>) -> Resu
         .ok_or(Error::Full { base: subnet.base, prefix: subnet.full_prefix })
 }
 
-/// The interface that leads to the Internet, if the container is to reach it. If this call asks for it, `DEFAULT_IFC` or
-/// the interface of the default route. Otherwise the former one, as long as it exists.
+/// The interface that leads to the Internet, if the container is to reach it. If this call asks for
+/// it, `DEFAULT_IFC` or the interface of the default route. Otherwise the former one, as long as it
+/// exists.
 fn internet(
     settings: &Settings,
     host: &mut Host,

@@ -1,5 +1,5 @@
-//! A published port, written `INNER-OUTER` as in `addnetwork -e 8080-80`: port 80 of the host leads to TCP port
-//! 8080 in the container.
+//! A published port, written `INNER-OUTER` as in `addnetwork -e 8080-80`: port 80 of the host leads
+//! to TCP port 8080 in the container.
 
 use std::fmt;
 use std::num::NonZeroU16;

@@ -23,8 +23,9 @@ pub struct Record {
     pub outside: String,
     /// The container's end of the veth pair.
     pub inside: String,
-    /// The hardware address of the host's end, chosen at random beforehand. It tells this interface from others with the
-    /// same name, of another `CONTAINERDIR` or boot. Records of earlier versions have none.
+    /// The hardware address of the host's end, chosen at random beforehand. It tells this interface
+    /// from others with the same name, of another `CONTAINERDIR` or boot. Records of earlier
+    /// versions have none.
     pub mac: Option<Mac>,
     /// The address of the host's end.
     pub gateway: Ipv4Addr,
@@ -50,7 +51,8 @@ impl Record {
         Network { address: self.gateway, prefix: self.prefix }
     }
 
-    /// Whether an interface is the one in the record: same name, and same hardware address if the record has one.
+    /// Whether an interface is the one in the record: same name, and same hardware address if the
+    /// record has one.
     pub(super) fn names(&self, link: &Link) -> bool {
         link.name == self.outside && self.mac.is_none_or(|mac| link.mac == mac)
     }

@@ -16,8 +16,8 @@ pub struct Pair {
     pub prefix: u8,
 }
 
-/// The first free network, starting with the second of the range (192.168.1.0/24 of 192.168.0.0/16), as in the
-/// assignment.
+/// The first free network, starting with the second of the range (192.168.1.0/24 of
+/// 192.168.0.0/16), as in the assignment.
 pub fn first_free(range: Subnet, taken: &[Network]) -> Option<Pair> {
     let step = 1_u64 << (32 - range.prefix);
     let size = 1_u64 << (32 - range.full_prefix);

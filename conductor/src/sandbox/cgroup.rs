@@ -61,8 +61,8 @@ impl Cgroup {
         Ok(Self { path })
     }
 
-    /// Limits the CPU time of all processes in the group together to `quota` microseconds in every [`PERIOD`]. Half a
-    /// period is half of one core, however many cores there are.
+    /// Limits the CPU time of all processes in the group together to `quota` microseconds in every
+    /// [`PERIOD`]. Half a period is half of one core, however many cores there are.
     pub fn limit_cpu(&self, quota: u32) -> Result<(), Error> {
         let path = self.path.join("cpu.max");
         at("write", &path, fs::write(&path, format!("{quota} {PERIOD}")))

@@ -1,7 +1,7 @@
 //! The container's own name in its /etc/hosts.
 //!
-//! Many programs look up the name of their machine: sudo, mail servers, Java. Without this entry they ask a name server,
-//! which a container without a network cannot reach.
+//! Many programs look up the name of their machine: sudo, mail servers, Java. Without this entry
+//! they ask a name server, which a container without a network cannot reach.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,8 +16,9 @@ const PATH: &str = "/etc/hosts";
 /// The content for an image without the file.
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
-/// Adds `name` to /etc/hosts unless it is there. Called inside the container's root, so links lead to the container's own
-/// files. An image without /etc has no need for the file, and a pipe or device in its place stays as it is.
+/// Adds `name` to /etc/hosts unless it is there. Called inside the container's root, so links lead
+/// to the container's own files. An image without /etc has no need for the file, and a pipe or
+/// device in its place stays as it is.
 pub(super) fn add(name: &str) -> Result<(), Failure> {
     match add_line(name) {
         Err(error)

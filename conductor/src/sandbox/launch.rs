@@ -1,8 +1,9 @@
-//! The last steps before a new process executes its command: session, terminal, signals, environment, execve(2).
+//! The last steps before a new process executes its command: session, terminal, signals,
+//! environment, execve(2).
 //!
-//! They run in a new child that is already in its namespaces and root. The child reports to its parent over a
-//! socket that closes when execve succeeds. A message is an error or the master side of the child's terminal;
-//! the end of the stream means that the command runs.
+//! They run in a new child that is already in its namespaces and root. The child reports to its
+//! parent over a socket that closes when execve succeeds. A message is an error or the master side
+//! of the child's terminal; the end of the stream means that the command runs.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
@@ -209,7 +210,8 @@ fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Option<Owne
         let mut buffers = [IoSliceMut::new(bytes)];
         match recvmsg::<()>(socket.as_raw_fd(), &mut buffers, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)
         {
-            // ECONNRESET arrives once if the other end was closed with an unread message from us. Its own messages follow.
+            // ECONNRESET arrives once if the other end was closed with an unread message from us.
+            // Its own messages follow.
             Err(Errno::EINTR | Errno::ECONNRESET) => {}
             Err(error) => return Err(error.into()),
             Ok(message) => {
@@ -226,8 +228,8 @@ fn receive(socket: &OwnedFd, bytes: &mut [u8]) -> io::Result<(usize, Option<Owne
 }
 
 impl Reporter {
-    /// Runs `setup`, waits for [`Report::go`] and executes the command. Never returns: it reports an error and ends the
-    /// process.
+    /// Runs `setup`, waits for [`Report::go`] and executes the command. Never returns: it reports
+    /// an error and ends the process.
     pub fn launch(self, command: &Prepared, setup: impl FnOnce(&Self) -> Result<(), Failure>) -> ! {
         let ready =
             setup(&self).and_then(|()| leave_init_behind(command)).and_then(|()| self.surroundings(command));
@@ -277,8 +279,9 @@ impl Reporter {
         Errno::result(marked).map(drop).map_err(|error| step("close descriptors", error))
     }
 
-    /// Closes all descriptors in the child but the standard streams and this report. Otherwise the child would keep the
-    /// parent's locks until it executes its command, even after the parent was killed.
+    /// Closes all descriptors in the child but the standard streams and this report. Otherwise the
+    /// child would keep the parent's locks until it executes its command, even after the parent was
+    /// killed.
     ///
     /// Nothing in the child may use or drop another descriptor of the parent afterwards.
     pub fn close_others(&self) -> io::Result<()> {
@@ -312,16 +315,18 @@ fn leave_init_behind(command: &Prepared) -> Result<(), Failure> {
     }
 }
 
-/// Gives every signal its default action and unblocks all. A caller may ignore signals (nohup(1), `run … &` in a
-/// script, the Rust runtime), and ignored signals stay ignored across execve(2): the command would never receive
-/// SIGINT or SIGQUIT. With [`Reaper::Kernel`], SIGCHLD is ignored so that the kernel reaps orphans.
+/// Gives every signal its default action and unblocks all. A caller may ignore signals (nohup(1),
+/// `run … &` in a script, the Rust runtime), and ignored signals stay ignored across execve(2): the
+/// command would never receive SIGINT or SIGQUIT. With [`Reaper::Kernel`], SIGCHLD is ignored so
+/// that the kernel reaps orphans.
 fn reset_signals(reaper: Reaper) -> Result<(), Errno> {
     // The kernel's `struct sigaction` as zeros: SIG_DFL, no flags, an empty mask of `MASK_BYTES`.
     const MASK_BYTES: usize = 8;
     let default = [0_u64; 4];
     for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: this program has no signal handlers. The C library's call would refuse two signals that a caller may
-        // ignore. The kernel refuses SIGKILL and SIGSTOP, which nobody can ignore.
+        // SAFETY: this program has no signal handlers. The C library's call would refuse two
+        // signals that a caller may ignore. The kernel refuses SIGKILL and SIGSTOP, which nobody
+        // can ignore.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,

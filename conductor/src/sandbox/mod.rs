@@ -1,8 +1,10 @@
-//! Processes in their own namespaces and root: containers started by `run`, and `RUN` instructions of a build.
+//! Processes in their own namespaces and root: containers started by `run`, and `RUN` instructions
+//! of a build.
 //!
-//! The command is process 1 of the sandbox, or the only child of an init ([`reaper`]). When process 1 ends, the
-//! kernel kills all other processes in its PID namespace, and the mounts vanish with the last of them
-//! (`pid_namespaces(7)`). So nothing needs cleaning up, even if conductor itself is killed.
+//! The command is process 1 of the sandbox, or the only child of an init ([`reaper`]). When process
+//! 1 ends, the kernel kills all other processes in its PID namespace, and the mounts vanish with
+//! the last of them (`pid_namespaces(7)`). So nothing needs cleaning up, even if conductor itself
+//! is killed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,7 +38,8 @@ pub type MountRoot<'a> = dyn Fn() -> Result<(), Failure> + 'a;
 
 /// A command, and the sandbox to run it in.
 pub struct Sandbox<'a> {
-    /// The new namespaces: [`namespaces::CONTAINER`] or [`namespaces::BUILD`]. PID and mount are required.
+    /// The new namespaces: [`namespaces::CONTAINER`] or [`namespaces::BUILD`]. PID and mount are
+    /// required.
     pub namespaces: CloneFlags,
     /// The directory that becomes `/`.
     pub root: &'a Path,
@@ -44,8 +47,9 @@ pub struct Sandbox<'a> {
     pub mount_root: Option<&'a MountRoot<'a>>,
     /// Its /dev.
     pub dev: Dev,
-    /// Files of the host that are bound over files in the sandbox: (outside, inside). The sandbox can write to them, so
-    /// give it copies. If a file does not exist inside, an empty one is created and stays in the root.
+    /// Files of the host that are bound over files in the sandbox: (outside, inside). The sandbox
+    /// can write to them, so give it copies. If a file does not exist inside, an empty one is
+    /// created and stays in the root.
     pub files: &'a [(PathBuf, PathBuf)],
     /// The host name. It requires a new UTS namespace, and /etc/hosts gets it too.
     pub hostname: Option<&'a str>,
@@ -55,7 +59,8 @@ pub struct Sandbox<'a> {
     pub dies_with_us: bool,
 }
 
-/// A sandbox whose command waits for [`Held::start`]. If this process ends before, the sandbox ends too.
+/// A sandbox whose command waits for [`Held::start`]. If this process ends before, the sandbox ends
+/// too.
 #[derive(Debug)]
 pub struct Held {
     child: Child,
@@ -73,7 +78,8 @@ pub struct Running {
 }
 
 impl Sandbox<'_> {
-    /// Creates the sandbox. Call it from a process with one thread: the child is a fork that allocates memory.
+    /// Creates the sandbox. Call it from a process with one thread: the child is a fork that
+    /// allocates memory.
     pub fn hold(&self) -> Result<Held, Error> {
         let setup = |step: &str| {
             let step = step.to_owned();
@@ -94,9 +100,9 @@ impl Sandbox<'_> {
         }
     }
 
-    /// Runs the command to its end, like [`Sandbox::hold`] and [`Held::start`], and returns its exit status. Signals are
-    /// not passed on: process 1 of a PID namespace ignores most of them. If `dies_with_us` is set, a signal that ends
-    /// this process ends the sandbox.
+    /// Runs the command to its end, like [`Sandbox::hold`] and [`Held::start`], and returns its
+    /// exit status. Signals are not passed on: process 1 of a PID namespace ignores most of them.
+    /// If `dies_with_us` is set, a signal that ends this process ends the sandbox.
     pub fn run(&self) -> Result<ExitStatus, Error> {
         let failed = |source| Error::Setup { step: "wait for the command".into(), source };
         self.hold()?.start()?.child.wait().map_err(failed)
@@ -151,11 +157,11 @@ impl Held {
     }
 }
 
-/// Starts a command in the namespaces and root of the process `first`. If `first` is process 1 of a PID namespace,
-/// the command ends when `first` ends.
+/// Starts a command in the namespaces and root of the process `first`. If `first` is process 1 of a
+/// PID namespace, the command ends when `first` ends.
 ///
-/// Call it from a process with one thread. The caller keeps its namespaces, but its later children are born into the
-/// PID namespace of `first`.
+/// Call it from a process with one thread. The caller keeps its namespaces, but its later children
+/// are born into the PID namespace of `first`.
 pub fn join(first: &OwnedFd, command: &Command) -> Result<Running, Error> {
     let setup = |step: &'static str| move |source| Error::Setup { step: step.into(), source };
     let command = command.prepare()?;

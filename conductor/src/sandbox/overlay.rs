@@ -1,6 +1,7 @@
 //! Overlay mounts: read-only layers below, one writable directory above, merged into one tree.
 //!
-//! See Documentation/filesystems/overlayfs.rst of the kernel. Mounts appear in the caller's mount namespace.
+//! See Documentation/filesystems/overlayfs.rst of the kernel. Mounts appear in the caller's mount
+//! namespace.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,14 +16,16 @@ use rustix::mount::{MountFlags, UnmountFlags};
 /// The longest option string of a mount: one page, with the terminating NUL.
 const OPTIONS_MAX: usize = 4096;
 
-/// The most layers of an image. Their options fit a mount wherever the layers are: see `by_descriptor`.
+/// The most layers of an image. Their options fit a mount wherever the layers are: see
+/// `by_descriptor`.
 pub const LAYERS_MAX: usize = 200;
 
 /// Options of an overlay mount.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags {
-    /// Never sync the upper directory: for temporary mounts whose upper directory is discarded after a crash. Before such
-    /// a directory is used as an upper again, `work/incompat/volatile` must be removed from its work directory.
+    /// Never sync the upper directory: for temporary mounts whose upper directory is discarded
+    /// after a crash. Before such a directory is used as an upper again, `work/incompat/volatile`
+    /// must be removed from its work directory.
     pub volatile: bool,
 }
 
@@ -90,8 +93,8 @@ impl Error {
     }
 }
 
-/// A mounted overlay. It is detached when dropped. [`Mount::unmount`] reports whether it is still in use, and
-/// [`Mount::leave`] keeps it mounted.
+/// A mounted overlay. It is detached when dropped. [`Mount::unmount`] reports whether it is still
+/// in use, and [`Mount::leave`] keeps it mounted.
 #[derive(Debug)]
 #[must_use = "a dropped mount is unmounted"]
 pub struct Mount {
@@ -99,8 +102,8 @@ pub struct Mount {
     mounted: bool,
 }
 
-/// Mounts `lowers`, top first, with the writable `upper` on `target`. `work` is an empty directory on the file system
-/// of `upper`.
+/// Mounts `lowers`, top first, with the writable `upper` on `target`. `work` is an empty directory
+/// on the file system of `upper`.
 pub fn mount(
     lowers: &[PathBuf],
     upper: &Path,
@@ -141,8 +144,8 @@ fn is_overlay(directory: &Path) -> bool {
     rustix::fs::statfs(directory).is_ok_and(|stat| stat.f_type == MAGIC)
 }
 
-/// The options for a stack whose paths are too long. Each layer is named by a descriptor, which takes 17 bytes. That
-/// works on every kernel; `lowerdir+` of fsconfig(2) needs Linux 6.5.
+/// The options for a stack whose paths are too long. Each layer is named by a descriptor, which
+/// takes 17 bytes. That works on every kernel; `lowerdir+` of fsconfig(2) needs Linux 6.5.
 fn by_descriptor(
     lowers: &[PathBuf],
     upper: &Path,
@@ -164,8 +167,8 @@ fn by_descriptor(
 
 /// The option string, if it is short enough.
 ///
-/// `index`, `metacopy` and `redirect_dir` are always off: layers written with them could only be used in the same
-/// stack again.
+/// `index`, `metacopy` and `redirect_dir` are always off: layers written with them could only be
+/// used in the same stack again.
 fn options<'a>(
     lowers: impl Iterator<Item = &'a Path>,
     upper: &Path,

@@ -1,5 +1,5 @@
-//! Unambiguous references to processes. The kernel reuses PIDs, so a process is held by a pidfd (`pidfd_open(2)`)
-//! or recorded together with its start time.
+//! Unambiguous references to processes. The kernel reuses PIDs, so a process is held by a pidfd
+//! (`pidfd_open(2)`) or recorded together with its start time.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -57,7 +57,8 @@ impl AsFd for Child {
     }
 }
 
-/// The exit status as shells report it: the status of the process, or 128 plus the signal that ended it.
+/// The exit status as shells report it: the status of the process, or 128 plus the signal that
+/// ended it.
 pub fn shell_status(status: ExitStatus) -> u8 {
     status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(255) as u8
 }
@@ -77,8 +78,8 @@ fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// Identifies a process beyond its lifetime and ours: PID, boot, and start time in clock ticks (`proc_pid_stat(5)`,
-/// field 22).
+/// Identifies a process beyond its lifetime and ours: PID, boot, and start time in clock ticks
+/// (`proc_pid_stat(5)`, field 22).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// The PID in the PID namespace of the process that recorded it.
@@ -102,15 +103,16 @@ impl Identity {
         self.boot == boot && Stat::read(Pid::from_raw(self.pid)).is_ok_and(|stat| running(&stat))
     }
 
-    /// Opens a pidfd for the process, or returns `None` if it has ended. Never returns a later process with the same PID.
+    /// Opens a pidfd for the process, or returns `None` if it has ended. Never returns a later
+    /// process with the same PID.
     pub fn open(&self) -> io::Result<Option<OwnedFd>> {
         let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return Ok(None) };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             pidfd => pidfd?,
         };
-        // The pidfd refers to the process that has the PID now. If that is another one, its start time differs. If its
-        // start time cannot be read, it has ended.
+        // The pidfd refers to the process that has the PID now. If that is another one, its start
+        // time differs. If its start time cannot be read, it has ended.
         match Stat::read(Pid::from_raw(self.pid)) {
             Ok(stat) if stat.start_ticks == self.start_ticks && boot_id()? == self.boot => {}
             _ => return Ok(None),
@@ -125,8 +127,8 @@ pub fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
     Ok(poll(&mut ready, PollTimeout::ZERO)? > 0)
 }
 
-/// Kills a process with SIGKILL and waits until it has ended. If it is process 1 of a PID namespace, all processes in
-/// the namespace end before it (`pid_namespaces(7)`).
+/// Kills a process with SIGKILL and waits until it has ended. If it is process 1 of a PID
+/// namespace, all processes in the namespace end before it (`pid_namespaces(7)`).
 pub fn kill(pidfd: &OwnedFd) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -163,7 +165,8 @@ impl Stat {
     }
 
     fn parse(line: &[u8]) -> Option<Self> {
-        // The second field is the program's name in parentheses, and the name may contain any character.
+        // The second field is the program's name in parentheses, and the name may contain any
+        // character.
         let end = line.iter().rposition(|byte| *byte == b')')?;
         let fields = std::str::from_utf8(&line[end + 1..]).ok()?;
         let mut fields = fields.split_ascii_whitespace();

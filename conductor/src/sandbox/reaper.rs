@@ -1,9 +1,10 @@
 //! Zombies, and the process that reaps them.
 //!
-//! A process that has ended stays a zombie until its parent waits for it. If its parent ended first, process 1
-//! of its PID namespace becomes its parent, and no process outside can wait for it (`pid_namespaces(7)`).
-//! Process 1 of a container is the container's command. Shells and many servers wait for all their children;
-//! other programs never wait. `run --init` gives such a command a small process 1 as its parent.
+//! A process that has ended stays a zombie until its parent waits for it. If its parent ended
+//! first, process 1 of its PID namespace becomes its parent, and no process outside can wait for it
+//! (`pid_namespaces(7)`). Process 1 of a container is the container's command. Shells and many
+//! servers wait for all their children; other programs never wait. `run --init` gives such a
+//! command a small process 1 as its parent.
 
 use std::ffi::OsString;
 use std::io;
@@ -26,15 +27,16 @@ use crate::sandbox::process;
 pub enum Reaper {
     /// Process 1, if it does so by itself.
     ProcessOne,
-    /// The kernel, because the command ignores SIGCHLD. This suits only a command without children: it would not learn
-    /// their exit statuses.
+    /// The kernel, because the command ignores SIGCHLD. This suits only a command without children:
+    /// it would not learn their exit statuses.
     Kernel,
     /// A process 1 of ours, with the command as its child.
     Init,
 }
 
 impl Reaper {
-    /// Chooses the reaper for a container that runs `argv`. [`Reaper::Init`] is used only if `init` asks for it.
+    /// Chooses the reaper for a container that runs `argv`. [`Reaper::Init`] is used only if `init`
+    /// asks for it.
     pub fn choose(init: bool, argv: &[OsString]) -> Self {
         match init {
             true => Self::Init,
@@ -44,20 +46,24 @@ impl Reaper {
     }
 }
 
-/// Whether a command is one that keeps a container running and never waits for children, because it has none.
+/// Whether a command is one that keeps a container running and never waits for children, because it
+/// has none.
 fn never_waits(argv: &[OsString]) -> bool {
     let name = argv.first().map(Path::new).and_then(Path::file_name);
     name.is_some_and(|name| ["sleep", "tail", "cat", "pause"].iter().any(|program| name == *program))
 }
 
-/// Turns the caller, process 1 of a PID namespace, into an init. Returns in a new child, which becomes the command.
+/// Turns the caller, process 1 of a PID namespace, into an init. Returns in a new child, which
+/// becomes the command.
 ///
-/// The caller passes all its signals to the child and waits for every process that ends. It ends with the command,
-/// with the exit status that a shell would report; the kernel then kills all other processes.
+/// The caller passes all its signals to the child and waits for every process that ends. It ends
+/// with the command, with the exit status that a shell would report; the kernel then kills all
+/// other processes.
 ///
 /// Call it from a process with one thread. The child has every signal blocked.
 pub fn begin_init() -> io::Result<()> {
-    // Signals are blocked before the child exists, so none is lost. Process 1 gets only signals that it blocks or handles.
+    // Signals are blocked before the child exists, so none is lost. Process 1 gets only signals
+    // that it blocks or handles.
     SigSet::all().thread_block()?;
     // SAFETY: the caller has one thread, as the documentation above demands.
     match unsafe { namespaces::fork_into(CloneFlags::empty()) }? {
@@ -73,13 +79,15 @@ fn serve(command: Pid) -> ! {
     // Close the host's files. Pipes must end when the command closes them.
     // SAFETY: nothing that owns a descriptor is used or dropped from here on.
     unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
-    // Unlike sigwait(3), signalfd keeps signals blocked while waiting. `run` reads that mask to see that they are handled.
+    // Unlike sigwait(3), signalfd keeps signals blocked while waiting. `run` reads that mask to see
+    // that they are handled.
     let Ok(arriving) = SignalFd::new(&SigSet::all()) else { end(NO_SIGNALS) };
     loop {
         match arriving.read_signal() {
             Ok(Some(signal)) if signal.ssi_signo == libc::SIGCHLD as u32 => reap_children(command),
             Ok(Some(signal)) => {
-                // Sent by number: real-time signals have no name. The PID stays the command's until we wait for it, and then we end.
+                // Sent by number: real-time signals have no name. The PID stays the command's until
+                // we wait for it, and then we end.
                 // SAFETY: sends a signal.
                 let _ = unsafe { libc::kill(command.as_raw(), signal.ssi_signo as i32) };
             }

@@ -1,8 +1,9 @@
-//! Prepares a root file system from inside a new mount namespace: mounts procfs, sysfs and /dev, then makes it
-//! the root with `pivot_root(2)` and detaches all mounts of the host.
+//! Prepares a root file system from inside a new mount namespace: mounts procfs, sysfs and /dev,
+//! then makes it the root with `pivot_root(2)` and detaches all mounts of the host.
 //!
-//! After the pivot, all paths are inside the new root, so a symbolic link in an image cannot lead a mount out of
-//! it (compare CVE-2021-30465). Mounts that come from the host are opened before the pivot (`open_tree(2)`).
+//! After the pivot, all paths are inside the new root, so a symbolic link in an image cannot lead a
+//! mount out of it (compare CVE-2021-30465). Mounts that come from the host are opened before the
+//! pivot (`open_tree(2)`).
 
 use std::ffi::CStr;
 use std::io;
@@ -38,8 +39,9 @@ pub enum Dev {
     Own,
 }
 
-/// Makes the directory `root` the root, mounts /proc, /sys and /dev in it, and binds `files` of the host over files
-/// in it. The caller must be the only process in its mount namespace and belong to the PID namespace of the new /proc.
+/// Makes the directory `root` the root, mounts /proc, /sys and /dev in it, and binds `files` of the
+/// host over files in it. The caller must be the only process in its mount namespace and belong to
+/// the PID namespace of the new /proc.
 pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), Failure> {
     let host_dev = match dev {
         Dev::Host => Some(pick_up(Path::new("/dev"))?),
@@ -56,8 +58,8 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), 
         Some(dev) => put_down(dev, Path::new("/dev"), Kind::Directory)?,
         None => make_dev()?,
     }
-    // The container gets its own terminals and shared memory: it must not use the host's, and job control and tty(1)
-    // need a terminal that has a name in the container.
+    // The container gets its own terminals and shared memory: it must not use the host's, and job
+    // control and tty(1) need a terminal that has a name in the container.
     mount_in_dev(c"devpts", c"/dev/pts", c"newinstance,ptmxmode=0666,mode=0620,gid=5")?;
     mount_in_dev(c"tmpfs", c"/dev/shm", c"mode=1777")?;
     for (file, inside) in &files {
@@ -97,8 +99,8 @@ fn put_down(tree: &OwnedFd, path: &Path, kind: Kind) -> Result<(), Failure> {
 const FOLLOW: MoveMountFlags = MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
 const MODE_755: Mode = Mode::from_raw_mode(0o755);
 
-/// Creates an empty file as a mount point. A dangling symbolic link is replaced: /etc/resolv.conf of an Ubuntu image
-/// points into /run, which is empty.
+/// Creates an empty file as a mount point. A dangling symbolic link is replaced: /etc/resolv.conf
+/// of an Ubuntu image points into /run, which is empty.
 fn make_file(path: &Path) -> Result<(), Failure> {
     let what = format!("make the mount point {}", path.display());
     let _ = rustix::fs::unlinkat(CWD, path, AtFlags::empty());
@@ -106,8 +108,8 @@ fn make_file(path: &Path) -> Result<(), Failure> {
     step(&what, rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))).map(drop)
 }
 
-/// Makes `root`, a mount point, the root of the mount namespace, and detaches the old root. For a moment the old root
-/// is mounted over the new one, see `pivot_root(2)`.
+/// Makes `root`, a mount point, the root of the mount namespace, and detaches the old root. For a
+/// moment the old root is mounted over the new one, see `pivot_root(2)`.
 fn pivot(root: &Path) -> Result<(), Failure> {
     let what = format!("enter the root {}", root.display());
     step(&what, rustix::process::chdir(root))?;
@@ -127,7 +129,8 @@ fn mount_in_root(kind: &CStr, target: &CStr, flags: MountFlags, data: &CStr) -> 
     step(&format!("mount {}", target.to_string_lossy()), mounted)
 }
 
-/// The devices of a new /dev, with their numbers (Documentation/admin-guide/devices.txt of the kernel).
+/// The devices of a new /dev, with their numbers (Documentation/admin-guide/devices.txt of the
+/// kernel).
 const DEVICES: [(&CStr, u32, u32); 6] = [
     (c"/dev/null", 1, 3),
     (c"/dev/zero", 1, 5),

@@ -1,4 +1,5 @@
-//! Supervises a running command: passes on signals, connects its terminal with ours, and waits for its end.
+//! Supervises a running command: passes on signals, connects its terminal with ours, and waits for
+//! its end.
 
 use std::fs;
 use std::io;
@@ -18,8 +19,8 @@ use crate::sandbox::tty::{self, Raw};
 #[error("cannot wait for the command")]
 pub struct Error(#[from] io::Error);
 
-/// The signals that are passed on to the command. They are blocked as soon as this value exists, so none is lost
-/// between the start of the command and [`Signals::watch`].
+/// The signals that are passed on to the command. They are blocked as soon as this value exists, so
+/// none is lost between the start of the command and [`Signals::watch`].
 #[derive(Debug)]
 pub struct Signals {
     arriving: SignalFd,
@@ -38,7 +39,8 @@ impl Signals {
         Ok(Self { arriving: arriving.map_err(io::Error::from)? })
     }
 
-    /// Waits for the end of `child`. Until then it passes on signals and connects `terminal` with ours.
+    /// Waits for the end of `child`. Until then it passes on signals and connects `terminal` with
+    /// ours.
     pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> Result<ExitStatus, Error> {
         match terminal {
             Some(terminal) => self.relay(&child, &terminal)?,
@@ -73,8 +75,8 @@ impl Signals {
         tty::never_wait(terminal)?;
         let (input, output) = (io::stdin(), io::stdout());
         let mut typing = true;
-        // Typed bytes for which the container's terminal has no room: the command may read on only after we have read its
-        // output.
+        // Typed bytes for which the container's terminal has no room: the command may read on only
+        // after we have read its output.
         let mut typed = Vec::new();
         let mut printed = Vec::new();
         loop {
@@ -89,7 +91,8 @@ impl Signals {
             let watched = if typing && typed.is_empty() { 4 } else { 3 };
             wait_for(&mut ready[..watched])?;
             let at_terminal = ready[0].revents().unwrap_or(PollFlags::empty());
-            // The last output of the command comes before its end. Output of other processes in the container does not delay us.
+            // The last output of the command comes before its end. Output of other processes in the
+            // container does not delay us.
             if !at_terminal.difference(PollFlags::POLLOUT).is_empty() {
                 if !tty::read(terminal, &mut printed)? {
                     return self.wait(child);
@@ -129,8 +132,9 @@ impl Signals {
     }
 }
 
-/// Whether `signal` should end the command but would not. The kernel drops signals for process 1 of a PID namespace
-/// unless the process handles or blocks them (`pid_namespaces(7)`); one that reads a signalfd blocks them.
+/// Whether `signal` should end the command but would not. The kernel drops signals for process 1 of
+/// a PID namespace unless the process handles or blocks them (`pid_namespaces(7)`); one that reads
+/// a signalfd blocks them.
 fn needs_force(child: &Child, signal: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.pid())).unwrap_or_default();
     let field = |name: &str| {

@@ -1,7 +1,8 @@
 //! Terminals: a pseudo-terminal for a container, and our own in raw mode while both are connected.
 //!
-//! The container's terminal is created inside, in the container's own devpts. So tty(1) can name it there and job
-//! control works: session, controlling terminal and process groups all belong to the container. See pty(7).
+//! The container's terminal is created inside, in the container's own devpts. So tty(1) can name it
+//! there and job control works: session, controlling terminal and process groups all belong to the
+//! container. See pty(7).
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,8 +40,8 @@ pub fn make_ours(terminal: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether we run in the foreground of a terminal that is both standard input and output. A process in the background
-/// would be stopped when it uses its terminal.
+/// Whether we run in the foreground of a terminal that is both standard input and output. A process
+/// in the background would be stopped when it uses its terminal.
 pub fn is_interactive() -> bool {
     let input = io::stdin();
     input.is_terminal()
@@ -48,15 +49,18 @@ pub fn is_interactive() -> bool {
         && tcgetpgrp(&input).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
-/// Whether we run in the background of the terminal at standard input: its input is meant for another process.
+/// Whether we run in the background of the terminal at standard input: its input is meant for
+/// another process.
 pub fn is_in_background() -> bool {
     let input = io::stdin();
     input.is_terminal() && tcgetpgrp(&input).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
-/// The modes of the terminals at our standard streams. They are restored when this value is dropped.
+/// The modes of the terminals at our standard streams. They are restored when this value is
+/// dropped.
 ///
-/// A `RUN` writes to the caller's terminal and may change its modes, for example with `stty -echo <&1`.
+/// A `RUN` writes to the caller's terminal and may change its modes, for example with `stty -echo
+/// <&1`.
 #[derive(Debug)]
 pub struct Modes(Vec<(OwnedFd, Termios)>);
 
@@ -96,8 +100,8 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Puts the terminal at standard input in raw mode: every key goes to the container. Returns `None` if the terminal
-    /// is gone.
+    /// Puts the terminal at standard input in raw mode: every key goes to the container. Returns
+    /// `None` if the terminal is gone.
     pub fn enter() -> io::Result<Option<Self>> {
         let terminal = io::stdin().as_fd().try_clone_to_owned()?;
         let before = match tcgetattr(&terminal) {
@@ -148,7 +152,8 @@ pub fn read(from: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// Writes as many bytes as fit and removes them from `bytes`. If the terminal is gone, it discards all of them.
+/// Writes as many bytes as fit and removes them from `bytes`. If the terminal is gone, it discards
+/// all of them.
 pub fn write(to: impl AsFd, bytes: &mut Vec<u8>) -> io::Result<()> {
     match rustix::io::write(to, bytes) {
         Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => Ok(()),

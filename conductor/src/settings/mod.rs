@@ -1,9 +1,10 @@
 //! Settings: where state is stored, and which network, interface and mirrors are used.
 //!
-//! Each value comes from the first source that has it: a flag, the environment, the settings file, a default.
-//! An empty value counts as missing. The settings file is `setup.sh` in the folder of the program as it was
-//! called, else in the folder of the program file, else in the current folder. It is parsed as plain
-//! assignments and never executed. State is stored beside the settings file, or in the current folder.
+//! Each value comes from the first source that has it: a flag, the environment, the settings file,
+//! a default. An empty value counts as missing. The settings file is `setup.sh` in the folder of
+//! the program as it was called, else in the folder of the program file, else in the current
+//! folder. It is parsed as plain assignments and never executed. State is stored beside the
+//! settings file, or in the current folder.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -47,7 +48,8 @@ pub struct Overrides {
     pub default_ifc: Option<String>,
 }
 
-/// The settings that a command needs. Other settings have their defaults, and other folders are paths that cannot exist.
+/// The settings that a command needs. Other settings have their defaults, and other folders are
+/// paths that cannot exist.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The folder of images, absolute.
@@ -60,13 +62,15 @@ pub struct Settings {
     pub default_interface: Option<String>,
     /// The range of container addresses.
     pub subnet: Subnet,
-    /// The package mirror of each distribution, by name (`debian`). Without an entry debootstrap chooses.
+    /// The package mirror of each distribution, by name (`debian`). Without an entry debootstrap
+    /// chooses.
     pub mirrors: BTreeMap<String, String>,
     /// The suite of each base system, by the reference in `FROM` (`debian:bookworm`).
     pub suites: BTreeMap<String, String>,
 }
 
-/// The range that container networks are taken from: `IP4_SUBNET`, `IP4_FULL_PREFIX_SIZE` and `IP4_PREFIX_SIZE`.
+/// The range that container networks are taken from: `IP4_SUBNET`, `IP4_FULL_PREFIX_SIZE` and
+/// `IP4_PREFIX_SIZE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subnet {
     /// The first address of the range, by default 192.168.0.0.
@@ -164,7 +168,8 @@ fn find_file(overrides: &Overrides) -> Result<Option<(PathBuf, String)>, Error> 
     Ok(None)
 }
 
-/// Makes a path absolute, relative to `folder`. Refuses paths that a `layers` file cannot hold and a literal `~`.
+/// Makes a path absolute, relative to `folder`. Refuses paths that a `layers` file cannot hold and
+/// a literal `~`.
 fn state_folder(name: &'static str, folder: &Path, path: &Path) -> Result<PathBuf, Error> {
     let form = |path: &Path, rule| Error::Form { name, value: path.display().to_string(), rule };
     if path.as_os_str().as_bytes().starts_with(b"~") {

@@ -1,7 +1,8 @@
-//! Extended attributes that are part of a file's content: capabilities, access control lists, `user.*`.
+//! Extended attributes that are part of a file's content: capabilities, access control lists,
+//! `user.*`.
 //!
-//! `trusted.overlay.*` is overlayfs's own metadata and must never be copied from one tree to another.
-//! Security labels belong to the host.
+//! `trusted.overlay.*` is overlayfs's own metadata and must never be copied from one tree to
+//! another. Security labels belong to the host.
 
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -44,7 +45,8 @@ pub fn of_file(open: BorrowedFd<'_>) -> Result<Attributes, Errno> {
     Ok(attributes)
 }
 
-/// Sets `attributes` on an open file or directory. A file system without attributes skips them, like `cp -a`.
+/// Sets `attributes` on an open file or directory. A file system without attributes skips them,
+/// like `cp -a`.
 pub fn set(open: BorrowedFd<'_>, attributes: &Attributes) -> Result<(), Errno> {
     for (name, value) in attributes {
         match rustix::fs::fsetxattr(open, name.as_slice(), value, XattrFlags::empty()) {
@@ -69,8 +71,9 @@ pub fn remove_inherited(open: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether new files in a directory inherit from it: an access control list, or its group. The group is inherited
-/// under the set-group-ID bit (inode(7)) and on file systems that are mounted with `grpid`.
+/// Whether new files in a directory inherit from it: an access control list, or its group. The
+/// group is inherited under the set-group-ID bit (inode(7)) and on file systems that are mounted
+/// with `grpid`.
 pub fn hands_down(directory: BorrowedFd<'_>) -> Result<bool, Errno> {
     let stat = rustix::fs::fstat(directory)?;
     if stat.st_gid != 0 || stat.st_mode & 0o2000 != 0 {

@@ -10,8 +10,9 @@
 //! network.json   its addresses and ports, if it has a network
 //! ```
 //!
-//! The folder appears complete and is locked while a command changes the container. An exited container is
-//! only this folder: the kernel removes its mounts and namespaces with its last process.
+//! The folder appears complete and is locked while a command changes the container. An exited
+//! container is only this folder: the kernel removes its mounts and namespaces with its last
+//! process.
 
 use std::fs;
 use std::io;
@@ -82,8 +83,8 @@ impl Container {
             let path = half_made.path().join(part);
             at(fs::DirBuilder::new().mode(0o755).create(&path), "make", &path)?;
         }
-        // The root directory of the merged tree has the mode of `upper`. apt's own user must be able to enter it,
-        // whatever our umask is.
+        // The root directory of the merged tree has the mode of `upper`. apt's own user must be
+        // able to enter it, whatever our umask is.
         let upper = half_made.path().join("upper");
         at(rustix::fs::chmod(&upper, Mode::from_raw_mode(0o755)), "set the mode of", &upper)?;
         let lock = half_made.finish(&folder)?.ok_or_else(|| Error::Exists(name.clone()))?;
@@ -185,7 +186,8 @@ pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
     let boot = process::boot_id().unwrap_or_default();
     let summary = |name: ContainerName| {
         let path = |file| Path::new(name.as_str()).join(file);
-        // The image file is as old as the container. The container may be deleted while it is listed.
+        // The image file is as old as the container. The container may be deleted while it is
+        // listed.
         let (image, created) = read::with_time(&containers, &path(IMAGE_FILE)).ok()?;
         let image = String::from_utf8(image).ok().and_then(|image| image.trim().parse().ok());
         let process = read::file(&containers, &path(PROCESS_FILE)).ok();
@@ -196,8 +198,8 @@ pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
     Ok(names.into_iter().filter_map(|name| name.parse().ok()).filter_map(summary).collect())
 }
 
-/// The recorded first process. An incomplete file means that its writer was killed before the process started;
-/// the process died with it.
+/// The recorded first process. An incomplete file means that its writer was killed before the
+/// process started; the process died with it.
 fn recorded(folder: &Path) -> Result<Option<Identity>, state::Error> {
     let path = folder.join(PROCESS_FILE);
     match fs::read(&path) {
@@ -222,7 +224,8 @@ fn unmount_below(folder: &Path) -> Result<(), state::Error> {
     Ok(())
 }
 
-/// Decodes a path of mountinfo: space, tab, newline and backslash are octal escapes (`proc_pid_mountinfo(5)`).
+/// Decodes a path of mountinfo: space, tab, newline and backslash are octal escapes
+/// (`proc_pid_mountinfo(5)`).
 fn unescape(word: &str) -> PathBuf {
     let mut parts = word.split('\\');
     let mut path = parts.next().unwrap_or_default().to_owned();

@@ -1,4 +1,5 @@
-//! Deletes trees that a container wrote: they may be arbitrarily deep, and something may be mounted in them.
+//! Deletes trees that a container wrote: they may be arbitrarily deep, and something may be mounted
+//! in them.
 
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -9,7 +10,8 @@ use rustix::io::Errno;
 
 use crate::state::{self, at};
 
-/// Deletes a tree; a missing tree is no error. Fails if something is mounted in it, and keeps what is mounted.
+/// Deletes a tree; a missing tree is no error. Fails if something is mounted in it, and keeps what
+/// is mounted.
 pub fn tree(path: &Path) -> Result<(), state::Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::open(path, flags, Mode::empty()) {
@@ -31,8 +33,8 @@ pub fn tree(path: &Path) -> Result<(), state::Error> {
     }
 }
 
-/// How many directories are open at once. Deeper directories are first moved to the top: a container can create
-/// trees that are deeper than the limit of open files.
+/// How many directories are open at once. Deeper directories are first moved to the top: a
+/// container can create trees that are deeper than the limit of open files.
 const DEPTH: u32 = 100;
 
 /// The tree to delete.

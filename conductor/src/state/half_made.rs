@@ -1,8 +1,9 @@
 //! Directories that appear complete or not at all.
 //!
-//! A new directory gets a name that begins with [`HALF_MADE`] and is renamed when it is complete. An old one
-//! is renamed to such a name before it is deleted. So a directory without that prefix is always complete, and
-//! a killed process leaves only half-made directories, which [`sweep`] deletes.
+//! A new directory gets a name that begins with [`HALF_MADE`] and is renamed when it is complete.
+//! An old one is renamed to such a name before it is deleted. So a directory without that prefix is
+//! always complete, and a killed process leaves only half-made directories, which [`sweep`]
+//! deletes.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -19,7 +20,8 @@ use super::{attributes, delete};
 /// Prefix of the names of incomplete directories.
 pub const HALF_MADE: &str = ".half-made-";
 
-/// A locked directory that is not complete. If it is dropped before [`HalfMade::finish`], it is deleted.
+/// A locked directory that is not complete. If it is dropped before [`HalfMade::finish`], it is
+/// deleted.
 #[derive(Debug)]
 pub struct HalfMade {
     path: PathBuf,
@@ -54,7 +56,8 @@ impl HalfMade {
                 rustix::fs::fchown(lock, None, Some(Gid::ROOT))?;
             }
             attributes::remove_inherited(lock.as_fd())?;
-            // Removing an access control list leaves its mode; the set-group-ID bit is inherited too.
+            // Removing an access control list leaves its mode; the set-group-ID bit is inherited
+            // too.
             rustix::fs::fchmod(lock, Mode::from_raw_mode(0o700))
         };
         at(clear(), "set the owner and mode of", &self.path)
@@ -65,15 +68,15 @@ impl HalfMade {
         &self.path
     }
 
-    /// Waits until its file system is on the disk (syncfs(2)). Layers and images need this: after a crash of the
-    /// machine the directory could otherwise exist with empty files.
+    /// Waits until its file system is on the disk (syncfs(2)). Layers and images need this: after a
+    /// crash of the machine the directory could otherwise exist with empty files.
     pub fn sync(&self) -> Result<(), Error> {
         let Some(lock) = &self.lock else { return Ok(()) };
         at(rustix::fs::syncfs(lock), "sync the file system of", &self.path)
     }
 
-    /// Renames it to `name`. Returns the lock on it, or `None` if a complete directory has that name already; that one
-    /// is kept.
+    /// Renames it to `name`. Returns the lock on it, or `None` if a complete directory has that
+    /// name already; that one is kept.
     pub fn finish(mut self, name: &Path) -> Result<Option<Lock>, Error> {
         match rustix::fs::renameat_with(CWD, &self.path, CWD, name, rustix::fs::RenameFlags::NOREPLACE) {
             Ok(()) => Ok(self.lock.take()),
@@ -82,7 +85,8 @@ impl HalfMade {
         }
     }
 
-    /// Renames it to `name`. If a directory has that name, the two are exchanged atomically and the old one is deleted.
+    /// Renames it to `name`. If a directory has that name, the two are exchanged atomically and the
+    /// old one is deleted.
     pub fn replace(mut self, name: &Path) -> Result<(), Error> {
         let exchange = rustix::fs::RenameFlags::EXCHANGE;
         match rustix::fs::renameat_with(CWD, &self.path, CWD, name, exchange) {
@@ -107,8 +111,8 @@ impl Drop for HalfMade {
     }
 }
 
-/// Deletes the half-made directories in `folder` that killed processes left behind. Errors are ignored: the next
-/// sweep tries again, for example when something is no longer mounted in one.
+/// Deletes the half-made directories in `folder` that killed processes left behind. Errors are
+/// ignored: the next sweep tries again, for example when something is no longer mounted in one.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(HALF_MADE.as_bytes()) {
@@ -120,10 +124,12 @@ pub fn sweep(folder: &Path) {
     }
 }
 
-/// Deletes the directory `path`: it vanishes at once, then its content is deleted. Never enters another mount.
+/// Deletes the directory `path`: it vanishes at once, then its content is deleted. Never enters
+/// another mount.
 ///
-/// The directory is renamed in its folder, which needs no space on a full disk. If even the rename lacks space, the
-/// directory is deleted under its own name; after a crash, it is incomplete but can still be deleted.
+/// The directory is renamed in its folder, which needs no space on a full disk. If even the rename
+/// lacks space, the directory is deleted under its own name; after a crash, it is incomplete but
+/// can still be deleted.
 pub fn remove(path: &Path) -> Result<(), Error> {
     // A sweep skips locked directories.
     let _lock = Lock::attempt(path, Share::Exclusive)?;
@@ -135,7 +141,8 @@ pub fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// An unused name beside `path`. One process deletes one directory at a time, so PID and time are unique.
+/// An unused name beside `path`. One process deletes one directory at a time, so PID and time are
+/// unique.
 fn grave(path: &Path) -> PathBuf {
     let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     path.with_file_name(format!("{HALF_MADE}removed-{}-{moment:x}", std::process::id()))

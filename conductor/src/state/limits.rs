@@ -2,10 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the soft limit of open files to the hard limit. The former limit returns when this value is dropped.
+/// Raises the soft limit of open files to the hard limit. The former limit returns when this value
+/// is dropped.
 ///
-/// A `COPY` keeps one directory open for each level of its source. The usual soft limit of 1024 would be too low for a
-/// deep tree. It returns before any other program is started: some programs close every descriptor up to the limit.
+/// A `COPY` keeps one directory open for each level of its source. The usual soft limit of 1024
+/// would be too low for a deep tree. It returns before any other program is started: some programs
+/// close every descriptor up to the limit.
 #[derive(Debug)]
 #[must_use = "dropping it restores the limit"]
 pub struct OpenFiles(Rlimit);

@@ -1,9 +1,10 @@
 //! Locks between conductor processes.
 //!
-//! A lock is a `flock` on a directory that exists anyway. The kernel releases it when its holder dies, and no
-//! lock file stays behind.
+//! A lock is a `flock` on a directory that exists anyway. The kernel releases it when its holder
+//! dies, and no lock file stays behind.
 //!
-//! A process that takes several locks takes them in this order: cache, images, containers, one container.
+//! A process that takes several locks takes them in this order: cache, images, containers, one
+//! container.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -62,7 +63,8 @@ impl Lock {
                 Err(Errno::INTR) => continue,
                 result => at(result, "lock", path)?,
             }
-            // The directory may have been replaced while we waited: then the lock is on the old one.
+            // The directory may have been replaced while we waited: then the lock is on the old
+            // one.
             let ours = at(rustix::fs::fstat(&directory), "look at", path)?;
             let there = at(rustix::fs::stat(path), "find", path)?;
             if (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino) {

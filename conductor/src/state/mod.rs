@@ -1,4 +1,5 @@
-//! State on disk: the three folders, how commands that run at the same time share them, and containers.
+//! State on disk: the three folders, how commands that run at the same time share them, and
+//! containers.
 
 pub mod attributes;
 pub mod container;

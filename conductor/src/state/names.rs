@@ -1,7 +1,8 @@
 //! Valid names of images and containers, and the interface names that follow from them.
 //!
-//! Names become file names, host names, firewall comments and interface names. They are checked once, when
-//! they are parsed, so no other code has to handle a name such as `..` or one with a space.
+//! Names become file names, host names, firewall comments and interface names. They are checked
+//! once, when they are parsed, so no other code has to handle a name such as `..` or one with a
+//! space.
 
 use std::fmt;
 use std::path::Path;
@@ -94,14 +95,14 @@ macro_rules! name_type {
 }
 
 name_type! {
-    /// A valid image name: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most
-    /// [`MAX_LEN`] long.
+    /// A valid image name: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at
+    /// most [`MAX_LEN`] long.
     ImageName
 }
 
 name_type! {
-    /// A valid container name: letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most
-    /// [`MAX_LEN`] long.
+    /// A valid container name: letters, digits, `-`, `_` and `.`, beginning with a letter or digit,
+    /// at most [`MAX_LEN`] long.
     ContainerName
 }
 
@@ -120,10 +121,11 @@ const CHOICES: u8 = 16;
 impl ContainerName {
     /// The interface names that the container may have, in order of preference.
     ///
-    /// A name of up to 7 characters is its own stem and has one choice. A longer name does not fit the 15 characters of an
-    /// interface name: its stem is its first three characters and four hexadecimal digits of a SHA-256. Without the hash
-    /// `webserver1` and `webserver2` would get the same interface, as in systemd#10721, because the kernel cuts names
-    /// silently. If two hashes are equal, the next choice has another one.
+    /// A name of up to 7 characters is its own stem and has one choice. A longer name does not fit
+    /// the 15 characters of an interface name: its stem is its first three characters and four
+    /// hexadecimal digits of a SHA-256. Without the hash `webserver1` and `webserver2` would get
+    /// the same interface, as in systemd#10721, because the kernel cuts names silently. If two
+    /// hashes are equal, the next choice has another one.
     pub fn interfaces(&self) -> impl Iterator<Item = InterfaceNames> + '_ {
         let is_short = self.0.len() <= PLAIN_LEN;
         (0..if is_short { 1 } else { CHOICES }).map(move |choice| {

@@ -1,7 +1,7 @@
 //! Paths that are longer than one system call accepts.
 //!
-//! A tree can be deeper than `PATH_MAX`: programs descend into it by descriptors. A path into such a tree is opened
-//! piece by piece here.
+//! A tree can be deeper than `PATH_MAX`: programs descend into it by descriptors. A path into such
+//! a tree is opened piece by piece here.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,8 +14,9 @@ use rustix::io::Errno;
 /// The longest path of one system call: `PATH_MAX` without the terminating NUL.
 const LONGEST: usize = 4095;
 
-/// Runs `call` with a directory and a path relative to it, which together mean `path` in `root`. A path that is short
-/// enough is passed on unchanged. The leading directories of a longer one are opened, and must not be symbolic links.
+/// Runs `call` with a directory and a path relative to it, which together mean `path` in `root`. A
+/// path that is short enough is passed on unchanged. The leading directories of a longer one are
+/// opened, and must not be symbolic links.
 pub fn at<T>(
     root: BorrowedFd<'_>,
     path: &Path,

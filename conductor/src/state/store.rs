@@ -77,8 +77,8 @@ pub fn entries(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Creates a state folder and its parents, for root only: the trees inside contain set-user-ID programs
-/// (compare CVE-2021-41091).
+/// Creates a state folder and its parents, for root only: the trees inside contain set-user-ID
+/// programs (compare CVE-2021-41091).
 pub fn make_folder(path: &Path) -> Result<(), Error> {
     at(fs::DirBuilder::new().recursive(true).mode(0o700).create(path), "make", path)
 }

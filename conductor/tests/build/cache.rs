@@ -16,7 +16,8 @@ fn an_unchanged_build_uses_the_cache_for_every_instruction() {
     assert_eq!(place.layers("img"), before);
 }
 
-/// Builds, changes something, builds again: the layers below `first_changed` must stay, all others must be new.
+/// Builds, changes something, builds again: the layers below `first_changed` must stay, all others
+/// must be new.
 fn changes(steps: &str, first_changed: usize, change: impl FnOnce(&Playground) -> Option<String>) {
     let Some(place) = Playground::new() else { return };
     place.write("a/file", "one");

@@ -1,4 +1,5 @@
-//! Sources of `COPY` that are unusual: holes, hard links, deep trees, sockets, ignored files, Conductorfiles in pipes.
+//! Sources of `COPY` that are unusual: holes, hard links, deep trees, sockets, ignored files,
+//! Conductorfiles in pipes.
 
 use std::os::unix::net::UnixListener;
 

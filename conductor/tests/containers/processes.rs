@@ -103,7 +103,8 @@ fn a_command_under_an_init_has_its_status_its_signals_and_its_end() {
         assert!(!place.path().join(".containers").join(args[0]).exists());
     }
 
-    // A signal with its default action (which process 1 would ignore), one with a handler, and an ignored one.
+    // A signal with its default action (which process 1 would ignore), one with a handler, and an
+    // ignored one.
     let signalled = |name, script: &str| {
         let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
         let script = format!("{script} echo ready > /ready; sleep 1 & wait; exec sleep infinity");

@@ -42,7 +42,8 @@ fn stop_cleans_up_after_a_conductor_that_was_killed() {
 fn stop_never_kills_another_process_that_has_the_pid_now() {
     let Some(place) = place() else { return };
     place.conductor(["run", "img", "eg", "true"]).assert().success();
-    // A process is identified by its PID and its start time in clock ticks. The stranger must start in a later tick.
+    // A process is identified by its PID and its start time in clock ticks. The stranger must start
+    // in a later tick.
     std::thread::sleep(std::time::Duration::from_millis(50));
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
     let path = place.path().join(".containers/eg/process.json");

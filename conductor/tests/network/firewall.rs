@@ -54,7 +54,8 @@ fn a_firewall_that_comes_later_is_opened_by_the_next_command_that_touches_a_netw
     let rules = theirs();
     assert_eq!(rules.lines().filter(with("one-outside")).count(), 4, "{rules}");
 
-    // A restarted firewall deletes all rules that it did not create. One of our two rules is not enough.
+    // A restarted firewall deletes all rules that it did not create. One of our two rules is not
+    // enough.
     network.host("iptables -F FORWARD; iptables -A FORWARD -i docker0 -j ACCEPT");
     assert_eq!(heard(), "");
     network.place.conductor(["peer", "two", "three"]).assert().success();

@@ -1,4 +1,5 @@
-//! Who owns an interface and its rules, when names are used again in other folders and after reboots.
+//! Who owns an interface and its rules, when names are used again in other folders and after
+//! reboots.
 
 use super::*;
 

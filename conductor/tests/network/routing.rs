@@ -1,8 +1,10 @@
-//! The interface that leads to the Internet is the one that the kernel chooses, whatever the routing tables contain.
+//! The interface that leads to the Internet is the one that the kernel chooses, whatever the
+//! routing tables contain.
 
 use super::Network;
 
-/// Changes the network of a host by `script` and connects a container. Returns the interface of its way out.
+/// Changes the network of a host by `script` and connects a container. Returns the interface of its
+/// way out.
 fn way_out(script: &str) -> Option<String> {
     let network = Network::new("ACCEPT")?;
     network.host(&format!(

@@ -1,4 +1,5 @@
-//! The network of a test: a host in its own namespaces, and another machine behind its interface `wan0`.
+//! The network of a test: a host in its own namespaces, and another machine behind its interface
+//! `wan0`.
 
 use super::*;
 
@@ -34,7 +35,8 @@ impl Network {
             "set -e; ip link set lo up; ip addr add {OTHER}/24 dev wan0; ip link set wan0 up; \
              ip route add 192.168.0.0/16 via {HOST}"
         ));
-        // The kernel reports a moment later that the other end is up, and `state` would see the difference.
+        // The kernel reports a moment later that the other end is up, and `state` would see the
+        // difference.
         wait_for(|| {
             let link = network.host("ip -o link show wan0; ip route");
             link.contains("state UP") && !link.contains("linkdown")
@@ -58,7 +60,8 @@ impl Network {
         command
     }
 
-    /// Starts a container with a server on a port that says `hello from NAME`, and calls `addnetwork`.
+    /// Starts a container with a server on a port that says `hello from NAME`, and calls
+    /// `addnetwork`.
     pub fn add(&self, name: &str, options: &[&str], port: u16) {
         let serve = format!("while :; do echo hello from {name} | nc -l -p {port} > /dev/null; done");
         self.place.keep_running(name, &["sh", "-c", &serve]);
@@ -96,8 +99,8 @@ impl Drop for Network {
     }
 }
 
-/// A shell command that connects and prints the answer. It tries again if the server is not ready, or closes without an
-/// answer because it saw the end of our input first. Silence is an answer.
+/// A shell command that connects and prints the answer. It tries again if the server is not ready,
+/// or closes without an answer because it saw the end of our input first. Silence is an answer.
 fn hear(nc: &str, address: &str, port: u16) -> String {
     format!(
         "for i in $(seq 200); do heard=$(timeout 2 {nc} {address} {port} < /dev/null 2>&1); status=$?; \

@@ -1,5 +1,6 @@
-//! A playground for `conductor`: a temporary folder with a small base system in its cache, and mount, network, UTS and
-//! IPC namespaces that all commands share. The namespaces end with the playground; those of the machine do not change.
+//! A playground for `conductor`: a temporary folder with a small base system in its cache, and
+//! mount, network, UTS and IPC namespaces that all commands share. The namespaces end with the
+//! playground; those of the machine do not change.
 
 // Each test program uses only a part of this module. A panic here is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
@@ -32,8 +33,9 @@ pub struct Playground {
 }
 
 impl Playground {
-    /// Creates a playground with a base system for `FROM debian:bookworm` in the cache. Prints a message and returns `None`
-    /// if the tests cannot create namespaces or there is no busybox for a base system.
+    /// Creates a playground with a base system for `FROM debian:bookworm` in the cache. Prints a
+    /// message and returns `None` if the tests cannot create namespaces or there is no busybox for
+    /// a base system.
     pub fn new() -> Option<Self> {
         let place = Self::without_base()?;
         make_base(&place.path().join(".cache/base/debian-bookworm"));
@@ -122,7 +124,8 @@ impl Playground {
         assert_cmd::Command::from_std(command)
     }
 
-    /// Writes a Conductorfile that begins with `FROM debian:bookworm` and builds it, as the image `img`.
+    /// Writes a Conductorfile that begins with `FROM debian:bookworm` and builds it, as the image
+    /// `img`.
     pub fn build(&self, steps: &str) -> assert_cmd::assert::Assert {
         self.write("Conductorfile", &format!("FROM debian:bookworm\n{steps}"));
         self.conductor(["build", "img"]).assert()
@@ -146,7 +149,8 @@ impl Playground {
         self.background.lock().unwrap().push(run);
     }
 
-    /// Starts a container in the background, from the image `img`, and waits until its command runs.
+    /// Starts a container in the background, from the image `img`, and waits until its command
+    /// runs.
     pub fn start(&self, name: &str, command: &[&str]) -> Child {
         let mut run = self.command(env!("CARGO_BIN_EXE_conductor"));
         run.args(["-q", "run", "img", name, "--"]).args(command).stdin(Stdio::null()).stdout(Stdio::null());
@@ -211,7 +215,8 @@ fn busybox() -> Option<PathBuf> {
     ["/bin/busybox", "/usr/bin/busybox"].iter().map(PathBuf::from).find(|path| path.exists())
 }
 
-/// Creates a base system: busybox with all its names, `/bin/bash` for default shells, and the usual directories.
+/// Creates a base system: busybox with all its names, `/bin/bash` for default shells, and the usual
+/// directories.
 pub fn make_base(root: &Path) {
     for folder in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "usr/lib", "var/log"] {
         fs::create_dir_all(root.join(folder)).unwrap();

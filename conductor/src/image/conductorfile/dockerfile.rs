@@ -1,5 +1,5 @@
-//! Syntax of Dockerfiles: JSON arrays are supported; everything else is recognised and refused, with the text to write
-//! instead.
+//! Syntax of Dockerfiles: JSON arrays are supported; everything else is recognised and refused,
+//! with the text to write instead.
 
 /// What to write instead of an instruction that only Dockerfiles have.
 pub(super) fn remedy(keyword: &str) -> Option<&'static str> {
@@ -21,8 +21,8 @@ pub(super) fn json_words(text: &str) -> Option<Vec<String>> {
     if text.starts_with('[') { serde_json::from_str(text).ok() } else { None }
 }
 
-/// Where a shell command begins a here-document: `<<` and a word, as in `cat <<EOF`. Shifts as in `$((a<<b))` and
-/// here-strings (`<<<`) do not count.
+/// Where a shell command begins a here-document: `<<` and a word, as in `cat <<EOF`. Shifts as in
+/// `$((a<<b))` and here-strings (`<<<`) do not count.
 pub(super) fn here_document(command: &str) -> Option<usize> {
     command.match_indices("<<").map(|(at, _)| at).find(|at| {
         let (before, behind) = (&command[..*at], &command[at + 2..]);

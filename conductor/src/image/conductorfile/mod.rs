@@ -1,14 +1,18 @@
 //! Parses Conductorfiles: `FROM` a base system, then any number of `COPY` and `RUN`.
 //!
-//! - An instruction is one line. A backslash at the end of a line continues it on the next line, which must exist.
-//! - Blank lines and lines that begin with `#` are skipped, also in the middle of a continued instruction.
+//! - An instruction is one line. A backslash at the end of a line continues it on the next line,
+//!   which must exist.
+//! - Blank lines and lines that begin with `#` are skipped, also in the middle of a continued
+//!   instruction.
 //! - Keywords may be in upper or lower case.
 //! - `FROM` is the first instruction and appears once.
-//! - `COPY SOURCE… DESTINATION`: paths may be in single or double quotes, or have backslashes before spaces. Or all
-//!   of them are a JSON array of strings, as in a Dockerfile.
-//! - `RUN COMMAND` passes the rest to `/bin/sh -c`. `RUN` with a JSON array executes a program without a shell.
+//! - `COPY SOURCE… DESTINATION`: paths may be in single or double quotes, or have backslashes
+//!   before spaces. Or all of them are a JSON array of strings, as in a Dockerfile.
+//! - `RUN COMMAND` passes the rest to `/bin/sh -c`. `RUN` with a JSON array executes a program
+//!   without a shell.
 //!
-//! Syntax that only a Dockerfile has is refused, with the text to write instead: a shell would misunderstand it.
+//! Syntax that only a Dockerfile has is refused, with the text to write instead: a shell would
+//! misunderstand it.
 
 mod dockerfile;
 mod statement;
@@ -116,7 +120,8 @@ fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Decodes the bytes of a Conductorfile. A byte that is not UTF-8 is an error that names its line, even in a comment.
+/// Decodes the bytes of a Conductorfile. A byte that is not UTF-8 is an error that names its line,
+/// even in a comment.
 pub fn decode(file: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();

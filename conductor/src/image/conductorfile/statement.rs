@@ -1,5 +1,5 @@
-//! Joins continued lines, skips comments and splits words. Every byte of an instruction keeps its position in the
-//! file.
+//! Joins continued lines, skips comments and splits words. Every byte of an instruction keeps its
+//! position in the file.
 
 /// A mistake at a byte of a statement's text.
 pub(super) struct Problem {
@@ -16,7 +16,8 @@ impl Problem {
 /// An instruction with its continuation lines joined.
 pub(super) struct Statement {
     pub text: String,
-    /// The origin of each joined line: its first byte in `text`, its line in the file, and its first character there.
+    /// The origin of each joined line: its first byte in `text`, its line in the file, and its
+    /// first character there.
     pieces: Vec<(usize, usize, usize)>,
     /// Whether its last line ends in a backslash.
     pub unfinished: bool,
@@ -54,7 +55,8 @@ pub(super) fn statements(lines: &[&str]) -> Vec<Statement> {
         }
         let statement =
             open.get_or_insert(Statement { text: String::new(), pieces: Vec::new(), unfinished: true });
-        // The first line loses its indentation. Later lines keep it, because it may be inside quotes.
+        // The first line loses its indentation. Later lines keep it, because it may be inside
+        // quotes.
         let piece = if statement.pieces.is_empty() { trimmed } else { line };
         let skipped = line[..line.len() - piece.len()].chars().count();
         statement.pieces.push((statement.text.len(), number, skipped));

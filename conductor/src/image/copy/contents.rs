@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use crate::image::file_digest::next_data;
 
-/// Copies `size` bytes, or fewer if the file ends before. `sparse` means that the file may have holes.
+/// Copies `size` bytes, or fewer if the file ends before. `sparse` means that the file may have
+/// holes.
 pub(super) fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64, sparse: bool) -> Result<(), Errno> {
     if !sparse {
         return copy_range(from, to, 0, size);

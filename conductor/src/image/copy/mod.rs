@@ -1,19 +1,22 @@
 //! `COPY`: copies sources from the context into a new layer.
 //!
 //! The rules are those of `cp -r`:
-//! - A file is copied to the destination, or into it under its own name if that is a directory or ends in `/`.
-//! - A directory becomes the destination if the destination does not exist. If it is a directory, the source is
-//!   copied into it under its own name (`COPY app /` makes `/app`, and so does `COPY app /app`). `COPY app/. /` and
-//!   `COPY . /` copy only the content of a directory.
+//! - A file is copied to the destination, or into it under its own name if that is a directory or
+//!   ends in `/`.
+//! - A directory becomes the destination if the destination does not exist. If it is a directory,
+//!   the source is copied into it under its own name (`COPY app /` makes `/app`, and so does `COPY
+//!   app /app`). `COPY app/. /` and `COPY . /` copy only the content of a directory.
 //! - Several sources are copied into the destination under their own names.
 //! - Missing directories are created with mode 755. A relative destination is relative to `/`.
 //!
-//! Modes, modification times, links, hard links, holes and extended attributes are kept. Everything belongs to root, because users of
-//! the host have no meaning in an image. Existing directories keep their attributes.
+//! Modes, modification times, links, hard links, holes and extended attributes are kept. Everything
+//! belongs to root, because users of the host have no meaning in an image. Existing directories
+//! keep their attributes.
 //!
-//! Nothing is mounted: files are written into the layer's directory, and [`crate::image::merged`] looks up their
-//! destinations in the layers below. A layer that only adds files needs neither whiteouts nor opaque directories. A
-//! directory that exists below appears in this layer with the same attributes, as overlayfs itself would copy it.
+//! Nothing is mounted: files are written into the layer's directory, and [`crate::image::merged`]
+//! looks up their destinations in the layers below. A layer that only adds files needs neither
+//! whiteouts nor opaque directories. A directory that exists below appears in this layer with the
+//! same attributes, as overlayfs itself would copy it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -166,8 +169,9 @@ impl Layer<'_> {
         write_file(source.open.as_fd(), &source.path, &source.node, &target, name, written)
     }
 
-    /// Opens the directory `path`, which must contain no links, in this layer. Missing directories are created, with the
-    /// attributes of those below. Also returns the same directory in the layers below.
+    /// Opens the directory `path`, which must contain no links, in this layer. Missing directories
+    /// are created, with the attributes of those below. Also returns the same directory in the
+    /// layers below.
     fn open_directory(&self, path: &Path) -> Result<(OwnedFd, Vec<PathBuf>), Error> {
         let root = rustix::fs::open(self.diff, DIRECTORY, Mode::empty());
         let mut open = root.map_err(write_error(Path::new("")))?;
@@ -220,7 +224,8 @@ impl Layer<'_> {
         let path = target.path.join(name);
         match merged::lookup(target.below, name)? {
             Entry::File => Err(Error::DirectoryOverFile(path)),
-            // A link to a directory, such as /lib to /usr/lib, stays, and the content is copied to its target.
+            // A link to a directory, such as /lib to /usr/lib, stays, and the content is copied to
+            // its target.
             Entry::Link(_) => {
                 let place = merged::resolve(&self.stack, &path)?;
                 match place.entry {

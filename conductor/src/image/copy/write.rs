@@ -95,8 +95,8 @@ fn times(node: &Node) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// Runs `create`, which creates `name` in `target`. If an earlier source of the same `COPY` left a file there, deletes it
-/// first.
+/// Runs `create`, which creates `name` in `target`. If an earlier source of the same `COPY` left a
+/// file there, deletes it first.
 fn replacing<T>(
     target: &Target,
     name: &OsStr,
@@ -134,11 +134,12 @@ pub(super) fn write_link(
         .map_err(|error| write_error(&target.path.join(name))(error))
 }
 
-/// The files with several names that a `COPY` has written: for the inode of the source, the path in the image.
+/// The files with several names that a `COPY` has written: for the inode of the source, the path in
+/// the image.
 pub(super) type Written = RefCell<HashMap<Inode, PathBuf>>;
 
-/// Copies the file `from`, called `source_path` in errors, to `name` in `target`. Another name of a file that was copied
-/// before becomes a hard link in `layer`, the root of the layer.
+/// Copies the file `from`, called `source_path` in errors, to `name` in `target`. Another name of a
+/// file that was copied before becomes a hard link in `layer`, the root of the layer.
 pub(super) fn write_file(
     from: BorrowedFd<'_>,
     source_path: &Path,

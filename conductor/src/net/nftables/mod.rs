@@ -1,7 +1,9 @@
-//! The kernel's packet filter, `nf_tables`: the messages of `linux/netfilter/nf_tables.h` that are needed here.
+//! The kernel's packet filter, `nf_tables`: the messages of `linux/netfilter/nf_tables.h` that are
+//! needed here.
 //!
-//! A batch is a transaction: the kernel applies all of it or nothing. No `nft` or `iptables` program is called: it
-//! would send the same transaction, and starting it would cost more than the rest of `addnetwork`.
+//! A batch is a transaction: the kernel applies all of it or nothing. No `nft` or `iptables`
+//! program is called: it would send the same transaction, and starting it would cost more than the
+//! rest of `addnetwork`.
 
 use nix::libc;
 

@@ -2,8 +2,8 @@
 
 use super::{Attributes, IPV4};
 
-/// A register of the packet filter. [`Register::One`] and [`Register::Two`] hold 16 bytes. [`Register::SecondWord`] holds
-/// 4 bytes and is part of `One`.
+/// A register of the packet filter. [`Register::One`] and [`Register::Two`] hold 16 bytes.
+/// [`Register::SecondWord`] holds 4 bytes and is part of `One`.
 #[derive(Debug, Clone, Copy)]
 pub enum Register {
     /// 16 bytes.
@@ -117,7 +117,8 @@ impl Rule {
         self.expression("lookup", &Attributes::default().number(2, one).number(3, one).text(1, map))
     }
 
-    /// Redirects the connection to the IPv4 address in register one and the port in its second word.
+    /// Redirects the connection to the IPv4 address in register one and the port in its second
+    /// word.
     #[must_use]
     pub fn redirect(self) -> Self {
         let data = Attributes::default().number(1, 1).number(2, u32::from(IPV4));

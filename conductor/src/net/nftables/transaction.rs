@@ -70,7 +70,8 @@ impl Transaction {
         if map != 0 {
             attributes = attributes.number(6, types(set.value)).number(7, length(set.value));
         }
-        // For the `nft` program: the byte order in which it shows keys, 1 the machine's and 2 the network's.
+        // For the `nft` program: the byte order in which it shows keys, 1 the machine's and 2 the
+        // network's.
         let order = match set.key {
             [Field::Interface] => 1,
             [_] => 2,
@@ -100,7 +101,8 @@ impl Transaction {
         self.push(format!("delete a rule from {chain}"), DEL_RULE, 0, chain.family, &attributes);
     }
 
-    /// Adds a key, and its value if the set is a map. `exclusive`: fail with `EEXIST` if the key exists.
+    /// Adds a key, and its value if the set is a map. `exclusive`: fail with `EEXIST` if the key
+    /// exists.
     pub fn add_element(&mut self, table: &str, set: &str, key: &[u8], value: Option<&[u8]>, exclusive: bool) {
         let flags = CREATE | if exclusive { EXCLUSIVE } else { 0 };
         self.element(NEW_ELEMENT, flags, table, set, key, value);

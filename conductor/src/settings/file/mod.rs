@@ -1,12 +1,13 @@
 //! Parses the assignments of a `setup.sh` without executing it.
 //!
-//! The course's settings file is a shell script of plain assignments. The parser supports `NAME=value`,
-//! `export`/`readonly`/`declare` before it, both kinds of quotes, a leading `~`, `$NAME`, `${NAME}` and
-//! `${NAME:-default}` of earlier assignments or the environment, `NAME=([key]=value …)`, and the usual forms of
-//! "the folder of this script" (`$(dirname "$0")`, `$(dirname "${BASH_SOURCE[0]}")`,
-//! `$(cd "$(dirname "$0")" && pwd)`, `${0%/*}`). It skips all other commands, with their here-documents and
-//! bodies, so that their text is not mistaken for assignments. A value that needs a shell, and an assignment
-//! that may or may not be executed, are errors for a caller that asks for them.
+//! The course's settings file is a shell script of plain assignments. The parser supports
+//! `NAME=value`, `export`/`readonly`/`declare` before it, both kinds of quotes, a leading `~`,
+//! `$NAME`, `${NAME}` and `${NAME:-default}` of earlier assignments or the environment,
+//! `NAME=([key]=value …)`, and the usual forms of "the folder of this script" (`$(dirname "$0")`,
+//! `$(dirname "${BASH_SOURCE[0]}")`, `$(cd "$(dirname "$0")" && pwd)`, `${0%/*}`). It skips all
+//! other commands, with their here-documents and bodies, so that their text is not mistaken for
+//! assignments. A value that needs a shell, and an assignment that may or may not be executed, are
+//! errors for a caller that asks for them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -41,7 +42,8 @@ pub enum Unreadable {
         /// The part that needs a shell.
         text: String,
     },
-    /// It is unknown whether the assignment is executed: it is in `if`, a loop or a function, after `&&`, or before a command.
+    /// It is unknown whether the assignment is executed: it is in `if`, a loop or a function, after
+    /// `&&`, or before a command.
     #[error("line {line}: only a shell can tell whether '{text}' is executed")]
     Execution {
         /// The line of the file, from 1.
@@ -52,7 +54,8 @@ pub enum Unreadable {
 }
 
 impl Assignments {
-    /// Parses `text`, a file in `folder`. `environment` looks up variables that the file does not set.
+    /// Parses `text`, a file in `folder`. `environment` looks up variables that the file does not
+    /// set.
     pub fn parse(text: &str, folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Self {
         Reader::new(text, folder, environment).read_all()
     }

@@ -161,8 +161,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Parses one command and its end. `chained` means that an operator before it decides whether it is executed. The
-    /// result means the same for the next command.
+    /// Parses one command and its end. `chained` means that an operator before it decides whether
+    /// it is executed. The result means the same for the next command.
     fn command(&mut self, chained: bool) -> bool {
         self.skip_lines();
         let mut place = Place::Start;
