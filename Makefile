@@ -80,9 +80,10 @@ doctor: build ## report whether this machine can grade, how fast, and what to fi
 
 example-report: build ## build example pages in target/example-report from stored evidence
 	@for evidence in $(EXAMPLES)/*/; do \
-	    page=target/example-report/$$(basename "$$evidence"); \
-	    $(HARNESS) judge --report "$$page" --force "$$evidence" >/dev/null || [ $$? -eq 1 ] || exit 3; \
-	    echo "$$page/index.html"; \
+	    page=target/example-report/$$(basename "$$evidence")/index.html; \
+	    rm -f "$$page"; \
+	    $(HARNESS) judge --report "$$(dirname "$$page")" --force "$$evidence" >/dev/null; \
+	    [ -s "$$page" ] && echo "$$page" || exit 3; \
 	done
 
 build: reference ## build the programs, optimised

@@ -103,11 +103,12 @@ fn told(report: &Report, check: &Check, proof: &Markup, most: (usize, usize)) ->
     let shown = |text: &str| shown(text, most);
     let cause = report.cause_of(check);
     let open = check.needs_explaining() && cause.is_none();
+    let status = if cause.is_some() { Status::Skip } else { check.status };
     html! {
-        details.check.(class(check.status)) id=(anchor(&check.id)) open[open] {
+        details.check.(class(status)) id=(anchor(&check.id)) open[open] {
             summary {
-                span.sign aria-hidden="true" { (sign(check.status)) }
-                span.hidden { (word(check.status)) ": " }
+                span.sign aria-hidden="true" { (sign(status)) }
+                span.hidden { (word(status)) ": " }
                 span.title { (check.title) " " code { (check.id) } }
                 span.number { (marks(check)) }
             }

@@ -161,8 +161,11 @@ pub fn next(report: &Report) -> Markup {
                         }
                     }
                     @for cause in &report.causes {
-                        li { "Mend what went wrong first: " (visible(&cause.what)) " Then grade again: it hides "
-                            (cause.checks.len()) " checks." }
+                        li {
+                            "Mend " a href="#first" { "what went wrong first" } " in "
+                            (visible(cause.file.as_deref().unwrap_or("that command")))
+                            ", then grade again: it hides " (cause.checks.len()) " checks."
+                        }
                     }
                     @for check in own.iter().take(STEPS) {
                         li {
