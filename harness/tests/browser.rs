@@ -56,7 +56,8 @@ fn pages_can_be_read_by_everybody_and_run_nothing() {
         }
         assert_eq!(seen["dialogs"], 0, "{page}");
         assert_ne!(seen["title"], "owned", "{page}");
-        assert_eq!(seen["played"], "plays", "{page}");
+        let is_short = page.as_str().unwrap().contains("does-not-compile");
+        assert_eq!(seen["played"], if is_short { "nothing to play" } else { "plays" }, "{page}");
         assert!(seen["milliseconds"].as_f64().unwrap() < 5000.0, "{page} took {} ms", seen["milliseconds"]);
     }
 }

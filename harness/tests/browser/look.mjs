@@ -57,6 +57,7 @@ for (const file of pages) {
     box.open = true;
     await new Promise((done) => setTimeout(done, 100));
     const screen = box.querySelector(".film");
+    if (box.querySelector("input[type=range]").max === "0") return "nothing to play";
     box.querySelector("select[aria-label=Speed]").value = "8";
     screen.focus();
     const before = screen.textContent;
