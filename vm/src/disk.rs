@@ -2,10 +2,21 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::machine::SLOT_SIZE;
+use crate::hardware::SLOT_SIZE;
 use crate::{Error, tool};
+
+/// Disk images (see [`disk_from_dir`](crate::disk_from_dir)) for the two slots every guest has. Both are
+/// mounted read-only, at `/run/vm/payload` and `/run/vm/store`, before the first program runs; an empty slot is
+/// not mounted.
+#[derive(Debug, Clone, Default)]
+pub struct Disks {
+    /// What is to be run.
+    pub payload: Option<PathBuf>,
+    /// Data that many guests share.
+    pub store: Option<PathBuf>,
+}
 
 /// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`), sparse, of the slots' fixed size with a file system
 /// only as large as it has to be. The guest half mounts it read-only. Files have the owners that they have in
@@ -61,4 +72,15 @@ pub(crate) fn open_for_slot(disk: Option<&Path>, scratch: &Path) -> Result<File,
         return Err(Error::io("use", path)(std::io::Error::other(why)));
     }
     Ok(file)
+}
+
+/// Opens a file that a machine writes to.
+pub(crate) fn open_to_write(path: &Path) -> Result<File, Error> {
+    File::options().read(true).write(true).open(path).map_err(Error::io("open", path))
+}
+
+/// Opens files that a machine only reads.
+pub(crate) fn open_to_read(paths: impl IntoIterator<Item = PathBuf>) -> Result<Vec<File>, Error> {
+    let open = |path: PathBuf| File::open(&path).map_err(Error::io("open", path));
+    paths.into_iter().map(open).collect()
 }

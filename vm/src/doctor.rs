@@ -1,9 +1,9 @@
 //! Whether this machine can run guests, as plain facts for someone else to render.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::cache::size_on_disk;
-use crate::{Cache, Calibration, Error, accel, qemu, template, tool};
+use crate::space::{free_disk, size_on_disk};
+use crate::{Cache, Calibration, Error, kvm, qemu, template, tool};
 
 /// What was found out about the machine.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ pub enum UserNamespaces {
 /// [`prepare`](crate::prepare) found out.
 pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
     cache.clear_abandoned()?;
-    let kvm = match (accel::device(), accel::remembered(cache)) {
+    let kvm = match (kvm::device(), kvm::remembered(cache)) {
         (Err(unusable), _) | (Ok(()), Ok(Some(Err(unusable)))) => {
             Kvm::Unusable { why: unusable.why, remedy: unusable.remedy }
         }
@@ -92,12 +92,6 @@ fn user_namespaces() -> UserNamespaces {
         Err(Error::ToolFailed { output, .. }) => UserNamespaces::Refused(output.trim().to_owned()),
         Err(error) => UserNamespaces::Refused(error.to_string()),
     }
-}
-
-/// Free room at a place, or where it would be.
-pub(crate) fn free_disk(place: &Path) -> u64 {
-    let there = place.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    nix::sys::statvfs::statvfs(there).map_or(0, |found| found.blocks_available() * found.fragment_size())
 }
 
 /// `MemAvailable` of `/proc/meminfo`.

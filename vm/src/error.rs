@@ -80,6 +80,14 @@ pub enum Error {
         /// What it said.
         why: String,
     },
+    /// Somebody wrote to the file that holds a template's memory.
+    #[error(
+        "the memory of the template {id} was written to since the template was made: run the command again, which makes the template again"
+    )]
+    TemplateWritten {
+        /// Its name in the cache.
+        id: String,
+    },
     /// The guest half of this build was not found or belongs to another build.
     #[error("{0}")]
     Agent(String),

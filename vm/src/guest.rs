@@ -1,18 +1,17 @@
 //! A restored machine: run a program in it, and learn how that ended.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
-use std::net::SocketAddrV4;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::channel::{CHUNK, FromGuest, Key, Lines, Opener, STDERR_TAIL, ToGuest, decode, encode};
 use crate::machine::{Happening, Running};
+use crate::memory::Seal;
 use crate::silence::{Silence, Verdict};
-use crate::{Console, Error, Outcome};
+use crate::{Command, Console, Error, Outcome};
 
 /// From when on a machine that says nothing is looked at: signs of life come twice a second. One whose deadline passes
 /// in that state is silent rather than late.
@@ -27,82 +26,6 @@ const LAST_BREATH: Duration = Duration::from_secs(8);
 /// What a kernel's last words begin with.
 const PANIC: &str = "Kernel panic - not syncing";
 
-/// Disk images (see [`disk_from_dir`](crate::disk_from_dir)) for the two slots every guest has. Both are
-/// mounted read-only, at `/run/vm/payload` and `/run/vm/store`, before the first program runs; an empty slot is
-/// not mounted.
-#[derive(Debug, Clone, Default)]
-pub struct Disks {
-    /// What is to be run.
-    pub payload: Option<PathBuf>,
-    /// Data that many guests share.
-    pub store: Option<PathBuf>,
-}
-
-/// What of the host the guest's card `uplink0` can reach: nothing by default. No card reaches beyond QEMU.
-///
-/// Every guest has three cards, all down and without address: `lan0` and `world0` are two ends of one cable;
-/// `uplink0` is at QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here).
-#[derive(Debug, Clone, Default)]
-pub struct Network {
-    /// TCP ports of the host that lead to the guest.
-    pub host_forwards: Vec<HostForward>,
-    /// TCP addresses inside the user network that lead to a socket of the host.
-    pub guest_forwards: Vec<GuestForward>,
-}
-
-/// A TCP port of the host whose connections go to the guest's 10.0.2.15.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostForward {
-    /// Where QEMU listens on the host.
-    pub listen: SocketAddrV4,
-    /// The port of 10.0.2.15 they go to.
-    pub guest_port: u16,
-}
-
-/// A TCP address inside 10.0.2.0/24 whose connections go to a Unix socket of the host, one each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestForward {
-    /// The address that the guest connects to, such as 10.0.2.100:3142.
-    pub address: SocketAddrV4,
-    /// The listening Unix socket.
-    pub socket: PathBuf,
-}
-
-/// A program to run in a guest, as root, in `/root`, in a session and a cgroup of its own.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// The program, absolute or looked up in the usual PATH, and its arguments.
-    pub argv: Vec<String>,
-    /// What it reads from standard input, then end of file.
-    pub stdin: Vec<u8>,
-    /// How long it may take, by the host's clock.
-    pub deadline: Duration,
-    /// Milliseconds that it may take beyond that. Whoever hears that it needs them adds them while it runs.
-    pub more: Arc<AtomicU64>,
-    /// How many bytes it may write to standard output.
-    pub max_output: u64,
-    /// How many bytes of that may be in one line.
-    pub max_line: usize,
-    /// Whether it stays in the agent's control group, which no other program can change, rather than in that of programs
-    /// that come and go. What it starts starts there, too.
-    pub kept: bool,
-}
-
-impl Command {
-    /// With nothing on standard input, a minute, and 16 MiB of output in lines of at most 4.
-    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
-        Command {
-            argv: argv.into_iter().map(Into::into).collect(),
-            stdin: Vec::new(),
-            deadline: Duration::from_secs(60),
-            more: Arc::default(),
-            max_output: 16 << 20,
-            max_line: 4 << 20,
-            kept: false,
-        }
-    }
-}
-
 /// A restored machine. Dropping it ends it and leaves nothing behind.
 #[derive(Debug)]
 pub struct Guest {
@@ -115,6 +38,8 @@ pub struct Guest {
     silence: Option<Silence>,
     spent: Option<Outcome>,
     restored_in: Duration,
+    /// The template's memory file that the machine woke up from, and its seal.
+    memory: Option<(File, Seal)>,
 }
 
 /// The first words of the agent of a machine that boots.
@@ -143,7 +68,13 @@ impl Guest {
             silence: None,
             spent: None,
             restored_in: Duration::ZERO,
+            memory: None,
         }
+    }
+
+    /// Remembers the memory file that the machine shares with others.
+    pub(crate) fn woke_from(&mut self, memory: Option<(File, Seal)>) {
+        self.memory = memory;
     }
 
     /// Runs a program and waits for its end. Each line it writes to standard output is handed to `on_line` as
@@ -154,7 +85,10 @@ impl Guest {
         if let Some(outcome) = &self.spent {
             return outcome.clone();
         }
-        let outcome = self.attend(command, on_line);
+        let mut outcome = self.attend(command, on_line);
+        if self.memory.as_ref().is_some_and(|(file, seal)| !seal.holds(file)) {
+            outcome = Outcome::TemplateWritten(self.console_tail());
+        }
         if !matches!(outcome, Outcome::Exited { .. } | Outcome::NotStarted { .. }) {
             self.running.kill();
             self.spent = Some(outcome.clone());

@@ -1,13 +1,9 @@
-//! The machine that guests are, as arguments for QEMU.
-//!
-//! A template and the guests restored from it must be the same machine: same arguments in the same order, same
-//! ids. So there is one function that writes them, and what may differ is a parameter of it.
+//! A running QEMU: how it is started, what it reports, and how it ends.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -15,81 +11,27 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::accel::Kind;
-use crate::arguments::{Arguments, escaped};
+use crate::arguments::{Arguments, Disk, Memory};
+use crate::confine::{Needs, confine, sandbox};
 use crate::console::Record;
+use crate::hardware::{AGENT_PORT, Hardware, MEMORY_MIB};
 use crate::qmp::Qmp;
 use crate::{Error, Network, tool};
-
-/// The guests' memory, in MiB.
-pub(crate) const MEMORY_MIB: u64 = 2048;
-
-/// The size of the two slots for read-only disks, in bytes: a guest that wakes up does not look again.
-pub(crate) const SLOT_SIZE: u64 = 16 << 30;
-
-/// The disks of a guest, in the order in which it sees them.
-pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
 
 /// How many happenings wait at most: those with something said have 64 KiB.
 const WAITING: usize = 256;
 
-/// The processors every guest has.
-const CPUS: u32 = 2;
-
-/// `qemu64` is the smallest model there is, which every host's KVM can offer; under TCG it boots and runs faster than
-/// `max` (docs/performance.md). `svm` would only make the guest load its own KVM.
-const CPU: &str = "qemu64,-svm";
-
-/// Always on the guest's kernel command line.
-const CMDLINE: &str = "rw console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check net.ifnames=0 \
-    cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 random.trust_cpu=on";
-
-/// Under TCG, too: programs at the same addresses each time. QEMU translates code anew for each address it runs at, so
-/// with randomised addresses every `execve` begins with a translation of the loader and the libraries; without, a
-/// fork and exec takes a third of the time (docs/performance.md).
-const CMDLINE_TCG: &str = "norandmaps";
-
-/// Where the guest's memory is.
-#[derive(Debug, Clone)]
-pub(crate) enum Memory {
-    /// In a file that keeps what is written: the template's.
-    Shared(PathBuf),
-    /// On such a file, what is written being this guest's own.
-    Private(PathBuf),
-    /// In QEMU.
-    Own,
-}
-
-/// A disk of the guest.
-#[derive(Debug)]
-pub(crate) enum Disk {
-    /// A qcow2 file, written to.
-    Layer(PathBuf),
-    /// An open, empty qcow2 file over a qcow2 file that is only read.
-    Over { top: File, base: PathBuf },
-    /// An open raw file that is only read.
-    ReadOnly(File),
-    /// A raw file, written to.
-    Raw(PathBuf),
-    /// A directory as a FAT file system labelled CIDATA, which is what cloud-init looks for.
-    Seed(PathBuf),
-}
-
-/// What differs between one machine and the next.
+/// A machine to start.
 pub(crate) struct Machine<'a> {
-    /// QEMU's name for the machine, with its version.
-    pub(crate) model: &'a str,
-    pub(crate) accel: Kind,
+    pub(crate) hardware: Hardware<'a>,
     /// Kernel, initial RAM disk and where the root is; without, the firmware boots the first disk.
     pub(crate) kernel: Option<Kernel<'a>>,
     pub(crate) memory: Memory,
     /// By slot, in the order in which the guest sees them.
     pub(crate) disks: Vec<(&'static str, Disk)>,
-    pub(crate) cards: Cards<'a>,
-    /// What the machine wakes up from, instead of booting.
+    pub(crate) uplink: Uplink<'a>,
+    /// Whether the machine wakes up from a saved state, instead of booting.
     pub(crate) incoming: bool,
-    /// Whether it must be possible to freeze the machine.
-    pub(crate) freezable: bool,
 }
 
 /// A kernel that QEMU loads by itself.
@@ -101,13 +43,12 @@ pub(crate) struct Kernel<'a> {
     pub(crate) root: &'a str,
 }
 
-/// The machine's network cards.
-pub(crate) enum Cards<'a> {
-    /// The three of a guest: two ends of one cable, and one to the host as far as the network says, by way of a
-    /// program that takes `relay SOCKET`.
-    Guest { network: &'a Network, relay: &'a Path },
-    /// One that reaches the world, for nothing but building an image.
-    Provisioning,
+/// Where the card leads that is not on the cable.
+pub(crate) enum Uplink<'a> {
+    /// Into QEMU's user network, as far as the network says, by way of a program that takes `relay SOCKET`.
+    Forwards { network: &'a Network, relay: &'a Path },
+    /// To the Internet.
+    Internet,
 }
 
 /// Something that happened to a running machine.
@@ -153,10 +94,13 @@ impl Machine<'_> {
         let (agent, agent_theirs) = pair()?;
 
         let mut arguments = Arguments::default();
-        self.write(&mut arguments, [&qmp_theirs, &console_theirs, &agent_theirs].map(AsRawFd::as_raw_fd));
-        arguments.keep.extend([qmp_theirs.into(), console_theirs.into(), agent_theirs.into()]);
+        self.write(&mut arguments).map_err(failed("cannot be given its files"))?;
+        arguments.socket("qmp0", qmp_theirs);
+        arguments.socket("console0", console_theirs);
+        arguments.socket("agent0", agent_theirs);
         let mut command: Command = tool::QEMU.command()?;
         command.args(&arguments.words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        confine(&mut command, self.hardware.accel, self.uplink.needs());
         let mut child = crate::spawn::spawn(command, arguments.keep, Signal::SIGKILL)
             .map_err(failed("does not start"))?;
 
@@ -183,103 +127,46 @@ impl Machine<'_> {
         }
     }
 
-    /// What the guests of a template are, for its name: the arguments without what may differ.
-    pub(crate) fn fingerprint(model: &str, accel: Kind) -> String {
-        let mut arguments = Arguments::default();
-        let nowhere = Path::new("");
-        Machine {
-            model,
-            accel,
-            kernel: Some(Kernel { image: nowhere, initrd: nowhere, root: "" }),
-            memory: Memory::Own,
-            disks: SLOTS.into_iter().map(|slot| (slot, Disk::Raw(PathBuf::new()))).collect(),
-            cards: Cards::Guest { network: &Network::default(), relay: nowhere },
-            incoming: false,
-            freezable: true,
-        }
-        .write(&mut arguments, [0; 3]);
-        format!("{} {SLOT_SIZE}", arguments.words.join(" "))
-    }
-
-    fn write(&self, to: &mut Arguments, [qmp, console, agent]: [RawFd; 3]) {
-        let accel = match self.accel {
-            Kind::Tcg => "tcg,thread=multi,tb-size=256",
-            Kind::Kvm => "kvm",
-        };
-        to.word("-nodefaults").word("-no-user-config").word("-no-reboot");
-        to.pair("-display", "none").pair("-rtc", "base=utc").pair("-accel", accel);
-        to.pair("-machine", format!("{},usb=off,memory-backend=ram0", self.model));
-        to.pair("-cpu", CPU).pair("-smp", format!("{CPUS}")).pair("-m", format!("{MEMORY_MIB}M"));
-        let size = format!("id=ram0,size={MEMORY_MIB}M");
-        to.pair(
-            "-object",
-            match &self.memory {
-                Memory::Shared(file) => {
-                    format!("memory-backend-file,{size},share=on,mem-path={}", escaped(file))
-                }
-                Memory::Private(file) => {
-                    format!("memory-backend-file,{size},share=off,mem-path={}", escaped(file))
-                }
-                Memory::Own => format!("memory-backend-ram,{size}"),
-            },
-        );
+    fn write(&self, to: &mut Arguments) -> io::Result<()> {
+        to.pair("-sandbox", sandbox(self.uplink.needs()));
+        to.memory(&self.memory, MEMORY_MIB)?;
         if let Some(kernel) = &self.kernel {
-            to.pair("-kernel", kernel.image.display().to_string());
-            to.pair("-initrd", kernel.initrd.display().to_string());
-            let own = match self.accel {
-                Kind::Tcg => CMDLINE_TCG,
-                Kind::Kvm => "",
-            };
-            to.pair("-append", format!("{} {CMDLINE} {own}", kernel.root));
-        }
-        if self.freezable {
-            to.word("-only-migratable");
+            let (image, initrd) =
+                (to.name(&File::open(kernel.image)?, false)?, to.name(&File::open(kernel.initrd)?, false)?);
+            to.pair("-kernel", image).pair("-initrd", initrd);
+            to.pair("-append", self.hardware.command_line(kernel.root));
         }
         if self.incoming {
             to.pair("-incoming", "defer");
         }
-
-        to.pair("-chardev", format!("socket,id=qmp0,fd={qmp}"));
         to.pair("-mon", "chardev=qmp0,mode=control");
-        to.pair("-chardev", format!("socket,id=console0,fd={console}"));
-        to.pair("-device", "isa-serial,id=serial0,chardev=console0");
-        to.pair("-chardev", format!("socket,id=agent0,fd={agent}"));
-        to.pair("-device", "virtio-serial-pci,id=ports0,addr=0x3");
-        to.pair("-device", "virtserialport,id=port0,bus=ports0.0,nr=1,chardev=agent0,name=vm.agent");
-        to.pair("-object", "rng-builtin,id=random0");
-        to.pair("-device", "virtio-rng-pci,id=rng0,rng=random0,addr=0x4");
-        to.pair("-device", "vmgenid,id=generation0,guid=auto");
-        for (index, (slot, disk)) in self.disks.iter().enumerate() {
-            let address = 0x5 + index;
-            to.disk(slot, disk);
-            to.pair(
-                "-device",
-                format!("virtio-blk-pci,id=disk-{slot},drive={slot},serial={slot},addr={address:#x}"),
-            );
+        for (slot, disk) in &self.disks {
+            to.disk(slot, disk)?;
         }
-        self.cards.write(to);
+        self.uplink.write(to);
+        self.hardware.write(self.disks.iter().map(|(slot, _)| *slot), to);
+        Ok(())
     }
 }
 
-impl Cards<'_> {
-    fn write(&self, to: &mut Arguments) {
-        let card = |id: &str, last: u8, address: u8| {
-            format!(
-                "virtio-net-pci,id={id},netdev=net-{id},mac=52:54:00:c5:69:{last:02x},romfile=,addr={address:#x}"
-            )
-        };
+impl Uplink<'_> {
+    fn needs(&self) -> Needs {
         match self {
-            Cards::Provisioning => {
+            Uplink::Internet => Needs::Network,
+            Uplink::Forwards { network, .. } if network.guest_forwards.is_empty() => Needs::Network,
+            Uplink::Forwards { .. } => Needs::Programs,
+        }
+    }
+
+    fn write(&self, to: &mut Arguments) {
+        match self {
+            Uplink::Internet => {
                 to.pair("-netdev", "user,id=net-provisioning");
-                to.pair("-device", card("provisioning", 0xff, 0x10));
             }
-            Cards::Guest { network, relay } => {
+            Uplink::Forwards { network, relay } => {
                 to.pair("-netdev", "hubport,id=net-lan0,hubid=0");
                 to.pair("-netdev", "hubport,id=net-world0,hubid=0");
                 to.pair("-netdev", uplink(network, relay));
-                to.pair("-device", card("lan0", 1, 0x10));
-                to.pair("-device", card("world0", 2, 0x11));
-                to.pair("-device", card("uplink0", 3, 0x12));
             }
         }
     }
@@ -318,7 +205,9 @@ fn listen(mut agent: UnixStream, to: SyncSender<Happening>) {
 fn happening(event: &str, data: &Value) -> Option<Happening> {
     let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
     match event {
-        "VSERPORT_CHANGE" => Some(Happening::Port { open: data["open"].as_bool().unwrap_or(false) }),
+        "VSERPORT_CHANGE" if text("id") == AGENT_PORT => {
+            Some(Happening::Port { open: data["open"].as_bool().unwrap_or(false) })
+        }
         "SHUTDOWN" => Some(Happening::Shutdown { reason: text("reason") }),
         "BLOCK_IO_ERROR" if data["nospace"].as_bool() == Some(true) => Some(Happening::NoRoom),
         "MIGRATION" => Some(Happening::Migration { status: text("status") }),

@@ -53,6 +53,8 @@ pub enum Outcome {
     Starved(Console),
     /// The host has no room left for what the guest wrote to its disk.
     HostDiskFull(Console),
+    /// Somebody wrote to the template's memory file, which the guest shares with others.
+    TemplateWritten(Console),
 }
 
 impl Outcome {
@@ -63,6 +65,7 @@ impl Outcome {
             Outcome::QemuDied { .. }
                 | Outcome::Starved(_)
                 | Outcome::HostDiskFull(_)
+                | Outcome::TemplateWritten(_)
                 | Outcome::NotStarted { .. }
         )
     }
@@ -80,6 +83,7 @@ impl Outcome {
             | Outcome::PoweredOff(console)
             | Outcome::Starved(console)
             | Outcome::HostDiskFull(console)
+            | Outcome::TemplateWritten(console)
             | Outcome::QemuDied { console, .. } => Some(console),
         }
     }
@@ -101,6 +105,9 @@ impl fmt::Display for Outcome {
             Outcome::QemuDied { why, .. } => write!(f, "QEMU ended: {why}"),
             Outcome::Starved(_) => f.write_str("the host gave the machine too little processor time"),
             Outcome::HostDiskFull(_) => f.write_str("the host's disk is full"),
+            Outcome::TemplateWritten(_) => {
+                f.write_str("the memory of the machine's template was written to while the machine ran")
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, Lock};
-use crate::doctor::free_disk;
 use crate::machine::Kernel;
+use crate::space::free_disk;
 use crate::{Accelerator, Error, Event, Source, Suite, digest, tool};
 
 /// The virtual size of a guest's disk: room for some images of containers. It is sparse.

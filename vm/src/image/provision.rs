@@ -2,12 +2,16 @@
 //! hands out the kernel on a disk of its own, as a tar archive.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Base, Manifest};
-use crate::machine::{Cards, Disk, Machine, Memory};
+use crate::arguments::{Disk, Memory};
+use crate::confine::lend;
+use crate::disk::open_to_write;
+use crate::hardware::{Cards, Hardware};
+use crate::machine::{Machine, Uplink};
 use crate::{Error, Event, Kind, Unit, qemu};
 
 /// What the machine of the assignment has installed.
@@ -48,8 +52,13 @@ pub(super) fn boot(
     let seed = built.join("seed");
     fs::create_dir_all(&seed).map_err(Error::io("create", &seed))?;
     for (name, text) in SEED {
-        let file = seed.join(name);
-        fs::write(&file, text).map_err(Error::io("write", file))?;
+        let path = seed.join(name);
+        let write = || -> io::Result<()> {
+            let mut file = File::create(&path)?;
+            file.write_all(text.as_bytes())?;
+            lend(&file, false)
+        };
+        write().map_err(Error::io("write", &path))?;
     }
     let export = built.join("export");
     let disk = File::create(&export).and_then(|file| file.set_len(EXPORT));
@@ -57,18 +66,16 @@ pub(super) fn boot(
 
     let model = qemu::Installed::find()?.model;
     let mut running = Machine {
-        model: &model,
-        accel,
+        hardware: Hardware { model: &model, accel, cards: Cards::Provisioning, freezable: false },
         kernel: base.kernel.as_ref().map(super::KernelFiles::kernel),
         memory: Memory::Own,
         disks: vec![
-            ("root", Disk::Layer(base.disk.clone())),
-            ("seed", Disk::Seed(seed.clone())),
-            ("export", Disk::Raw(export.clone())),
+            ("root", Disk::Layers(open_to_write(&base.disk)?, vec![])),
+            ("seed", Disk::Seed(File::open(&seed).map_err(Error::io("open", &seed))?)),
+            ("export", Disk::Raw(open_to_write(&export)?)),
         ],
-        cards: Cards::Provisioning,
+        uplink: Uplink::Internet,
         incoming: false,
-        freezable: false,
     }
     .start()?;
     let began = Instant::now();

@@ -1,0 +1,72 @@
+//! What runs a guest's instructions: the processor by way of KVM, or QEMU's emulation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Requested {
+    /// KVM where the guest's kernel was seen to run under it, TCG otherwise.
+    #[default]
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl FromStr for Requested {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "auto" => Ok(Requested::Auto),
+            "kvm" => Ok(Requested::Kvm),
+            "tcg" => Ok(Requested::Tcg),
+            _ => Err(format!("no accelerator {name:?}: choose auto, kvm or tcg")),
+        }
+    }
+}
+
+/// What runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The processor, through the kernel's virtualisation.
+    Kvm,
+    /// QEMU's translator: works everywhere, 3 to 15 times slower.
+    Tcg,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Kvm => "KVM",
+            Kind::Tcg => "TCG",
+        })
+    }
+}
+
+/// The accelerator in use and the sentence that says why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accelerator {
+    /// Which.
+    pub kind: Kind,
+    /// Why, without a full stop: "no usable KVM here (the guest did not reach userspace in 10 s)".
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accelerators_are_parsed_by_name() {
+        assert_eq!("auto".parse(), Ok(Requested::Auto));
+        assert_eq!("kvm".parse(), Ok(Requested::Kvm));
+        assert_eq!("tcg".parse(), Ok(Requested::Tcg));
+        assert!("xen".parse::<Requested>().unwrap_err().contains("auto, kvm or tcg"));
+    }
+}
