@@ -304,13 +304,14 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
         payload: Some(run.payload.clone()),
         store: supply.and_then(Supply::store).map(Path::to_owned),
     };
-    let from_host = HostLook::of(plan);
-    let forwards = from_host.iter().map(HostLook::forward).collect();
-    let network = supply.map_or_else(vm::Network::default, |supply| supply.network(forwards));
+    let (mut from_host, tunnels) = HostLook::of(plan).unzip();
     let mut look = None;
     let mut allowance = Allowance::of(run.scenario.budget, slowdown);
-    let outcome = match (job, place.template.restore(&disks, &network)) {
+    let outcome = match (job, place.template.restore(&disks, &vm::Network::default())) {
         (Ok(stdin), Ok(mut guest)) => {
+            if let Some(supply) = supply {
+                supply.serve(&mut guest, tunnels);
+            }
             let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
             let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);
             command.stdin = stdin;
@@ -322,8 +323,10 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
             let mut take = |line: &[u8]| {
                 let Some(record) = inbox.take(line) else { return };
                 more.store(allowance.after(record), Ordering::Relaxed);
-                if look.is_none() && record.kind == HOST_MAY_LOOK {
-                    look = from_host.map(|from_host| thread::spawn(move || from_host.look()));
+                if record.kind == HOST_MAY_LOOK {
+                    look = look.take().or_else(|| {
+                        from_host.take().map(|from_host| thread::spawn(move || from_host.look()))
+                    });
                 }
             };
             Ok(guest.run(&command, &mut take))

@@ -1,74 +1,84 @@
-//! The real host's own look at a page in the machine, through a port that QEMU forwards: how a person would see it.
+//! The real host's own look at a page in the machine, as a person would see it.
 //!
-//! What answers there is the submission's. One request is made, to that port and nowhere else: a redirect is what was
-//! answered, not an order; a body is cut at 64 KiB; and all of it has one time limit.
+//! The guest's world offers the host one tunnel to the page (see `guest/world/link.rs`). What answers there is the
+//! submission's. The host makes one request through the tunnel and none anywhere else: a redirect is what was answered, not
+//! an order; a body is cut at 64 KiB; and all of it has one time limit.
 
+use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 
-use crate::guest::world::{FROM_HOST, Page, get_page};
-use crate::task::task4::{self, Shown};
+use crate::guest::world::{Page, get, in_time};
+use crate::task::task4::{self, PAGE_PORT, Shown};
 
 /// How long the page may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A port of this host that leads to a guest's page.
-#[derive(Clone, Copy, Debug)]
+/// Where the package server puts the tunnel that the guest offers: there is room for one.
+pub type Tunnels = SyncSender<OnUpgrade>;
+
+/// The host's end of a tunnel to a guest's page.
+#[derive(Debug)]
 pub struct HostLook {
-    listen: SocketAddrV4,
+    page: SocketAddrV4,
+    offered: Receiver<OnUpgrade>,
 }
 
 impl HostLook {
-    /// For a scenario whose plan asks for it by `from_host`; a port that is free now.
-    pub fn of(plan: &Value) -> Option<Self> {
+    /// For a scenario whose plan asks for it by `from_host`.
+    pub fn of(plan: &Value) -> Option<(Self, Tunnels)> {
         plan.get("from_host").filter(|wanted| **wanted == true)?;
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?.local_addr().ok()?.port();
-        Some(Self { listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, free) })
-    }
-
-    /// For the guest's network.
-    pub fn forward(&self) -> vm::HostForward {
-        vm::HostForward { listen: self.listen, guest_port: FROM_HOST }
+        let machine = plan["world"]["machine"].as_str().and_then(|text| text.parse().ok());
+        let page = SocketAddrV4::new(machine.unwrap_or(Ipv4Addr::UNSPECIFIED), PAGE_PORT);
+        let (tunnels, offered) = sync_channel(1);
+        Some((Self { page, offered }, tunnels))
     }
 
     /// Gets the page.
-    pub fn look(&self) -> Shown {
-        task4::shown("host", "host", self.listen, "/", get(self.listen, PATIENCE))
+    pub fn look(self) -> Shown {
+        task4::shown("host", "host", self.page, "/", self.page())
+    }
+
+    fn page(&self) -> io::Result<Page> {
+        let began = Instant::now();
+        let no_tunnel = |_| io::Error::new(io::ErrorKind::NotConnected, "the machine has not opened the way");
+        let tunnel = self.offered.recv_timeout(PATIENCE).map_err(no_tunnel)?;
+        let left = PATIENCE.saturating_sub(began.elapsed());
+        waiting(left, async {
+            get(tunnel.await.map_err(io::Error::other)?, &self.page.to_string(), "/").await
+        })
     }
 }
 
-fn get(from: SocketAddrV4, patience: Duration) -> io::Result<Page> {
-    let stream = TcpStream::connect_timeout(&from.into(), patience)?;
-    get_page(stream, from, "/", patience)
+fn waiting(patience: Duration, page: impl Future<Output = io::Result<Page>>) -> io::Result<Page> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(in_time(patience, page))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::SocketAddr;
-    use std::time::Instant;
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
 
+    use hyper_util::rt::TokioIo;
     use serde_json::json;
 
     use super::*;
 
     #[test]
-    fn the_host_sees_what_the_port_leads_to() {
+    fn only_a_scenario_that_asks_for_it_is_looked_at() {
         assert!(HostLook::of(&json!({ "from_host": false })).is_none());
-        let look = HostLook::of(&json!({ "from_host": true })).unwrap();
-        assert!(look.look().error.is_some());
-        let server = TcpListener::bind(look.listen).unwrap();
-        let serving = std::thread::spawn(move || {
-            let (mut stream, _) = server.accept().unwrap();
-            let _ = stream.read(&mut [0; 1024]).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n7 now").unwrap();
-        });
-        let page = look.look();
-        serving.join().unwrap();
-        assert_eq!((page.status, page.body.as_str()), (Some(200), "7 now"));
+        let plan = json!({ "from_host": true, "world": { "machine": "10.20.30.40" } });
+        let (look, tunnels) = HostLook::of(&plan).unwrap();
+        drop(tunnels);
+        let shown = look.look();
+        assert_eq!(shown.url, "http://10.20.30.40:3000/");
+        assert!(shown.error.unwrap().contains("has not opened the way"));
     }
 
     /// The page of a server that sends a head, and then the same piece again and again with pauses in between; how
@@ -86,7 +96,11 @@ mod tests {
             }
         });
         let began = Instant::now();
-        (get(address, Duration::from_secs(2)), began.elapsed())
+        let page = waiting(Duration::from_secs(2), async {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            get(TokioIo::new(stream), &address.to_string(), "/").await
+        });
+        (page, began.elapsed())
     }
 
     #[test]

@@ -5,16 +5,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::guest::world::{FROM_HOST, Moment, Passed, WorldPlan};
+use harness::guest::world::{Moment, Passed, WorldPlan};
+use harness::host_look::HostLook;
 use harness::packages::base::{Maker, Order, TREE_FILE};
 use harness::packages::{Mirrors, PackageCache, Supply};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 fn template(cache: &vm::Cache) -> vm::Template {
@@ -59,41 +60,35 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     let scratch = tempfile::tempdir().unwrap();
     let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
     let supply = Supply::start(cache.root(), true, scratch.path(), &[], &[], None, &mut |_| {}).unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free);
-    let network = supply.network(vec![vm::HostForward { listen, guest_port: FROM_HOST }]);
+    let look = json!({ "from_host": true, "world": { "machine": plan.machine } });
+    let (look, tunnels) = HostLook::of(&look).unwrap();
     let disks = vm::Disks { payload: Some(payload(scratch.path())), store: None };
-    let mut guest = template(&cache).restore(&disks, &network).unwrap();
+    let mut guest = template(&cache).restore(&disks, &vm::Network::default()).unwrap();
     eprintln!("restored in {:?}", guest.restored_in());
+    supply.serve(&mut guest, Some(tunnels));
+    // The page is there some seconds before the host asks for it.
     let visitor = std::thread::spawn(move || {
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
-            let mut text = String::new();
-            if let Ok(mut stream) = TcpStream::connect(listen)
-                && stream.read_to_string(&mut text).is_ok()
-                && !text.is_empty()
-            {
-                return text;
-            }
-            assert!(Instant::now() < deadline, "nobody answered at the forwarded port");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        std::thread::sleep(Duration::from_secs(10));
+        look.look()
     });
     let (said, passed) = in_world(
         &mut guest,
         &plan,
-        "ping -c 1 -W 30 8.8.8.8 >/dev/null
+        "page='HTTP/1.1 200 OK\\r\\nContent-Length: 6\\r\\n\\r\\npomelo'
+         (printf \"$page\" | timeout 100 nc -N -l 3000 >/dev/null) &
+         ping -c 1 -W 30 8.8.8.8 >/dev/null
          curl -sS http://www.example.org/page
          curl -sS http://deb.example.org/debian/dists/nonesuch/InRelease
          ip -o link
-         (echo pomelo | timeout 100 nc -N -l 3000) ",
+         wait",
     );
-    assert_eq!(visitor.join().unwrap(), "pomelo\n");
+    let shown = visitor.join().unwrap();
+    assert_eq!((shown.status, shown.body.as_str()), (Some(200), "pomelo"), "{shown:?}");
     let said = said.join("\n");
     assert!(said.contains(&plan.page_word), "{said}");
     assert!(said.contains("not in the package cache, and --offline allows no mirror"), "{said}");
     assert!(!said.contains("uplink0") && !said.contains("world0"), "the machine has one card: {said}");
-    assert!(passed.iter().any(|moment| matches!(moment.passed, Passed::FromHost { received: 7, .. })));
+    assert!(passed.iter().any(|moment| matches!(moment.passed, Passed::FromHost { received: 44, .. })));
     assert_eq!(supply.stats().upstream_requests, 0);
 }
 
@@ -111,7 +106,8 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
         let supply = supply(&cache, workdir.path(), &orders, Maker::find(Some(&template)));
         let disks =
             vm::Disks { payload: Some(payload.clone()), store: supply.store().map(Path::to_path_buf) };
-        let mut guest = template.restore(&disks, &supply.network(vec![])).unwrap();
+        let mut guest = template.restore(&disks, &vm::Network::default()).unwrap();
+        supply.serve(&mut guest, None);
         let (said, _) = in_world(
             &mut guest,
             &plan,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -161,6 +162,12 @@ impl Guest {
     /// The process id of the guest's QEMU, for measuring what it takes of the host.
     pub fn qemu_pid(&self) -> u32 {
         self.running.pid()
+    }
+
+    /// The host's end of a stream of bytes to whichever program of the guest opens the port [`STREAM`](crate::STREAM), one
+    /// at a time; `None` once it was taken. QEMU buffers nothing: who writes more than the other side reads has to wait.
+    pub fn stream(&mut self) -> Option<UnixStream> {
+        self.running.stream.take()
     }
 
     pub(crate) fn running(&mut self) -> &mut Running {

@@ -18,6 +18,9 @@ pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
 /// The id of the port on which the agent speaks, in QEMU's events.
 pub(crate) const AGENT_PORT: &str = "port0";
 
+/// The name of the port that carries the caller's own bytes: `/dev/virtio-ports/vm.stream` in a guest.
+pub const STREAM: &str = "vm.stream";
+
 /// The processors every guest has.
 const CPUS: u32 = 2;
 
@@ -72,6 +75,7 @@ impl Hardware<'_> {
         to.pair("-device", "virtio-serial-pci,id=ports0,addr=0x3");
         let agent = format!("virtserialport,id={AGENT_PORT},bus=ports0.0,nr=1,chardev=agent0,name=vm.agent");
         to.pair("-device", agent);
+        to.pair("-device", format!("virtserialport,id=port1,bus=ports0.0,nr=2,chardev=stream0,name={STREAM}"));
         to.pair("-object", "rng-builtin,id=random0");
         to.pair("-device", "virtio-rng-pci,id=rng0,rng=random0,addr=0x4");
         to.pair("-device", "vmgenid,id=generation0,guid=auto");

@@ -45,8 +45,8 @@ pub(crate) struct Kernel<'a> {
 
 /// Where the card leads that is not on the cable.
 pub(crate) enum Uplink<'a> {
-    /// Into QEMU's user network, as far as the network says, by way of a program that takes `relay SOCKET`.
-    Forwards { network: &'a Network, relay: &'a Path },
+    /// Nowhere, or into QEMU's user network as far as the network says, by way of a program that takes `relay SOCKET`.
+    Guest { network: &'a Network, relay: &'a Path },
     /// To the Internet.
     Internet,
 }
@@ -74,6 +74,9 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) qmp: Qmp,
     agent: UnixStream,
+    /// The other end of the guest's port for the caller's bytes. Open for as long as the machine runs: a port without
+    /// another end makes a guest wait that writes to it.
+    pub(crate) stream: Option<UnixStream>,
     pub(crate) console: Record,
     /// The console's other direction.
     pub(crate) keyboard: UnixStream,
@@ -92,12 +95,14 @@ impl Machine<'_> {
         let (qmp, qmp_theirs) = pair()?;
         let (console, console_theirs) = pair()?;
         let (agent, agent_theirs) = pair()?;
+        let (stream, stream_theirs) = pair()?;
 
         let mut arguments = Arguments::default();
         self.write(&mut arguments).map_err(failed("cannot be given its files"))?;
         arguments.socket("qmp0", qmp_theirs);
         arguments.socket("console0", console_theirs);
         arguments.socket("agent0", agent_theirs);
+        arguments.socket("stream0", stream_theirs);
         let mut command: Command = tool::QEMU.command()?;
         command.args(&arguments.words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         confine(&mut command, self.hardware.accel, self.uplink.needs());
@@ -119,8 +124,9 @@ impl Machine<'_> {
             }
         })
         .map_err(failed("cannot be read"))?;
+        let stream = Some(stream);
         let mut running =
-            Running { child, qmp, agent, console: record, keyboard: console, happenings, errors };
+            Running { child, qmp, agent, stream, console: record, keyboard: console, happenings, errors };
         match running.qmp.execute("qmp_capabilities", &Value::Object(serde_json::Map::default())) {
             Ok(_) => Ok(running),
             Err(_) => Err(Error::Qemu { what: "does not start".to_owned(), why: running.bury() }),
@@ -153,8 +159,8 @@ impl Uplink<'_> {
     fn needs(&self) -> Needs {
         match self {
             Uplink::Internet => Needs::Network,
-            Uplink::Forwards { network, .. } if network.guest_forwards.is_empty() => Needs::Network,
-            Uplink::Forwards { .. } => Needs::Programs,
+            Uplink::Guest { network, .. } if network.forwards.is_empty() => Needs::Nothing,
+            Uplink::Guest { .. } => Needs::Programs,
         }
     }
 
@@ -163,21 +169,23 @@ impl Uplink<'_> {
             Uplink::Internet => {
                 to.pair("-netdev", "user,id=net-provisioning");
             }
-            Uplink::Forwards { network, relay } => {
+            Uplink::Guest { network, relay } => {
                 to.pair("-netdev", "hubport,id=net-lan0,hubid=0");
                 to.pair("-netdev", "hubport,id=net-world0,hubid=0");
-                to.pair("-netdev", uplink(network, relay));
+                if network.forwards.is_empty() {
+                    // A cable of its own, with no other end.
+                    to.pair("-netdev", "hubport,id=net-uplink0,hubid=1");
+                } else {
+                    to.pair("-netdev", user_network(network, relay));
+                }
             }
         }
     }
 }
 
-fn uplink(network: &Network, relay: &Path) -> String {
+fn user_network(network: &Network, relay: &Path) -> String {
     let mut words = vec!["user,id=net-uplink0,restrict=on,ipv6=off".to_owned()];
-    for forward in &network.host_forwards {
-        words.push(format!("hostfwd=tcp:{}-:{}", forward.listen, forward.guest_port));
-    }
-    for forward in &network.guest_forwards {
+    for forward in &network.forwards {
         // QEMU 7.2 can connect to a socket by itself, but once; a command is run for each connection.
         let command = format!("{} relay {}", quoted(relay), quoted(&forward.socket));
         words.push(format!("guestfwd=tcp:{}-cmd:{}", forward.address, command.replace(',', ",,")));

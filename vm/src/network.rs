@@ -1,4 +1,4 @@
-//! What of the host a guest can reach.
+//! What of the host a guest can reach over a network card. Nothing, unless it runs the caller's own programs only.
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -6,22 +6,14 @@ use std::path::PathBuf;
 /// What of the host the guest's card `uplink0` can reach: nothing by default. No card reaches beyond QEMU.
 ///
 /// Every guest has three cards, all down and without address: `lan0` and `world0` are two ends of one cable;
-/// `uplink0` is at QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here).
+/// `uplink0` leads nowhere, or to QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here).
+///
+/// With forwards QEMU is confined less: it runs as the caller's user and starts a process for each connection. They are for
+/// guests that run the caller's own programs. Other guests reach the caller through [`Guest::stream`](crate::Guest::stream).
 #[derive(Debug, Clone, Default)]
 pub struct Network {
-    /// TCP ports of the host that lead to the guest.
-    pub host_forwards: Vec<HostForward>,
     /// TCP addresses inside the user network that lead to a socket of the host.
-    pub guest_forwards: Vec<GuestForward>,
-}
-
-/// A TCP port of the host whose connections go to the guest's 10.0.2.15.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostForward {
-    /// Where QEMU listens on the host.
-    pub listen: SocketAddrV4,
-    /// The port of 10.0.2.15 they go to.
-    pub guest_port: u16,
+    pub forwards: Vec<GuestForward>,
 }
 
 /// A TCP address inside 10.0.2.0/24 whose connections go to a Unix socket of the host, one each.

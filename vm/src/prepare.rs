@@ -181,7 +181,7 @@ impl Plan<'_> {
                 Disk::ReadOnly(open_for_slot(Some(agent_disk), built)?),
                 Disk::ReadOnly(open_for_slot(None, built)?),
             ]),
-            uplink: Uplink::Forwards { network: &Network::default(), relay: &built.join(AGENT) },
+            uplink: Uplink::Guest { network: &Network::default(), relay: &built.join(AGENT) },
             incoming: false,
         }
         .start()?;

@@ -96,7 +96,7 @@ impl Template {
                 Disk::ReadOnly(open_for_slot(disks.payload.as_deref(), &self.scratch)?),
                 Disk::ReadOnly(open_for_slot(disks.store.as_deref(), &self.scratch)?),
             ]),
-            uplink: Uplink::Forwards { network, relay: &self.dir.join(AGENT) },
+            uplink: Uplink::Guest { network, relay: &self.dir.join(AGENT) },
             incoming: true,
         }
         .start()?;

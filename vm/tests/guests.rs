@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vm::{
-    Cache, Command, Disks, Error, GuestForward, HostForward, Network, Outcome, Request, Requested, RestoreBy,
+    Cache, Command, Disks, Error, GuestForward, Network, Outcome, Request, Requested, RestoreBy, STREAM,
     Template, disk_from_dir, prepare,
 };
 
@@ -254,12 +254,8 @@ fn the_uplink_leads_to_what_is_named_and_nowhere_else() {
     });
     let unnamed = TcpListener::bind("127.0.0.1:0").unwrap();
     let unnamed = unnamed.local_addr().unwrap().port();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free);
-    let network = Network {
-        host_forwards: vec![HostForward { listen, guest_port: 80 }],
-        guest_forwards: vec![GuestForward { address: "10.0.2.100:3142".parse().unwrap(), socket }],
-    };
+    let forwards = vec![GuestForward { address: "10.0.2.100:3142".parse().unwrap(), socket }];
+    let network = Network { forwards };
     let mut guest = template().restore(&Disks::default(), &network).unwrap();
     said(&mut guest, "ip link set uplink0 up; ip addr add 10.0.2.15/24 dev uplink0");
     for word in ["one", "two"] {
@@ -268,11 +264,51 @@ fn the_uplink_leads_to_what_is_named_and_nowhere_else() {
     }
     let other = format!("timeout 5 nc -z -w 3 10.0.2.2 {unnamed} || echo unreachable");
     assert_eq!(said(&mut guest, &other), "unreachable\n");
+}
 
-    said(&mut guest, "(echo hello from inside | nc -l -N -p 80 >/dev/null 2>&1 &) ; sleep 1");
-    let mut heard = String::new();
-    TcpStream::connect(listen).unwrap().read_to_string(&mut heard).unwrap();
-    assert_eq!(heard, "hello from inside\n");
+#[test]
+fn without_forwards_the_uplink_leads_nowhere_and_nobody_listens_on_the_host() {
+    let _turn = turn();
+    let mut guest = guest();
+    said(&mut guest, "ip link set uplink0 up; ip addr add 10.0.2.15/24 dev uplink0");
+    assert_eq!(said(&mut guest, "ping -c 1 -W 3 10.0.2.2 >/dev/null || echo unreachable"), "unreachable\n");
+    let qemu = guest.qemu_pid();
+    let sockets = |table: &str| fs::read_to_string(format!("/proc/{qemu}/net/{table}")).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        // A network namespace of its own, in which there is nothing.
+        assert_ne!(
+            fs::read_link(format!("/proc/{qemu}/ns/net")).unwrap(),
+            fs::read_link("/proc/self/ns/net").unwrap()
+        );
+        assert_eq!(["tcp", "tcp6", "udp", "udp6"].map(|table| sockets(table).lines().count()), [1; 4]);
+    }
+    for descriptor in fs::read_dir(format!("/proc/{qemu}/fd")).unwrap() {
+        let Ok(to) = fs::read_link(descriptor.unwrap().path()) else { continue };
+        let Some(inode) = to.to_str().and_then(|to| to.strip_prefix("socket:[")) else { continue };
+        let inode = format!(" {} ", inode.trim_end_matches(']'));
+        for table in ["tcp", "tcp6", "udp", "udp6"] {
+            assert!(!sockets(table).contains(&inode), "QEMU has a socket in {table}");
+        }
+    }
+}
+
+#[test]
+fn bytes_pass_over_the_stream_both_ways_and_a_slow_reader_is_waited_for() {
+    let _turn = turn();
+    let mut guest = guest();
+    let mut host = guest.stream().unwrap();
+    assert!(guest.stream().is_none());
+    // Said before anyone in the guest has opened the port, and kept until then.
+    host.write_all(b"early\n").unwrap();
+    let copy = format!("exec 3<>/dev/virtio-ports/{STREAM}; head -n 1 <&3; head -c 3000000 /dev/zero >&3; echo sent");
+    let reader = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        let mut all = vec![1; 3_000_000];
+        host.read_exact(&mut all).unwrap();
+        assert!(all.iter().all(|byte| *byte == 0));
+    });
+    assert_eq!(said(&mut guest, &copy), "early\nsent\n");
+    reader.join().unwrap();
 }
 
 #[test]

@@ -22,7 +22,7 @@ use harness::guest::observe::speed::Pace;
 use harness::guest::recorder::Recorder;
 use harness::guest::run::obstructed;
 use harness::guest::trust::trust;
-use harness::guest::world::{FROM_HOST, World};
+use harness::guest::world::World;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{Job, Marked, SPOILT};
@@ -84,14 +84,14 @@ fn drive(scenario: &str) -> io::Result<()> {
     (scenario.drive)(&site, &job.plan, &recorder)
 }
 
-/// Runs a program in the machine while there is a world, and the machine's port 3000 open to the host; then prints one line of JSON for each thing that passed.
+/// Runs a program in the machine while there is a world, and the machine's port 3000 is shown to the host; then prints one line of JSON for each thing that passed.
 fn in_world(program: &str, arguments: &[&str]) -> io::Result<()> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan)?;
     handles::take()?;
     let started = Instant::now();
     let world = World::start(&serde_json::from_str(&plan)?).map_err(io::Error::other)?;
-    world.forward_from_host(FROM_HOST, SocketAddrV4::new(world.plan().machine, 3000))?;
+    world.show_to_host(SocketAddrV4::new(world.plan().machine, 3000));
     eprintln!("the world took {:.3} s", started.elapsed().as_secs_f64());
     trust(Path::new("/"), &world.certificate())?;
     debootstrap::install(Path::new(STORE), world.certificate())?;

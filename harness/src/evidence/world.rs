@@ -73,7 +73,7 @@ pub enum Passed {
         /// Why not, where it did not.
         error: Option<String>,
     },
-    /// The real host's forwarded port was connected to.
+    /// The real host looked at a page, through the tunnel.
     FromHost {
         /// Where in the machine it leads.
         to: SocketAddrV4,

@@ -21,4 +21,4 @@ pub use mirrors::Mirrors;
 pub use server::Server;
 pub use stats::{Listed, Stats};
 pub use store::hex;
-pub use supply::{Error, PACKAGES_AT, Supply};
+pub use supply::{Error, Supply};

@@ -1,8 +1,9 @@
-//! The cache's HTTP side, on a Unix socket for guests or on the loopback for programs of this host.
+//! The cache's HTTP side: on a guest's port, on a Unix socket, or on the loopback for programs of this host.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -15,18 +16,25 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::answer::{Content, Growing};
 use super::cache::PackageCache;
+use crate::host_look::Tunnels;
 
-/// Connections that are served at once; further ones wait.
+/// Connections that are served at once, and requests of one guest; further ones wait.
 const AT_ONCE: usize = 64;
 /// How long a client may take for the head of a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+/// The longest head of a request, in bytes.
+const HEAD_LIMIT: u32 = 16 << 10;
+/// How much of an answer waits for a guest to take it, in bytes.
+const UNSENT: usize = 256 << 10;
 /// Threads for work on files, of which there is little and none that waits.
 const FILE_THREADS: usize = 4;
 
@@ -35,9 +43,17 @@ type Body = BoxBody<Bytes, io::Error>;
 /// A running server. It ends when dropped, and removes its socket.
 #[derive(Debug)]
 pub struct Server {
+    guests: UnboundedSender<Connected>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     socket: Option<PathBuf>,
+}
+
+/// A guest's port, and where a tunnel that it offers goes.
+#[derive(Debug)]
+struct Connected {
+    port: StdUnixStream,
+    tunnels: Option<Tunnels>,
 }
 
 enum Listener {
@@ -46,7 +62,7 @@ enum Listener {
 }
 
 impl Server {
-    /// Serves guests on a Unix socket at `path`, which must not exist.
+    /// Serves programs of this host, and guests that make base trees, on a Unix socket at `path`, which must not exist.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -56,6 +72,12 @@ impl Server {
             Self::start(cache, async move || Ok((Listener::Unix(UnixListener::bind(at)?), ())))?;
         server.socket = Some(path.to_owned());
         Ok(server)
+    }
+
+    /// Serves a guest on its port as well, until the guest ends. The first tunnel that it offers to its page goes to `tunnels`.
+    pub fn serve_guest(&self, port: StdUnixStream, tunnels: Option<Tunnels>) {
+        // A server that has ended serves nobody.
+        let _ = self.guests.send(Connected { port, tunnels });
     }
 
     /// Serves programs of this host on a free port of the loopback, as a mirror and as a proxy.
@@ -76,6 +98,7 @@ impl Server {
     ) -> io::Result<(Self, T)> {
         let cache = Arc::clone(cache);
         let (stop, stopped) = oneshot::channel();
+        let (guests, connected) = unbounded_channel();
         let (ready, started) = mpsc::channel::<io::Result<T>>();
         let thread = std::thread::Builder::new().name("packages".to_owned()).spawn(move || {
             let set_up = || -> io::Result<_> {
@@ -92,13 +115,17 @@ impl Server {
                 Ok((runtime, listener, address)) => {
                     let _ = ready.send(Ok(address));
                     runtime.block_on(async {
-                        tokio::select! { () = accept(listener, cache) => {}, _ = stopped => {} }
+                        tokio::select! {
+                            () = accept(listener, &cache) => {},
+                            () = attend(connected, &cache) => {},
+                            _ = stopped => {},
+                        }
                     });
                 }
             }
         })?;
         let address = started.recv().map_err(|_| io::Error::other("the server's thread ended"))??;
-        Ok((Self { stop: Some(stop), thread: Some(thread), socket: None }, address))
+        Ok((Self { guests, stop: Some(stop), thread: Some(thread), socket: None }, address))
     }
 }
 
@@ -114,17 +141,48 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: Listener, cache: Arc<PackageCache>) {
+/// Serves each guest in a task of its own. Ends with the server.
+async fn attend(mut connected: UnboundedReceiver<Connected>, cache: &Arc<PackageCache>) {
+    while let Some(Connected { port, tunnels }) = connected.recv().await {
+        let port = port.set_nonblocking(true).and_then(|()| UnixStream::from_std(port));
+        let Ok(port) = port else { continue };
+        let cache = Arc::clone(cache);
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let (cache, tunnels) = (Arc::clone(&cache), tunnels.clone());
+                async move {
+                    Ok::<_, Infallible>(match *request.method() {
+                        Method::CONNECT => take_tunnel(request, tunnels),
+                        _ => answer(&cache, &request).await,
+                    })
+                }
+            });
+            let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            http.timer(TokioTimer::new())
+                .max_concurrent_streams(AT_ONCE as u32)
+                .max_header_list_size(HEAD_LIMIT)
+                .max_send_buf_size(UNSENT);
+            // A guest that breaks off needs no answer.
+            let _ = http.serve_connection(TokioIo::new(port), service).await;
+        });
+    }
+}
+
+/// Takes the tunnel that a guest offers, where the host wants to look at its page and has none yet.
+fn take_tunnel(request: Request<Incoming>, tunnels: Option<Tunnels>) -> Response<Body> {
+    let taken = tunnels.is_some_and(|tunnels| tunnels.try_send(hyper::upgrade::on(request)).is_ok());
+    plain(if taken { StatusCode::OK } else { StatusCode::FORBIDDEN }, String::new())
+}
+
+async fn accept(listener: Listener, cache: &Arc<PackageCache>) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = match &listener {
             Listener::Unix(listener) => {
-                listener.accept().await.map(|(stream, _)| serve(stream, &cache, place))
+                listener.accept().await.map(|(stream, _)| serve(stream, cache, place))
             }
-            Listener::Tcp(listener) => {
-                listener.accept().await.map(|(stream, _)| serve(stream, &cache, place))
-            }
+            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| serve(stream, cache, place)),
         };
         if accepted.is_err() {
             // Out of descriptors, say: let the others finish first.
@@ -145,8 +203,11 @@ fn serve(
             let cache = Arc::clone(&cache);
             async move { Ok::<_, Infallible>(answer(&cache, &request).await) }
         });
-        let mut http = hyper::server::conn::http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(16 << 10);
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_buf_size(HEAD_LIMIT as usize);
         // A guest that breaks off needs no answer.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
         drop(place);

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +15,7 @@ use super::proof::{Missing, Wanted, prove};
 use super::server::Server;
 use super::stats::Stats;
 use super::store::hex;
-
-/// Where guests find the package cache, on QEMU's user network.
-pub const PACKAGES_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 100), 3142);
+use crate::host_look::Tunnels;
 
 /// Why a run cannot be supplied.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +60,7 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 #[derive(Debug)]
 pub struct Supply {
     cache: Arc<PackageCache>,
-    _server: Server,
+    server: Server,
     socket: PathBuf,
     store: Option<PathBuf>,
 }
@@ -103,7 +100,7 @@ impl Supply {
                 .map_err(|source| Error::NoPackage { suite: wanted.order.suite.clone(), source })?;
         }
         let store = if trees.is_empty() { None } else { Some(disk(&bases, &trees)?) };
-        Ok(Self { cache, _server: server, socket, store })
+        Ok(Self { cache, server, socket, store })
     }
 
     /// The disk for [`vm::Disks::store`].
@@ -116,10 +113,11 @@ impl Supply {
         &self.socket
     }
 
-    /// The way from a guest's world to the packages, and the ports of the host that lead to the guest.
-    pub fn network(&self, host_forwards: Vec<vm::HostForward>) -> vm::Network {
-        let packages = vm::GuestForward { address: PACKAGES_AT, socket: self.socket.clone() };
-        vm::Network { host_forwards, guest_forwards: vec![packages] }
+    /// Serves packages to a guest's world, and hands over the tunnel that it may offer to its page.
+    pub fn serve(&self, guest: &mut vm::Guest, tunnels: Option<Tunnels>) {
+        if let Some(port) = guest.stream() {
+            self.server.serve_guest(port, tunnels);
+        }
     }
 
     /// What the package cache has done so far.

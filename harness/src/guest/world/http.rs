@@ -1,7 +1,7 @@
 //! The world's web servers: a page that proves the Internet was reached, and every package mirror there is.
 //!
 //! Which requests are for packages is told by the path (`…/dists/…`, `…/pool/…`, as every Debian-like archive
-//! has them), never by a list of hosts. They go on to the cache on the host, with the Host they came with.
+//! has them), never by a list of hosts. They go on to the cache on the host, with the name that they were sent to.
 
 use std::convert::Infallible;
 use std::io;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::handshake;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::uri::Authority;
+use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::sync::Mutex;
 
-use super::in_time;
-use super::plan::{Packages, WorldPlan, is_public};
+use super::link::Link;
+use super::plan::{WorldPlan, is_public};
 use super::traffic::{Passed, Traffic, cut};
 use crate::guest::observe::work::SERVED;
 
@@ -47,21 +47,17 @@ pub(super) async fn serve(
     to: SocketAddrV4,
     plan: Arc<WorldPlan>,
     traffic: Arc<Traffic>,
+    host_link: Arc<Link>,
 ) -> io::Result<()> {
     if !is_public(*to.ip()) {
         return Ok(());
     }
-    let cache = Mutex::new(None);
     let service = service_fn(|request: Request<Incoming>| async {
         let host = host(&request);
         let method = request.method().to_string();
         let path = cut(request.uri().path());
         let packages = is_for_packages(&path);
-        let answer = if packages {
-            from_cache(&cache, &plan.packages, request, &host).await
-        } else {
-            page(&plan, &host)
-        };
+        let answer = if packages { from_cache(&host_link, request, &host).await } else { page(&plan, &host) };
         let bytes = answer.body().size_hint().exact();
         let status = answer.status().as_u16();
         traffic.note(Passed::Http { from, to, method, host: cut(&host), path, status, packages, bytes });
@@ -76,8 +72,15 @@ pub(super) async fn serve(
 }
 
 /// Asks a web server for a page over a connection that exists.
-pub(super) async fn get(stream: TcpStream, host: &str, path: &str) -> io::Result<Page> {
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+///
+/// # Errors
+/// When the other side is gone, or does not speak HTTP.
+pub async fn get(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> io::Result<Page> {
+    let (mut sender, connection) = handshake(stream).await.map_err(io::Error::other)?;
     tokio::spawn(connection);
     let request = Request::get(path)
         .header(HOST, host)
@@ -124,72 +127,33 @@ fn text(status: StatusCode, kind: &'static str, text: String) -> Answer {
     answer
 }
 
-/// Passes a request on to the package cache; `connection` is kept for the next one.
-async fn from_cache(
-    connection: &Mutex<Option<SendRequest<Empty<Bytes>>>>,
-    packages: &Packages,
-    request: Request<Incoming>,
-    host: &str,
-) -> Answer {
+/// Passes a request on to the package cache.
+async fn from_cache(host_link: &Link, request: Request<Incoming>, host: &str) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET and HEAD only\n".to_owned());
     }
-    let mut connection = connection.lock().await;
-    match pass_on(&mut connection, packages, &request, host).await {
+    match pass_on(host_link, &request, host).await {
         Ok(answer) => answer,
         Err(error) => {
-            *connection = None;
             text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("no package mirror: {error}\n"))
         }
     }
 }
 
-async fn pass_on(
-    connection: &mut Option<SendRequest<Empty<Bytes>>>,
-    packages: &Packages,
-    request: &Request<Incoming>,
-    host: &str,
-) -> io::Result<Answer> {
-    let kept = match connection.take() {
-        Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
-        None => None,
-    };
-    let mut sender = match kept {
-        Some(sender) => sender,
-        None => connect(packages).await?,
-    };
+async fn pass_on(host_link: &Link, request: &Request<Incoming>, host: &str) -> io::Result<Answer> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let host = if host.parse::<Authority>().is_ok() { host } else { "unknown" };
     let onward = Request::builder()
         .method(request.method())
-        .uri(target)
-        .header(HOST, host)
+        .uri(format!("http://{host}{target}"))
         .body(Empty::new())
         .map_err(io::Error::other)?;
     let asked = SERVED.asked();
-    let answer = sender.send_request(onward).await.map_err(io::Error::other)?;
+    let answer = host_link.ask(onward).await?;
     drop(asked);
-    *connection = Some(sender);
     let count = |frame: Frame<Bytes>| {
         SERVED.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
         frame
     };
     Ok(answer.map(|body| body.map_frame(count).boxed()))
-}
-
-async fn connect(packages: &Packages) -> io::Result<SendRequest<Empty<Bytes>>> {
-    match packages {
-        Packages::Nowhere => Err(io::Error::new(io::ErrorKind::NotConnected, "this world has none")),
-        Packages::Uplink(address) => {
-            speak_http(in_time(Duration::from_secs(10), TcpStream::connect(address)).await?).await
-        }
-        Packages::Socket(path) => speak_http(UnixStream::connect(path).await?).await,
-    }
-}
-
-async fn speak_http(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> io::Result<SendRequest<Empty<Bytes>>> {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    tokio::spawn(connection);
-    Ok(sender)
 }

@@ -23,6 +23,7 @@ mod capture;
 mod dns;
 mod http;
 mod lan;
+mod link;
 mod netlink;
 mod network;
 mod plan;
@@ -37,7 +38,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
@@ -46,17 +48,15 @@ use super::recorder::Recorder;
 use capture::Capture;
 pub use capture::{FRAMES, Frames, pcap_header};
 use dns::v4;
-pub use http::Page;
-pub use network::LAN;
+pub use http::{Page, get};
+use link::Link;
+pub use network::{LAN, UPLINK, WORLD};
 pub use plan::{PREFIX, Packages, WorldPlan, is_public};
 use tls::Authority;
 pub use tls::NAME as AUTHORITY;
 pub use traffic::{Moment, Passed, RECORD};
 use traffic::{Traffic, cut};
 
-/// The port of the world's address on QEMU's user network that scenarios open with
-/// [`World::forward_from_host`]: the [`vm::HostForward::guest_port`] for it.
-pub const FROM_HOST: u16 = 61_000;
 /// Connections that one listener serves at once; further ones wait.
 const AT_ONCE: usize = 256;
 /// How long a client may take for what it says to an echo service.
@@ -82,6 +82,7 @@ pub struct World {
     traffic: Arc<Traffic>,
     capture: Arc<Capture>,
     authority: Arc<Authority>,
+    host_link: Arc<Link>,
     tasks: Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -89,7 +90,7 @@ pub struct World {
 
 impl World {
     /// Starts the world and connects the machine to it: the calling thread's network namespace is the machine,
-    /// and must hold `lan0` and `world0`, two ends of one cable (and `uplink0`, where packages come that way).
+    /// and must hold `lan0` and `world0`, two ends of one cable.
     /// Afterwards `lan0` has its address, the default route leads to the world, /etc/resolv.conf names a server
     /// in it, and everything answers.
     ///
@@ -99,7 +100,7 @@ impl World {
         let plan = Arc::new(plan.clone());
         let (traffic, capture) = (Arc::new(Traffic::new()), Arc::new(Capture::default()));
         let authority = Authority::new().map_err(WorldError::at("make the world's certificate authority"))?;
-        let authority = Arc::new(authority);
+        let (authority, host_link) = (Arc::new(authority), Arc::new(Link::new(&plan.packages)));
         let (namespace_made, namespace) = mpsc::channel();
         let (cards_moved, cards) = mpsc::channel();
         let (ready, started) = mpsc::channel();
@@ -111,6 +112,7 @@ impl World {
                     plan: Arc::clone(&plan),
                     traffic: Arc::clone(&traffic),
                     authority: Arc::clone(&authority),
+                    host_link: Arc::clone(&host_link),
                 };
                 let capture = Arc::clone(&capture);
                 move || {
@@ -128,7 +130,7 @@ impl World {
             .map_err(gone)
             .and_then(|made| made)
             .map_err(WorldError::at("make the world's network namespace"))?;
-        network::hand_over_cards(&plan, &namespace)
+        network::hand_over_cards(&namespace)
             .map_err(WorldError::at("move the world's cards into its namespace"))?;
         let _ = cards_moved.send(());
         let tasks = started
@@ -138,7 +140,8 @@ impl World {
             .map_err(WorldError::at("set up the world"))?;
         network::configure_machine(&plan, Path::new("/etc/resolv.conf"))
             .map_err(WorldError::at("connect the machine to the world"))?;
-        Ok(Self { plan, traffic, capture, authority, tasks, stop: Some(stop), thread: Some(thread) })
+        let (stop, thread) = (Some(stop), Some(thread));
+        Ok(Self { plan, traffic, capture, authority, host_link, tasks, stop, thread })
     }
 
     /// What the world is like.
@@ -175,7 +178,9 @@ impl World {
     /// Gets a page from the other machine on the LAN.
     pub fn http_get_from_lan(&self, to: SocketAddrV4, path: &str, within: Duration) -> io::Result<Page> {
         let (dial, path) = (self.dial(to, within), path.to_owned());
-        self.inside(in_time(within, async move { http::get(dial.await?, &to.to_string(), &path).await }))
+        self.inside(in_time(within, async move {
+            http::get(TokioIo::new(dial.await?), &to.to_string(), &path).await
+        }))
     }
 
     /// Pings from the other machine on the LAN until there is an answer; says how long that took.
@@ -183,17 +188,16 @@ impl World {
         self.inside(in_time(within, lan::ping(self.plan.neighbour, to)))
     }
 
-    /// Lets the real host in: connections to `port` of the world's address on QEMU's user network (where the
-    /// host's forwarded ports lead) go on to the machine, from the other machine on the LAN.
-    pub fn forward_from_host(&self, port: u16, to: SocketAddrV4) -> io::Result<()> {
+    /// Lets the real host look at a page in the machine, once: what the host says goes on to `page`, from the other machine
+    /// on the LAN. Returns at once; the host may not want to look.
+    pub fn show_to_host(&self, page: SocketAddrV4) {
         let (neighbour, traffic) = (self.plan.neighbour, Arc::clone(&self.traffic));
-        self.inside(async move {
-            let listener = TcpListener::bind((network::UPLINK_ADDRESS, port)).await?;
-            tokio::spawn(accept(listener, move |stream, _, _| {
-                relay(stream, neighbour, to, Arc::clone(&traffic))
-            }));
-            Ok(())
-        })
+        let host_link = Arc::clone(&self.host_link);
+        self.tasks.spawn(async move {
+            if let Ok(stream) = host_link.offer(page).await {
+                relay(stream, neighbour, page, &traffic).await;
+            }
+        });
     }
 
     /// Everything that passed since the last call, or since the start.
@@ -246,7 +250,7 @@ impl World {
 pub fn get_page(stream: TcpStream, host: SocketAddrV4, path: &str, within: Duration) -> io::Result<Page> {
     stream.set_nonblocking(true)?;
     Builder::new_current_thread().enable_all().build()?.block_on(in_time(within, async {
-        http::get(tokio::net::TcpStream::from_std(stream)?, &host.to_string(), path).await
+        get(TokioIo::new(tokio::net::TcpStream::from_std(stream)?), &host.to_string(), path).await
     }))
 }
 
@@ -264,6 +268,7 @@ struct Services {
     plan: Arc<WorldPlan>,
     traffic: Arc<Traffic>,
     authority: Arc<Authority>,
+    host_link: Arc<Link>,
 }
 
 /// The world's thread: sets up its namespace, serves, and ends when told to.
@@ -280,6 +285,7 @@ fn live(
             if services.plan.pcap {
                 capture.start(cable)?;
             }
+            services.host_link.hold().await?;
             serve(services).await
         })?;
         Ok(runtime)
@@ -305,14 +311,16 @@ async fn serve(services: &Services) -> io::Result<()> {
     tokio::spawn(accept(TcpListener::bind(everywhere(53)).await?, move |stream, from, to| {
         dns::serve_tcp(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
     }));
-    let (plan, traffic) = shared();
+    let ((plan, traffic), link) = (shared(), Arc::clone(&services.host_link));
     tokio::spawn(accept(TcpListener::bind(everywhere(80)).await?, move |stream, from, to| {
-        http::serve(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
+        http::serve(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&link))
     }));
-    let ((plan, traffic), authority) = (shared(), Arc::clone(&services.authority));
+    let ((plan, traffic), link) = (shared(), Arc::clone(&services.host_link));
+    let authority = Arc::clone(&services.authority);
     tokio::spawn(accept(TcpListener::bind(everywhere(443)).await?, move |stream, from, to| {
-        let (plan, traffic, authority) = (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&authority));
-        async move { http::serve(authority.accept(stream, to).await?, from, to, plan, traffic).await }
+        let (plan, traffic, link) = (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&link));
+        let authority = Arc::clone(&authority);
+        async move { http::serve(authority.accept(stream, to).await?, from, to, plan, traffic, link).await }
     }));
     Ok(())
 }
@@ -366,23 +374,30 @@ async fn echo(
 }
 
 async fn relay(
-    mut stream: tokio::net::TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     neighbour: Ipv4Addr,
     to: SocketAddrV4,
-    traffic: Arc<Traffic>,
-) -> io::Result<()> {
+    traffic: &Traffic,
+) {
+    // The page sees a connection when the host has something to say to it.
+    let mut first = Vec::with_capacity(4096);
     let relayed = async {
+        stream.read_buf(&mut first).await?;
         let mut machine = in_time(PATIENCE, lan::connect(neighbour, to)).await?;
+        machine.write_all(&first).await?;
         tokio::io::copy_bidirectional(&mut stream, &mut machine).await
     };
     let (counts, error) = match relayed.await {
-        Ok(counts) => (counts, None),
+        Ok((sent, received)) => ((sent + first.len() as u64, received), None),
         Err(error) => ((0, 0), Some(error.to_string())),
     };
     traffic.note(Passed::FromHost { to, sent: counts.0, received: counts.1, error });
-    Ok(())
 }
 
-async fn in_time<T>(within: Duration, task: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// Waits for a task, no longer than this.
+///
+/// # Errors
+/// The task's own, or that it took too long.
+pub async fn in_time<T>(within: Duration, task: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::time::timeout(within, task).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -4,7 +4,6 @@
 //!   machine                                world (a network namespace without a name)
 //!   lan0  10.a.b.m/24 ───────────────────  world0  10.a.b.g/24   the gateway, and every public address (AnyIP)
 //!         default via 10.a.b.g                     10.a.b.n/32   the other machine on the LAN
-//!                                          uplink0 10.0.2.15/24  QEMU's user network: the package cache
 //! ```
 //!
 //! In the world the kernel itself delivers every address outside the LAN here (`local 0.0.0.0/0 dev lo`), so it
@@ -22,17 +21,15 @@ use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
 use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
-use super::plan::{PREFIX, Packages, WorldPlan};
+use super::plan::{PREFIX, WorldPlan};
 use crate::guest::observe::handles;
 
 /// The machine's default interface as every guest has it; [`WorldPlan::interface`] is its name afterwards.
 pub const LAN: &str = "lan0";
 /// The other end of its cable.
-const WORLD: &str = "world0";
-/// The card on QEMU's user network.
-const UPLINK: &str = "uplink0";
-/// The world's address on QEMU's user network; the host's forwarded ports lead to it.
-pub(super) const UPLINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+pub const WORLD: &str = "world0";
+/// A card that leads nowhere while a submission runs.
+pub const UPLINK: &str = "uplink0";
 /// The table for packets that the other LAN machine sends.
 const TABLE_NEIGHBOUR: u8 = 100;
 
@@ -42,14 +39,15 @@ pub(super) fn enter_new_namespace() -> io::Result<fs::File> {
     fs::File::open(handles::proc("thread-self/ns/net"))
 }
 
-/// Moves the world's cards out of the calling thread's namespace, the machine's, into `world`.
-pub(super) fn hand_over_cards(plan: &WorldPlan, world: &fs::File) -> io::Result<()> {
+/// Moves every card but the machine's own out of the calling thread's namespace, the machine's, into `world`.
+pub(super) fn hand_over_cards(world: &fs::File) -> io::Result<()> {
     let netlink = Netlink::open()?;
     netlink.move_link(link(WORLD)?, world.as_fd())?;
-    if let Packages::Uplink(_) = plan.packages {
-        netlink.move_link(link(UPLINK)?, world.as_fd())?;
+    match link(UPLINK) {
+        Ok(uplink) => netlink.move_link(uplink, world.as_fd()),
+        // Namespaces of a host have none.
+        Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives the machine its interface's name, its address, default route and name server.
@@ -96,12 +94,6 @@ pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<u32> {
 
     // More specific than the world's own 0.0.0.0/0: on the LAN only machines that exist answer.
     netlink.add_route(&route(plan.gateway, PREFIX, world))?;
-    if let Packages::Uplink(_) = plan.packages {
-        let uplink = link(UPLINK)?;
-        netlink.add_address(uplink, UPLINK_ADDRESS, 24)?;
-        netlink.set_up(uplink)?;
-        netlink.add_route(&route(UPLINK_ADDRESS, 24, uplink))?;
-    }
     netlink.add_route(&Route { local: true, ..route(Ipv4Addr::UNSPECIFIED, 0, loopback) })?;
 
     // The other LAN machine's packets are looked up first, in a table in which the machine is the router.

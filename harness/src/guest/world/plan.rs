@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::network::LAN;
-use crate::packages::PACKAGES_AT;
 
 /// The addresses and words of one run's world. A scenario's plan holds one; the judge reads it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +46,16 @@ pub const PREFIX: u8 = 24;
 pub enum Packages {
     /// Not at all: requests for packages are answered with 503.
     Nowhere,
-    /// Through the card `uplink0`, at an address of QEMU's user network.
+    /// Through the port of the machine that leads to the host.
+    Host,
+    /// As [`Packages::Nowhere`]: in evidence of earlier versions, through a card at an address of QEMU's user network.
     Uplink(SocketAddrV4),
     /// Through a Unix socket, where world and host share a file system.
     Socket(PathBuf),
 }
 
 impl WorldPlan {
-    /// Draws a world. The LAN is in 10.0.0.0/8, out of the way of the subnets that container tools take and of
-    /// QEMU's 10.0.2.0/24.
+    /// Draws a world. The LAN is in 10.0.0.0/8, out of the way of the subnets that container tools take.
     pub fn draw(rng: &mut StdRng) -> Self {
         let [a, b] = [rng.random_range(16..=250), rng.random_range(0..=255)];
         let mut hosts = [0; 3];
@@ -78,7 +78,7 @@ impl WorldPlan {
             names,
             page_word: word(rng),
             echo_word: word(rng),
-            packages: Packages::Uplink(PACKAGES_AT),
+            packages: Packages::Host,
             pcap: false,
         }
     }

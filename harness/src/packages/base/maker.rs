@@ -14,7 +14,6 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::{BaseError, Order, TREE_FILE, failed, said};
-use crate::packages::PACKAGES_AT;
 use crate::packages::cache::PackageCache;
 use crate::packages::server::Server;
 
@@ -25,7 +24,8 @@ const MAKE: &str = include_str!("make-tree.sh");
 const UBUNTU_KEY: &[u8] = include_bytes!("../ubuntu-archive-2018.gpg");
 /// The program, here and in guests.
 const DEBOOTSTRAP: &str = "/usr/sbin/debootstrap";
-/// Where a guest sends its tree, on QEMU's user network.
+/// Where a guest finds the package cache, and where it sends its tree, on QEMU's user network.
+const PACKAGES_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 100), 3142);
 const TREE_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 101), 3143);
 /// How long a guest may take: a quarter of an hour on a quiet machine without KVM.
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
@@ -156,8 +156,7 @@ fn in_guest(
     let taken = thread::spawn(move || io::copy(&mut listener.accept()?.0, &mut file));
 
     let network = vm::Network {
-        host_forwards: Vec::new(),
-        guest_forwards: vec![
+        forwards: vec![
             vm::GuestForward { address: PACKAGES_AT, socket: packages },
             vm::GuestForward { address: TREE_AT, socket: tree.clone() },
         ],

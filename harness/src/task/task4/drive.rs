@@ -23,7 +23,7 @@ use crate::guest::observe::probe::{self, Place};
 use crate::guest::observe::sockets;
 use crate::guest::recorder::Recorder;
 use crate::guest::run::obstructed::Obstructed;
-use crate::guest::world::{FROM_HOST, Page, World};
+use crate::guest::world::{Page, World};
 use crate::task::Site;
 use crate::task::task3::shared;
 use crate::task::task3::shared::launch::ToolSession;
@@ -290,7 +290,7 @@ impl<'a> MatrixScenario<'a, '_> {
         let count =
             || shown("", "", to, COUNT_PATH, probe::page(place, to, COUNT_PATH, self.within)).number();
         let before = count();
-        self.world.forward_from_host(FROM_HOST, self.page_address())?;
+        self.world.show_to_host(self.page_address());
         self.record(HOST_MAY_LOOK, &self.page_address())?;
         let deadline = Instant::now() + self.session.tool.limit(10.0, 1.0);
         while before.is_some() && count() == before && Instant::now() < deadline {

@@ -45,7 +45,7 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 /// The port of the machine that leads to the external-service, and the counter-service's own.
-const PAGE_PORT: u16 = 3000;
+pub const PAGE_PORT: u16 = 3000;
 const COUNTER_PORT: u16 = 8080;
 
 /// What the images hold that were made; the record `images`.

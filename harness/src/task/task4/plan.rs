@@ -21,7 +21,7 @@ pub struct MatrixPlan {
     pub sleeps: [String; 2],
     /// A server in the Internet.
     pub public: SocketAddrV4,
-    /// Whether the host looks at the page too, through a forwarded port.
+    /// Whether the host looks at the page too, through a tunnel.
     pub from_host: bool,
 }
 
