@@ -22,6 +22,7 @@ pub mod guest;
 pub mod host_look;
 pub mod judge;
 pub mod lack;
+pub mod machine;
 pub mod packages;
 pub mod programs;
 pub mod progress;

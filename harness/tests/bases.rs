@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 /// Where packages and trees are kept between runs of these tests.
 fn cache_root() -> PathBuf {
-    vm::Cache::from_env().unwrap().root().to_owned()
+    harness::machine::cache().unwrap().root().to_owned()
 }
 
 /// Everything about a file that a program could see, except its times and number.

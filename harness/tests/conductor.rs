@@ -149,7 +149,8 @@ fn sweep(plan: &Value) {
 
 /// The package cache of this user, which fetches what is not in it yet.
 fn packages(workdir: &Path) -> Supply {
-    Supply::start(vm::Cache::from_env().unwrap().root(), false, workdir, &[], &[], None, &mut |_| {}).unwrap()
+    Supply::start(harness::machine::cache().unwrap().root(), false, workdir, &[], &[], None, &mut |_| {})
+        .unwrap()
 }
 
 fn bundle(subtasks: &[&Subtask], recordings: Vec<Recording>) -> Bundle {

@@ -19,7 +19,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 fn template(cache: &vm::Cache) -> vm::Template {
-    vm::prepare(cache, &vm::Request::default(), &mut |event| eprintln!("{event:?}")).unwrap()
+    let request = vm::Request { setup: harness::machine::setup(), ..vm::Request::default() };
+    vm::prepare(cache, &request, &mut |event| eprintln!("{event:?}")).unwrap()
 }
 
 fn payload(at: &Path) -> std::path::PathBuf {
@@ -56,7 +57,7 @@ fn in_world(guest: &mut vm::Guest, plan: &WorldPlan, script: &str) -> (Vec<Strin
 #[test]
 #[ignore = "slow: boots a virtual machine"]
 fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
-    let cache = vm::Cache::from_env().unwrap();
+    let cache = harness::machine::cache().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
     let supply = Supply::start(cache.root(), true, scratch.path(), &[], &[], None, &mut |_| {}).unwrap();
@@ -95,7 +96,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
 #[test]
 #[ignore = "slow: boots a virtual machine, runs apt in it"]
 fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() {
-    let cache = vm::Cache::from_env().unwrap();
+    let cache = harness::machine::cache().unwrap();
     let template = template(&cache);
     let scratch = tempfile::tempdir().unwrap();
     let payload = payload(scratch.path());
@@ -136,7 +137,7 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
 #[test]
 #[ignore = "slow: runs the real debootstrap twice, once in a virtual machine"]
 fn a_tree_that_a_guest_makes_is_the_one_that_root_makes() {
-    let cache = vm::Cache::from_env().unwrap();
+    let cache = harness::machine::cache().unwrap();
     let template = template(&cache);
     let packages =
         Arc::new(PackageCache::open(&cache.root().join("packages"), Mirrors::of_this_host(), false).unwrap());

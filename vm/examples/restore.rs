@@ -1,6 +1,9 @@
 //! A restored machine against a booted one, both in this run: a table and which of the required bounds hold.
 //! `ci/bench` runs it; with a file as its argument it writes the figures there, too, as JSON.
 
+#[path = "../tests/machine/mod.rs"]
+mod machine;
+
 use std::time::Instant;
 
 use vm::{Cache, Command, Disks, Network, Outcome, Request, RestoreBy};
@@ -8,7 +11,7 @@ use vm::{Cache, Command, Disks, Network, Outcome, Request, RestoreBy};
 const RESTORES: usize = 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let cache = Cache::from_env()?;
+    let cache = machine::cache();
     let template = prepare(&cache, RestoreBy::Auto)?;
     // A template asked for by another name is booted anew, unless a run that was killed left it.
     let boot = loop {
@@ -46,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn prepare(cache: &Cache, restore: RestoreBy) -> Result<vm::Template, vm::Error> {
-    let request = Request { restore, ..Request::default() };
+    let request = Request { restore, setup: machine::setup(), ..Request::default() };
     vm::prepare(cache, &request, &mut |event| {
         if let vm::Event::Step(text) | vm::Event::Note(text) = event {
             eprintln!("{text}");

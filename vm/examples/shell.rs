@@ -1,13 +1,17 @@
 //! Prepares a template in the default cache, showing what happens, and opens a shell in a guest; with arguments,
 //! runs those there instead: `cargo run -p vm --example shell -- uname -a`.
 
+#[path = "../tests/machine/mod.rs"]
+mod machine;
+
 use std::time::Instant;
 
 fn main() -> Result<(), vm::Error> {
     let began = Instant::now();
     let mut last = None;
-    let cache = vm::Cache::from_env()?;
-    let template = vm::prepare(&cache, &vm::Request::default(), &mut |event| {
+    let cache = machine::cache();
+    let request = vm::Request { setup: machine::setup(), ..vm::Request::default() };
+    let template = vm::prepare(&cache, &request, &mut |event| {
         let now = began.elapsed().as_secs();
         match event {
             vm::Event::Progress { done, total, .. } if last != Some(now) => {

@@ -96,16 +96,6 @@ impl Drop for Build {
 }
 
 impl Cache {
-    /// `$HARNESS_CACHE`, else `$XDG_CACHE_HOME/harness`, else `~/.cache/harness`.
-    pub fn from_env() -> Result<Cache, Error> {
-        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        var("HARNESS_CACHE")
-            .or_else(|| var("XDG_CACHE_HOME").map(|dir| dir.join("harness")))
-            .or_else(|| var("HOME").map(|dir| dir.join(".cache/harness")))
-            .map(Cache::at)
-            .ok_or(Error::NoCache)
-    }
-
     /// A cache at a given place. Nothing is created yet.
     pub fn at(root: impl Into<PathBuf>) -> Cache {
         let root: PathBuf = root.into();

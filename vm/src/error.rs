@@ -37,12 +37,9 @@ pub enum Error {
         /// Where all of that is, if it was kept.
         log: Option<PathBuf>,
     },
-    /// Neither `$HARNESS_CACHE`, `$XDG_CACHE_HOME` nor `$HOME` is set.
-    #[error("no place for the cache: set HARNESS_CACHE to a directory")]
-    NoCache,
     /// The disk has not the room that an image takes while it is made.
     #[error(
-        "{} has {:.1} GB free, and making a virtual machine needs {:.1} GB: free disk space, or set HARNESS_CACHE to another folder",
+        "{} has {:.1} GB free, and making a virtual machine needs {:.1} GB: free disk space, or put the cache in another folder",
         place.display(), gigabytes(*free), gigabytes(*needed)
     )]
     NoRoom {

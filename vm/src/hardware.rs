@@ -46,6 +46,11 @@ pub(crate) enum Cards {
     Provisioning,
 }
 
+/// The address of a card: by it the guest gives the card its name.
+pub(crate) fn mac_address(number: u8) -> String {
+    format!("52:54:00:c5:69:{number:02x}")
+}
+
 /// What the hardware of a machine depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hardware<'a> {
@@ -75,7 +80,10 @@ impl Hardware<'_> {
         to.pair("-device", "virtio-serial-pci,id=ports0,addr=0x3");
         let agent = format!("virtserialport,id={AGENT_PORT},bus=ports0.0,nr=1,chardev=agent0,name=vm.agent");
         to.pair("-device", agent);
-        to.pair("-device", format!("virtserialport,id=port1,bus=ports0.0,nr=2,chardev=stream0,name={STREAM}"));
+        to.pair(
+            "-device",
+            format!("virtserialport,id=port1,bus=ports0.0,nr=2,chardev=stream0,name={STREAM}"),
+        );
         to.pair("-object", "rng-builtin,id=random0");
         to.pair("-device", "virtio-rng-pci,id=rng0,rng=random0,addr=0x4");
         to.pair("-device", "vmgenid,id=generation0,guid=auto");
@@ -86,16 +94,13 @@ impl Hardware<'_> {
             );
         }
         let cards: &[(&str, u8, u8)] = match self.cards {
-            Cards::Guest => &[("lan0", 1, 0x10), ("world0", 2, 0x11), ("uplink0", 3, 0x12)],
+            Cards::Guest => &[("cable0", 1, 0x10), ("cable1", 2, 0x11), ("uplink0", 3, 0x12)],
             Cards::Provisioning => &[("provisioning", 0xff, 0x10)],
         };
-        for (id, last, address) in cards {
-            to.pair(
-                "-device",
-                format!(
-                    "virtio-net-pci,id={id},netdev=net-{id},mac=52:54:00:c5:69:{last:02x},romfile=,addr={address:#x}"
-                ),
-            );
+        for (id, number, address) in cards {
+            let mac = mac_address(*number);
+            let card = format!("virtio-net-pci,id={id},netdev=net-{id},mac={mac},romfile=,addr={address:#x}");
+            to.pair("-device", card);
         }
     }
 

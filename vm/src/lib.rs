@@ -3,7 +3,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), vm::Error> {
-//! let cache = vm::Cache::from_env()?;
+//! let cache = vm::Cache::at("/var/cache/machines");
 //! let template = vm::prepare(&cache, &vm::Request::default(), &mut |_| {})?;
 //! let mut guest = template.restore(&vm::Disks::default(), &vm::Network::default())?;
 //! let outcome = guest.run(&vm::Command::new(["uname", "-r"]), &mut |line| {
@@ -44,6 +44,7 @@ mod outcome;
 mod prepare;
 mod qemu;
 mod qmp;
+mod setup;
 mod shell;
 mod silence;
 mod space;
@@ -66,6 +67,7 @@ pub use hardware::STREAM;
 pub use network::{GuestForward, Network};
 pub use outcome::{Console, Outcome};
 pub use prepare::{Request, prepare};
+pub use setup::Setup;
 pub use suite::{Source, Suite};
 pub use template::{RestoreBy, Template};
 pub use tls::use_ring;

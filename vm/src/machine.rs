@@ -170,8 +170,8 @@ impl Uplink<'_> {
                 to.pair("-netdev", "user,id=net-provisioning");
             }
             Uplink::Guest { network, relay } => {
-                to.pair("-netdev", "hubport,id=net-lan0,hubid=0");
-                to.pair("-netdev", "hubport,id=net-world0,hubid=0");
+                to.pair("-netdev", "hubport,id=net-cable0,hubid=0");
+                to.pair("-netdev", "hubport,id=net-cable1,hubid=0");
                 if network.forwards.is_empty() {
                     // A cable of its own, with no other end.
                     to.pair("-netdev", "hubport,id=net-uplink0,hubid=1");

@@ -3,10 +3,10 @@
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-/// What of the host the guest's card `uplink0` can reach: nothing by default. No card reaches beyond QEMU.
+/// What of the host the guest's third card can reach: nothing by default. No card reaches beyond QEMU.
 ///
-/// Every guest has three cards, all down and without address: `lan0` and `world0` are two ends of one cable;
-/// `uplink0` leads nowhere, or to QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here).
+/// Every guest has three cards, all down and without address: two are the ends of one cable; the third leads nowhere, or to
+/// QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here). [`Setup`](crate::Setup) names them.
 ///
 /// With forwards QEMU is confined less: it runs as the caller's user and starts a process for each connection. They are for
 /// guests that run the caller's own programs. Other guests reach the caller through [`Guest::stream`](crate::Guest::stream).

@@ -15,7 +15,7 @@ use crate::memory::{self, State};
 use crate::template::{AGENT, Manifest, RESTORE, capabilities, hardware, slots};
 use crate::{
     Accelerator, Cache, Calibration, Command, Error, Event, Guest, Kind, Network, Outcome, Requested,
-    RestoreBy, Source, Suite, Template, agent, digest, kvm, qemu, tool,
+    RestoreBy, Setup, Source, Suite, Template, agent, digest, kvm, qemu, tool,
 };
 
 /// How long a boot may take, and how long QEMU may take to write the state: some 15 s and less than one under TCG,
@@ -36,13 +36,12 @@ pub struct Request {
     pub source: Source,
     /// How guests start from the template.
     pub restore: RestoreBy,
+    /// What guests are, beyond their system.
+    pub setup: Setup,
     /// The guest half, a static program; `None` looks for `vm-agent` beside the running program. Needed only
     /// while a template is made.
     pub agent: Option<PathBuf>,
 }
-
-/// What is used once before the template is stopped, so that guests find it in memory.
-const WARM_UP: &str = include_str!("warm-up.sh");
 
 /// Everything up to a template ready to restore: image (downloaded or made from packages), provisioning,
 /// accelerator, boot, snapshot. What is there already is taken as it is. Any number of processes may call
@@ -62,7 +61,7 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
         Some(accelerator) => Ok(accelerator.clone()),
         None => Ok(chosen.insert(kvm::choose(cache, request.accel, base, on)?).clone()),
     };
-    let image = image::ensure(cache, request.suite, request.source, &mut choose, on)?;
+    let image = image::ensure(cache, request.suite, request.source, &request.setup, &mut choose, on)?;
     let base = Base { disk: image.disk(), kernel: Some(image.kernel()) };
     let accelerator = choose(&base, on)?;
 
@@ -72,7 +71,7 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
         &Hardware::fingerprint(&installed.model, accelerator.kind),
         &kvm::processor(),
         &format!("{:?}", request.restore),
-        WARM_UP,
+        &request.setup.warm_up,
     ]);
     let id = format!("{}.{}-{recipe}", image.id, accelerator.kind.to_string().to_lowercase());
     let dir = cache.template(&id);
@@ -197,7 +196,7 @@ impl Plan<'_> {
         }
         on(Event::Step("preparing the machine for its snapshot".to_owned()));
         guest.hello(false, false, RESTORE)?;
-        must(&mut guest, WARM_UP)?;
+        warm_up(&mut guest, &self.request.setup.warm_up)?;
         let calibration = Calibration::measure(&mut guest)?;
         must(&mut guest, "sync")?;
         guest.rest(RESTORE)?;
@@ -228,6 +227,11 @@ impl Plan<'_> {
         };
         Ok(Manifest { title, restore, calibration, boot, unguarded: ready.unguarded, memory })
     }
+}
+
+/// Uses what guests will use, once the machine has nothing else to do.
+fn warm_up(guest: &mut Guest, script: &str) -> Result<(), Error> {
+    must(guest, &format!("systemctl is-system-running --wait >/dev/null 2>&1\n({script}\n:) || true"))
 }
 
 /// Runs a script in a machine that is being made into a template.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod machine;
+
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
@@ -9,12 +11,16 @@ use std::path::Path;
 use vm::{Cache, Command, Disks, Event, Guest, Network, Outcome, Request, Template, prepare};
 
 fn template(cache: &Cache, on: &mut dyn FnMut(Event)) -> Template {
-    let request = Request { agent: Some(env!("CARGO_BIN_EXE_vm-agent").into()), ..Request::default() };
+    let request = Request {
+        agent: Some(env!("CARGO_BIN_EXE_vm-agent").into()),
+        setup: machine::setup(),
+        ..Request::default()
+    };
     prepare(cache, &request, on).unwrap()
 }
 
 fn usual(on: &mut dyn FnMut(Event)) -> Template {
-    template(&Cache::from_env().unwrap(), on)
+    template(&machine::cache(), on)
 }
 
 fn guest(template: &Template) -> Guest {
@@ -80,7 +86,7 @@ fn no_two_machines_of_root_have_the_same_user() {
 
 /// A cache with a copy of a template, on whose memory no other process relies.
 fn copied(template: &Template, at: &Path) -> Cache {
-    let usual = Cache::from_env().unwrap();
+    let usual = machine::cache();
     symlink(usual.root().join("images"), at.join("images")).unwrap();
     fs::create_dir(at.join("templates")).unwrap();
     let place = usual.root().join("templates").join(template.key());

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod machine;
+
 use std::path::Path;
 use std::process::Command as Program;
 
@@ -11,9 +13,12 @@ use vm::{Cache, Command, Disks, Guest, Network, Outcome, Request, disk_from_dir,
 const HARMLESS: [&str; 2] = ["read /proc/PID/fd", "read /proc/PID/map_files"];
 
 fn guest_with(folder: &str) -> Guest {
-    let request = Request { agent: Some(env!("CARGO_BIN_EXE_vm-agent").into()), ..Request::default() };
-    let template =
-        prepare(&Cache::from_env().unwrap(), &request, &mut |event| eprintln!("{event:?}")).unwrap();
+    let request = Request {
+        agent: Some(env!("CARGO_BIN_EXE_vm-agent").into()),
+        setup: machine::setup(),
+        ..Request::default()
+    };
+    let template = prepare(&machine::cache(), &request, &mut |event| eprintln!("{event:?}")).unwrap();
     assert_eq!(template.unguarded(), None);
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod machine;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -29,8 +31,8 @@ fn template() -> &'static Template {
 
 fn make(restore: RestoreBy) -> Result<Template, Error> {
     let agent = Some(env!("CARGO_BIN_EXE_vm-agent").into());
-    let request = Request { restore, agent, ..Request::default() };
-    prepare(&Cache::from_env()?, &request, &mut |event| eprintln!("{event:?}"))
+    let request = Request { restore, agent, setup: machine::setup(), ..Request::default() };
+    prepare(&machine::cache(), &request, &mut |event| eprintln!("{event:?}"))
 }
 
 fn guest() -> vm::Guest {
@@ -300,7 +302,9 @@ fn bytes_pass_over_the_stream_both_ways_and_a_slow_reader_is_waited_for() {
     assert!(guest.stream().is_none());
     // Said before anyone in the guest has opened the port, and kept until then.
     host.write_all(b"early\n").unwrap();
-    let copy = format!("exec 3<>/dev/virtio-ports/{STREAM}; head -n 1 <&3; head -c 3000000 /dev/zero >&3; echo sent");
+    let copy = format!(
+        "exec 3<>/dev/virtio-ports/{STREAM}; head -n 1 <&3; head -c 3000000 /dev/zero >&3; echo sent"
+    );
     let reader = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_secs(2));
         let mut all = vec![1; 3_000_000];
@@ -353,7 +357,7 @@ fn a_full_host_disk_is_the_infrastructure_s_fault() {
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let nothing = None::<&str>;
         mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing).unwrap();
-        let scratch = Cache::from_env().unwrap().root().join("scratch");
+        let scratch = machine::cache().root().join("scratch");
         mount(Some("small"), &scratch, Some("tmpfs"), MsFlags::empty(), Some("size=16m")).unwrap();
         let mut guest = template.restore(&Disks::default(), &Network::default()).unwrap();
         let script = "dd if=/dev/urandom of=/big bs=1M count=64 conv=fsync 2>/dev/null; sleep 100";
@@ -409,7 +413,7 @@ fn a_killed_harness_leaves_no_qemu_and_no_file() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(gone(), "QEMU {} is still there", qemu[0]);
-    let scratch = Cache::from_env().unwrap().root().join("scratch");
+    let scratch = machine::cache().root().join("scratch");
     assert_eq!(fs::read_dir(scratch).unwrap().count(), 0);
 }
 
@@ -424,11 +428,11 @@ fn example(name: &str) -> std::path::PathBuf {
 fn kvm_that_does_not_work_is_refused_in_one_sentence() {
     let _turn = turn();
     template();
-    if vm::doctor(&Cache::from_env().unwrap()).unwrap().kvm == vm::Kvm::Works {
+    if vm::doctor(&machine::cache()).unwrap().kvm == vm::Kvm::Works {
         return;
     }
-    let request = Request { accel: Requested::Kvm, ..Request::default() };
-    let error = prepare(&Cache::from_env().unwrap(), &request, &mut |_| {}).unwrap_err();
+    let request = Request { accel: Requested::Kvm, setup: machine::setup(), ..Request::default() };
+    let error = prepare(&machine::cache(), &request, &mut |_| {}).unwrap_err();
     assert!(matches!(error, Error::Accelerator(_)), "{error:?}");
     assert!(error.to_string().starts_with("KVM was asked for, but "), "{error}");
     assert_eq!(error.to_string().lines().count(), 1);
@@ -440,7 +444,7 @@ fn two_that_prepare_at_once_make_one_template() {
     let _turn = turn();
     template();
     let dir = tempfile::tempdir().unwrap();
-    let images = Cache::from_env().unwrap().root().join("images");
+    let images = machine::cache().root().join("images");
     std::os::unix::fs::symlink(images, dir.path().join("images")).unwrap();
     let start = || {
         std::process::Command::new(example("shell"))

@@ -18,7 +18,7 @@ use crate::cli::Check;
 /// Judges the `layout` subtask only.
 pub fn run(arguments: &Check) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
-    let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
+    let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
     let submission =

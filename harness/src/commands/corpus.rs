@@ -20,7 +20,7 @@ use crate::cli::Corpus;
 
 /// Grades each case in its own machines and prints one line per case.
 pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
-    let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
+    let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let mut cases = corpus::cases(&arguments.folder).map_err(Failure::unreadable)?;
     let wanted = |case: &Case| {

@@ -1,7 +1,7 @@
 //! `harness doctor`: reports whether this machine can grade, how fast, and what to fix.
 
 use harness::programs::{Verb, packages};
-use vm::{Cache, Facts, Kvm, UserNamespaces};
+use vm::{Facts, Kvm, UserNamespaces};
 
 use super::{Failure, Status};
 
@@ -32,7 +32,7 @@ struct Line {
 
 /// Examines the machine and prints the findings. The exit status is 1 if a requirement is missing.
 pub fn run() -> Result<Status, Failure> {
-    let cache = Cache::from_env().map_err(Failure::infrastructure)?;
+    let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let facts = vm::doctor(&cache).map_err(Failure::infrastructure)?;
     let lines = diagnose(&facts);
     for line in &lines {

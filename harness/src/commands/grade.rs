@@ -17,7 +17,7 @@ use crate::cli::Grade;
 pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let subtasks = select(arguments.only.as_deref()).map_err(Failure::unreadable)?;
-    let cache = vm::Cache::from_env().map_err(Failure::infrastructure)?;
+    let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
     let id = arguments.id.as_deref().map(given).transpose()?;

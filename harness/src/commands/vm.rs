@@ -13,7 +13,7 @@ use crate::cli::{Boot, Machine, Rm, Shelled, Vm, VmCommand};
 
 /// Runs the subcommand.
 pub fn run(arguments: &Vm) -> Result<Status, Failure> {
-    let cache = Cache::from_env().map_err(Failure::infrastructure)?;
+    let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     match &arguments.command {
         VmCommand::Build(arguments) => build(&cache, arguments),
         VmCommand::Boot(arguments) => boot(&cache, arguments),
@@ -25,7 +25,12 @@ pub fn run(arguments: &Vm) -> Result<Status, Failure> {
 
 /// Converts the command-line arguments to a request to the `vm` library.
 pub fn machine(arguments: &Machine) -> vm::Request {
-    vm::Request { suite: arguments.image, accel: arguments.accel, ..vm::Request::default() }
+    vm::Request {
+        suite: arguments.image,
+        accel: arguments.accel,
+        setup: harness::machine::setup(),
+        ..vm::Request::default()
+    }
 }
 
 fn prepare(cache: &Cache, arguments: &Machine) -> Result<Template, Failure> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cache::{Cache, Lock};
 use crate::machine::Kernel;
 use crate::space::free_disk;
-use crate::{Accelerator, Error, Event, Source, Suite, digest, tool};
+use crate::{Accelerator, Error, Event, Setup, Source, Suite, digest, tool};
 
 /// The virtual size of a guest's disk: room for some images of containers. It is sparse.
 pub(crate) const DISK: &str = "20G";
@@ -90,23 +90,24 @@ pub(crate) fn ensure(
     cache: &Cache,
     suite: Suite,
     source: Source,
+    setup: &Setup,
     choose: &mut Choose,
     on: &mut dyn FnMut(Event),
 ) -> Result<Image, Error> {
-    let cloud = id(suite, Source::Cloud);
-    let packages = id(suite, Source::Packages);
+    let cloud = id(suite, Source::Cloud, setup);
+    let packages = id(suite, Source::Packages, setup);
     match source {
-        Source::Cloud => make(cache, suite, Source::Cloud, choose, on),
+        Source::Cloud => make(cache, suite, Source::Cloud, setup, choose, on),
         Source::Auto if present(cache, &cloud) || !present(cache, &packages) => {
-            match make(cache, suite, Source::Cloud, choose, on) {
+            match make(cache, suite, Source::Cloud, setup, choose, on) {
                 Err(why @ Error::Download { .. }) => {
                     on(Event::Note(format!("{why}; making the image from packages instead")));
-                    make(cache, suite, Source::Packages, choose, on)
+                    make(cache, suite, Source::Packages, setup, choose, on)
                 }
                 made => made,
             }
         }
-        Source::Packages | Source::Auto => make(cache, suite, Source::Packages, choose, on),
+        Source::Packages | Source::Auto => make(cache, suite, Source::Packages, setup, choose, on),
     }
 }
 
@@ -115,12 +116,14 @@ fn present(cache: &Cache, id: &str) -> bool {
 }
 
 /// The name of the image that this recipe makes.
-fn id(suite: Suite, source: Source) -> String {
+fn id(suite: Suite, source: Source, setup: &Setup) -> String {
     let (word, own) = match source {
         Source::Cloud => ("cloud", pins::of(suite).digest),
         Source::Auto | Source::Packages => ("packages", packages::RECIPE),
     };
-    let recipe = digest::of([own, DISK].into_iter().chain(provision::texts()));
+    let seed = provision::seed(setup);
+    let texts = seed.iter().flat_map(|(name, text)| [*name, text.as_str()]);
+    let recipe = digest::of([own, DISK].into_iter().chain(texts));
     format!("{suite}-{word}-{recipe}")
 }
 
@@ -128,10 +131,11 @@ fn make(
     cache: &Cache,
     suite: Suite,
     source: Source,
+    setup: &Setup,
     choose: &mut Choose,
     on: &mut dyn FnMut(Event),
 ) -> Result<Image, Error> {
-    let id = id(suite, source);
+    let id = id(suite, source, setup);
     let dir = cache.image(&id);
     loop {
         if present(cache, &id) {
@@ -148,12 +152,12 @@ fn make(
             let (base, origin) = match source {
                 Source::Cloud => (cloud_base(cache, suite, &built, on)?, "official cloud image"),
                 Source::Auto | Source::Packages => {
-                    (packages_base(suite, &built, &lock, &cache.log(&id)?, on)?, "from packages")
+                    (packages_base(suite, setup, &built, &lock, &cache.log(&id)?, on)?, "from packages")
                 }
             };
             let accelerator = choose(&base, on)?;
             let title = format!("{}, {origin}", suite.title());
-            let manifest = provision::boot(&base, &built, accelerator.kind, title, on)?;
+            let manifest = provision::boot(&base, &built, accelerator.kind, title, setup, on)?;
             Cache::publish(&built, &dir, &manifest)?;
             if source == Source::Cloud {
                 let _ = fs::remove_file(cache.download(pins::of(suite).file_name())?);
@@ -185,13 +189,14 @@ fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Even
 
 fn packages_base(
     suite: Suite,
+    setup: &Setup,
     built: &Path,
     lock: &Lock,
     log: &Path,
     on: &mut dyn FnMut(Event),
 ) -> Result<Base, Error> {
     let raw = built.join("disk.raw");
-    packages::make(suite, built, &raw, lock, log, on)?;
+    packages::make(suite, setup, built, &raw, lock, log, on)?;
     let disk = built.join("disk.qcow2");
     tool::QEMU_IMG.output(|command| {
         command.args(["convert", "-f", "raw", "-O", "qcow2"]).arg(&raw).arg(&disk);

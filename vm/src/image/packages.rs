@@ -11,9 +11,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
 use super::DISK;
-use super::provision::PACKAGES;
 use crate::cache::Lock;
-use crate::{Error, Event, Suite, Unit, spawn, tool};
+use crate::{Error, Event, Setup, Suite, Unit, spawn, tool};
 
 /// Where the kernel finds the root before provisioning.
 pub(super) const ROOT: &str = "root=LABEL=vmroot ds=nocloud";
@@ -24,6 +23,7 @@ pub(super) const RECIPE: &str = include_str!("packages.sh");
 /// Makes `raw`, and beside it `vmlinuz` and `initrd`.
 pub(super) fn make(
     suite: Suite,
+    setup: &Setup,
     built: &Path,
     raw: &Path,
     lock: &Lock,
@@ -34,14 +34,13 @@ pub(super) fn make(
     let mkfs = tool::MKFS.path()?;
     let mmdebstrap = tool::MMDEBSTRAP.path()?;
     let sources = sources(suite)?;
-    let include: Vec<&str> = PACKAGES.lines().collect();
 
     let mut command = as_root_in_effect(on)?;
     command
         .env("MMDEBSTRAP", mmdebstrap)
         .env("MKFS", mkfs)
         .env("SUITE", suite.codename())
-        .env("INCLUDE", include.join(","))
+        .env("INCLUDE", setup.all_packages().join(","))
         .env("SOURCES", sources)
         .env("BUILT", built)
         .env("RAW", raw)
@@ -69,9 +68,9 @@ pub(super) fn make(
     if status.success() {
         return Ok(());
     }
-    let mut failed = tool::MMDEBSTRAP.failed(status, &said);
+    let mut failed = tool::MMDEBSTRAP.failed(status, without_logins(&said).as_bytes());
     if let Error::ToolFailed { log: kept, .. } = &mut failed {
-        *kept = fs::write(log, &said).ok().map(|()| log.to_owned());
+        *kept = fs::write(log, without_logins(&said)).ok().map(|()| log.to_owned());
     }
     Err(failed)
 }
@@ -134,4 +133,53 @@ fn sources(suite: Suite) -> Result<String, Error> {
     lines.sort();
     lines.dedup();
     Ok(lines.join("\n"))
+}
+
+/// Text with the name and password of each address left out: what stands between `://` and `@`.
+fn without_logins(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut pieces = text.split("://");
+    let mut clean = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(piece.len());
+        let start = piece[..end].rfind('@').map_or(0, |at| at + 1);
+        clean.push_str("://");
+        clean.push_str(&piece[start..]);
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_left_out_of_what_is_kept() {
+        let said = b"E: http://us%40er:sword@m.example/debian and https://b.example/x@y, mail root@example";
+        let clean = "E: http://m.example/debian and https://b.example/x@y, mail root@example";
+        assert_eq!(without_logins(said), clean);
+    }
+
+    /// The script's own line, on a tree with sources and a login file.
+    #[test]
+    fn a_tree_keeps_no_login() {
+        let tree = tempfile::tempdir().unwrap();
+        let apt = tree.path().join("etc/apt");
+        fs::create_dir_all(apt.join("sources.list.d")).unwrap();
+        fs::create_dir_all(apt.join("auth.conf.d")).unwrap();
+        let list = apt.join("sources.list.d/0000main.list");
+        fs::write(&list, "deb [trusted=yes] http://user:sword@m.example/debian bookworm main\n").unwrap();
+        fs::write(apt.join("auth.conf.d/mine"), "machine m.example login user password sword").unwrap();
+        let lines = RECIPE.lines().skip_while(|line| !line.starts_with("find \"$tree/etc/apt\""));
+        let script: Vec<&str> = lines.take_while(|line| !line.starts_with("echo")).collect();
+        assert_eq!(script.len(), 2, "{script:?}");
+        let script = format!("set -eu\ntree=$1\n{}", script.join("\n"));
+        let status = Command::new("sh").args(["-c", &script, "sh"]).arg(tree.path()).status().unwrap();
+        assert!(status.success());
+        assert_eq!(
+            fs::read_to_string(&list).unwrap(),
+            "deb [trusted=yes] http://m.example/debian bookworm main\n"
+        );
+        assert_eq!(fs::read_dir(apt.join("auth.conf.d")).unwrap().count(), 0);
+    }
 }

@@ -18,6 +18,9 @@ if [ -n "$SOURCES" ]; then
 else
     "$MMDEBSTRAP" "$@" "$SUITE" "$tree"
 fi
+# The host's sources may hold a name and a password; what fetched the packages needed them, and no guest may read them.
+find "$tree/etc/apt" -name '*.list' -exec sed -i 's#://[^/@ ]*@#://#g' {} +
+rm -rf "$tree"/etc/apt/auth.conf "$tree"/etc/apt/auth.conf.d/*
 echo "I: making the disk" >&2
 rm -rf "$tree"/dev "$tree"/run
 mkdir "$tree"/dev "$tree"/run

@@ -10,20 +10,16 @@ use super::{Base, Manifest};
 use crate::arguments::{Disk, Memory};
 use crate::confine::lend;
 use crate::disk::open_to_write;
-use crate::hardware::{Cards, Hardware};
+use crate::hardware::{Cards, Hardware, mac_address};
 use crate::machine::{Machine, Uplink};
-use crate::{Error, Event, Kind, Unit, qemu};
+use crate::{Error, Event, Kind, Setup, Unit, qemu};
 
-/// What the machine of the assignment has installed.
-pub(super) const PACKAGES: &str = include_str!("seed/packages");
-
-/// The seed, by file name.
-const SEED: [(&str, &str); 7] = [
+/// The seed's files as they are in the source, by name.
+const SEED: [(&str, &str); 6] = [
     ("meta-data", include_str!("seed/meta-data")),
     ("network-config", include_str!("seed/network-config")),
     ("user-data", include_str!("seed/user-data")),
     ("provision.sh", include_str!("seed/provision.sh")),
-    ("packages", PACKAGES),
     ("vm-agent.service", include_str!("seed/vm-agent.service")),
     ("vm.slice", include_str!("seed/vm.slice")),
 ];
@@ -35,9 +31,14 @@ const EXPORT: u64 = 256 << 20;
 /// than a host would.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
 
-/// The texts that an image depends on.
-pub(super) fn texts() -> impl Iterator<Item = &'static str> {
-    SEED.iter().flat_map(|(name, text)| [*name, *text])
+/// The seed of a setup: each file's name and text.
+pub(super) fn seed(setup: &Setup) -> Vec<(&'static str, String)> {
+    let mut files: Vec<_> =
+        SEED.iter().map(|(name, text)| (*name, text.replace("@NAME@", &setup.name))).collect();
+    let cards = setup.cards.iter().zip(1..).map(|(name, number)| format!("{} {name}\n", mac_address(number)));
+    files.push(("cards", cards.collect()));
+    files.push(("packages", setup.all_packages().join("\n") + "\n"));
+    files
 }
 
 /// Boots `base` with the seed, waits for it to switch itself off, and takes out kernel and RAM disk to `built`.
@@ -46,12 +47,13 @@ pub(super) fn boot(
     built: &Path,
     accel: Kind,
     title: String,
+    setup: &Setup,
     on: &mut dyn FnMut(Event),
 ) -> Result<Manifest, Error> {
     on(Event::Step("provisioning the image".to_owned()));
     let seed = built.join("seed");
     fs::create_dir_all(&seed).map_err(Error::io("create", &seed))?;
-    for (name, text) in SEED {
+    for (name, text) in self::seed(setup) {
         let path = seed.join(name);
         let write = || -> io::Result<()> {
             let mut file = File::create(&path)?;

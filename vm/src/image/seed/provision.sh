@@ -40,10 +40,10 @@ sed -i '/[[:space:]]\/boot\/efi[[:space:]]/d' /etc/fstab
 
 echo "provision: cards"
 mkdir -p /etc/systemd/network
-for card in lan0=52:54:00:c5:69:01 world0=52:54:00:c5:69:02 uplink0=52:54:00:c5:69:03; do
-    printf '[Match]\nMACAddress=%s\n\n[Link]\nName=%s\n' "${card#*=}" "${card%%=*}" \
-        >"/etc/systemd/network/10-${card%%=*}.link"
-done
+# One a line: MAC address and name.
+while read -r address name; do
+    printf '[Match]\nMACAddress=%s\n\n[Link]\nName=%s\n' "$address" "$name" >"/etc/systemd/network/10-$name.link"
+done <"$seed/cards"
 
 echo "provision: agent"
 install -m 644 "$seed/vm.slice" "$seed/vm-agent.service" /etc/systemd/system/

@@ -1,6 +1,5 @@
-# Run in a new machine before it is frozen. Nothing here may change the machine, only what of it is in memory; a
-# tool that a suite does not have is no error.
-systemctl is-system-running --wait >/dev/null 2>&1
+# Run in a new machine before it is frozen, so that its guests find these tools in memory. Nothing here may change the
+# machine; a tool that a suite does not have is no error.
 cd "$(mktemp -d)" || exit
 cat >a.c <<'END'
 #define _GNU_SOURCE
