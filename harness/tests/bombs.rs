@@ -72,6 +72,15 @@ fn an_ignored_file_of_endless_zeros_is_not_read() {
 }
 
 #[test]
+fn an_archive_larger_than_all_that_may_be_in_one_is_not_read() {
+    let place = Place::new(&honest_and(&[]));
+    fs::File::options().write(true).open(place.path("s")).unwrap().set_len(1 << 40).unwrap();
+    let error = place.take().unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+    assert!(error.to_string().contains("MiB"), "{error}");
+}
+
+#[test]
 fn only_the_first_ignored_entries_are_named() {
     let state = |number| format!("23m0001_assignment3/task{number}/.cache/x");
     let archive = honest_and(&(100..200).map(state).collect::<Vec<_>>());

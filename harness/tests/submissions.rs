@@ -231,6 +231,15 @@ fn a_git_history_needs_a_commit() {
     assert_eq!(git(&entries), GitFact::Present);
     // A repository outside the submission is not in the archive.
     assert_eq!(git(&[file("a_assignment3/.git", b"gitdir: ../x"), entries[1].clone()]), GitFact::Empty);
+    // Nor is it in a folder: a worktree has such a file, but its repository was not handed in.
+    let desk = Desk::new();
+    for folder in ["elsewhere/objects", "elsewhere/refs", "b_assignment3/task1"] {
+        fs::create_dir_all(desk.path(folder)).unwrap();
+    }
+    fs::write(desk.path("b_assignment3/task1/namespace_prog.c"), b"").unwrap();
+    fs::write(desk.path("b_assignment3/.git"), format!("gitdir: {}", desk.path("elsewhere").display()))
+        .unwrap();
+    assert_eq!(desk.take("b_assignment3").unwrap().layout.git, GitFact::Empty);
     // A plain file named .git is no repository.
     assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
 }

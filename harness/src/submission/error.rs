@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong with the file, or what its first bytes say it is.
         found: String,
     },
+    /// An archive that cannot hold what a submission may hold, but more.
+    #[error("{} is larger than {} MiB, the most that an archive may take: leave out container images and other output", path.display(), most >> 20)]
+    TooLarge {
+        /// The archive.
+        path: PathBuf,
+        /// How many bytes it may have.
+        most: u64,
+    },
     /// The archive's structure is broken.
     #[error("the archive {} is damaged: {why}; make or download it again", path.display())]
     Damaged {

@@ -49,6 +49,10 @@ pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result
     }
     let file = File::open(source).map_err(Error::io("read", source))?;
     let archive_bytes = file.metadata().map_err(Error::io("read", source))?.len();
+    let most = limits.archive();
+    if archive_bytes > most {
+        return Err(Error::TooLarge { path: source.to_owned(), most });
+    }
     let mut intake = Intake::new(source, Some(archive_bytes), into, limits)?;
     match form {
         Form::Zip => zip(&mut intake, source, file)?,
