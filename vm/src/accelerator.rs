@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the user asked for.
+/// The accelerator that the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Requested {
-    /// KVM where the guest's kernel was seen to run under it, TCG otherwise.
+    /// KVM if a guest's kernel ran under it, else TCG.
     #[default]
     Auto,
     /// KVM or an error.
@@ -52,9 +52,9 @@ impl fmt::Display for Kind {
 /// The accelerator in use and the sentence that says why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accelerator {
-    /// Which.
+    /// The accelerator.
     pub kind: Kind,
-    /// Why, without a full stop: "no usable KVM here (the guest did not reach userspace in 10 s)".
+    /// The reason, without a full stop: "no usable KVM here (the guest did not reach userspace in 10 s)".
     pub reason: String,
 }
 

@@ -58,7 +58,7 @@ impl Arguments {
 
     pub(crate) fn memory(&mut self, memory: &Memory, mib: u64) -> io::Result<()> {
         let size = format!("id=ram0,size={mib}M");
-        // QEMU opens either for writing, whatever it does with it.
+        // QEMU opens both for writing.
         let backend = match memory {
             Memory::Shared(file) => {
                 format!("memory-backend-file,{size},share=on,mem-path={}", self.name(file, true)?)

@@ -1,8 +1,8 @@
-//! Where images and templates live, who may change them, and what of them can go.
+//! The cache of images and templates: where they lie, who may change them, and which can be removed.
 //!
-//! Something new is made in `build/` under an exclusive lock on its name and renamed into place when it is
-//! complete, so what has its place is complete. A maker that dies loses its lock; the next command that uses the
-//! cache removes what it left in `build/`. Whoever uses something holds a shared lock on its name.
+//! A new entry is made in `build/` under an exclusive lock on its name, and renamed into place when it is complete. So every
+//! entry in its place is complete. A process that dies loses its lock, and the next command removes its files from `build/`. A
+//! process that uses an entry holds a shared lock on its name.
 
 use std::cmp::Reverse;
 use std::fs::{self, File, TryLockError};
@@ -24,18 +24,18 @@ pub struct Cache {
     root: PathBuf,
 }
 
-/// Something in the cache, for listing.
+/// An entry of the cache, for listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Image, template or download.
     pub kind: EntryKind,
-    /// The name to remove it by.
+    /// Its name, for removal.
     pub id: String,
-    /// What it is, in words: "Debian 12, from packages", "Debian 12, from packages, booted under TCG".
+    /// Its title: "Debian 12, from packages", "Debian 12, from packages, booted under TCG".
     pub title: String,
-    /// What it takes on disk, in bytes.
+    /// Its size on disk, in bytes.
     pub bytes: u64,
-    /// Whether a process uses or makes it just now.
+    /// Whether a process uses it or makes it now.
     pub in_use: bool,
 }
 
@@ -44,9 +44,9 @@ pub struct Entry {
 pub enum EntryKind {
     /// A provisioned disk with its kernel.
     Image,
-    /// A booted machine at rest.
+    /// A booted, frozen machine.
     Template,
-    /// A download, whole or begun.
+    /// A download, complete or not.
     Download,
 }
 
@@ -70,13 +70,13 @@ const MANIFEST: &str = "manifest.json";
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// The lock as a descriptor: it is not released before whoever inherits that has ended too.
+    /// The lock as a descriptor. A process that inherits the descriptor keeps the lock until the process ends.
     pub(crate) fn descriptor(&self) -> Result<OwnedFd, Error> {
         self.0.try_clone().map(OwnedFd::from).map_err(Error::io("keep", "a lock"))
     }
 }
 
-/// A directory in which something is made. It goes when dropped, unless what was made has got its place.
+/// A directory in which an entry is made. It is removed when dropped, unless the entry was moved to its place.
 #[derive(Debug)]
 pub(crate) struct Build(PathBuf);
 
@@ -90,7 +90,7 @@ impl Deref for Build {
 
 impl Drop for Build {
     fn drop(&mut self) {
-        // Where this fails, the next command tries again and says why.
+        // If this fails, the next command tries again and reports the error.
         let _ = remove_all(&self.0);
     }
 }
@@ -99,16 +99,16 @@ impl Cache {
     /// A cache at a given place. Nothing is created yet.
     pub fn at(root: impl Into<PathBuf>) -> Cache {
         let root: PathBuf = root.into();
-        // QEMU resolves names from where a disk lies, not from where we stand.
+        // An absolute path stays right when a child process changes its directory.
         Cache { root: std::path::absolute(&root).unwrap_or(root) }
     }
 
-    /// Where it is.
+    /// Its directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Everything in it: images, templates, downloads.
+    /// All entries: images, templates, downloads.
     pub fn list(&self) -> Result<Vec<Entry>, Error> {
         self.clear_abandoned()?;
         let mut entries = Vec::new();
@@ -131,7 +131,7 @@ impl Cache {
         Ok(entries)
     }
 
-    /// Removes an entry, and with an image its templates. Fails where a process uses it.
+    /// Removes an entry; with an image also its templates. Fails if a process uses the entry.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
         let entries = self.list()?;
         let Some(entry) = entries.iter().find(|entry| entry.id == id) else {
@@ -156,7 +156,7 @@ impl Cache {
         remove_all(&path).map_err(Error::io("remove", path))
     }
 
-    /// Removes the templates of an image but the `kept` newest and those in use.
+    /// Removes the templates of an image, except the `kept` newest and those in use.
     pub(crate) fn prune_templates(&self, image: &str, kept: usize) -> Result<(), Error> {
         let made = |id: &String| fs::metadata(self.template(id)).and_then(|found| found.modified()).ok();
         let mut templates = names(&self.template(""))?;
@@ -187,17 +187,17 @@ impl Cache {
         Ok(self.made("verdicts")?.join(name))
     }
 
-    /// Where what was said while `id` was made is kept when that failed.
+    /// The file for the output of a failed build of `id`.
     pub(crate) fn log(&self, id: &str) -> Result<PathBuf, Error> {
         Ok(self.made("logs")?.join(id))
     }
 
-    /// For files that have no name, or only for a moment.
+    /// The directory for files without a name, or with a name for a moment.
     pub(crate) fn scratch(&self) -> Result<PathBuf, Error> {
         self.made("scratch")
     }
 
-    /// An empty directory to make `id` in. Its lock must be held.
+    /// An empty directory in which to make `id`. The caller must hold the lock on `id`.
     pub(crate) fn build(&self, id: &str) -> Result<Build, Error> {
         self.clear_abandoned()?;
         let left = self.root.join("build").join(id);
@@ -205,7 +205,7 @@ impl Cache {
         self.made(&format!("build/{id}")).map(Build)
     }
 
-    /// Removes what makers that died left half made. Every command that uses the cache does this first.
+    /// Removes what dead processes left half made. Every command that uses the cache does this first.
     pub(crate) fn clear_abandoned(&self) -> Result<(), Error> {
         let dir = self.root.join("build");
         for id in names(&dir)? {
@@ -217,7 +217,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Puts what was made where it belongs, with its description.
+    /// Moves a new entry to its place, with its description.
     pub(crate) fn publish(built: &Path, place: &Path, manifest: &impl Serialize) -> Result<(), Error> {
         Self::describe(built, manifest)?;
         let move_there = || -> io::Result<()> {
@@ -230,7 +230,7 @@ impl Cache {
         move_there().map_err(Error::io("create", place))
     }
 
-    /// Writes the description of what is at a place.
+    /// Writes the description of an entry.
     pub(crate) fn describe(place: &Path, manifest: &impl Serialize) -> Result<(), Error> {
         let write = || -> io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(place)?;
@@ -242,12 +242,12 @@ impl Cache {
         write().map_err(Error::io("describe", place))
     }
 
-    /// The description of what is at a place, if there is anything.
+    /// The description of an entry, if there is one.
     pub(crate) fn manifest<T: DeserializeOwned>(place: &Path) -> Option<T> {
         read_json(&place.join(MANIFEST))
     }
 
-    /// Locks a name for making; waits for others, after calling `on_wait` once.
+    /// Locks a name to make its entry. If others hold the lock, calls `on_wait` once and waits for them.
     pub(crate) fn lock(&self, id: &str, on_wait: impl FnOnce()) -> Result<Lock, Error> {
         if let Some(lock) = self.try_lock(id)? {
             return Ok(lock);
@@ -258,7 +258,7 @@ impl Cache {
         Ok(Lock(file))
     }
 
-    /// Locks a name for use.
+    /// Locks a name to use its entry.
     pub(crate) fn lock_shared(&self, id: &str) -> Result<Lock, Error> {
         let (file, path) = self.lock_file(id)?;
         file.lock_shared().map_err(Error::io("lock", path))?;
@@ -323,7 +323,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_dead_maker_left_is_cleared_and_what_a_live_one_makes_is_not() {
+    fn files_of_a_dead_build_are_removed_and_those_of_a_running_one_are_not() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
         let alive = cache.lock("alive", || {}).unwrap();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_maker_has_goes_at_once() {
+    fn files_of_a_failed_build_are_removed_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
         let _lock = cache.lock("mine", || {}).unwrap();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn old_templates_go_when_nobody_uses_them() {
+    fn old_templates_are_removed_unless_they_are_in_use() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
         for (age, id) in ["one.d", "one.c", "one.b", "one.a", "one-more.a"].iter().enumerate() {
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_half_made_is_listed_and_nothing_in_use_is_removed() {
+    fn an_unfinished_entry_is_not_listed_and_one_in_use_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
         let lock = cache.lock("one", || {}).unwrap();

@@ -1,4 +1,4 @@
-//! How fast a guest is, so that time limits can follow.
+//! The speed of a guest, by which the caller scales time limits.
 
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ const COMPUTE: &str = "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done";
 
 /// fork+exec+wait.
 const SPAWN: &str = "i=0; while [ $i -lt 30 ]; do /bin/true; i=$((i + 1)); done";
+
+/// The time limit for one loop.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Two small loops, timed in the guest once per template, in processor time of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,8 +30,8 @@ impl Calibration {
         Ok(Calibration { compute: time(guest, COMPUTE)?, spawn: time(guest, SPAWN)? })
     }
 
-    /// By how much a limit that suits the reference machine (a guest under KVM on a current server) has to be
-    /// stretched here: the larger of the two ratios, at least 1.
+    /// The factor for time limits that suit the reference machine, a guest under KVM on a current server: the larger of the
+    /// two ratios, at least 1.
     pub fn factor(&self) -> f64 {
         const COMPUTE: Duration = Duration::from_millis(100);
         const SPAWN: Duration = Duration::from_millis(50);
@@ -38,13 +41,16 @@ impl Calibration {
     }
 }
 
-/// What QEMU takes of the host's processors for a script, the better of two times. Unlike the time that passes
-/// it does not grow with what else the host does.
+/// QEMU's processor time for a script, the better of two runs. Unlike the time on the clock, it does not grow with the other
+/// work of the host.
 fn time(guest: &mut Guest, script: &str) -> Result<Duration, Error> {
     let mut best = Duration::MAX;
     for _ in 0..2 {
         let before = processor_time(guest.qemu_pid())?;
-        match guest.run(&Command::new(["/bin/sh", "-c", script]), &mut |_| {}) {
+        let mut command = Command::new(["/bin/sh", "-c", script]);
+        // Processor time is measured, so a busy host may take long.
+        command.deadline = PATIENCE;
+        match guest.run(&command, &mut |_| {}) {
             Outcome::Exited { code: 0, .. } => {
                 best = best.min(processor_time(guest.qemu_pid())?.saturating_sub(before));
             }

@@ -1,8 +1,8 @@
-//! What host and guest half say to each other over the virtio-serial port: one JSON object a line.
+//! The messages between host and agent over the virtio-serial port: one JSON object a line.
 //!
-//! The host makes a new key for every session and hands it over in its first line. From then on every line of
-//! the guest half carries a running number and a MAC over that number and its body, so that another process
-//! which gets hold of the port (the kernel gives it to one at a time) can end the session but not speak in it.
+//! The host makes a new key for every session and sends it in its first line. Every later line of the agent carries a running
+//! number and a MAC over the number and the body. Another process that opens the port (the kernel admits one at a time) can
+//! end the session, but cannot speak in it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,54 +14,54 @@ use sha2::Sha256;
 /// The port's name in the guest: `/dev/virtio-ports/vm.agent`.
 pub(crate) const PORT: &str = "vm.agent";
 
-/// The longest line either side accepts, in bytes.
+/// The longest line that either side accepts, in bytes.
 pub(crate) const MAX_LINE: usize = 256 << 10;
 
-/// How much of a program's input or output one line carries, in bytes before encoding.
+/// The most of a program's input or output in one line, in bytes before encoding.
 pub(crate) const CHUNK: usize = 48 << 10;
 
-/// How much of a program's standard error is kept, in bytes: the end of it.
+/// The end of a program's standard error that is kept, in bytes.
 pub(crate) const STDERR_TAIL: usize = 16 << 10;
 
-/// What the host says.
+/// A message of the host.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum ToGuest {
-    /// Begins a session: right after a restore, or with a machine that just booted.
+    /// Begins a session, after a restore or a boot.
     Hello {
         key: Key,
-        /// To be sent back, which proves that the answer is not an old one.
+        /// The answer repeats this number, which proves that the answer is new.
         nonce: u64,
         /// Nanoseconds since 1970.
         unix_time: u64,
-        /// Fresh randomness for the kernel, in base64: every restored machine starts from the same pool.
+        /// Random bytes for the kernel, in base64: every restored machine starts with the same pool.
         entropy: String,
-        /// Which of the slots hold a disk to mount.
+        /// Whether each slot holds a disk to mount.
         payload: bool,
         store: bool,
     },
     /// A piece of the next program's standard input.
     Stdin { data: String },
-    /// Runs a program; one that is kept stays in the agent's own control group.
+    /// Runs a program. A kept program stays in the agent's control group.
     Run { argv: Vec<String>, kept: bool },
-    /// Ends the session: say nothing until the next `Hello`.
+    /// Ends the session: the agent is silent until the next `Hello`.
     Rest,
 }
 
-/// What the guest half says.
+/// A message of the agent.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum FromGuest {
-    /// The first words after boot, before there is a key.
+    /// The first message after boot, before there is a key.
     Ready {
         agent: String,
         kernel: String,
-        /// Why root can reach the agent, where it can.
+        /// Why root can reach the agent, if it can.
         unguarded: Option<String>,
     },
-    /// The answer to `Hello`, when everything in it is done.
+    /// The answer to `Hello`, after all of it is done.
     Hello { nonce: u64 },
-    /// `Hello` could not be done.
+    /// `Hello` failed.
     Failed { why: String },
     /// A sign of life.
     Beat,
@@ -71,11 +71,11 @@ pub(crate) enum FromGuest {
     Exited { code: i32, stderr: String },
     /// The program could not be started.
     NotStarted { why: String },
-    /// The answer to `Rest`, and the last word.
+    /// The answer to `Rest`, and the last message.
     Resting,
 }
 
-/// What the MACs of one session are made with.
+/// The key for the MACs of one session.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Key([u8; 32]);
 
@@ -100,7 +100,7 @@ struct Envelope<'a> {
     body: &'a RawValue,
 }
 
-/// Seals what the guest half says, in order.
+/// Seals the agent's messages in order.
 pub(crate) struct Sealer {
     key: Key,
     number: u64,
@@ -122,7 +122,7 @@ impl Sealer {
     }
 }
 
-/// Opens what the guest half says, in order.
+/// Opens the agent's messages in order.
 #[derive(Debug)]
 pub(crate) struct Opener {
     key: Key,
@@ -134,7 +134,7 @@ impl Opener {
         Opener { key, number: 0 }
     }
 
-    /// What a line says, or `None` where it is not the guest half's next one.
+    /// The message in a line, or `None` if the line is not the agent's next one.
     pub(crate) fn open(&mut self, line: &[u8]) -> Option<FromGuest> {
         let envelope: Envelope = serde_json::from_slice(line).ok()?;
         let mac = STANDARD.decode(&envelope.mac).ok()?;
@@ -168,7 +168,7 @@ pub(crate) struct Lines {
 pub(crate) struct TooLong;
 
 impl Lines {
-    /// Takes what was read and hands over each line that is complete, without its newline.
+    /// Takes bytes, and calls `on_line` with each complete line, without its newline.
     pub(crate) fn push(&mut self, mut bytes: &[u8], on_line: &mut dyn FnMut(&[u8])) -> Result<(), TooLong> {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             if self.pending.len() + end > MAX_LINE {

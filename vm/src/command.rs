@@ -1,4 +1,4 @@
-//! What to run in a guest, and how far it may go.
+//! A program to run in a guest, and its limits.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -7,25 +7,25 @@ use std::time::Duration;
 /// A program to run in a guest, as root, in `/root`, in a session and a cgroup of its own.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// The program, absolute or looked up in the usual PATH, and its arguments.
+    /// The program (absolute, or in the usual PATH) and its arguments.
     pub argv: Vec<String>,
-    /// What it reads from standard input, then end of file.
+    /// Its standard input.
     pub stdin: Vec<u8>,
-    /// How long it may take, by the host's clock.
+    /// Its time limit, by the host's clock.
     pub deadline: Duration,
-    /// Milliseconds that it may take beyond that. Whoever hears that it needs them adds them while it runs.
+    /// Milliseconds to add to the time limit. The caller may raise this while the program runs.
     pub more: Arc<AtomicU64>,
-    /// How many bytes it may write to standard output.
+    /// The most bytes on its standard output.
     pub max_output: u64,
-    /// How many bytes of that may be in one line.
+    /// The most bytes in one line of its output.
     pub max_line: usize,
-    /// Whether it stays in the agent's control group, which no other program can change, rather than in that of programs
-    /// that come and go. What it starts starts there, too.
+    /// Whether it stays in the agent's control group, which no other program can change. Its children start there too. Other
+    /// programs run in a control group of their own.
     pub kept: bool,
 }
 
 impl Command {
-    /// With nothing on standard input, a minute, and 16 MiB of output in lines of at most 4.
+    /// A program with empty standard input, a time limit of a minute, and at most 16 MiB of output in lines of at most 4 MiB.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
         Command {
             argv: argv.into_iter().map(Into::into).collect(),

@@ -41,7 +41,7 @@ const FIRST_USER: u32 = 2_000_000_000;
 /// The largest process id of Linux.
 const LAST_PID: u32 = 1 << 22;
 
-/// What a QEMU needs of the host besides its files.
+/// What a QEMU needs of the host, apart from its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
     /// Nothing.
@@ -59,8 +59,8 @@ pub(crate) fn sandbox(needs: Needs) -> &'static str {
 
 /// Confines the process that `command` will start.
 pub(crate) fn confine(command: &mut Command, accel: Kind, needs: Needs) {
-    // What the harness's environment holds (a mirror's password, say) is none of a guest's business. Each thread that
-    // allocates may take 64 MiB of addresses for itself: some share.
+    // The caller's environment may hold secrets, such as a mirror's password. MALLOC_ARENA_MAX: each thread that allocates may
+    // reserve 64 MiB of addresses for itself.
     command.env_clear().env("MALLOC_ARENA_MAX", "4").current_dir("/");
     let groups = groups(accel).filter(|_| needs != Needs::Programs && has_own_user());
     let apart = needs == Needs::Nothing && geteuid().is_root();

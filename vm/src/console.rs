@@ -1,14 +1,14 @@
-//! What a guest's serial console showed last.
+//! The last output of a guest's serial console.
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Console;
 
-/// How much is remembered, in bytes.
+/// The most that is kept, in bytes.
 const MEMORY: usize = 64 << 10;
 
-/// How many lines an outcome quotes.
+/// The most lines that an outcome quotes.
 const QUOTED: usize = 30;
 
 /// A running record of a console; clones share it.
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Record {
 struct Text {
     bytes: Vec<u8>,
     echo: Option<Box<dyn Write + Send>>,
-    /// How many bytes there were before `bytes`.
+    /// The number of bytes before `bytes`.
     forgotten: usize,
 }
 
@@ -41,7 +41,7 @@ impl Record {
         })
     }
 
-    /// From now on also writes what comes to someone who watches.
+    /// From now on, also writes the output to a watcher.
     pub(crate) fn echo_to(&self, watcher: impl Write + Send + 'static) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).echo = Some(Box::new(watcher));
     }
@@ -57,13 +57,13 @@ impl Record {
         text.forgotten += surplus;
     }
 
-    /// Where the record ends now, for [`Record::since`].
+    /// The present end of the record, for [`Record::since`].
     pub(crate) fn position(&self) -> usize {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         text.forgotten + text.bytes.len()
     }
 
-    /// What came after `position` and is still remembered.
+    /// The output after `position` that is still kept.
     pub(crate) fn since(&self, position: usize) -> String {
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let start = position.saturating_sub(text.forgotten).min(text.bytes.len());
@@ -76,7 +76,7 @@ impl Record {
         Console(lines[lines.len().saturating_sub(QUOTED)..].to_vec())
     }
 
-    /// The first lines from the last one on that has these words in it.
+    /// The lines from the last one that contains `words`, at most as many as an outcome quotes.
     pub(crate) fn from(&self, words: &str) -> Console {
         let lines = lines(&self.since(0));
         let start = lines.iter().rposition(|line| line.contains(words)).unwrap_or(0);
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn remembers_the_end_and_what_came_since() {
+    fn the_end_is_kept_and_output_since_a_position_is_found() {
         let record = Record::default();
         record.push(&vec![b'x'; MEMORY]);
         let before = record.position();

@@ -12,21 +12,20 @@ use crate::{Error, tool};
 /// not mounted.
 #[derive(Debug, Clone, Default)]
 pub struct Disks {
-    /// What is to be run.
+    /// The programs to run.
     pub payload: Option<PathBuf>,
     /// Data that many guests share.
     pub store: Option<PathBuf>,
 }
 
-/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`), sparse, of the slots' fixed size with a file system
-/// only as large as it has to be. The guest half mounts it read-only. Files have the owners that they have in
-/// `dir`: who makes the disk needs no privilege, and who copies from it says whose the copies are.
-/// `out` appears complete or not at all.
+/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`). The image is sparse and has the fixed size of the slots; the file
+/// system in it is only as large as needed. The agent mounts it read-only. Files keep the owners that they have in `dir`, so
+/// the caller needs no privilege. `out` appears complete or not at all.
 pub fn disk_from_dir(dir: &Path, out: &Path) -> Result<(), Error> {
     let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let image = tempfile::NamedTempFile::new_in(beside).map_err(Error::io("create a file in", beside))?;
     let (bytes, files) = measure(dir).map_err(Error::io("read", dir))?;
-    // Room for the file system's own tables: a quarter and some.
+    // A quarter more, and some MiB, for the file system's tables.
     let blocks = (bytes + bytes / 4 + files * 1024 + (16 << 20)) >> 12;
     tool::MKFS.output(|command| {
         command.args(["-q", "-F", "-b", "4096", "-m", "0", "-O", "^has_journal"]);
@@ -38,7 +37,7 @@ pub fn disk_from_dir(dir: &Path, out: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// How many bytes and how many entries there are under a directory, in blocks as they will be stored.
+/// The bytes (in whole blocks) and the entries under a directory.
 fn measure(dir: &Path) -> std::io::Result<(u64, u64)> {
     let (mut bytes, mut entries) = (0, 1);
     for entry in fs::read_dir(dir)? {
@@ -55,13 +54,13 @@ fn measure(dir: &Path) -> std::io::Result<(u64, u64)> {
     Ok((bytes, entries))
 }
 
-/// Opens a disk for a slot. The slots of a template and of its guests must be alike, so an empty one is a hole
-/// of the slots' size.
+/// Opens a disk for a slot. The slots of a template and of its guests must have the same size, so an empty slot is a file
+/// of that size without data.
 pub(crate) fn open_for_slot(disk: Option<&Path>, scratch: &Path) -> Result<File, Error> {
     let Some(path) = disk else {
         let empty = tempfile::tempfile_in(scratch).map_err(Error::io("create a file in", scratch))?;
         empty.set_len(SLOT_SIZE).map_err(Error::io("enlarge a file in", scratch))?;
-        // QEMU wants a descriptor that can do no more than it needs.
+        // QEMU refuses a writable descriptor for a read-only disk.
         let again = format!("/proc/self/fd/{}", empty.as_raw_fd());
         return File::open(&again).map_err(Error::io("open", again));
     };

@@ -1,62 +1,62 @@
-//! Whether this machine can run guests, as plain facts for someone else to render.
+//! Whether this machine can run guests, as plain facts. The caller renders them.
 
 use std::path::PathBuf;
 
 use crate::space::{free_disk, size_on_disk};
 use crate::{Cache, Calibration, Error, kvm, qemu, template, tool};
 
-/// What was found out about the machine.
+/// Facts about the machine.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    /// QEMU's version, or `None` where it is not installed.
+    /// QEMU's version, or `None` if it is not installed.
     pub qemu: Option<String>,
-    /// Whether KVM can be used, as it was when it was last tried for real.
+    /// Whether KVM worked at its last trial.
     pub kvm: Kvm,
-    /// Whether this user may make a user namespace, as found by making one.
+    /// Whether this user may make a user namespace, found by making one.
     pub user_namespaces: UserNamespaces,
-    /// The cache's place.
+    /// The cache's directory.
     pub cache: PathBuf,
-    /// What the cache takes on disk, in bytes.
+    /// The cache's size on disk, in bytes.
     pub cache_bytes: u64,
-    /// Free room where the cache is, in bytes.
+    /// Free space on the cache's file system, in bytes.
     pub free_disk: u64,
-    /// Memory that programs can still have, in bytes.
+    /// Memory that is still available to programs, in bytes.
     pub free_memory: u64,
     /// Processors.
     pub cpus: usize,
-    /// How fast a guest is, where a template has been made.
+    /// The speed of a guest, if there is a template.
     pub calibration: Option<Calibration>,
 }
 
-/// What is known about KVM here.
+/// The state of KVM here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kvm {
     /// A guest's kernel ran under it.
     Works,
-    /// It cannot be used: why, and what to do about it, each a sentence.
+    /// KVM cannot be used: the reason and the remedy, a sentence each.
     Unusable {
-        /// What was seen.
+        /// The reason.
         why: String,
-        /// What helps, where anything does.
+        /// The remedy, if there is one.
         remedy: Option<String>,
     },
     /// `/dev/kvm` opens, but no guest has been tried with it since the host booted.
     Untried,
 }
 
-/// Whether a user namespace can be had.
+/// Whether this user may make a user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserNamespaces {
     /// One was made.
     Allowed,
-    /// The kernel's words when one was asked for.
+    /// The kernel refused: its error message.
     Refused(String),
-    /// Not tried: root has no need of one.
+    /// Not tried: root does not need one.
     NotNeeded,
 }
 
-/// Looks at the machine. Nothing is started but QEMU for its version and `unshare` for a moment; whether KVM works is what the last
-/// [`prepare`](crate::prepare) found out.
+/// Looks at the machine. Starts only QEMU, for its version, and `unshare`, for a moment. The state of KVM is the result of the
+/// last [`prepare`](crate::prepare).
 pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
     cache.clear_abandoned()?;
     let kvm = match (kvm::device(), kvm::remembered(cache)) {
@@ -79,7 +79,7 @@ pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
     })
 }
 
-/// Tries to make a namespace in which this user is root: many systems forbid it in one way or another.
+/// Tries to make a namespace in which this user is root: many systems forbid this.
 fn user_namespaces() -> UserNamespaces {
     if nix::unistd::geteuid().is_root() {
         return UserNamespaces::NotNeeded;

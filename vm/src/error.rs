@@ -1,23 +1,22 @@
-//! What can go wrong before a guest runs. All of it is the infrastructure's doing, never that of the program
-//! in the guest: that has an [`Outcome`](crate::Outcome).
+//! Errors before a guest runs. They are faults of the infrastructure; a fault of the program in the guest is an
+//! [`Outcome`](crate::Outcome).
 
 use std::path::{Path, PathBuf};
 
-/// Why there is no image, no template or no guest. Displays as one sentence that names the thing, the place
-/// and, where there is one, the remedy.
+/// Why there is no image, no template or no guest. The text names the thing, the place and the remedy, if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file or directory failed.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb: "create", "lock".
+        /// The operation, as a verb: "create", "lock".
         what: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
-    /// A program that is needed is not installed.
+    /// A needed program is not installed.
     #[error("{program} is not installed; on Debian and Ubuntu: apt install {package}")]
     ToolMissing {
         /// The program's name.
@@ -32,49 +31,49 @@ pub enum Error {
         program: String,
         /// Its exit status, in words.
         status: String,
-        /// The end of what it wrote.
+        /// The end of its output.
         output: String,
-        /// Where all of that is, if it was kept.
+        /// The file with all of its output, if it was kept.
         log: Option<PathBuf>,
     },
-    /// The disk has not the room that an image takes while it is made.
+    /// The disk has too little space to make an image.
     #[error(
         "{} has {:.1} GB free, and making a virtual machine needs {:.1} GB: free disk space, or put the cache in another folder",
         place.display(), gigabytes(*free), gigabytes(*needed)
     )]
     NoRoom {
-        /// Where.
+        /// The directory.
         place: PathBuf,
-        /// What is free there, in bytes.
+        /// The free space, in bytes.
         free: u64,
-        /// What is needed, in bytes.
+        /// The needed space, in bytes.
         needed: u64,
     },
-    /// A download failed, was cut off too often, or had another digest than the one pinned.
+    /// A download failed, was cut off too often, or had another digest than the pinned one.
     #[error("cannot download {url}: {why}")]
     Download {
-        /// From where.
+        /// The address.
         url: String,
-        /// What happened, in words.
+        /// The reason.
         why: String,
     },
-    /// An accelerator was asked for that cannot be used here.
+    /// The accelerator that was asked for cannot be used here.
     #[error("{0}")]
     Accelerator(String),
-    /// The guest did not do what a boot, a provisioning or a restore needs.
+    /// A boot, a provisioning or a restore failed in the guest.
     #[error("{what}; the last lines of its console:\n{console}")]
     Guest {
-        /// What failed, as a sentence.
+        /// The failure, as a sentence.
         what: String,
         /// The end of the console.
         console: String,
     },
-    /// QEMU did not start or did not obey.
+    /// QEMU did not start, or refused a command.
     #[error("QEMU {what}: {why}")]
     Qemu {
-        /// What was asked of it.
+        /// The failure, to be read after "QEMU".
         what: String,
-        /// What it said.
+        /// QEMU's message.
         why: String,
     },
     /// Somebody wrote to the file that holds a template's memory.
@@ -85,7 +84,7 @@ pub enum Error {
         /// Its name in the cache.
         id: String,
     },
-    /// The guest half of this build was not found or belongs to another build.
+    /// The agent was not found, or belongs to another build.
     #[error("{0}")]
     Agent(String),
 }

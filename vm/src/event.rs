@@ -1,24 +1,24 @@
-//! What preparation reports while it works, for someone else to render. Nothing in this crate prints.
+//! Progress of a preparation. The caller renders it; nothing in this crate prints.
 
-/// One thing that happened during preparation, in the order in which it happened.
+/// One event of a preparation. Events come in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A step begins; the one before it, if any, is done. A phrase such as "downloading Debian 12".
+    /// A step begins, and the step before it is done. A phrase such as "downloading Debian 12".
     Step(String),
-    /// How far the current step is. Sent often; render at most a few a second.
+    /// The progress of the current step. These come often: render a few a second.
     Progress {
-        /// What is done so far.
+        /// The work that is done.
         done: u64,
-        /// The end, where it is known.
+        /// All of the work, if known.
         total: Option<u64>,
-        /// What is counted.
+        /// The unit of both.
         unit: Unit,
     },
-    /// Something a person should know, as a sentence: why a fall-back was taken, what to expect.
+    /// A sentence for the user: the reason for a fall-back, or what to expect.
     Note(String),
 }
 
-/// What a [`Event::Progress`] counts.
+/// The unit of an [`Event::Progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Bytes downloaded or written.

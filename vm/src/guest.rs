@@ -1,4 +1,4 @@
-//! A restored machine: run a program in it, and learn how that ended.
+//! A restored machine: runs a program in it and reports how the program ended.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,28 +14,28 @@ use crate::memory::Seal;
 use crate::silence::{Silence, Verdict};
 use crate::{Command, Console, Error, Outcome};
 
-/// From when on a machine that says nothing is looked at: signs of life come twice a second. One whose deadline passes
-/// in that state is silent rather than late.
+/// A machine counts as quiet after this time without a sign of life; signs come twice a second. If the deadline passes while
+/// the machine is quiet, the outcome is `Silent`, not `TimedOut`.
 const QUIET: Duration = Duration::from_secs(4);
 
-/// Time between two looks at a machine that says nothing.
+/// The time between two looks at a quiet machine.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long a machine may go on after its guest half ended, as it does while it shuts down.
+/// How long a machine may run on after its agent ended: a machine that shuts down does so.
 const LAST_BREATH: Duration = Duration::from_secs(8);
 
-/// What a kernel's last words begin with.
+/// The beginning of a kernel's last message.
 const PANIC: &str = "Kernel panic - not syncing";
 
-/// A restored machine. Dropping it ends it and leaves nothing behind.
+/// A restored machine. When dropped, it ends and leaves nothing behind.
 #[derive(Debug)]
 pub struct Guest {
     running: Running,
     opener: Opener,
     lines: Lines,
-    /// What the guest half said and nobody has looked at yet.
+    /// Messages of the agent that wait to be handled.
     said: VecDeque<FromGuest>,
-    /// Since when nothing was heard, while a program runs: otherwise nothing has to be.
+    /// The time since the last sign of life; only while a program runs.
     silence: Option<Silence>,
     spent: Option<Outcome>,
     restored_in: Duration,
@@ -43,23 +43,23 @@ pub struct Guest {
     memory: Option<(File, Seal)>,
 }
 
-/// The first words of the agent of a machine that boots.
+/// The agent's first message after a boot.
 pub(crate) struct Ready {
     /// Identifies its source.
     pub(crate) source: String,
-    /// Why root in that machine can reach it, where it can.
+    /// Why root in that machine can reach the agent, if it can.
     pub(crate) unguarded: Option<String>,
 }
 
-/// What waiting for the guest half's next word can come to.
+/// The result of waiting for the agent's next message.
 enum Next {
-    Word(FromGuest),
+    Message(FromGuest),
     Deadline,
     Ended(Outcome),
 }
 
 impl Guest {
-    /// A machine whose guest half has not been heard yet.
+    /// A machine whose agent has not spoken yet.
     pub(crate) fn of(running: Running) -> Guest {
         Guest {
             running,
@@ -78,10 +78,9 @@ impl Guest {
         self.memory = memory;
     }
 
-    /// Runs a program and waits for its end. Each line it writes to standard output is handed to `on_line` as
-    /// it comes, without the newline; a last line without one is handed over at the end. May be called again
-    /// after [`Outcome::Exited`] and [`Outcome::NotStarted`]; after anything else it returns the same outcome
-    /// again.
+    /// Runs a program and waits for its end. Calls `on_line` with each line of its standard output as it comes, without the
+    /// newline. May be called again after [`Outcome::Exited`] and [`Outcome::NotStarted`]. After any other outcome the guest is
+    /// spent, and each call returns that outcome.
     pub fn run(&mut self, command: &Command, on_line: &mut dyn FnMut(&[u8])) -> Outcome {
         if let Some(outcome) = &self.spent {
             return outcome.clone();
@@ -101,7 +100,7 @@ impl Guest {
         let began = Instant::now();
         let console = self.running.console.position();
         self.silence = Some(Silence::of(self.running.pid()));
-        // What cannot be written shows in what comes next: the guest half, the machine or QEMU is gone.
+        // If a write fails, the agent, the machine or QEMU is gone, and the next message says which.
         let _ = command
             .stdin
             .chunks(CHUNK)
@@ -113,7 +112,7 @@ impl Guest {
         loop {
             let more = Duration::from_millis(command.more.load(Ordering::Relaxed));
             match self.next(began + command.deadline + more, console) {
-                Next::Word(FromGuest::Stdout { data }) => {
+                Next::Message(FromGuest::Stdout { data }) => {
                     let Some(data) = decode(&data) else { continue };
                     written += data.len() as u64;
                     if written > command.max_output {
@@ -131,7 +130,7 @@ impl Guest {
                         }
                     }
                 }
-                Next::Word(FromGuest::Exited { code, stderr }) => {
+                Next::Message(FromGuest::Exited { code, stderr }) => {
                     if !line.is_empty() {
                         on_line(&line);
                     }
@@ -139,10 +138,10 @@ impl Guest {
                     stderr.drain(..stderr.len().saturating_sub(STDERR_TAIL));
                     return Outcome::Exited { code, stderr };
                 }
-                Next::Word(FromGuest::NotStarted { why }) => {
+                Next::Message(FromGuest::NotStarted { why }) => {
                     return Outcome::NotStarted { why: why.chars().take(STDERR_TAIL).collect() };
                 }
-                Next::Word(_) => {}
+                Next::Message(_) => {}
                 Next::Deadline => return self.late(),
                 Next::Ended(outcome) => return outcome,
             }
@@ -154,18 +153,19 @@ impl Guest {
         self.running.console.tail()
     }
 
-    /// How long the restore took, from the start of QEMU to the guest half's first answer.
+    /// The duration of the restore, from the start of QEMU to the agent's first answer.
     pub fn restored_in(&self) -> Duration {
         self.restored_in
     }
 
-    /// The process id of the guest's QEMU, for measuring what it takes of the host.
+    /// The process id of the guest's QEMU, to measure what QEMU takes of the host.
     pub fn qemu_pid(&self) -> u32 {
         self.running.pid()
     }
 
-    /// The host's end of a stream of bytes to whichever program of the guest opens the port [`STREAM`](crate::STREAM), one
-    /// at a time; `None` once it was taken. QEMU buffers nothing: who writes more than the other side reads has to wait.
+    /// The host's end of a stream of bytes, or `None` if it was taken before. The other end is the port
+    /// [`STREAM`](crate::STREAM), which one program of the guest can open at a time. A side that writes waits for the other
+    /// side to read.
     pub fn stream(&mut self) -> Option<UnixStream> {
         self.running.stream.take()
     }
@@ -179,17 +179,17 @@ impl Guest {
         self
     }
 
-    /// Waits for the first words of the guest half of a machine that boots: its source and the kernel.
+    /// Waits for the agent's first message after a boot.
     pub(crate) fn wait_ready(&mut self, patience: Duration) -> Result<Ready, Error> {
-        // Nothing is heard of a machine that boots: only the whole has a limit.
+        // A machine that boots sends no signs of life: only the whole boot has a limit.
         let deadline = Instant::now() + patience;
         loop {
             let soon = deadline.min(Instant::now() + Duration::from_secs(1));
             match self.next(soon, 0) {
-                Next::Word(FromGuest::Ready { agent, kernel: _, unguarded }) => {
+                Next::Message(FromGuest::Ready { agent, kernel: _, unguarded }) => {
                     return Ok(Ready { source: agent, unguarded });
                 }
-                Next::Word(_) => {}
+                Next::Message(_) => {}
                 Next::Deadline if Instant::now() < deadline => {}
                 Next::Deadline => {
                     return Err(self.failed(format!("the machine did not boot in {patience:?}")));
@@ -199,7 +199,7 @@ impl Guest {
         }
     }
 
-    /// Begins a session with a new key; when this returns, clock, randomness and mounts are right.
+    /// Begins a session with a new key. When this returns, clock, randomness and mounts are right.
     pub(crate) fn hello(&mut self, payload: bool, store: bool, patience: Duration) -> Result<(), Error> {
         let mut random = [0; 104];
         getrandom(&mut random).map_err(Error::io("read", "/dev/urandom"))?;
@@ -213,29 +213,29 @@ impl Guest {
         let said = self.say(&ToGuest::Hello { key, nonce, unix_time, entropy, payload, store });
         said.map_err(Error::io("write to", "the guest's channel"))?;
         match self.next(Instant::now() + patience, 0) {
-            Next::Word(FromGuest::Hello { nonce: answer }) if answer == nonce => Ok(()),
-            Next::Word(FromGuest::Failed { why }) => Err(self.failed(why)),
-            Next::Word(other) => Err(self.failed(format!("the guest half answered {other:?}"))),
-            Next::Deadline => Err(self.failed(format!("the guest half did not answer in {patience:?}"))),
+            Next::Message(FromGuest::Hello { nonce: answer }) if answer == nonce => Ok(()),
+            Next::Message(FromGuest::Failed { why }) => Err(self.failed(why)),
+            Next::Message(other) => Err(self.failed(format!("the agent answered {other:?}"))),
+            Next::Deadline => Err(self.failed(format!("the agent did not answer in {patience:?}"))),
             Next::Ended(outcome) => Err(self.failed(outcome.to_string())),
         }
     }
 
-    /// Ends the session: the guest half waits for the next one's first line, and nothing is on its way.
+    /// Ends the session: the agent waits for the next one, and no message is on its way.
     pub(crate) fn rest(&mut self, patience: Duration) -> Result<(), Error> {
         self.say(&ToGuest::Rest).map_err(Error::io("write to", "the guest's channel"))?;
         let deadline = Instant::now() + patience;
         loop {
             match self.next(deadline, 0) {
-                Next::Word(FromGuest::Resting) => return Ok(()),
-                Next::Word(_) => {}
-                Next::Deadline => return Err(self.failed("the guest half does not rest".to_owned())),
+                Next::Message(FromGuest::Resting) => return Ok(()),
+                Next::Message(_) => {}
+                Next::Deadline => return Err(self.failed("the agent did not end the session".to_owned())),
                 Next::Ended(outcome) => return Err(self.failed(outcome.to_string())),
             }
         }
     }
 
-    /// Waits until a migration is through.
+    /// Waits for the end of a migration.
     pub(crate) fn migrated(&mut self, patience: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + patience;
         loop {
@@ -261,12 +261,12 @@ impl Guest {
         self.running.say(&line)
     }
 
-    /// The guest half's next word. `console` is where the console was when the program began.
+    /// The agent's next message. `console` is the console's position at the start of the program.
     fn next(&mut self, deadline: Instant, console: usize) -> Next {
         loop {
             match self.said.pop_front() {
                 Some(FromGuest::Beat) => continue,
-                Some(word) => return Next::Word(word),
+                Some(message) => return Next::Message(message),
                 None => {}
             }
             let now = Instant::now();
@@ -300,14 +300,14 @@ impl Guest {
         }
     }
 
-    /// How a program ended that had no more time.
+    /// The outcome of a program whose deadline passed.
     fn late(&self) -> Outcome {
         let quiet = self.silence.as_ref().filter(|silence| silence.lasts() > QUIET);
         let silent = quiet.and_then(|silence| self.silent(silence.at_the_end()));
         silent.unwrap_or_else(|| Outcome::TimedOut(self.console_tail()))
     }
 
-    /// How a machine ended that says nothing, where that can be said by now.
+    /// The outcome of a silent machine, if the verdict is known.
     fn silent(&self, verdict: Verdict) -> Option<Outcome> {
         match verdict {
             Verdict::Wait => None,
@@ -316,12 +316,12 @@ impl Guest {
         }
     }
 
-    /// Takes in what came over the channel; false where it is not the guest half's.
+    /// Takes bytes from the channel. Returns false if they are not the agent's.
     fn hear(&mut self, bytes: &[u8]) -> bool {
         let Guest { lines, opener, said, .. } = self;
         let mut genuine = true;
         let whole = lines.push(bytes, &mut |line| match opener.open(line) {
-            Some(word) => said.push_back(word),
+            Some(message) => said.push_back(message),
             None => genuine = false,
         });
         if let Some(silence) = &mut self.silence {
@@ -330,7 +330,7 @@ impl Guest {
         genuine && whole.is_ok()
     }
 
-    /// The guest half or QEMU is gone: waits for what else comes and says what it was.
+    /// The agent or QEMU is gone: waits for further events and finds the cause.
     fn end(&mut self, console: usize, mut reason: Option<String>, patience: Duration) -> Outcome {
         let deadline = Instant::now() + patience;
         let ended = loop {

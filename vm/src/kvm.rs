@@ -14,17 +14,16 @@ use crate::image::Base;
 use crate::machine::{Kernel, Machine, Running, Uplink};
 use crate::{Accelerator, Error, Event, Kind, Requested, digest, qemu, tool};
 
-/// How long a guest's kernel may take under KVM from nothing to its first program. It takes one or two seconds
-/// where KVM works.
+/// The time limit for a guest's kernel under KVM to start its first program. It takes one or two seconds where KVM works.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a kernel prints when it starts its first program, or what that prints.
+/// A kernel prints the first of these when it starts its first program; systemd prints the others.
 const TOKENS: [&str; 3] = ["Run /init as init process", "systemd[1]: ", "Welcome to "];
 
-/// What to expect of TCG.
+/// The consequence of TCG, for the note to the user.
 const SLOW: &str = "programs run 3 to 15 times slower, time limits follow";
 
-/// Why KVM cannot be used, and what helps.
+/// Why KVM cannot be used, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unusable {
     pub(crate) why: String,
@@ -40,8 +39,8 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Chooses what was asked for, or what works. KVM is trusted only after a kernel ran under it; what came of
-/// trying is remembered for this boot of the host, this QEMU and this processor.
+/// Chooses the accelerator that was asked for, or one that works. KVM counts as working after a kernel ran under it. The
+/// result is kept for this boot of the host, this QEMU and this processor.
 pub(crate) fn choose(
     cache: &Cache,
     requested: Requested,
@@ -70,7 +69,7 @@ pub(crate) fn choose(
     }
 }
 
-/// Whether KVM can be opened at all: cheap, and asked before anything else is done.
+/// Whether `/dev/kvm` opens: a cheap test that comes before all others.
 pub(crate) fn device() -> Result<(), Unusable> {
     match File::options().read(true).write(true).open("/dev/kvm") {
         Ok(_) => Ok(()),
@@ -88,7 +87,7 @@ pub(crate) fn device() -> Result<(), Unusable> {
     }
 }
 
-/// What trying KVM came to earlier, in the same circumstances.
+/// The result of an earlier trial of KVM in the same circumstances.
 pub(crate) fn remembered(cache: &Cache) -> Result<Option<Result<(), Unusable>>, Error> {
     let file = cache.verdict(&circumstances()?)?;
     Ok(fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()))
@@ -102,7 +101,7 @@ fn kernel_ran(cache: &Cache, base: &Base, on: &mut dyn FnMut(Event)) -> Result<R
     on(Event::Step("trying KVM".to_owned()));
     let verdict = try_kernel(cache, base);
     let file = cache.verdict(&circumstances()?)?;
-    // Remembering saves seconds; not being able to must not cost the run.
+    // A result that is kept saves seconds. A failure to keep it must not end the run.
     let _ = serde_json::to_vec(&verdict).map(|text| fs::write(file, text));
     Ok(verdict)
 }
@@ -146,7 +145,7 @@ fn start(cache: &Cache, base: &Base) -> Result<Running, Error> {
     let model = qemu::Installed::find()?.model;
     let mut disks = Vec::new();
     let kernel = base.kernel.as_ref().map(|files| {
-        // The RAM disk alone is enough for a first program, and what it prints is wanted.
+        // The RAM disk holds a first program, and the kernel shall print that it starts.
         Kernel { root: "ignore_loglevel", ..files.kernel() }
     });
     if kernel.is_none() {

@@ -18,7 +18,7 @@ use crate::hardware::{AGENT_PORT, Hardware, MEMORY_MIB};
 use crate::qmp::Qmp;
 use crate::{Error, Network, tool};
 
-/// How many happenings wait at most: those with something said have 64 KiB.
+/// The most events in the queue. Events with bytes have up to 64 KiB.
 const WAITING: usize = 256;
 
 /// A machine to start.
@@ -27,7 +27,7 @@ pub(crate) struct Machine<'a> {
     /// Kernel, initial RAM disk and where the root is; without, the firmware boots the first disk.
     pub(crate) kernel: Option<Kernel<'a>>,
     pub(crate) memory: Memory,
-    /// By slot, in the order in which the guest sees them.
+    /// The disks by slot, in the guest's order.
     pub(crate) disks: Vec<(&'static str, Disk)>,
     pub(crate) uplink: Uplink<'a>,
     /// Whether the machine wakes up from a saved state, instead of booting.
@@ -51,18 +51,18 @@ pub(crate) enum Uplink<'a> {
     Internet,
 }
 
-/// Something that happened to a running machine.
+/// An event of a running machine.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// Bytes from the guest half.
+    /// Bytes from the agent.
     Said(Vec<u8>),
-    /// The guest half's port was opened or closed, from inside.
+    /// The agent's port was opened or closed in the guest.
     Port { open: bool },
-    /// The machine ended: QEMU's reason.
+    /// The machine ended; QEMU's reason.
     Shutdown { reason: String },
-    /// The machine was stopped because the host has no room for what it wrote.
+    /// QEMU stopped the machine: the host has no space for its writes.
     NoRoom,
-    /// A migration got to this status.
+    /// A migration reached this status.
     Migration { status: String },
     /// QEMU is gone.
     Gone,
@@ -78,7 +78,7 @@ pub(crate) struct Running {
     /// another end makes a guest wait that writes to it.
     pub(crate) stream: Option<UnixStream>,
     pub(crate) console: Record,
-    /// The console's other direction.
+    /// Input to the console.
     pub(crate) keyboard: UnixStream,
     pub(crate) happenings: Receiver<Happening>,
     errors: Record,
@@ -109,7 +109,7 @@ impl Machine<'_> {
         let mut child = crate::spawn::spawn(command, arguments.keep, Signal::SIGKILL)
             .map_err(failed("does not start"))?;
 
-        // Who says more than is listened to has to wait.
+        // A full queue makes QEMU wait, not the host's memory grow.
         let (sender, happenings) = sync_channel(WAITING);
         let errors = Record::default();
         if let Some(stderr) = child.stderr.take() {
@@ -193,7 +193,7 @@ fn user_network(network: &Network, relay: &Path) -> String {
     words.join(",")
 }
 
-/// A path as one word of a shell's.
+/// A path as one word for a shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
@@ -224,12 +224,12 @@ fn happening(event: &str, data: &Value) -> Option<Happening> {
 }
 
 impl Running {
-    /// Writes to the guest half.
+    /// Writes to the agent.
     pub(crate) fn say(&mut self, line: &[u8]) -> io::Result<()> {
         self.agent.write_all(line)
     }
 
-    /// Waits for QEMU's end, no longer than this, and says whether it came. What else happens is not told.
+    /// Waits for QEMU's end, at most this long, and returns whether it came. Other events are dropped.
     pub(crate) fn ended_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         loop {
@@ -241,9 +241,9 @@ impl Running {
         }
     }
 
-    /// Waits for QEMU's end, after [`Happening::Gone`] or a failure, and says how it was.
+    /// Waits for QEMU's end, after [`Happening::Gone`] or a failure, and describes it.
     pub(crate) fn bury(&mut self) -> String {
-        // Its sockets close a moment before it ends; only its own end has a status worth telling.
+        // QEMU's sockets close a moment before it ends. Its own exit has the better status.
         for _ in 0..200 {
             if !matches!(self.child.try_wait(), Ok(None)) {
                 break;
@@ -256,12 +256,12 @@ impl Running {
         if said.is_empty() { status } else { format!("{said} ({status})") }
     }
 
-    /// Ends it at once.
+    /// Ends QEMU at once.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
     }
 
-    /// QEMU's process id, as tests look for it.
+    /// QEMU's process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

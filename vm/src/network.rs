@@ -8,7 +8,8 @@ use std::path::PathBuf;
 /// Every guest has three cards, all down and without address: two are the ends of one cable; the third leads nowhere, or to
 /// QEMU's user network (10.0.2.0/24, host at 10.0.2.2, restricted to what is named here). [`Setup`](crate::Setup) names them.
 ///
-/// With forwards QEMU is confined less: it runs as the caller's user and starts a process for each connection. They are for
+/// With forwards QEMU is confined less: it runs as the caller's user, without a filter of system calls, and starts a
+/// process for each connection. They are for
 /// guests that run the caller's own programs. Other guests reach the caller through [`Guest::stream`](crate::Guest::stream).
 #[derive(Debug, Clone, Default)]
 pub struct Network {

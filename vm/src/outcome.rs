@@ -1,9 +1,8 @@
-//! How a program in a guest ended. Everything a hostile program can do to its machine has a name here.
+//! How a program in a guest ended. Each thing that a hostile program can do to its machine has a name here.
 
 use std::fmt;
 
-/// The last lines of the guest's console, escape sequences and all: show them with control characters made
-/// visible.
+/// The last lines of the guest's console, with all control characters: make these visible before you show the lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Console(pub Vec<String>);
 
@@ -16,16 +15,16 @@ impl fmt::Display for Console {
 /// How [`Guest::run`](crate::Guest::run) ended. After anything but [`Outcome::Exited`] the guest is spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The program ended by itself.
+    /// The program ended.
     Exited {
-        /// Its exit status; 128 and the signal's number where a signal ended it.
+        /// Its exit status, or 128 plus the number of the signal that ended it.
         code: i32,
-        /// The end of what it wrote to standard error.
+        /// The end of its standard error.
         stderr: Vec<u8>,
     },
-    /// The program could not be started: not there, not executable.
+    /// The program did not start: it is missing or not executable.
     NotStarted {
-        /// What the guest's kernel said.
+        /// The guest kernel's message.
         why: String,
     },
     /// The deadline passed. The guest still answered.
@@ -34,31 +33,31 @@ pub enum Outcome {
     Flooded(Console),
     /// The guest's kernel panicked.
     Panicked(Console),
-    /// The guest half stopped sending signs of life: the machine hangs or was brought to a standstill.
+    /// The agent sent no more signs of life: the machine hangs.
     Silent(Console),
-    /// The guest half was ended or its channel was closed while the machine ran on, or someone else wrote to it.
+    /// The agent ended or its port was closed while the machine ran on, or another process wrote to the port.
     AgentLost(Console),
     /// The machine was restarted.
     Rebooted(Console),
     /// The machine was switched off.
     PoweredOff(Console),
-    /// QEMU ended without being asked to. The infrastructure's fault, as are the next.
+    /// QEMU ended by itself. A fault of the infrastructure, as are the next ones.
     QemuDied {
-        /// Its exit status in words, and what it wrote to standard error.
+        /// Its standard error and its exit status.
         why: String,
         /// The last lines of the console.
         console: Console,
     },
-    /// The host gave QEMU too little processor time for the guest half to say anything.
+    /// The host gave QEMU too little processor time for a sign of life.
     Starved(Console),
-    /// The host has no room left for what the guest wrote to its disk.
+    /// The host's disk has no space for the guest's writes.
     HostDiskFull(Console),
     /// Somebody wrote to the template's memory file, which the guest shares with others.
     TemplateWritten(Console),
 }
 
 impl Outcome {
-    /// Whether the infrastructure is to blame, and not the program in the guest: worth a second try.
+    /// Whether the infrastructure is at fault, not the program in the guest. The caller may try again.
     pub fn is_infrastructure(&self) -> bool {
         matches!(
             self,
@@ -70,7 +69,7 @@ impl Outcome {
         )
     }
 
-    /// The last lines of the console, where the outcome has them.
+    /// The last lines of the console, if the outcome has them.
     pub fn console(&self) -> Option<&Console> {
         match self {
             Outcome::Exited { .. } | Outcome::NotStarted { .. } => None,
@@ -99,7 +98,7 @@ impl fmt::Display for Outcome {
             Outcome::Flooded(_) => f.write_str("the program wrote more than it may"),
             Outcome::Panicked(_) => f.write_str("the machine's kernel panicked"),
             Outcome::Silent(_) => f.write_str("the machine stopped answering"),
-            Outcome::AgentLost(_) => f.write_str("the guest half was ended from inside the machine"),
+            Outcome::AgentLost(_) => f.write_str("the agent was ended from inside the machine"),
             Outcome::Rebooted(_) => f.write_str("the machine was restarted from inside"),
             Outcome::PoweredOff(_) => f.write_str("the machine was switched off from inside"),
             Outcome::QemuDied { why, .. } => write!(f, "QEMU ended: {why}"),

@@ -18,41 +18,39 @@ use crate::{
     RestoreBy, Setup, Source, Suite, Template, agent, digest, kvm, qemu, tool,
 };
 
-/// How long a boot may take, and how long QEMU may take to write the state: some 15 s and less than one under TCG,
-/// but a host may be busy.
+/// The time limit for a boot, and for QEMU to write the state. Under TCG they take 15 s and less than 1 s on a quiet host.
 const BOOT: Duration = Duration::from_secs(900);
 
-/// How many templates of one image stay in the cache: each accelerator, QEMU and guest half needs its own.
+/// How many templates of one image stay in the cache: each accelerator, QEMU and agent needs its own.
 const TEMPLATES_KEPT: usize = 4;
 
-/// What kind of guest is wanted.
+/// The kind of guest that the caller wants.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The guest's system.
     pub suite: Suite,
-    /// What runs its instructions.
+    /// The accelerator.
     pub accel: Requested,
-    /// Where its image may come from.
+    /// The source of its image.
     pub source: Source,
     /// How guests start from the template.
     pub restore: RestoreBy,
-    /// What guests are, beyond their system.
+    /// Name, packages and cards.
     pub setup: Setup,
-    /// The guest half, a static program; `None` looks for `vm-agent` beside the running program. Needed only
-    /// while a template is made.
+    /// The agent, a static program; `None` looks for `vm-agent` beside the running program. Needed only to make a template.
     pub agent: Option<PathBuf>,
 }
 
-/// Everything up to a template ready to restore: image (downloaded or made from packages), provisioning,
-/// accelerator, boot, snapshot. What is there already is taken as it is. Any number of processes may call
-/// this at once on one cache: one works, the others wait for it.
+/// Makes a template that guests can start from, with its image: download or packages, provisioning, accelerator, boot,
+/// snapshot. Takes from the cache what is there. Any number of processes may call this at once on one cache: one works, the
+/// others wait.
 pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Template, Error> {
     cache.clear_abandoned()?;
     if request.accel == Requested::Kvm {
         kvm::device().map_err(|unusable| Error::Accelerator(format!("KVM was asked for, but {unusable}")))?;
     }
     let installed = qemu::Installed::find()?;
-    // Better missed now than after minutes of work.
+    // A missing program is better reported now than after minutes of work.
     for needed in [tool::QEMU_IMG, tool::MKFS] {
         needed.path()?;
     }
@@ -101,7 +99,7 @@ pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> R
     }
 }
 
-/// What is known of the template in a folder, where guests can start from it.
+/// The description of the template in a folder, if guests can start from it.
 fn usable(dir: &Path) -> Result<Option<Manifest>, Error> {
     let Some(mut manifest) = Cache::manifest::<Manifest>(dir) else { return Ok(None) };
     match manifest.memory.as_ref().map(|seal| seal.check(dir)) {
@@ -115,7 +113,7 @@ fn usable(dir: &Path) -> Result<Option<Manifest>, Error> {
     }
 }
 
-/// What a template is made from.
+/// The parts of a new template.
 struct Plan<'a> {
     image: &'a Image,
     kind: Kind,
@@ -132,7 +130,7 @@ impl Plan<'_> {
         let agent_dir = built.join("agent");
         std::fs::create_dir_all(&agent_dir).map_err(Error::io("create", &agent_dir))?;
         std::fs::copy(&program, built.join(AGENT)).map_err(Error::io("copy", &program))?;
-        // A disk with the guest half on it, from where the unit in the image takes it.
+        // The unit in the image copies the agent from this disk.
         let agent_disk = built.join("agent.ext4");
         disk_from_dir(&agent_dir, &agent_disk)?;
         let made = match self.request.restore {
@@ -149,7 +147,7 @@ impl Plan<'_> {
         made
     }
 
-    /// Boots the machine, stops it when it is ready, and writes it down.
+    /// Boots the machine, stops it when it is ready, and saves its state.
     fn freeze(
         &self,
         built: &Path,
@@ -159,7 +157,7 @@ impl Plan<'_> {
     ) -> Result<Manifest, Error> {
         on(Event::Step(format!("booting {} under {}", self.image.manifest.title, self.kind)));
         let layer = built.join("root.qcow2");
-        // Relative, and right both where it is made and where it will lie.
+        // A relative path is right both in `build/` and in `templates/`.
         let below = Path::new("../../images").join(&self.image.id).join("disk.qcow2");
         tool::QEMU_IMG.output(|command| {
             command.args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"]).arg(below).arg(&layer);
@@ -190,8 +188,7 @@ impl Plan<'_> {
         let boot = began.elapsed();
         if ready.source != agent::source() {
             return Err(Error::Agent(
-                "the guest half (vm-agent) was built from another source than this program: build both"
-                    .to_owned(),
+                "the agent (vm-agent) was built from another source than this program: build both".to_owned(),
             ));
         }
         on(Event::Step("preparing the machine for its snapshot".to_owned()));
@@ -234,7 +231,7 @@ fn warm_up(guest: &mut Guest, script: &str) -> Result<(), Error> {
     must(guest, &format!("systemctl is-system-running --wait >/dev/null 2>&1\n({script}\n:) || true"))
 }
 
-/// Runs a script in a machine that is being made into a template.
+/// Runs a script in a machine that becomes a template.
 fn must(guest: &mut Guest, script: &str) -> Result<(), Error> {
     let mut command = Command::new(["/bin/sh", "-c", script]);
     command.deadline = BOOT;
@@ -250,12 +247,12 @@ fn must(guest: &mut Guest, script: &str) -> Result<(), Error> {
 
 fn beside_this_program() -> Result<PathBuf, Error> {
     let this = std::env::current_exe().map_err(Error::io("find", "this program"))?;
-    // Test programs and examples lie one directory deeper than what they test.
+    // Tests and examples lie one directory deeper than the agent.
     this.ancestors().skip(1).take(2).map(|dir| dir.join("vm-agent")).find(|file| file.is_file()).ok_or_else(
         || {
             let place = this.parent().unwrap_or(&this).display();
             Error::Agent(format!(
-                "the guest half is not at {place}/vm-agent: cargo build -p vm --bin vm-agent"
+                "the agent is not at {place}/vm-agent: run cargo build -p vm --bin vm-agent"
             ))
         },
     )

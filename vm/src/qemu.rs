@@ -1,18 +1,18 @@
-//! The QEMU that is installed: its version, and the newest machine it can be, by a name that stays.
+//! The installed QEMU: its version, and its newest machine type, by a versioned name.
 
 use crate::{Error, tool};
 
-/// What is installed.
+/// The installed QEMU.
 #[derive(Debug, Clone)]
 pub(crate) struct Installed {
-    /// As it prints it: "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
+    /// Its version as it prints it: "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)".
     pub(crate) version: String,
     /// A versioned machine type: "pc-i440fx-7.2".
     pub(crate) model: String,
 }
 
 impl Installed {
-    /// Asks it.
+    /// Asks QEMU for both.
     pub(crate) fn find() -> Result<Installed, Error> {
         let banner = tool::QEMU.output(|command| {
             command.arg("--version");
@@ -20,11 +20,13 @@ impl Installed {
         let machines = tool::QEMU.output(|command| {
             command.args(["-machine", "help"]);
         })?;
-        let unclear =
-            |what: &str| Error::Qemu { what: what.to_owned(), why: "its answer is not clear".to_owned() };
+        let unclear = |what: &str| Error::Qemu {
+            what: what.to_owned(),
+            why: "its output is not understood".to_owned(),
+        };
         Ok(Installed {
-            version: version(&banner).ok_or_else(|| unclear("does not say its version"))?,
-            model: model(&machines).ok_or_else(|| unclear("does not say what machines it can be"))?,
+            version: version(&banner).ok_or_else(|| unclear("did not print its version"))?,
+            model: model(&machines).ok_or_else(|| unclear("did not print its machine types"))?,
         })
     }
 }

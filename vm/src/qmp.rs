@@ -1,4 +1,4 @@
-//! QEMU's control protocol, as much of it as is needed: commands with their replies, and events.
+//! QEMU's control protocol (QMP): commands with their replies, and events.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IoSlice, Read};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
-/// How long QEMU may take to answer. It answers at once unless its host is in trouble.
+/// The time limit for QEMU to answer. QEMU answers at once on a healthy host.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest line that is read, in bytes.
@@ -26,7 +26,7 @@ pub(crate) struct Qmp {
 }
 
 impl Qmp {
-    /// Takes over a connection. Each event is handed to `on_event` by a thread of its own.
+    /// Takes over a connection. A thread calls `on_event` with each event.
     pub(crate) fn new(
         stream: UnixStream,
         mut on_event: impl FnMut(&str, &Value) + Send + 'static,
@@ -49,12 +49,12 @@ impl Qmp {
         Ok(Qmp { stream, replies })
     }
 
-    /// Gives a command and waits for its reply.
+    /// Sends a command and waits for its reply.
     pub(crate) fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value, Error> {
         self.execute_with(command, arguments, None)
     }
 
-    /// Hands over an open file, for commands that know it by this name.
+    /// Passes an open file, which later commands know by this name.
     pub(crate) fn give(&mut self, name: &str, file: &File) -> Result<(), Error> {
         self.execute_with("getfd", &json!({ "fdname": name }), Some(file)).map(drop)
     }
@@ -65,14 +65,14 @@ impl Qmp {
         arguments: &Value,
         file: Option<&File>,
     ) -> Result<Value, Error> {
-        let failed = |why: String| Error::Qemu { what: format!("did not obey {command:?}"), why };
+        let failed = |why: String| Error::Qemu { what: format!("refused the command {command:?}"), why };
         let mut line = json!({ "execute": command, "arguments": arguments }).to_string();
         line.push('\n');
         let descriptors: Vec<RawFd> = file.iter().map(|file| file.as_raw_fd()).collect();
         let rights = [ControlMessage::ScmRights(&descriptors)];
         let rights = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
         let text = [IoSlice::new(line.as_bytes())];
-        // Much shorter than a socket's buffer: all of it goes at once.
+        // The line is much shorter than a socket's buffer: one call sends all of it.
         sendmsg::<()>(self.stream.as_raw_fd(), &text, rights, MsgFlags::MSG_NOSIGNAL, None)
             .map_err(|error| failed(error.to_string()))?;
         match self.replies.recv_timeout(PATIENCE) {

@@ -5,7 +5,7 @@
 pub struct Setup {
     /// The host name, and the name of an ordinary user who may use sudo without a password: lower-case letters and digits.
     pub name: String,
-    /// Packages to install besides those that this crate needs, one a line.
+    /// Packages to install, one a line. The packages that this crate needs are added.
     pub packages: String,
     /// The names of the two ends of the cable, and of the card for [`Network`](crate::Network).
     pub cards: [String; 3],

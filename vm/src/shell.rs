@@ -1,4 +1,4 @@
-//! A person at a guest's serial console.
+//! A shell for a person at a guest's serial console.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -9,17 +9,17 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::{Command, Error, Guest, Outcome};
 
-/// A login shell that has the serial port as its terminal. The line it says first tells that what is typed from
-/// now on is not lost: a port that nobody has open throws it away.
+/// A login shell with the serial port as its terminal. It prints a line when the port is open: before that, the port drops
+/// all input.
 const SHELL: &str = "exec 3<>/dev/ttyS0
     stty sane rows $ROWS cols $COLS <&3
     echo ready
     exec setsid --ctty --wait bash --login <&3 >&3 2>&3 3<&-";
 
-/// Long enough for anyone.
+/// The time limit of a shell.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// The caller's terminal as it was, put back when dropped.
+/// The former settings of the caller's terminal, restored when dropped.
 struct Raw(Option<Termios>);
 
 impl Raw {
@@ -62,7 +62,7 @@ pub(crate) fn attach(mut guest: Guest) -> Result<Outcome, Error> {
                 break;
             }
         }
-        // Ctrl-D, so that input from a pipe ends the shell as well.
+        // Ctrl-D, so that the end of a pipe ends the shell too.
         let _ = keyboard.write_all(b"\x04");
     });
     let (rows, columns) = size();

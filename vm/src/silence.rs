@@ -1,26 +1,26 @@
-//! Whose fault it is when a machine says nothing: the program's in it, or the host's, which gave QEMU no processor.
+//! Why a machine is silent: its program stopped it, or the host gave QEMU no processor time.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// A machine that has worked for so long without a sign of life has no guest half that can work.
+/// After so much processor time without a sign of life, the agent cannot be running.
 const WORKED: Duration = Duration::from_secs(5);
-/// Not looked at before.
+/// No verdict before this time.
 const SOON: Duration = Duration::from_secs(2);
-/// A machine from which nothing came for so long is not waited for any longer, whatever it did.
+/// The longest wait for a sign of life.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Less than even an idle machine takes in that time: QEMU itself stood still.
+/// An idle machine uses more than this in that time. If QEMU used less, QEMU itself stood still.
 const NOTHING: Duration = Duration::from_millis(30);
 
-/// What a process used of the host's processors, all its threads together.
+/// Processor time of a process: all its threads together.
 #[derive(Debug, Clone, Copy, Default)]
 struct Use {
     ran: Duration,
-    /// It could have run and had no processor.
+    /// Time in which it could have run, but had no processor.
     waited: Duration,
 }
 
-/// Since when nothing was heard, and what QEMU had used up to then.
+/// The time of the last sign of life, and QEMU's processor time then.
 #[derive(Debug)]
 pub(crate) struct Silence {
     pid: u32,
@@ -28,14 +28,14 @@ pub(crate) struct Silence {
     used: Use,
 }
 
-/// What a silence says.
+/// The meaning of a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing yet.
+    /// Not known yet.
     Wait,
-    /// The machine ran, and its guest half did not.
+    /// The machine ran, and its agent did not.
     Stopped,
-    /// The host let QEMU have too little time to say anything.
+    /// QEMU had too little processor time for a sign of life.
     Starved,
 }
 
@@ -44,7 +44,7 @@ impl Silence {
         Silence { pid, since: Instant::now(), used: used(pid) }
     }
 
-    /// Something was heard.
+    /// A sign of life came.
     pub(crate) fn end(&mut self) {
         *self = Silence::of(self.pid);
     }
@@ -53,7 +53,7 @@ impl Silence {
         self.since.elapsed()
     }
 
-    /// What to make of it by now.
+    /// The meaning of the silence so far.
     pub(crate) fn verdict(&self) -> Verdict {
         if self.lasts() < SOON {
             return Verdict::Wait;
@@ -63,7 +63,7 @@ impl Silence {
         judge(self.lasts(), ran, now.waited.saturating_sub(self.used.waited))
     }
 
-    /// What to make of it when there is no more time to wait.
+    /// The meaning of the silence when the deadline has passed.
     pub(crate) fn at_the_end(&self) -> Verdict {
         match self.verdict() {
             Verdict::Wait => Verdict::Stopped,

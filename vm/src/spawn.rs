@@ -1,7 +1,7 @@
-//! Starting processes that must not outlive this one, however it ends.
+//! Starts processes that end with this process, however it ends.
 //!
-//! The kernel can send a signal to a child when its parent dies (`PR_SET_PDEATHSIG`, prctl(2)), but by "parent"
-//! it means the *thread* that forked. So one thread that lives as long as the process does all the forking.
+//! The kernel can send a signal to a child when its parent dies (`PR_SET_PDEATHSIG`, prctl(2)). The parent is the *thread* that
+//! forked, so one thread, which lives as long as the process, does all forks.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -22,8 +22,8 @@ struct Order {
     reply: Sender<io::Result<Child>>,
 }
 
-/// Starts `command` in a process group of its own, so that Ctrl-C reaches this process first; it inherits the
-/// descriptors in `keep` under their numbers, and is sent `last_will` when this process ends.
+/// Starts `command` in a process group of its own, so that Ctrl-C reaches this process first. The command inherits the
+/// descriptors in `keep` under their numbers. The kernel sends it `last_will` when this process ends.
 pub(crate) fn spawn(command: Command, keep: Vec<OwnedFd>, last_will: Signal) -> io::Result<Child> {
     static FORKER: OnceLock<Sender<Order>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts processes is gone");

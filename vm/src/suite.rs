@@ -1,4 +1,4 @@
-//! Which guest systems there are, and where their images come from.
+//! The guest systems, and the sources of their images.
 
 use std::fmt;
 use std::str::FromStr;
@@ -59,14 +59,14 @@ impl FromStr for Suite {
     }
 }
 
-/// Where an image may come from.
+/// The source of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Source {
-    /// The official cloud image; where it cannot be fetched, one made from packages.
+    /// The official cloud image; if the download fails, an image made from packages.
     #[default]
     Auto,
-    /// The official cloud image or nothing.
+    /// Only the official cloud image.
     Cloud,
-    /// Made from packages with mmdebstrap.
+    /// An image made from packages with mmdebstrap.
     Packages,
 }

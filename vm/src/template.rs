@@ -1,10 +1,9 @@
-//! A booted machine at rest, from which any number of guests start.
+//! A booted, frozen machine from which any number of guests start.
 //!
-//! A template is made once: boot, wait until the guest half is there and the system is quiet, use the tools that
-//! will be used (so that their pages are in memory), stop, and write down the state of the devices. Memory is a
-//! file that the template's QEMU maps shared and the guests' map privately (the migration capability
-//! `x-ignore-shared`); the disk is a qcow2 layer under each guest's own. Where QEMU does not know that
-//! capability, the state holds the memory too and is read in for each guest.
+//! A template is made once ([`prepare`](crate::prepare)): boot, wait for the agent and a quiet system, use the tools that
+//! guests will use, stop, and save the state of the devices. The memory is a file that the template's QEMU maps shared and
+//! each guest's QEMU maps privately (the migration capability `x-ignore-shared`). The disk is a qcow2 layer under each
+//! guest's own layer. If QEMU does not know the capability, the state contains the memory, and each guest reads it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,26 +21,26 @@ use crate::machine::{Machine, Uplink};
 use crate::memory::{self, Seal};
 use crate::{Accelerator, Cache, Calibration, Disks, Error, Guest, Kind, Network, Outcome};
 
-/// How long a restored guest may take to answer.
+/// The time limit for a restored guest to answer.
 pub(crate) const RESTORE: Duration = Duration::from_secs(60);
 
 /// How a guest starts from a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestoreBy {
-    /// Shared memory; the stream where this QEMU cannot do that.
+    /// Shared memory; the stream if this QEMU cannot share memory.
     #[default]
     Auto,
     /// The template's memory is a file that guests map privately (`x-ignore-shared`): nothing is copied.
     SharedMemory,
-    /// The template's memory is read in from a file.
+    /// Each guest reads the template's memory from a file.
     Stream,
 }
 
-/// Where a template keeps its guest half, under its directory.
+/// The agent in a template's directory.
 pub(crate) const AGENT: &str = "agent/vm-agent";
 
-/// A booted machine at rest. Holding one keeps it from being removed from the cache.
+/// A booted, frozen machine. While this value lives, the template stays in the cache.
 #[derive(Debug)]
 pub struct Template {
     pub(crate) id: String,
@@ -58,7 +57,7 @@ pub struct Template {
     pub(crate) lock: Lock,
 }
 
-/// What is known of a template.
+/// The description of a template.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) title: String,
@@ -71,7 +70,7 @@ pub(crate) struct Manifest {
 }
 
 impl Template {
-    /// A new guest in the template's state, with the right time and fresh randomness. Ready when this returns.
+    /// A new guest in the template's state, with the right time and new randomness. It is ready when this returns.
     pub fn restore(&self, disks: &Disks, network: &Network) -> Result<Guest, Error> {
         let began = Instant::now();
         let empty = self.dir.join("empty.qcow2");
@@ -112,7 +111,7 @@ impl Template {
         Ok(guest.restored(began))
     }
 
-    /// The open memory file and its seal, where guests share one. Fails where somebody wrote to it.
+    /// The open memory file and its seal, if guests share one. Fails if somebody wrote to the file.
     fn memory(&self) -> Result<Option<(File, Seal)>, Error> {
         let Some(seal) = self.manifest.memory.clone() else { return Ok(None) };
         let file = memory::open(&self.dir)?;
@@ -123,12 +122,12 @@ impl Template {
         }
     }
 
-    /// What runs the guests' instructions, and why.
+    /// The guests' accelerator, and the reason for it.
     pub fn accelerator(&self) -> &Accelerator {
         &self.accelerator
     }
 
-    /// The image in words: "Debian 12, from packages".
+    /// The image's title: "Debian 12, from packages".
     pub fn image(&self) -> &str {
         &self.image.manifest.title
     }
@@ -138,22 +137,22 @@ impl Template {
         &self.image.manifest.release
     }
 
-    /// The name of the template in the cache: changes whenever anything that matters to a guest does.
+    /// The template's name in the cache. It changes with everything that matters to a guest.
     pub fn key(&self) -> &str {
         &self.id
     }
 
-    /// Why a program of root in its guests can reach the agent and what the agent starts; `None` where it cannot.
+    /// Why root in a guest can reach the agent and the kept programs; `None` if root cannot.
     pub fn unguarded(&self) -> Option<&str> {
         self.manifest.unguarded.as_deref()
     }
 
-    /// How fast its guests are.
+    /// The speed of its guests.
     pub fn calibration(&self) -> Calibration {
         self.manifest.calibration
     }
 
-    /// How long its boot took, from the start of QEMU to the guest half's first word.
+    /// The duration of its boot, from the start of QEMU to the agent's first message.
     pub fn booted_in(&self) -> Duration {
         self.manifest.boot
     }
@@ -163,8 +162,8 @@ impl Template {
         self.manifest.restore
     }
 
-    /// Restores a guest and connects the terminal of the calling process to a shell on its serial console,
-    /// until the shell ends. Returns the shell's status.
+    /// Restores a guest, and connects the caller's terminal to a shell on its serial console until the shell ends. Returns
+    /// the outcome of the shell.
     pub fn shell(&self, disks: &Disks, network: &Network) -> Result<Outcome, Error> {
         crate::shell::attach(self.restore(disks, network)?)
     }
@@ -186,7 +185,7 @@ pub(crate) fn capabilities(restore: RestoreBy) -> serde_json::Value {
     ] })
 }
 
-/// The calibration of the template that was made last.
+/// The calibration of the newest template.
 pub(crate) fn newest_calibration(cache: &Cache) -> Option<Calibration> {
     let dirs = std::fs::read_dir(cache.template("")).ok()?;
     let newest = dirs.flatten().max_by_key(|dir| dir.metadata().and_then(|found| found.modified()).ok())?;

@@ -1,4 +1,4 @@
-//! The host's programs that this crate runs: where each is, which package supplies it, and what it said.
+//! The host's programs that this crate runs: the path, the package and the output of each.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -12,12 +12,12 @@ pub struct Program {
     pub name: &'static str,
     /// The package of Debian and Ubuntu that supplies it.
     pub package: &'static str,
-    /// What it is for, after "which".
+    /// Its purpose, to be read after "which".
     pub purpose: &'static str,
 }
 
 impl Program {
-    /// One entry of a list of programs.
+    /// An entry for a list of programs.
     pub const fn new(name: &'static str, package: &'static str, purpose: &'static str) -> Program {
         Program { name, package, purpose }
     }
@@ -47,12 +47,12 @@ pub const PROGRAMS: [Program; 10] =
     [QEMU, QEMU_IMG, MKFS, MMDEBSTRAP, UNSHARE, FAKEROOT, FAKECHROOT, NEWUIDMAP, APT_GET, SH];
 
 impl Program {
-    /// Whether root does without it.
+    /// Whether only ordinary users need it.
     pub fn is_only_for_users(self) -> bool {
         [FAKEROOT, FAKECHROOT, NEWUIDMAP].contains(&self)
     }
 
-    /// Where it is: in `$PATH`, or where administrators' programs are, which not every user's `$PATH` has.
+    /// Its path: in `$PATH`, or in the directories of administrators' programs, which not every `$PATH` has.
     pub fn find(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)
@@ -61,7 +61,7 @@ impl Program {
             .find(|file| file.is_file())
     }
 
-    /// Where it is, or an error that says how to get it.
+    /// Its path, or an error that names the package.
     pub(crate) fn path(self) -> Result<PathBuf, Error> {
         self.find().ok_or(Error::ToolMissing { program: self.name, package: self.package })
     }
@@ -70,7 +70,7 @@ impl Program {
         Ok(Command::new(self.path()?))
     }
 
-    /// Runs it to its end and returns what it wrote to standard output.
+    /// Runs it to its end and returns its standard output.
     pub(crate) fn output(self, arrange: impl FnOnce(&mut Command)) -> Result<String, Error> {
         let mut command = self.command()?;
         arrange(&mut command);

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use vm::{
-    Cache, Command, Disks, Error, GuestForward, Network, Outcome, Request, Requested, RestoreBy, STREAM,
-    Template, disk_from_dir, prepare,
+    Command, Disks, Error, GuestForward, Network, Outcome, Request, Requested, RestoreBy, STREAM, Template,
+    disk_from_dir, prepare,
 };
 
 /// One test at a time: this machine may have two processors, and so has every guest.
@@ -186,7 +186,7 @@ fn switching_off_is_switching_off_however_it_is_asked_for() {
 }
 
 #[test]
-fn a_guest_half_can_neither_be_killed_nor_spoken_for() {
+fn a_agent_can_neither_be_killed_nor_spoken_for() {
     let _turn = turn();
     let forge = r#"printf '{"number":3,"mac":"","body":{"type":"exited","code":0,"stderr":""}}\n' >/dev/virtio-ports/vm.agent"#;
     for attack in ["true", "pkill -9 -x vm-agent", "killall -9 vm-agent"] {

@@ -1,7 +1,5 @@
-//! What keeps the guest half alive and heard while programs that are root do their worst beside it.
-//!
-//! None of it changes what other programs can do. A program that sets out to kill the guest half can: then the
-//! channel closes, and the host says so.
+//! Protects the agent from a machine that is short of memory or processor time. What keeps other programs away from the agent
+//! is in `guard.rs`.
 
 use std::fs;
 use std::io;
@@ -10,16 +8,16 @@ use std::thread::JoinHandle;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
 
-/// Never swapped or paged out, never chosen by the OOM killer, not in reach of a same-user debugger.
+/// Keeps the agent's memory resident, the OOM killer away, and debuggers of the same user out.
 pub(super) fn put_on() {
-    // Each is worth having without the others; where one is refused the guest half still works.
+    // Each of these helps on its own, and the agent works without them.
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     let _ = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     let _ = prctl::set_dumpable(false);
     prefer_this_thread();
 }
 
-/// A thread that is scheduled before every ordinary process, with a stack that is cheap to keep in memory.
+/// Starts a thread that runs before every ordinary process, with a small stack.
 pub(super) fn thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,8 +1,7 @@
-//! Keeps root away from the agent and from what it starts: loads the hooks of `vm/guard/guard.bpf.c` into the kernel,
-//! then locks the kernel down. Done once, before the template is frozen; it lasts as long as this process, restores
-//! included.
+//! Keeps root away from the agent and the kept programs. Loads the hooks of `vm/guard/guard.bpf.c` into the kernel, then locks the
+//! kernel down. This is done once, before the template is frozen, and lasts as long as the agent, restores included.
 //!
-//! The order matters: a locked-down kernel takes no programs that read its memory, and ours do.
+//! The order matters: a locked-down kernel refuses programs that read its memory, and the hooks do.
 
 use std::fs;
 use std::io;
@@ -35,11 +34,11 @@ const HOOKS: [(&str, &str); 15] = [
     ("capable", "capable"),
 ];
 
-/// The agent's own control group: nobody else may change it or move anything out of it.
+/// The agent's control group: no other process may change it or move a process out of it.
 const KEPT: &str = "/sys/fs/cgroup/keep";
 const OWN: &str = "/sys/fs/cgroup/keep/agent";
 
-/// Why root is not kept away.
+/// Why root can reach the agent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{what}: {source}")]
@@ -60,7 +59,7 @@ impl Error {
     }
 }
 
-/// Does all of it. Nothing is half done that would disturb a machine in which the rest fails.
+/// Does all of this. If a step fails, the earlier steps do not disturb the machine.
 pub(super) fn raise() -> Result<(), Error> {
     let modules =
         fs::read_to_string("/sys/kernel/security/lsm").map_err(Error::at("the security modules"))?;
@@ -69,22 +68,22 @@ pub(super) fn raise() -> Result<(), Error> {
     }
     let group = own_group().map_err(Error::at("the agent's control group"))?;
     let hooks = load(group)?;
-    // Detached when dropped: never.
+    // The hooks would be detached when dropped.
     std::mem::forget(hooks);
     fs::write("/sys/kernel/security/lockdown", "confidentiality").map_err(Error::at("the lockdown"))?;
     fs::write("/proc/sys/kernel/kexec_load_disabled", "1").map_err(Error::at("kexec_load_disabled"))
 }
 
-/// Whether a program is to stay with the agent: it does where there is a group for both.
+/// Whether there is a control group for the agent and the kept programs.
 pub(super) fn has_group() -> bool {
     Path::new(OWN).is_dir()
 }
 
-/// Moves the agent into a control group of its own, and says which inode it is in. Every group from the root down has
-/// the controller `cpuset`: only that one asks a hook before it lets a process go to another group.
+/// Moves the agent into a control group of its own and returns the group's inode. Every group from the root down has the
+/// controller `cpuset`: only this controller asks a hook before a process changes its group.
 fn own_group() -> io::Result<u64> {
     fs::create_dir_all(KEPT)?;
-    // What is enabled below the root can be disabled there no more: nothing but what is needed.
+    // A controller that is enabled below the root cannot be disabled there again: enable only this one.
     for parent in ["/sys/fs/cgroup", KEPT] {
         fs::write(format!("{parent}/cgroup.subtree_control"), "+cpuset")?;
     }

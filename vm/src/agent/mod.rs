@@ -1,5 +1,5 @@
-//! The guest half: a static program that waits on a virtio-serial port, runs what the host asks for and tells
-//! how it ended. It is started once, in the template; every restored guest wakes up inside its read.
+//! The agent in a guest: a static program that waits on a virtio-serial port, runs programs for the host and reports how they
+//! ended. It starts once, in the template; every restored guest wakes up in its read.
 
 mod armour;
 mod guard;
@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use crate::channel::{FromGuest, Key, Lines, PORT, Sealer, ToGuest, decode};
 
-/// The control group in which programs start that are not kept, from the root of the groups.
+/// The control group of programs that are not kept, from the root of the groups.
 pub const PROGRAMS: &str = "vm.run";
 
-/// How often a sign of life is sent.
+/// The time between two signs of life.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Identifies the guest half's source: a template is made anew when this changes, and a program that was built
-/// from another source is not put into one.
+/// A digest of the agent's source. When it changes, a new template is made; an agent built from another source is refused.
 pub fn source() -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
@@ -64,7 +63,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The way to the host, for every thread.
+/// The connection to the host, shared by all threads.
 #[derive(Clone)]
 struct Voice(Arc<(Mutex<Speech>, Condvar)>);
 
@@ -123,7 +122,7 @@ fn serve(port: &File, unguarded: Option<String>) -> io::Result<()> {
     loop {
         let count = (&*port).read(&mut buffer)?;
         if count == 0 {
-            // The host's end is closed: only ever for a moment, while a machine is being restored.
+            // The host's end is closed only for a moment, during a restore.
             std::thread::sleep(Duration::from_millis(5));
             continue;
         }

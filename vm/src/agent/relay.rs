@@ -1,6 +1,6 @@
-//! A guest half is a static program that is at hand wherever there is a template, so it also does the one small
-//! job on the host that QEMU wants a program for: connecting a guest's TCP connection, which QEMU makes the
-//! standard input and output of a process, with a Unix socket.
+//! The agent's second job, on the host: it connects a guest's TCP connection with a Unix socket. QEMU starts a program for each
+//! such connection and makes the connection its standard input and output. The agent is at hand, because every template has
+//! a copy.
 
 use std::fs::File;
 use std::io::{self, copy};
@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// Copies in both directions until the socket's side is at its end.
+/// Copies in both directions until the socket is at its end.
 pub(super) fn to(socket: &Path) -> io::Result<()> {
     let stream = UnixStream::connect(socket)?;
     let mut back = stream.try_clone()?;

@@ -1,4 +1,4 @@
-//! Running one program: what it writes goes to the host as it comes, how it ended last.
+//! Runs one program: sends its output to the host as it comes, and its exit status last.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -15,10 +15,10 @@ use crate::channel::{CHUNK, FromGuest, STDERR_TAIL, encode};
 /// The control group of programs, beside the machine's others.
 const GROUP: &str = "/sys/fs/cgroup/vm.run";
 
-/// What a person finds who logs in.
+/// The PATH of a login.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Runs a program to its end. What its descendants do afterwards is not waited for.
+/// Runs a program to its end. Does not wait for its descendants.
 pub(super) fn program(argv: &[String], kept: bool, input: &[u8], voice: &Voice) -> io::Result<()> {
     match start(argv, kept) {
         Ok(child) => attend(child, input, voice),
@@ -100,7 +100,7 @@ fn attend(mut child: Child, input: &[u8], voice: &Voice) -> io::Result<()> {
     voice.say(&FromGuest::Exited { code: code(status), stderr: encode(&tail.0) })
 }
 
-/// A pipe from the program, until it is at its end.
+/// A pipe from the program, until its end.
 struct Stream<R> {
     pipe: Option<R>,
     buffer: Vec<u8>,
@@ -116,7 +116,7 @@ impl<R: Read + AsFd> Stream<R> {
         self.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
     }
 
-    /// Reads what is there, at most `rounds` times.
+    /// Reads the available bytes, at most `rounds` times.
     fn read(&mut self, rounds: usize, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         for _ in 0..rounds {
             let Some(pipe) = &mut self.pipe else { break };
@@ -144,7 +144,7 @@ impl Tail {
     }
 }
 
-/// What a shell would call the status.
+/// The status as a shell reports it.
 fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -1,5 +1,4 @@
-//! What a machine that was just restored has to be told before anything runs in it: the time, fresh randomness,
-//! and that there are other disks in its slots than before.
+//! Updates a machine after its restore, before any program runs: the time, new randomness, and the disks in its slots.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,7 +21,7 @@ nix::ioctl_none_bad!(
     nix::request_code_none!(0x12, 97)
 );
 
-/// Does all of it. The error is a sentence.
+/// Does all of this. The error is a sentence.
 pub(super) fn up(unix_time: u64, entropy: &[u8], payload: bool, store: bool) -> Result<(), String> {
     clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::from_duration(Duration::from_nanos(unix_time)))
         .map_err(|error| format!("the clock cannot be set: {error}"))?;

@@ -1,4 +1,4 @@
-//! The guest half of the channel, as a program of its own: see [`vm::agent`].
+//! The agent of a guest, as a program of its own: see [`vm::agent`].
 
 use std::process::ExitCode;
 

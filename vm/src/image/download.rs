@@ -1,4 +1,4 @@
-//! A file from an address, checked against a digest; one that broke off goes on where it stopped.
+//! Downloads a file and checks its digest. An interrupted download continues.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use sha2::{Digest, Sha256, Sha512};
 use crate::digest::hex;
 use crate::{Error, Event, Unit};
 
-/// How often a transfer may break off without a single new byte before it counts as failed.
+/// How often a transfer may break off without a new byte before it fails.
 const FRUITLESS: u32 = 3;
 
-/// How long the server may say nothing.
+/// How long the server may send nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Downloads `url` to `file`, unless it is there already with the right digest. While it is incomplete it lies
-/// beside it, with the server's mark for its version, and a later call goes on from there.
+/// Downloads `url` to `file`, unless the file is there with the right digest. An incomplete download lies beside the file, with
+/// the server's mark for its version, and a later call continues it.
 pub(crate) fn fetch(url: &str, digest: &str, file: &Path, on: &mut dyn FnMut(Event)) -> Result<(), Error> {
     let part = beside(file, "part");
     let fail = |why: String| Error::Download { url: url.to_owned(), why };
@@ -52,7 +52,7 @@ pub(crate) fn fetch(url: &str, digest: &str, file: &Path, on: &mut dyn FnMut(Eve
     let found = digest_of(&part, digest).map_err(Error::io("read", &part))?;
     let _ = fs::remove_file(beside(&part, "etag"));
     if found != digest {
-        // Nothing of it can be trusted, and going on from it would never end well.
+        // The contents are wrong, so a later call must not continue this download.
         let _ = fs::remove_file(&part);
         return Err(fail(format!("its digest is {found}, not {digest}")));
     }
@@ -60,11 +60,11 @@ pub(crate) fn fetch(url: &str, digest: &str, file: &Path, on: &mut dyn FnMut(Eve
 }
 
 enum Stopped {
-    /// The server, or the way to it, says no: another try will not help.
+    /// The server or the network refuses: another try will not help.
     Refused(String),
-    /// It began and broke off.
+    /// The transfer began and broke off.
     BrokenOff(String),
-    /// The host's side failed.
+    /// The host failed.
     Disk(io::Error),
 }
 
@@ -72,7 +72,7 @@ fn transfer(client: &Client, url: &str, part: &Path, on: &mut dyn FnMut(Event)) 
     let etag_file = beside(part, "etag");
     let have = length(part);
     let mut request = client.get(url);
-    // Only a version mark makes sure that the rest belongs to what is there.
+    // Only a version mark proves that the rest belongs to the first part.
     match fs::read_to_string(&etag_file) {
         Ok(etag) if have > 0 => {
             request = request.header(RANGE, format!("bytes={have}-")).header(IF_RANGE, etag);
@@ -163,14 +163,14 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The innermost cause of an error: what a person can act on.
+/// The innermost cause of an error, on which a person can act.
 fn reasons(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
     let text = innermost.to_string();
-    // The resolver's own words go on with the whole query.
+    // The resolver's message ends with the whole query.
     text.split(" for Query").next().unwrap_or(&text).to_owned()
 }
 

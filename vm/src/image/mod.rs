@@ -1,8 +1,7 @@
 //! Images: a provisioned disk with the kernel it boots.
 //!
-//! The disk is an official cloud image, or one made from packages where that cannot be fetched. Either goes
-//! through the same provisioning: one boot with a cloud-init seed, at the end of which the guest hands
-//! out its kernel, so that from then on every machine is booted the same way.
+//! The disk is an official cloud image or, if the download fails, one made from packages. Both get the same provisioning: one
+//! boot with a cloud-init seed. At its end the guest hands out its kernel, so that all machines boot in the same way.
 
 pub(crate) mod download;
 mod packages;
@@ -19,13 +18,13 @@ use crate::machine::Kernel;
 use crate::space::free_disk;
 use crate::{Accelerator, Error, Event, Setup, Source, Suite, digest, tool};
 
-/// The virtual size of a guest's disk: room for some images of containers. It is sparse.
+/// The virtual size of a guest's disk: enough for some images of containers. The disk is sparse.
 pub(crate) const DISK: &str = "20G";
 
-/// The room that making an image takes on the host's disk: the tree, the disk made of it and its compact form.
+/// The space to make an image on the host's disk, in bytes: the tree, the disk made from it and its compact form.
 const ROOM: u64 = 4 << 30;
 
-/// An image in the cache, which stays there as long as this is held.
+/// An image in the cache. While this value lives, the image stays there.
 #[derive(Debug)]
 pub(crate) struct Image {
     pub(crate) id: String,
@@ -34,7 +33,7 @@ pub(crate) struct Image {
     _lock: Lock,
 }
 
-/// What is known of an image.
+/// The description of an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// For people: "Debian 12, from packages".
@@ -55,7 +54,7 @@ impl Image {
     }
 }
 
-/// Where a kernel's files are.
+/// The paths of a kernel's files.
 #[derive(Debug)]
 pub(crate) struct KernelFiles {
     image: PathBuf,
@@ -73,19 +72,19 @@ impl KernelFiles {
     }
 }
 
-/// A disk before its provisioning: what an accelerator can be tried with.
+/// A disk before its provisioning: enough to try an accelerator.
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) disk: PathBuf,
-    /// Without, the firmware finds one on the disk.
+    /// If there is none, the firmware boots the disk.
     pub(crate) kernel: Option<KernelFiles>,
 }
 
-/// Chooses the accelerator for a disk that boots, and says so.
+/// Chooses the accelerator for a disk that boots.
 pub(crate) type Choose<'a> = dyn FnMut(&Base, &mut dyn FnMut(Event)) -> Result<Accelerator, Error> + 'a;
 
-/// The image for a suite: one that is there, else one from where `source` says. An image made from packages is
-/// used as long as it is there; the download is tried again only when it is gone.
+/// The image for a suite: from the cache, else from `source`. An image made from packages is used while it is in the cache;
+/// the download is tried again only after its removal.
 pub(crate) fn ensure(
     cache: &Cache,
     suite: Suite,
@@ -115,7 +114,7 @@ fn present(cache: &Cache, id: &str) -> bool {
     Cache::manifest::<Manifest>(&cache.image(id)).is_some()
 }
 
-/// The name of the image that this recipe makes.
+/// The name of an image: it contains a digest of the recipe.
 fn id(suite: Suite, source: Source, setup: &Setup) -> String {
     let (word, own) = match source {
         Source::Cloud => ("cloud", pins::of(suite).digest),
@@ -177,7 +176,7 @@ fn cloud_base(cache: &Cache, suite: Suite, built: &Path, on: &mut dyn FnMut(Even
     on(Event::Step(format!("downloading {}", suite.title())));
     download::fetch(pin.url, pin.digest, &file, on)?;
     let disk = built.join("disk.qcow2");
-    // The download stays as it is until the image is done.
+    // The download stays until the image is complete.
     tool::QEMU_IMG.output(|command| {
         command.args(["convert", "-O", "qcow2"]).arg(&file).arg(&disk);
     })?;

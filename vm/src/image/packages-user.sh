@@ -1,4 +1,4 @@
-# Put before packages.sh for an ordinary user without namespaces, who runs both under fakechroot and fakeroot.
+# Runs before packages.sh for an ordinary user without namespaces. Both run under fakechroot and fakeroot.
 MMDEBSTRAP=fake_mmdebstrap
 
 fake_mmdebstrap() {

@@ -1,6 +1,6 @@
-//! An image made from packages, for where the official one cannot be fetched: `mmdebstrap` makes the tree,
-//! `mkfs.ext4 -d` the disk. Neither needs root: an ordinary user makes both in a user namespace, or under
-//! `fakechroot` and `fakeroot` where the system refuses one.
+//! An image made from packages, for hosts that cannot download the official one. `mmdebstrap` makes the tree, `mkfs.ext4 -d`
+//! the disk. Neither needs root: an ordinary user makes both in a user namespace or, if the system refuses one, under
+//! `fakechroot` and `fakeroot`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,10 +14,10 @@ use super::DISK;
 use crate::cache::Lock;
 use crate::{Error, Event, Setup, Suite, Unit, spawn, tool};
 
-/// Where the kernel finds the root before provisioning.
+/// The kernel's arguments for the root before provisioning.
 pub(super) const ROOT: &str = "root=LABEL=vmroot ds=nocloud";
 
-/// What makes an image another one, besides the provisioning.
+/// The script. Another script makes another image.
 pub(super) const RECIPE: &str = include_str!("packages.sh");
 
 /// Makes `raw`, and beside it `vmlinuz` and `initrd`.
@@ -48,7 +48,7 @@ pub(super) fn make(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    // The lock goes with it: nobody clears away what is still being made.
+    // The child inherits the lock, so no other process removes the directory before the child ends.
     let mut child = spawn::spawn(command, vec![lock.descriptor()?], Signal::SIGKILL)
         .map_err(Error::io("run", "mmdebstrap"))?;
 
@@ -77,9 +77,9 @@ pub(super) fn make(
 
 /// `sh` with the script, able to make a tree that belongs to root.
 fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
-    /// In namespaces of its own its mounts are seen by nobody else, and all of it ends with this process.
+    /// Namespaces of its own: no other process sees its mounts, and all of it ends with this process.
     const APART: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
-    /// With all the users that a tree has.
+    /// With all users that a tree has.
     const AS_USER: [&str; 2] = ["--map-root-user", "--map-auto"];
     let tried = |user: &[&str]| {
         tool::UNSHARE.output(|command| {
@@ -89,7 +89,7 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
     let refused = if geteuid().is_root() {
         None
     } else {
-        // First with no users but one's own: with them, unshare leaves a process behind where it is refused.
+        // First with one user only: with more, a refused unshare leaves a process behind.
         tried(&AS_USER[..1]).and_then(|_| tried(&AS_USER)).err()
     };
     if let Some(why) = refused {
@@ -111,11 +111,11 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// How many steps mmdebstrap and the script announce.
+/// The number of steps that mmdebstrap and the script announce.
 const STEPS: u64 = 16;
 
-/// The host's own package sources for this suite, as lines of a sources.list; empty where it has none, and
-/// mmdebstrap then uses the distribution's.
+/// The host's package sources for this suite, as lines of a sources.list. If there are none, mmdebstrap uses the
+/// distribution's.
 fn sources(suite: Suite) -> Result<String, Error> {
     let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
     let output = tool::APT_GET.output(|command| {

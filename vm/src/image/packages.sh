@@ -5,8 +5,8 @@ case $SUITE in
 jammy) kernel=linux-image-virtual ;;
 *) kernel=linux-image-cloud-amd64 ;;
 esac
-# What only lies about: the machine needs neither manuals nor a RAM disk for hardware that it never has. A tree that
-# is not finished is thrown away, so nothing of it need be on the disk any earlier.
+# The machine needs no manuals, and no RAM disk for other hardware. An unfinished tree is thrown away, so dpkg need not wait
+# for the disk.
 set -- --variant=important --components=main --include="$INCLUDE,$kernel,initramfs-tools,systemd-sysv,udev" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt=force-unsafe-io \
@@ -18,7 +18,7 @@ if [ -n "$SOURCES" ]; then
 else
     "$MMDEBSTRAP" "$@" "$SUITE" "$tree"
 fi
-# The host's sources may hold a name and a password; what fetched the packages needed them, and no guest may read them.
+# The host's sources may contain a name and a password. No guest may read these.
 find "$tree/etc/apt" -name '*.list' -exec sed -i 's#://[^/@ ]*@#://#g' {} +
 rm -rf "$tree"/etc/apt/auth.conf "$tree"/etc/apt/auth.conf.d/*
 echo "I: making the disk" >&2

@@ -1,9 +1,8 @@
-//! The official cloud images, by dated address and digest. Dated releases vanish after some months: a newer one
-//! is an edit here.
+//! The official cloud images, by dated address and digest. Dated releases vanish after some months: then edit this file.
 
 use crate::Suite;
 
-/// One download and what it must be.
+/// A download and its digest.
 pub(crate) struct Pin {
     pub(crate) url: &'static str,
     /// `sha512:` or `sha256:` and hexadecimal digits, as the publisher gives them.

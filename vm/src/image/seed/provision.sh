@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs once in a new image, as root, at the end of its first boot. The last thing it does is to hand out the
-# kernel: a host that finds nothing on that disk knows that something here failed.
+# Runs once in a new image, as root, at the end of its first boot. Its last step hands out the kernel: if the host finds
+# nothing on that disk, a step failed.
 set -eu
 seed=$(dirname "$0")
 
 echo "provision: packages"
-# One question for all: under emulation every program that is started takes its time.
+# One query for all packages: under emulation each start of a program takes long.
 # shellcheck disable=SC2046 # one word each
 missing=$(
     { dpkg-query -W -f '${Status} ${Package}\n' $(cat "$seed/packages") 2>/dev/null || :; } |
