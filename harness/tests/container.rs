@@ -126,6 +126,25 @@ fn the_reference_passes_2a_and_2b_and_prints_what_the_assignment_shows() {
     }
 }
 
+/// The page draws it, and no judge reads it.
+#[test]
+fn the_use_of_the_cpu_is_recorded_over_time() {
+    if !is_root() {
+        return;
+    }
+    let bundle = record(&script(&[]));
+    let uses: Vec<(i64, u64)> = bundle.recordings["2"]
+        .records
+        .iter()
+        .filter(|record| record.kind == "use")
+        .map(|record| (record.data["pid"].as_i64().unwrap(), record.data["used_usec"].as_u64().unwrap()))
+        .collect();
+    assert!(uses.len() > 5, "{uses:?}");
+    let grows = |pair: &[(i64, u64)]| pair[0].0 != pair[1].0 || pair[0].1 <= pair[1].1;
+    assert!(uses.windows(2).all(grows), "{uses:?}");
+    assert!(uses.iter().any(|(_, used)| *used > 20_000), "the benchmark computes: {uses:?}");
+}
+
 #[test]
 fn without_fork_only_the_child_is_in_the_namespace() {
     if !is_root() {
