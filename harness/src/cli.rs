@@ -1,9 +1,12 @@
 //! The command line of `harness`. Help, shell completions and the man page are generated from it.
 
+pub mod class;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use harness::report::detail::Detail;
 use vm::{Requested, Suite};
 
 /// Grade submissions of the containers assignment. Each task runs in a throw-away virtual machine,
@@ -36,6 +39,8 @@ pub enum Command {
     Checks(Checks),
     /// Explain one check: what the assignment says, what is checked and how, and typical causes of a failure
     Explain(Explain),
+    /// List, grade and hand back the submissions of a class
+    Class(class::Class),
     /// Report whether this machine can grade, how fast, and what to fix
     Doctor,
     /// Build, boot, enter, list and remove virtual machines
@@ -54,9 +59,6 @@ pub enum Command {
 pub struct Grade {
     /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip that contains <rollnumber>_assignment3
     pub submission: PathBuf,
-    /// Grade only these tasks or subtasks, for example 1,2c,3 [default: all]
-    #[arg(long, value_name = "LIST")]
-    pub only: Option<String>,
     /// Write the report (index.html, report.json, junit.xml, summary.md) and the evidence to this
     /// directory [default: reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
@@ -68,15 +70,35 @@ pub struct Grade {
     /// folder inside, or else the file's name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Number of virtual machines that run at once [default: one for every two processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub jobs: Option<u8>,
+    /// What is driven, and in which machine
+    #[command(flatten)]
+    pub drive: Drive,
+    /// How much of the run the report shows
+    #[arg(long, value_name = "HOW", default_value_t, value_enum)]
+    pub detail: Detail,
+    /// End when this process ends, which started this one
+    #[arg(long, hide = true, value_name = "PID")]
+    pub with_parent: Option<i32>,
+    /// How much to print
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// What is driven, and in which machine: the same for one submission and for those of a class.
+#[derive(Debug, Args)]
+pub struct Drive {
+    /// Grade only these tasks or subtasks, for example 1,2c,3 [default: all]
+    #[arg(long, value_name = "LIST")]
+    pub only: Option<String>,
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
     /// Directory with the starter files: the report lists changes outside their marked portions
     #[arg(long, value_name = "DIR")]
     pub starter: Option<PathBuf>,
-    /// Number of virtual machines that run at once [default: one for every two processors]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub jobs: Option<u8>,
     /// Use only cached packages, and name the missing ones
     #[arg(long)]
     pub offline: bool,
@@ -89,9 +111,6 @@ pub struct Grade {
     /// The virtual machine
     #[command(flatten)]
     pub machine: Machine,
-    /// How much to print
-    #[command(flatten)]
-    pub talk: Talk,
 }
 
 /// Arguments of `check`.
@@ -158,6 +177,9 @@ pub struct Judge {
     /// Replace another submission's report in the --report directory
     #[arg(long, requires = "report")]
     pub force: bool,
+    /// How much of the run the report shows
+    #[arg(long, value_name = "HOW", default_value_t, value_enum)]
+    pub detail: Detail,
     /// Print one line per check
     #[arg(short, long)]
     pub verbose: bool,

@@ -8,7 +8,7 @@ use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
 use crate::task::task3::shared::launch::{OBSTRUCTED, Obstruction};
 use crate::task::{self, CheckSpec, handed_in};
-use crate::verdict::{Check, Finding, FollowThrough, Report, Status, Subtask};
+use crate::verdict::{Check, Finding, FollowThrough, Marked, Report, Status, Subtask};
 
 /// Judges the subtasks that a bundle holds.
 pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
@@ -24,11 +24,13 @@ pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
         schema: "harness-report/1".to_owned(),
         submission: bundle.submission.clone(),
         environment: bundle.environment.clone(),
+        marked: Some(Marked { rubric: rubric.sha256().to_owned(), harness: crate::VERSION.to_owned() }),
         score: rounded(sum(subtasks.iter().map(|subtask| subtask.score))),
         follow_through: rounded(sum(subtasks.iter().map(|subtask| subtask.follow_through))),
         max: rounded(sum(subtasks.iter().map(|subtask| subtask.max))),
         causes: cause::causes(bundle, &subtasks),
         subtasks,
+        ..Report::default()
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod bundle;
 pub mod cast;
 mod cause;
+pub mod class;
 pub mod corpus;
 pub mod course;
 pub mod evidence;

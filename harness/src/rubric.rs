@@ -5,10 +5,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
+use sha2::{Digest, Sha256};
+use toml::{Spanned, Value};
+
+use crate::class::late::Policy;
 
 /// The rubric in force where no other is given; it names every check there is.
 pub const DEFAULT: &str = include_str!("rubric.toml");
+
+/// The table for late submissions, which is about none of the checks.
+const LATE: &str = "late";
 
 /// The one entry that is no check's.
 const FOLLOW_THROUGH: &str = "follow-through/share";
@@ -17,6 +23,8 @@ const FOLLOW_THROUGH: &str = "follow-through/share";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rubric {
     points: BTreeMap<String, f64>,
+    late: Option<Policy>,
+    sha256: String,
 }
 
 /// Why a rubric is not used. Names the line.
@@ -48,6 +56,16 @@ pub enum Error {
         /// The name.
         check: String,
     },
+    /// A table for late submissions that cannot be applied.
+    #[error("{}:{line}: [late] cannot be used: {why}", path.display())]
+    BadLate {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
     /// Points that are not a number of at least 0, or a share of more than 1.
     #[error("{}:{line}: {check} cannot have {points} points", path.display())]
     BadPoints {
@@ -69,11 +87,22 @@ impl Rubric {
         if let Some(path) = path {
             let text = fs::read_to_string(path)
                 .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-            for (check, points) in parse(path, &text, |check| rubric.points.contains_key(check))? {
-                rubric.points.insert(check, points);
-            }
+            let Parsed { points, late } = parse(path, &text, |check| rubric.points.contains_key(check))?;
+            rubric.points.extend(points);
+            rubric.late = late;
+            rubric.sha256 = digest(&text);
         }
         Ok(rubric)
+    }
+
+    /// What late submissions lose, where the rubric says so.
+    pub fn late(&self) -> Option<&Policy> {
+        self.late.as_ref()
+    }
+
+    /// The SHA-256 of the rubric's text, which names it in reports.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
     }
 
     /// What a check is worth: 0 for one that no rubric names.
@@ -90,21 +119,37 @@ impl Rubric {
 impl Default for Rubric {
     fn default() -> Self {
         // A test reads it in full: it is part of the program.
-        let points = parse(Path::new("rubric.toml"), DEFAULT, |_| true).unwrap_or_default();
-        Self { points: points.into_iter().collect() }
+        let points = parse(Path::new("rubric.toml"), DEFAULT, |_| true).map(|parsed| parsed.points);
+        let points = points.unwrap_or_default().into_iter().collect();
+        Self { points, late: None, sha256: digest(DEFAULT) }
     }
 }
 
-fn parse(path: &Path, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec<(String, f64)>, Error> {
-    type Table = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<f64>>>;
-    let table: Table = toml::from_str(text).map_err(|error| Error::Malformed {
-        path: path.to_owned(),
-        why: error.to_string().trim().to_owned(),
-    })?;
+fn digest(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// What a rubric's file says.
+struct Parsed {
+    points: Vec<(String, f64)>,
+    late: Option<Policy>,
+}
+
+fn parse(path: &Path, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Parsed, Error> {
+    type Table = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<Value>>>;
+    let malformed = |why: &str| Error::Malformed { path: path.to_owned(), why: why.trim().to_owned() };
+    let mut table: Table = toml::from_str(text).map_err(|error| malformed(&error.to_string()))?;
     let line = |offset: usize| text[..offset].matches('\n').count() + 1;
-    let mut all = vec![];
+    let mut late = None;
+    if let Some((name, entries)) = table.remove_entry(LATE) {
+        let entries = entries.into_iter().map(|(name, value)| (name.into_inner(), value.into_inner()));
+        let policy = Policy::of(entries.collect());
+        let line = line(name.span().start);
+        late = Some(policy.map_err(|why| Error::BadLate { path: path.to_owned(), line, why })?);
+    }
+    let mut points = vec![];
     for (subtask, checks) in table {
-        for (name, points) in checks {
+        for (name, value) in checks {
             let check = format!("{}/{}", subtask.get_ref(), name.get_ref());
             if !is_known(&check) {
                 return Err(Error::UnknownCheck {
@@ -113,14 +158,25 @@ fn parse(path: &Path, text: &str, is_known: impl Fn(&str) -> bool) -> Result<Vec
                     check,
                 });
             }
-            let (line, points) = (line(points.span().start), points.into_inner());
-            if !points.is_finite() || points < 0.0 || check == FOLLOW_THROUGH && points > 1.0 {
-                return Err(Error::BadPoints { path: path.to_owned(), line, check, points });
+            let line = line(value.span().start);
+            let Some(number) = number(value.get_ref()) else {
+                return Err(malformed(&format!("line {line}: {check} is not a number")));
+            };
+            if !number.is_finite() || number < 0.0 || check == FOLLOW_THROUGH && number > 1.0 {
+                return Err(Error::BadPoints { path: path.to_owned(), line, check, points: number });
             }
-            all.push((check, points));
+            points.push((check, number));
         }
     }
-    Ok(all)
+    Ok(Parsed { points, late })
+}
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Float(number) => Some(*number),
+        Value::Integer(number) => Some(*number as f64),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +210,7 @@ mod tests {
     #[test]
     fn a_file_changes_the_checks_that_it_names_and_no_other() {
         let rubric = load("[1]\ntranscript = 7\n[layout]\nunmarked-portions = 1.5\n").unwrap();
-        let mut expected = Rubric::default();
+        let mut expected = Rubric { sha256: rubric.sha256().to_owned(), ..Rubric::default() };
         expected.points.insert("1/transcript".into(), 7.0);
         expected.points.insert("layout/unmarked-portions".into(), 1.5);
         assert_eq!(rubric, expected);
@@ -174,6 +230,15 @@ mod tests {
         assert!((Rubric::default().follow_through() - 0.5).abs() < 1e-9);
         assert!(load("[follow-through]\nshare = 0\n").unwrap().follow_through().abs() < 1e-9);
         assert!(matches!(load("[follow-through]\nshare = 2\n"), Err(Error::BadPoints { line: 2, .. })));
+    }
+
+    #[test]
+    fn late_days_have_a_table_of_their_own() {
+        assert_eq!(Rubric::default().late(), None);
+        let table = "[1]\ntranscript = 7\n[late]\ndeadline = 2026-02-01T23:59:00+05:30\nper_day = 10\n";
+        assert!(load(table).unwrap().late().is_some());
+        let error = load(&table.replace("+05:30", "")).unwrap_err();
+        assert!(matches!(&error, Error::BadLate { line: 3, .. }), "{error}");
     }
 
     #[test]

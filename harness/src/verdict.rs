@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::class::late::Late;
+use crate::report::detail::Detail;
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,7 +63,7 @@ impl Finding {
 }
 
 /// One judged run: the object in `report.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Always `harness-report/1`.
     pub schema: String,
@@ -68,6 +71,9 @@ pub struct Report {
     pub submission: SubmissionInfo,
     /// On what it was graded.
     pub environment: Environment,
+    /// With what its evidence was marked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marked: Option<Marked>,
     /// Points given, those for follow-through included.
     pub score: f64,
     /// Those of them that are for follow-through.
@@ -78,6 +84,15 @@ pub struct Report {
     /// What went wrong first in each task, where one fault kept other checks from being seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
+    /// How late it was handed in, and what that took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Late>,
+    /// What staff changed after an appeal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjustments: Vec<Adjustment>,
+    /// How much of it is left to see; absent where it is everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
     /// The graded subtasks, in the assignment's order.
     pub subtasks: Vec<Subtask>,
 }
@@ -103,8 +118,34 @@ pub struct Cause {
     pub checks: Vec<String>,
 }
 
-/// Which submission a report is about.
+/// With what evidence was marked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// The SHA-256 of the rubric.
+    pub rubric: String,
+    /// The version of the harness that judged, which need not be the one that recorded.
+    pub harness: String,
+}
+
+/// A change of points after an appeal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// The check or subtask.
+    pub of: String,
+    /// Points to add, or to take where it is negative.
+    pub delta: f64,
+    /// What that came to: no check and no subtask has less than nothing or more than all of its points.
+    pub applied: f64,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub who: String,
+    /// When.
+    pub when: String,
+}
+
+/// Which submission a report is about.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SubmissionInfo {
     /// The roll number where the folder name has one, else the file's name.
     pub id: String,

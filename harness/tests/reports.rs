@@ -123,6 +123,7 @@ fn report() -> Report {
         max: subtasks.iter().map(|subtask| subtask.max).sum(),
         causes: vec![],
         subtasks,
+        ..Report::default()
     }
 }
 

@@ -30,6 +30,16 @@ impl FromStr for Requested {
     }
 }
 
+impl fmt::Display for Requested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Requested::Auto => "auto",
+            Requested::Kvm => "kvm",
+            Requested::Tcg => "tcg",
+        })
+    }
+}
+
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

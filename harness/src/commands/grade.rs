@@ -1,5 +1,6 @@
 //! `harness grade`: runs a submission in virtual machines, judges it and writes the report.
 
+use harness::class::parent;
 use harness::grade::{self, Request};
 use harness::progress::{Event, Progress};
 use harness::reports::{self, Place};
@@ -15,15 +16,22 @@ use crate::cli::Grade;
 
 /// Grades a submission, writes its report and prints the marks.
 pub fn run(arguments: &Grade) -> Result<Status, Failure> {
-    let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
-    let subtasks = select(arguments.only.as_deref()).map_err(Failure::unreadable)?;
+    if let Some(parent) = arguments.with_parent {
+        parent::end_with(parent).map_err(Failure::infrastructure)?;
+    }
+    let rubric = Rubric::load(arguments.drive.rubric.as_deref()).map_err(Failure::unreadable)?;
+    let subtasks = select(arguments.drive.only.as_deref()).map_err(Failure::unreadable)?;
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
     let id = arguments.id.as_deref().map(given).transpose()?;
-    let mut submission =
-        submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
-            .map_err(Failure::submission)?;
+    let mut submission = submission::open(
+        &arguments.submission,
+        &into,
+        &Limits::default(),
+        arguments.drive.starter.as_deref(),
+    )
+    .map_err(Failure::submission)?;
     if let Some(id) = id {
         submission.info.id = id;
     }
@@ -38,14 +46,14 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     }
     let request = Request {
         subtasks: &subtasks,
-        machine: machine(&arguments.machine),
+        machine: machine(&arguments.drive.machine),
         cache: &cache,
         workdir: workdir.path(),
         report: place.directory(),
         jobs: arguments.jobs.map_or_else(default_jobs, usize::from),
-        seed: arguments.seed.unwrap_or_else(rand::random),
-        offline: arguments.offline,
-        pcap: arguments.pcap,
+        seed: arguments.drive.seed.unwrap_or_else(rand::random),
+        offline: arguments.drive.offline,
+        pcap: arguments.drive.pcap,
     };
     let graded = grade::grade(&submission, &request, &mut |event| progress.show(event));
     drop(progress);
@@ -57,13 +65,15 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
         }
     };
 
-    let report = judge::judge(&bundle, &rubric);
+    let judged = judge::judge(&bundle, &rubric);
+    let outcome = judge::outcome(&judged);
+    let report = arguments.detail.of(judged);
     reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     say::styled(&report::terminal::render(&report, arguments.talk.verbose));
     let written = place.directory().join("index.html");
     say!("  {}", written.display());
     printed_from(&written)?;
-    Ok(judge::outcome(&report).into())
+    Ok(outcome.into())
 }
 
 /// Validates the id given by `--id`.
@@ -78,6 +88,6 @@ fn given(id: &str) -> Result<String, Failure> {
 }
 
 /// One machine for every two processors of the host: each machine uses two, and more would compete.
-fn default_jobs() -> usize {
+pub fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).max(1))
 }

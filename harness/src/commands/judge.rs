@@ -11,7 +11,7 @@ use crate::cli::Judge;
 pub fn run(arguments: &Judge) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let bundle = bundle::read(&arguments.evidence).map_err(Failure::unreadable)?;
-    let report = judge::judge(&bundle, &rubric);
+    let report = arguments.detail.of(judge::judge(&bundle, &rubric));
     if let Some(directory) = &arguments.report {
         let place =
             Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;

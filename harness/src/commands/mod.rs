@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod checks;
+pub mod class;
 pub mod completions;
 pub mod corpus;
 pub mod doctor;

@@ -87,6 +87,7 @@ fn an_informational_check_must_fail_where_it_is_noted_and_only_there() {
             max: 0.0,
             causes: vec![],
             subtasks: vec![exec],
+            ..Report::default()
         }
     };
     let noted = Expect { noted: vec!["3b/concurrent".into()], ..Expect::default() };

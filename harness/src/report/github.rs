@@ -98,6 +98,7 @@ mod tests {
             max: 0.0,
             causes: vec![],
             subtasks: vec![subtask],
+            ..Report::default()
         }
     }
 

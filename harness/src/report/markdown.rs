@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::changes::sentences;
 use super::text::{points, shortened, visible};
 use crate::verdict::{Cause, Check, Report, Status, UNGUARDED};
 
@@ -39,6 +40,9 @@ pub fn render(report: &Report) -> String {
             lost.join(" "),
             subtask.seconds
         );
+    }
+    for sentence in sentences(report) {
+        let _ = writeln!(md, "\n> {}", inline(&sentence));
     }
     for cause in &report.causes {
         self::cause(&mut md, cause);

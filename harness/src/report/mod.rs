@@ -1,14 +1,18 @@
 //! A judged run in words: one module for each reader. All are pure functions of a [`Report`]; the page also shows the
 //! evidence that it rests on.
 
+pub mod changes;
+pub mod detail;
 pub mod github;
+pub mod gradescope;
 pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod page;
 pub mod terminal;
-pub(crate) mod text;
+pub mod text;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::bundle::{self, write_atomically};
@@ -20,8 +24,13 @@ pub const FILES: [&str; 5] = ["index.html", "report.json", "junit.xml", "summary
 
 /// Writes `index.html`, `report.json`, `junit.xml`, `summary.md` and `annotations.txt` into a directory.
 pub fn write(directory: &Path, report: &Report, bundle: &Bundle) -> Result<(), bundle::Error> {
+    let page = match report.detail {
+        None => page::render(report, bundle),
+        // The page shows what was recorded; a reader of less gets none of it.
+        Some(_) => page::render(report, &Bundle { recordings: BTreeMap::new(), ..bundle.clone() }),
+    };
     for (name, text) in [
-        ("index.html", page::render(report, bundle)),
+        ("index.html", page),
         ("report.json", json::render(report)),
         ("junit.xml", junit::render(report)),
         ("summary.md", markdown::render(report)),

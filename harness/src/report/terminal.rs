@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use super::changes::sentences;
 use super::text::{points, shortened, visible};
 use crate::verdict::{Check, Report, Status, UNGUARDED};
 
@@ -79,6 +80,9 @@ pub fn render(report: &Report, verbose: bool) -> String {
         }
     }
     out.push('\n');
+    for sentence in sentences(report) {
+        let _ = writeln!(out, "  {sentence}");
+    }
     if let Some(why) = &report.environment.unguarded {
         let _ = writeln!(out, "  {OURS}{UNGUARDED}: {}{OURS:#}", visible(why));
     }

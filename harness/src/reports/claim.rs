@@ -87,6 +87,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether another run has the folder.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Taken { .. })
+    }
+}
+
 /// A claimed folder. Dropping the claim releases the folder.
 #[derive(Debug)]
 pub struct Claim(PathBuf);

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use similar::TextDiff;
+use similar::{ChangeTag, TextDiff};
 
 use super::beneath::Beneath;
 use super::{Error, MarkedDiff, root};
@@ -15,7 +15,10 @@ use super::{Error, MarkedDiff, root};
 const MARKED: [&str; 2] = ["task1/namespace_prog.c", "task2/simple_container.sh"];
 
 /// The largest file to compare: a hundred times the size of a typical solution.
-const MOST_BYTES: u64 = 512 << 10;
+pub const MOST_BYTES: u64 = 512 << 10;
+
+/// What the line says that begins a marked portion.
+const MARK: &str = "WRITE CODE HERE";
 
 /// Compares each file that has marked portions and exists in both the starter and the submission.
 pub fn changes(starter: &Path, copy: &Beneath) -> Result<Vec<MarkedDiff>, Error> {
@@ -66,6 +69,42 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// What a student wrote in a file: the lines that the handed-out file does not have or, where that is not known, the
+/// marked portions. A file without marks is the student's altogether.
+pub fn own_work(handed_out: Option<&str>, text: &str) -> String {
+    if let Some(before) = handed_out {
+        let diff = TextDiff::configure().timeout(Duration::from_secs(2)).diff_lines(before, text);
+        let added = diff.iter_all_changes().filter(|change| change.tag() == ChangeTag::Insert);
+        return added.map(|change| change.value().to_owned()).collect();
+    }
+    if !text.contains(MARK) {
+        return text.to_owned();
+    }
+    let mut inside = false;
+    let mut own = String::new();
+    for line in text.lines() {
+        if is_rule(line) {
+            inside = false;
+        } else if line.contains(MARK) {
+            inside = true;
+        } else if inside {
+            own.push_str(line);
+            own.push('\n');
+        }
+    }
+    own
+}
+
+/// A handed-out file's text, of at most [`MOST_BYTES`]; `None` where there is none.
+pub fn handed_out(starter: &Path, path: &str) -> Result<Option<String>, Error> {
+    let original = starter_folder(starter)?.join(path);
+    if !original.is_file() {
+        return Ok(None);
+    }
+    let content = bounded(&original).map_err(Error::io("read", &original))?;
+    Ok(Some(String::from_utf8_lossy(&content).into_owned()))
+}
+
 /// A file's text without the content of its marked portions and without trailing spaces. A portion
 /// begins with a line that contains `WRITE CODE HERE`. It ends with the next comment line that
 /// consists of dashes.
@@ -78,7 +117,7 @@ fn outside(text: &str) -> String {
             kept.push_str(line);
             kept.push('\n');
         }
-        inside = if ends { false } else { inside || line.contains("WRITE CODE HERE") };
+        inside = if ends { false } else { inside || line.contains(MARK) };
     }
     kept
 }
@@ -98,6 +137,14 @@ mod tests {
     fn text_in_a_marked_portion_is_not_a_change() {
         let written = HANDED_OUT.replace("\n\n", "\nclone();\n// --\nsetns();\n");
         assert_eq!(outside(&written), outside(HANDED_OUT));
+    }
+
+    #[test]
+    fn what_a_student_wrote_is_found_with_the_starter_and_without() {
+        let written = HANDED_OUT.replace("\n\n", "\nclone();\n");
+        assert_eq!(own_work(None, &written), "clone();\n");
+        assert_eq!(own_work(Some(HANDED_OUT), &written.replace("int b;", "int c;")), "clone();\nint c;\n");
+        assert_eq!(own_work(None, "all of it\n"), "all of it\n");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! The rest of a run uses the copy and never the original.
 
 mod beneath;
+pub mod bulk;
 mod digest;
 mod error;
 mod form;
@@ -17,7 +18,7 @@ mod git;
 pub mod id;
 mod intake;
 mod layout;
-mod marked;
+pub mod marked;
 mod root;
 mod settle;
 mod tidy;

@@ -30,6 +30,9 @@ const MOST_FOR_XZ: u64 = 128 << 20;
 /// The most bytes to read for the entry table of a zip archive.
 const MOST_OF_A_TABLE: u64 = 8 << 20;
 
+/// The same for a zip with the submissions of a whole class.
+const MOST_OF_A_LARGE_TABLE: u64 = 256 << 20;
+
 /// The content of a submission, in memory.
 pub struct Unpacked {
     /// The submission's own folder.
@@ -136,7 +139,7 @@ fn directory(intake: &mut Intake, from: &Beneath, given: &Path, to: &Path, most:
 }
 
 /// A stream that limits how many bytes a decoder reads into memory.
-struct Metered<R> {
+pub struct Metered<R> {
     inner: R,
     left: Allowance,
 }
@@ -208,36 +211,67 @@ fn tar(intake: &mut Intake, source: &Path, limits: &Limits, stream: impl Read) -
 fn zip(intake: &mut Intake, source: &Path, file: File) -> Result<(), Error> {
     let damaged =
         |error: zip::result::ZipError| Error::Damaged { path: source.to_owned(), why: error.to_string() };
-    let left = Rc::new(Cell::new(Some(MOST_OF_A_TABLE)));
-    let file = Metered { inner: file, left: Rc::clone(&left) };
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let mut archive = open_zip(file, MOST_OF_A_TABLE).map_err(damaged)?;
+    (0..archive.len()).try_for_each(|index| {
+        let name = zip_name(&mut archive, index).map_err(damaged)?;
+        zip_entry(intake, source, &mut archive, index, &name)
+    })
+}
+
+/// A zip whose table of entries is read.
+pub type Zip = ZipArchive<BufReader<Metered<File>>>;
+
+/// The zip with a class's submissions.
+pub fn open_class_zip(file: File) -> zip::result::ZipResult<Zip> {
+    open_zip(file, MOST_OF_A_LARGE_TABLE)
+}
+
+fn open_zip(file: File, most_of_a_table: u64) -> zip::result::ZipResult<Zip> {
+    let left = Rc::new(Cell::new(Some(most_of_a_table)));
+    let archive = ZipArchive::new(BufReader::new(Metered { inner: file, left: Rc::clone(&left) }))?;
     left.set(None);
-    for index in 0..archive.len() {
-        let raw = archive.by_index_raw(index).map_err(damaged)?;
-        // Some Windows programs write backslashes, although the format forbids them.
-        let name: Vec<u8> =
-            raw.name_raw().iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect();
-        let (encrypted, folder, mode) = (raw.encrypted(), name.ends_with(b"/"), raw.unix_mode());
-        drop(raw);
-        let Some(path) = intake.admit(&name)? else { continue };
-        if encrypted {
-            return Err(intake.refuse(&name, Refusal::Encrypted));
-        }
-        let mode = mode.unwrap_or(0o644);
-        match mode & 0o170_000 {
-            _ if folder => intake.folder(&path, mode | 0o755)?,
-            0o040_000 => intake.folder(&path, mode)?,
-            0 | 0o100_000 => intake.file(&path, mode, &mut archive.by_index(index).map_err(damaged)?)?,
-            0o120_000 => {
-                let mut leads_to = Vec::new();
-                let entry = archive.by_index(index).map_err(damaged)?;
-                entry.take(4096).read_to_end(&mut leads_to).map_err(|error| damaged(error.into()))?;
-                intake.link(&path, &PathBuf::from(OsString::from_vec(leads_to)))?;
-            }
-            0o010_000 => return Err(intake.refuse(&name, Refusal::Special("pipe"))),
-            0o140_000 => return Err(intake.refuse(&name, Refusal::Special("socket"))),
-            _ => return Err(intake.refuse(&name, Refusal::Special("device"))),
-        }
+    Ok(archive)
+}
+
+/// An entry's name, with the separators that the format asks for: some Windows programs write backslashes.
+pub fn zip_name<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+) -> zip::result::ZipResult<Vec<u8>> {
+    let raw = archive.by_index_raw(index)?;
+    Ok(raw.name_raw().iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect())
+}
+
+/// Takes one entry of a zip in, under `name`.
+pub fn zip_entry<R: Read + Seek>(
+    intake: &mut Intake,
+    source: &Path,
+    archive: &mut ZipArchive<R>,
+    index: usize,
+    name: &[u8],
+) -> Result<(), Error> {
+    let damaged =
+        |error: zip::result::ZipError| Error::Damaged { path: source.to_owned(), why: error.to_string() };
+    let raw = archive.by_index_raw(index).map_err(damaged)?;
+    let (encrypted, folder, mode) = (raw.encrypted(), name.ends_with(b"/"), raw.unix_mode());
+    drop(raw);
+    let Some(path) = intake.admit(name)? else { return Ok(()) };
+    if encrypted {
+        return Err(intake.refuse(name, Refusal::Encrypted));
     }
-    Ok(())
+    let mode = mode.unwrap_or(0o644);
+    match mode & 0o170_000 {
+        _ if folder => intake.folder(&path, mode | 0o755),
+        0o040_000 => intake.folder(&path, mode),
+        0 | 0o100_000 => intake.file(&path, mode, &mut archive.by_index(index).map_err(damaged)?),
+        0o120_000 => {
+            let mut leads_to = Vec::new();
+            let entry = archive.by_index(index).map_err(damaged)?;
+            entry.take(4096).read_to_end(&mut leads_to).map_err(|error| damaged(error.into()))?;
+            intake.link(&path, &PathBuf::from(OsString::from_vec(leads_to)))
+        }
+        0o010_000 => Err(intake.refuse(name, Refusal::Special("pipe"))),
+        0o140_000 => Err(intake.refuse(name, Refusal::Special("socket"))),
+        _ => Err(intake.refuse(name, Refusal::Special("device"))),
+    }
 }

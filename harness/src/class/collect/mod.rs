@@ -1,0 +1,202 @@
+//! What a class's results are handed back as. Everything here is a pure function of the reports: nothing is run, and
+//! the same results make the same files.
+
+mod feedback;
+mod page;
+mod rows;
+mod stats;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::adjust::Adjustments;
+use super::code::Key;
+use super::entry::Kind;
+use super::moodle::worksheet::Worksheet;
+use super::results::{self, Results, Roster};
+use crate::bundle::{self, write_atomically};
+use crate::evidence::Bundle;
+use crate::report::{self, detail::Detail};
+use crate::rubric::Rubric;
+use crate::verdict::Report;
+
+pub use rows::{Row, rows};
+
+/// The file that marks a folder as one of these, which may be made anew.
+const MARKER: &str = "collected.json";
+
+/// What is to be handed back, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The results.
+    pub results: &'a Results,
+    /// Where the files go.
+    pub into: &'a Path,
+    /// Marks from this rubric in place of those that the reports have.
+    pub rubric: Option<&'a Rubric>,
+    /// Changes after appeals.
+    pub adjustments: &'a Adjustments,
+    /// Moodle's worksheet.
+    pub worksheet: Option<&'a Worksheet>,
+    /// Whether grades are scaled to the worksheet's maximum.
+    pub scale: bool,
+    /// How much students see.
+    pub detail: Detail,
+    /// The key for codes in place of ids.
+    pub key: Option<&'a Key>,
+    /// A page about similar submissions.
+    pub similarity: Option<&'a Path>,
+}
+
+/// Why nothing was handed back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The results cannot be read.
+    #[error(transparent)]
+    Results(#[from] results::Error),
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] bundle::Error),
+    /// A folder cannot be made or emptied.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something else is there.
+    #[error("{} has other files in it: name an empty folder or one that `class collect` made", path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// What was written, and what a person should know.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The files, in the order in which they are of use.
+    pub files: Vec<PathBuf>,
+    /// One sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// What the marker says of the folder.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    schema: String,
+    detail: Detail,
+    anonymous: bool,
+}
+
+/// Writes everything that a class's results are handed back as.
+///
+/// # Errors
+/// When the results cannot be read or a file cannot be written.
+pub fn collect(request: &Request) -> Result<Collected, Error> {
+    let roster = request.results.roster()?;
+    let (rows, mut remarks) = rows(request, &roster);
+    begin(request)?;
+    let mut files = vec![];
+    let mut put = |name: &str, bytes: &[u8]| -> Result<(), Error> {
+        let path = request.into.join(name);
+        write_atomically(&path, |out| out.write_all(bytes))?;
+        files.push(path);
+        Ok(())
+    };
+    put("class.csv", table::csv(&rows).as_bytes())?;
+    put("class.html", page::render(&rows, &roster, request.key.is_some(), request.similarity).as_bytes())?;
+    match (roster.kind, request.key) {
+        (_, Some(_)) => {
+            remarks
+                .push("without names: no worksheet and no feedback zip, which name participants".to_owned());
+        }
+        (Kind::Moodle, None) => {
+            if let Some(sheet) = request.worksheet {
+                let filled = sheet.fill(&feedback::marks(&rows, request.detail), request.scale);
+                remarks.extend(filled.remarks);
+                put("worksheet.csv", filled.text.as_bytes())?;
+            }
+            put(
+                "feedback.zip",
+                &feedback::zip(&rows, request.detail, &mut remarks).map_err(failed(request.into))?,
+            )?;
+        }
+        (_, None) => {}
+    }
+    for row in &rows {
+        let Some(report) = &row.report else { continue };
+        let folder = request.into.join("reports").join(&row.id);
+        let report = request.detail.of(report.clone());
+        report::write(&folder, &report, &bundle_of(request, row, &report))?;
+        let results = report::gradescope::render(&report);
+        write_atomically(&folder.join("results.json"), |out| out.write_all(results.as_bytes()))?;
+    }
+    let marker = Marker {
+        schema: "harness-collected/1".to_owned(),
+        detail: request.detail,
+        anonymous: request.key.is_some(),
+    };
+    // The last file: a folder without it is unfinished.
+    write_atomically(&request.into.join(MARKER), |out| {
+        serde_json::to_writer_pretty(&mut *out, &marker)?;
+        out.write_all(b"\n")
+    })?;
+    files.push(request.into.join("reports"));
+    Ok(Collected { files, remarks })
+}
+
+/// The bundle that a report's page shows. Where less than everything is shown, or no names, no recordings are.
+fn bundle_of(request: &Request, row: &Row, report: &Report) -> Bundle {
+    let with_recordings = request.detail == Detail::Full && request.key.is_none();
+    let there = with_recordings.then(|| bundle::read(&request.results.report(&row.id)).ok()).flatten();
+    there.unwrap_or_else(|| Bundle {
+        submission: report.submission.clone(),
+        environment: report.environment.clone(),
+        subtasks: report.subtasks.iter().map(|subtask| subtask.id.clone()).collect(),
+        layout: serde_json::Value::Null,
+        recordings: BTreeMap::new(),
+    })
+}
+
+/// Makes the folder empty, where it is one of ours.
+fn begin(request: &Request) -> Result<(), Error> {
+    let into = request.into;
+    fs::create_dir_all(into).map_err(failed(into))?;
+    let is_ours = into.join(MARKER).is_file();
+    let is_empty = fs::read_dir(into).map_err(failed(into))?.next().is_none();
+    if !is_ours && !is_empty && !into.join(UNFINISHED).is_file() {
+        return Err(Error::NotOurs { path: into.to_owned() });
+    }
+    write_atomically(&into.join(UNFINISHED), |_| Ok(()))?;
+    for name in [MARKER, "class.csv", "class.html", "worksheet.csv", "feedback.zip"] {
+        match fs::remove_file(into.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(into)(error)),
+            _ => {}
+        }
+    }
+    match fs::remove_dir_all(into.join("reports")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(into)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Marks a folder of ours that is being written.
+const UNFINISHED: &str = ".collecting";
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, source }
+}
+
+/// Whose marks a worksheet or a page is about, in words.
+fn title(roster: &Roster) -> String {
+    let name = Path::new(&roster.source).file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

@@ -1,0 +1,178 @@
+//! One row for each submission: its report as it is now, with appeals and lateness in it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::Request;
+use crate::class::adjust;
+use crate::class::entry::Person;
+use crate::class::results::{Member, Roster, State};
+use crate::rubric::Rubric;
+use crate::verdict::{Report, Status};
+use crate::{bundle, judge};
+
+/// A submission and what it is worth.
+#[derive(Debug)]
+pub struct Row {
+    /// The id, or the code in its place.
+    pub id: String,
+    /// Who gets the mark. Nobody, where ids are replaced by codes.
+    pub people: Vec<Person>,
+    /// The first part of its path in Moodle's zip.
+    pub folder: Option<String>,
+    /// The report, with everything in it.
+    pub report: Option<Report>,
+    /// How long it took to grade.
+    pub seconds: f64,
+    /// Why there is no report, or why its mark is not final.
+    pub problem: Option<String>,
+}
+
+impl Row {
+    /// How many checks have no verdict.
+    pub fn errors(&self) -> usize {
+        let checks =
+            self.report.iter().flat_map(|report| &report.subtasks).flat_map(|subtask| &subtask.checks);
+        checks.filter(|check| check.status == Status::Error).count()
+    }
+}
+
+/// All rows, in the order of ids, and what a person should know.
+pub fn rows(request: &Request, roster: &Roster) -> (Vec<Row>, Vec<String>) {
+    let mut remarks = vec![];
+    let times = times(request, roster, &mut remarks);
+    for id in request.adjustments.keys() {
+        if roster.entries.iter().all(|member| member.id != *id) {
+            remarks.push(format!("the adjustments name {id}, which is nobody's id"));
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![]);
+    let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(member) = roster.entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let made = row(request, member, times.get(&member.id).copied());
+                    if let Ok(mut done) = done.lock() {
+                        done.push(made);
+                    }
+                }
+            });
+        }
+    });
+    let mut rows = vec![];
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+    for (row, said) in done {
+        rows.push(row);
+        remarks.extend(said);
+    }
+    (rows, remarks)
+}
+
+/// When everybody handed in: as the worksheet says, else as the export did.
+fn times(request: &Request, roster: &Roster, remarks: &mut Vec<String>) -> BTreeMap<String, OffsetDateTime> {
+    let mut times = BTreeMap::new();
+    for member in &roster.entries {
+        let stated = member.submitted.as_deref().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+        times.extend(stated.map(|at| (member.id.clone(), at)));
+    }
+    let Some(policy) = request.rubric.and_then(Rubric::late) else { return times };
+    for (row, number) in request.worksheet.iter().flat_map(|sheet| sheet.participants()) {
+        match request.worksheet.and_then(|sheet| sheet.submitted(row, policy.zone())) {
+            Some(Ok(at)) => {
+                times.insert(number, at);
+            }
+            Some(Err(text)) => {
+                remarks.push(format!("{number}: the time of submission {text:?} cannot be read"))
+            }
+            None => {}
+        }
+    }
+    let unknown = roster.entries.iter().filter(|member| !times.contains_key(&member.id)).count();
+    if unknown > 0 {
+        remarks.push(format!("of {unknown} submissions the time is not known: none of them counts as late"));
+    }
+    times
+}
+
+fn row(request: &Request, member: &Member, submitted: Option<OffsetDateTime>) -> (Row, Vec<String>) {
+    let mut row = Row {
+        id: member.id.clone(),
+        people: member.people.clone(),
+        folder: member.folder.clone(),
+        report: None,
+        seconds: 0.0,
+        problem: None,
+    };
+    let mut remarks = vec![];
+    match report(request, member, &mut row.seconds) {
+        Err(problem) => row.problem = Some(problem),
+        Ok((mut report, problem)) => {
+            row.problem = problem;
+            let none = vec![];
+            let adjustments = request.adjustments.get(&member.id).unwrap_or(&none);
+            let policy = request.rubric.and_then(Rubric::late);
+            let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(at));
+            remarks = adjust::apply(&mut report, adjustments, late);
+            row.report = Some(report);
+        }
+    }
+    if let Some(key) = request.key {
+        row.report = row.report.map(|report| key.mask(report, member));
+        row.id = key.code(&member.id);
+        row.people.clear();
+        row.folder = None;
+        // Sentences about files name them, and so their owners.
+        row.problem = row.problem.map(|_| "not graded, or without a verdict on every check".to_owned());
+        remarks.clear();
+    }
+    if let (Some(problem), None) = (&row.problem, request.key) {
+        remarks.push(format!("{}: {problem}", member.id));
+    }
+    (row, remarks)
+}
+
+/// The report of a submission, marked with the rubric that was asked for, and why its mark is not final.
+fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Report, Option<String>), String> {
+    if !member.problems.is_empty() {
+        return Err(format!("not graded: {}", member.problems.join("; ")));
+    }
+    let outcome = request.results.outcome(&member.id).map_err(|error| error.to_string())?;
+    let Some(outcome) = outcome else {
+        return Err("not graded yet, or its grade was cut off: run `harness class grade` again".to_owned());
+    };
+    *seconds = outcome.seconds;
+    if outcome.state == State::Unreadable {
+        return Err(format!("cannot be graded: {}", outcome.message));
+    }
+    let report = request.results.read_report(&member.id).map_err(|error| error.to_string())?;
+    let Some(mut report) = report.filter(|report| report.submission.sha256 == outcome.sha256) else {
+        return Err(format!("error of ours, no report: {}", outcome.message));
+    };
+    if let Some(rubric) = request.rubric {
+        let is_current = report
+            .marked
+            .as_ref()
+            .is_some_and(|marked| marked.rubric == rubric.sha256() && marked.harness == crate::VERSION);
+        if !is_current {
+            let bundle =
+                bundle::read(&request.results.report(&member.id)).map_err(|error| error.to_string())?;
+            report = judge::judge(&bundle, rubric);
+        }
+    }
+    let problem = match judge::outcome(&report) {
+        judge::Outcome::NoVerdict => {
+            Some("error of ours: a check has no verdict, so the mark is not final".to_owned())
+        }
+        _ if outcome.state == State::Failed => Some(format!("error of ours: {}", outcome.message)),
+        _ => None,
+    };
+    Ok((report, problem))
+}

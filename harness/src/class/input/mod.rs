@@ -1,0 +1,182 @@
+//! What a course system exported, read into entries: one for each participant, with an id of the participant's and
+//! not of what is inside an archive, which its author chose.
+
+mod gradescope;
+pub mod moodle;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::entry::{Class, Entry, Held, Kind, settle_ids};
+use crate::submission::bulk::{Bulk, Packed};
+use crate::submission::{self, Beneath, Form, id};
+
+/// The most entries of a folder: more than any class has.
+const MOST_CHILDREN: usize = 20_000;
+
+/// The file of Gradescope's export that says who handed in what.
+const METADATA: &str = "submission_metadata.yml";
+
+/// The largest such file.
+const MOST_OF_METADATA: u64 = 64 << 20;
+
+/// Why a class cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read at all.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// It is a damaged zip.
+    #[error(transparent)]
+    Zip(#[from] submission::Error),
+    /// It is none of the forms.
+    #[error(
+        "{} is no class: expected a folder or zip of submissions, Moodle's \"Download all submissions\", Gradescope's \
+         export, or a CSV file with the columns id and path or url",
+        path.display()
+    )]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A table or Gradescope's metadata has an unexpected form.
+    #[error("{}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        why: String,
+    },
+}
+
+/// The entries at the top of a class's folder or zip, by name.
+type Children = BTreeMap<String, Held>;
+
+/// Reads a class.
+///
+/// # Errors
+/// When it is none. What is wrong with single submissions stands in their entries.
+pub fn read(path: &Path) -> Result<Class, Error> {
+    let failed = |source| Error::Io { path: path.to_owned(), source };
+    let facts = fs::metadata(path).map_err(failed)?;
+    let (kind, (mut entries, left_aside)) = if facts.is_dir() {
+        from_folder(path)?
+    } else if matches!(Form::of(path), Ok(Form::Zip)) {
+        from_zip(path)?
+    } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        (Kind::Table, (table::entries(path)?, vec![]))
+    } else {
+        return Err(Error::Unknown { path: path.to_owned() });
+    };
+    settle_ids(&mut entries);
+    Ok(Class { kind, path: path.to_owned(), entries, left_aside })
+}
+
+type Read = (Kind, (Vec<Entry>, Vec<String>));
+
+fn from_folder(path: &Path) -> Result<Read, Error> {
+    let mut children = children_of(path)?;
+    let mut top = path.to_owned();
+    if let Some(inner) = only_export(&children) {
+        top = path.join(inner);
+        children = children_of(&top)?;
+    }
+    let metadata = |_: &Held| {
+        let file = Beneath::open(&top).and_then(|top| top.read(Path::new(METADATA), MOST_OF_METADATA));
+        file.map_err(|source| Error::Io { path: top.join(METADATA), source })
+    };
+    sort_out(path, children, metadata)
+}
+
+fn children_of(path: &Path) -> Result<Children, Error> {
+    let list = || Beneath::open(path)?.names(MOST_CHILDREN);
+    let names = list().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let child =
+        |name: std::ffi::OsString| (name.to_string_lossy().into_owned(), Held::Paths(vec![path.join(&name)]));
+    Ok(names.into_iter().map(child).collect())
+}
+
+fn from_zip(path: &Path) -> Result<Read, Error> {
+    let mut zip = Bulk::open(path)?;
+    let mut files = zip.files()?;
+    let mut children = grouped(files.clone());
+    if let Some(inner) = only_export(&children) {
+        let prefix = format!("{inner}/");
+        for file in &mut files {
+            if let Some(rest) = file.name.strip_prefix(&prefix) {
+                file.name = rest.to_owned();
+            }
+        }
+        children = grouped(files);
+    }
+    let metadata = |held: &Held| match held {
+        Held::Packed(files) if !files.is_empty() => Ok(zip.read(&files[0], MOST_OF_METADATA)?),
+        _ => Err(Error::Malformed { path: path.to_owned(), why: format!("{METADATA} is a folder") }),
+    };
+    sort_out(path, children, metadata)
+}
+
+/// Files by the first part of their names.
+fn grouped(files: Vec<Packed>) -> Children {
+    let mut children = BTreeMap::<String, Vec<Packed>>::new();
+    for file in files {
+        let first = file.name.split('/').next().unwrap_or_default().to_owned();
+        children.entry(first).or_default().push(file);
+    }
+    children.into_iter().map(|(name, files)| (name, Held::Packed(files))).collect()
+}
+
+/// The name of the one folder at the top, where Gradescope's export lies in it.
+fn only_export(children: &Children) -> Option<String> {
+    let mut real = children.iter().filter(|(name, _)| !is_dropping(name));
+    let (name, held) = real.next()?;
+    let inside = match held {
+        Held::Paths(paths) => paths.iter().any(|path| path.join(METADATA).is_file()),
+        Held::Packed(files) => files.iter().any(|file| file.name == format!("{name}/{METADATA}")),
+        Held::Git(_) => false,
+    };
+    (inside && real.next().is_none()).then(|| name.clone())
+}
+
+fn sort_out(
+    path: &Path,
+    mut children: Children,
+    metadata: impl FnOnce(&Held) -> Result<Vec<u8>, Error>,
+) -> Result<Read, Error> {
+    children.retain(|name, _| !is_dropping(name));
+    if let Some(held) = children.remove(METADATA) {
+        let text = metadata(&held)?;
+        let entries = gradescope::entries(&path.join(METADATA), &text, children)?;
+        return Ok((Kind::Gradescope, entries));
+    }
+    if children.keys().any(|name| moodle::Place::of(name).is_some()) {
+        return Ok((Kind::Moodle, moodle::entries(children)));
+    }
+    Ok((Kind::Folder, (children.into_iter().map(plain).collect(), vec![])))
+}
+
+/// A submission in a folder of ours: staff named it, so its own name says whose it is.
+fn plain((name, held): (String, Held)) -> Entry {
+    let is_alone = matches!(&held, Held::Packed(files) if files.iter().any(|file| file.name == name));
+    let mut held = held;
+    if let (Held::Packed(files), false) = (&mut held, is_alone) {
+        // The folder's name would otherwise be part of what was handed in.
+        for file in files {
+            file.name = file.name.split_once('/').map_or(file.name.clone(), |(_, rest)| rest.to_owned());
+        }
+    }
+    Entry::new(id::choose(Path::new(&name), None), held)
+}
+
+/// What other programs leave behind.
+fn is_dropping(name: &str) -> bool {
+    name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name)
+}

@@ -1,0 +1,303 @@
+//! A class from Moodle's zip to its worksheet, without a virtual machine: only the layout is graded.
+#![allow(clippy::unwrap_used)]
+
+mod synthetic;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+use synthetic::{Form, Participant, participant};
+use tempfile::TempDir;
+
+const FORMS: [Form; 10] = [
+    Form::TarGz,
+    Form::Zip,
+    Form::Loose,
+    Form::TarGz,
+    Form::Broken,
+    Form::Hostile,
+    Form::Double,
+    Form::Online,
+    Form::Missing,
+    Form::Zip,
+];
+
+struct Course {
+    home: TempDir,
+    zip: PathBuf,
+    sheet: PathBuf,
+    class: Vec<Participant>,
+}
+
+impl Course {
+    fn new(number: usize) -> Self {
+        let home = TempDir::new().unwrap();
+        let work = home.path().join("work");
+        for file in ["task1/namespace_prog.c", "task2/simple_container.sh"] {
+            let path = work.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "int own;\n").unwrap();
+        }
+        let class: Vec<_> =
+            (0..number).map(|place| participant(place, FORMS[place % FORMS.len()], &work)).collect();
+        let (zip, sheet) = synthetic::write(home.path(), &class);
+        fs::write(home.path().join("late.toml"), synthetic::LATE).unwrap();
+        Self { home, zip, sheet, class }
+    }
+
+    fn harness(&self, words: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("harness").unwrap();
+        command
+            .env("HARNESS_CACHE", self.home.path().join("cache"))
+            .current_dir(self.home.path())
+            .args(words);
+        command
+    }
+
+    fn grade(&self, more: &[&str]) -> assert_cmd::assert::Assert {
+        let zip = self.zip.to_str().unwrap();
+        let mut command = self.harness(&["class", "grade", zip, "--into", "results", "--only", "layout"]);
+        command.args(more).assert()
+    }
+
+    fn collect(&self, more: &[&str]) -> assert_cmd::assert::Assert {
+        self.harness(&["class", "collect", "results"]).args(more).assert()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn graded(&self) -> Vec<String> {
+        self.class.iter().filter(|one| one.form.is_graded()).map(|one| one.number.to_string()).collect()
+    }
+
+    /// The rows of `class.csv`, by id.
+    fn table(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut reader = csv::Reader::from_path(self.path("results/collected/class.csv")).unwrap();
+        let rows = reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
+        rows.map(|row| (row["id"].clone(), row)).collect()
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn a_list_has_a_line_for_everybody_and_says_what_is_wrong_and_how_late() {
+    let course = Course::new(10);
+    let (zip, sheet) = (course.zip.to_str().unwrap(), course.sheet.to_str().unwrap());
+    let listed = course
+        .harness(&["class", "list", zip, "--rubric", "late.toml", "--worksheet", sheet])
+        .assert()
+        .code(1)
+        .stderr(contains("9 submissions, 4 of them cannot be graded"));
+    let text = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+    let line =
+        |id: &str| text.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{id}: {text}"));
+    assert!(line("1001").contains("tar.gz") && line("1001").contains("readme.txt"), "{text}");
+    assert!(line("1002").contains("zip") && line("1002").contains("Łoś"), "{text}");
+    assert!(line("1003").contains("directory"), "{text}");
+    assert!(line("1004").contains("1 d 23 h"), "{text}");
+    assert!(line("1005").contains("PROBLEM") && line("1005").contains("damaged"), "{text}");
+    assert!(line("1006").contains("lead out"), "{text}");
+    assert!(line("1007").contains("several archives") && line("1007").contains("second.zip"), "{text}");
+    assert!(
+        line("1008").contains("no file was handed in") && line("1008").contains("typed online"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 9, "{text}");
+}
+
+#[test]
+fn each_submission_has_its_own_report_though_all_have_the_same_folder_inside() {
+    let course = Course::new(10);
+    course
+        .grade(&[])
+        .code(1)
+        .stdout(contains("9 submissions: 5 graded, 0 had their report").and(contains("1007")));
+    for id in course.graded() {
+        let report: Value =
+            serde_json::from_str(&read(&course.path(&format!("results/reports/{id}/report.json")))).unwrap();
+        assert_eq!(report["submission"]["id"], id);
+        assert_eq!(report["marked"]["rubric"].as_str().unwrap().len(), 64);
+    }
+    // The second time costs nothing; another option grades again; another rubric only marks again.
+    let started = |id: &str| {
+        fs::metadata(course.path(&format!("results/runs/{id}/log.txt"))).unwrap().modified().unwrap()
+    };
+    let before = started("1001");
+    course.grade(&[]).code(1).stdout(contains("0 graded, 5 had their report"));
+    fs::write(course.path("more.toml"), "[layout]\nfiles = 7\n").unwrap();
+    course
+        .grade(&["--rubric", "more.toml"])
+        .code(1)
+        .stdout(contains("0 graded, 0 had their report, 5 marked again"));
+    assert_eq!(before, started("1001"));
+    course.grade(&["--seed", "7"]).code(1).stdout(contains("5 graded"));
+    assert!(started("1001") > before);
+}
+
+#[test]
+fn parts_of_a_class_are_graded_by_processes_of_their_own_and_nothing_is_lost_or_done_twice() {
+    let course = Course::new(30);
+    let counts = std::thread::scope(|scope| {
+        let parts = ["1/3", "2/3", "3/3", "2/3"];
+        let runs =
+            parts.map(|part| scope.spawn(|| course.grade(&["--take", part, "--jobs", "2", "--quiet"])));
+        runs.map(|run| {
+            let text = String::from_utf8(run.join().unwrap().get_output().stdout.clone()).unwrap();
+            let (_, rest) = text.split_once(": ").unwrap();
+            rest.split_once(" graded").unwrap().0.parse::<usize>().unwrap()
+        })
+    });
+    assert_eq!(counts.iter().sum::<usize>(), course.graded().len(), "{counts:?}");
+    course.grade(&[]).code(1).stdout(contains("0 graded, 15 had their report"));
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_where_it_was() {
+    let course = Course::new(20);
+    let program = assert_cmd::cargo::cargo_bin!("harness");
+    for milliseconds in [30, 120, 250, 400] {
+        let mut child = std::process::Command::new(program)
+            .args(["class", "grade", "submissions.zip", "--into", "results", "--only", "layout", "--quiet"])
+            .env("HARNESS_CACHE", course.path("cache"))
+            .current_dir(course.home.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    course.grade(&[]).code(1).stdout(contains("0 errors of ours").and(contains("0 graded elsewhere")));
+    course.grade(&[]).code(1).stdout(contains("0 graded, 10 had their report"));
+    course.collect(&[]).success();
+    assert_eq!(course.table().values().filter(|row| !row["score"].is_empty()).count(), 10);
+}
+
+#[test]
+fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
+    let course = Course::new(10);
+    course.grade(&[]).code(1);
+    let sheet = course.sheet.to_str().unwrap();
+    course.collect(&["--worksheet", sheet]).success().stderr(contains("use --scale"));
+    course.collect(&["--worksheet", sheet, "--scale", "--rubric", "late.toml"]).success().stderr(
+        contains("stay as they are: 1005, 1006, 1007, 1008, 1009").and(contains("1007: cannot be graded")),
+    );
+
+    let (before, after) = (read(&course.sheet), read(&course.path("results/collected/worksheet.csv")));
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    assert_eq!(before.len(), after.len());
+    for (place, one) in course.class.iter().enumerate() {
+        let (old, new) = (before[place + 1], after[place + 1]);
+        if one.form.is_graded() {
+            let (start, end) = old.split_once(",,100.00,").unwrap();
+            assert!(new.starts_with(start), "{new}");
+            assert!(new.contains(&format!(",100.00,{end}\"<p>")), "{new}");
+        } else {
+            assert_eq!(old, new);
+        }
+    }
+    let table = course.table();
+    assert_eq!(table["1004"]["late_days"], "2");
+    assert_eq!(table["1001"]["late_days"], "");
+    assert!(table["1005"]["score"].is_empty() && table["1005"]["problem"].contains("damaged"));
+    assert_eq!(table["1001"]["name"], "Jane Doe");
+
+    let zip = fs::File::open(course.path("results/collected/feedback.zip")).unwrap();
+    let mut zip = zip::ZipArchive::new(zip).unwrap();
+    let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    assert!(names.contains(&"王小明_1003_assignsubmission_file/feedback.html".to_owned()), "{names:?}");
+    let mut page = String::new();
+    zip.by_name(&names[0]).unwrap().read_to_string(&mut page).unwrap();
+    for other in ["1002", "Zoë", "reports/"] {
+        assert!(!page.contains(other), "{other}: {page}");
+    }
+}
+
+#[test]
+fn what_is_collected_is_the_same_each_time_and_other_files_are_left_alone() {
+    let course = Course::new(10);
+    course.grade(&[]).code(1);
+    let bytes = || -> Vec<Vec<u8>> {
+        ["class.csv", "class.html", "feedback.zip", "reports/1001/report.json"]
+            .map(|name| fs::read(course.path("results/collected").join(name)).unwrap())
+            .to_vec()
+    };
+    course.collect(&[]).success();
+    let first = bytes();
+    course.collect(&[]).success();
+    assert!(first == bytes());
+    fs::create_dir(course.path("mine")).unwrap();
+    fs::write(course.path("mine/thesis.tex"), "all of it").unwrap();
+    course.collect(&["--into", "mine"]).code(2).stderr(contains("has other files in it"));
+    assert_eq!(fs::read_dir(course.path("mine")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_appeal_survives_marking_again_and_a_difference_says_why() {
+    let course = Course::new(2);
+    course.grade(&[]).success();
+    course.collect(&["--into", "old"]).success();
+    fs::write(
+        course.path("adjust.csv"),
+        "id,check,delta,reason,who,when\n1002,layout/git,-5,\"copied, as shown\",Ann,2026-02-03\n",
+    )
+    .unwrap();
+    fs::write(course.path("new.toml"), "[layout]\nfiles = 3\ngit = 1\n").unwrap();
+    course.collect(&["--into", "new", "--rubric", "new.toml", "--adjust", "adjust.csv"]).success();
+    let report: Value = serde_json::from_str(&read(&course.path("new/reports/1002/report.json"))).unwrap();
+    assert_eq!(report["adjustments"][0]["reason"], "copied, as shown");
+    course.harness(&["class", "diff", "old", "new"]).assert().code(1).stdout(
+        contains("2 of 2 submissions differ")
+            .and(contains("layout/files"))
+            .and(contains("copied, as shown (Ann, 2026-02-03)")),
+    );
+    course.harness(&["class", "diff", "old", "old"]).assert().success().stdout(contains("0 of 2"));
+}
+
+#[test]
+fn nothing_that_leaves_without_names_says_whose_it_is() {
+    let course = Course::new(10);
+    course.grade(&[]).code(1);
+    fs::write(course.path("key"), [7; 32]).unwrap();
+    course.collect(&["--anonymous", "key", "--into", "anonymous"]).success();
+    let mut files = 0;
+    for entry in walkdir::WalkDir::new(course.path("anonymous")) {
+        let entry = entry.unwrap();
+        let path = entry.path().to_str().unwrap().to_owned();
+        let text = if entry.file_type().is_file() { read(entry.path()) } else { String::new() };
+        for word in ["1001", "1005", "23m0001", "Jane", "Łoś", "submissions.zip"] {
+            assert!(
+                !text.contains(word) && !path.rsplit('/').next().unwrap().contains(word),
+                "{word} in {path}"
+            );
+        }
+        files += 1;
+    }
+    assert!(files > 20);
+}
+
+#[test]
+fn what_students_see_can_be_less_than_everything() {
+    let course = Course::new(2);
+    course.grade(&[]).success();
+    for (detail, seen) in [("full", true), ("seen", true), ("verdict", false)] {
+        course.collect(&["--detail", detail]).success();
+        let report: Value =
+            serde_json::from_str(&read(&course.path("results/collected/reports/1001/report.json"))).unwrap();
+        let check = &report["subtasks"][0]["checks"][1];
+        assert_eq!(check["actual"] != "", seen, "{detail}: {check}");
+        assert!(check["status"].is_string());
+    }
+}

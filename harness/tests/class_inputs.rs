@@ -1,0 +1,221 @@
+//! The forms in which a class comes, and what in them is hostile.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use harness::class::fetch::{fetch, look};
+use harness::class::listing::lines;
+use harness::class::{Class, Kind, input};
+use tempfile::TempDir;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+fn work(folder: &Path) {
+    fs::create_dir_all(folder.join("task1")).unwrap();
+    fs::write(folder.join("task1/namespace_prog.c"), "int own;\n").unwrap();
+}
+
+fn zip(path: &Path, files: &[(&str, &[u8])]) {
+    let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
+    for (name, bytes) in files {
+        zip.start_file(*name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+fn ids(class: &Class) -> Vec<&str> {
+    class.entries.iter().map(|entry| entry.id.as_str()).collect()
+}
+
+/// What is wrong with each entry once it is opened.
+fn problems(class: &Class, home: &Path) -> Vec<String> {
+    let scratch = home.join("scratch");
+    fs::create_dir_all(&scratch).unwrap();
+    lines(class, None, &scratch).into_iter().map(|line| line.problems.join("; ")).collect()
+}
+
+#[test]
+fn a_folder_has_a_submission_for_each_entry_and_a_clash_is_never_resolved() {
+    let home = TempDir::new().unwrap();
+    let class = home.path().join("class");
+    for name in ["23m0001_assignment3", "23m0002", "23M0001_assignment3_late", ".git"] {
+        work(&class.join(name));
+    }
+    let read = input::read(&class).unwrap();
+    assert_eq!((read.kind, ids(&read)), (Kind::Folder, vec!["23M0001", "23m0001", "23m0002"]));
+    let problems = problems(&read, home.path());
+    assert!(problems[0].contains("not unique") && problems[0].contains("_late"), "{problems:?}");
+    assert!(problems[1].contains("not unique") && problems[2].is_empty(), "{problems:?}");
+}
+
+const METADATA: &str = "---
+submission_77:
+  :submitters:
+  - :name: Zoë Łoś
+    :sid: '0042'
+    :email: zoe@example.org
+  - :name: Jane Doe
+    :sid:
+    :email: jane@example.org
+  :created_at: 2026-02-01 18:00:00.549494000 Z
+  :score: 12.5
+  :status: processed
+  :history:
+  - :id: 12
+    :created_at: 2026-01-31 18:00:00.000000000 Z
+submission_78:
+  :submitters:
+  - :name: Alone
+  :created_at: 2026-02-03 18:00:00.549494000 -08:00
+";
+
+#[test]
+fn gradescopes_export_has_one_entry_for_a_group_as_a_folder_and_as_a_zip() {
+    let home = TempDir::new().unwrap();
+    let export = home.path().join("unpacked/assignment_5_export");
+    work(&export.join("submission_77"));
+    fs::write(export.join("submission_metadata.yml"), METADATA).unwrap();
+    let packed = home.path().join("export.zip");
+    zip(
+        &packed,
+        &[
+            ("assignment_5_export/submission_metadata.yml", METADATA.as_bytes()),
+            ("assignment_5_export/submission_77/task1/namespace_prog.c", b"int own;\n"),
+            ("assignment_5_export/submission_99/x", b""),
+        ],
+    );
+    for path in [home.path().join("unpacked"), export, packed] {
+        let read = input::read(&path).unwrap();
+        assert_eq!((read.kind, ids(&read)), (Kind::Gradescope, vec!["submission_77", "submission_78"]));
+        assert_eq!(read.entries[0].names(), "Zoë Łoś, Jane Doe");
+        assert_eq!(read.entries[0].people[0].number, "0042");
+        assert_eq!(read.entries[0].submitted.unwrap().unix_timestamp(), 1_769_968_800);
+        let problems = problems(&read, home.path());
+        assert!(problems[0].is_empty() && problems[1].contains("no folder submission_78"), "{problems:?}");
+    }
+}
+
+#[test]
+fn metadata_that_would_fill_the_memory_is_an_error() {
+    let home = TempDir::new().unwrap();
+    let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..12 {
+        let inner = vec![format!("*a{}", level - 1); 10].join(",");
+        bomb += &format!("a{level}: &a{level} [{inner}]\n");
+    }
+    fs::write(home.path().join("submission_metadata.yml"), bomb).unwrap();
+    assert!(input::read(home.path()).is_err());
+}
+
+#[test]
+fn a_table_names_paths_beside_it_and_repositories_that_are_cloned() {
+    let home = TempDir::new().unwrap();
+    work(&home.path().join("in/one"));
+    let repository = home.path().join("repository");
+    work(&repository);
+    let git = |words: &[&str]| {
+        let done = Command::new("git")
+            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"])
+            .arg(&repository)
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "-m", "work"]);
+    let table = home.path().join("class.csv");
+    let url = format!("file://{}", repository.display());
+    fs::write(
+        &table,
+        format!("\u{feff}id,name,path\na1,Jane,in/one\na2,\"Doe, J\",{url}\na3,X,file:///nowhere\n"),
+    )
+    .unwrap();
+    let read = input::read(&table).unwrap();
+    assert_eq!((read.kind, ids(&read)), (Kind::Table, vec!["a1", "a2", "a3"]));
+    for entry in &read.entries[..2] {
+        let fetched = fetch(&read, entry, &home.path().join("copy")).unwrap();
+        assert_eq!(look(&fetched.source, home.path()).unwrap().sha256.len(), 64);
+    }
+    let error = fetch(&read, &read.entries[2], &home.path().join("copy")).unwrap_err().to_string();
+    assert!(error.contains("cannot clone file:///nowhere"), "{error}");
+
+    for (text, said) in [
+        ("id,path\n../x,a\n", "line 2"),
+        ("name,path\nx,a\n", "columns id and path"),
+        ("id,path\na\n", "line"),
+    ] {
+        fs::write(&table, text).unwrap();
+        let error = input::read(&table).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn moodles_older_zips_and_one_that_was_unpacked_are_read() {
+    let home = TempDir::new().unwrap();
+    let inner = home.path().join("inner.zip");
+    zip(&inner, &[("task1/namespace_prog.c", b"int own;\n")]);
+    let bytes = fs::read(&inner).unwrap();
+    let flat = home.path().join("flat.zip");
+    zip(
+        &flat,
+        &[
+            ("Ana María_11_assignsubmission_file_my_work.zip", &bytes),
+            ("Bo_12_assignsubmission_file_/w.zip", &bytes),
+        ],
+    );
+    let read = input::read(&flat).unwrap();
+    assert_eq!(ids(&read), ["11", "12"]);
+    let folders: Vec<_> = read.entries.iter().map(|entry| entry.folder.clone().unwrap()).collect();
+    assert_eq!(folders, ["Ana María_11_assignsubmission_file_", "Bo_12_assignsubmission_file_/"]);
+    assert_eq!(problems(&read, home.path()), ["", ""]);
+
+    let unpacked = home.path().join("unpacked");
+    fs::create_dir_all(unpacked.join("Bo_12_assignsubmission_file")).unwrap();
+    fs::write(unpacked.join("Bo_12_assignsubmission_file/w.zip"), &bytes).unwrap();
+    fs::write(unpacked.join("Cy_13_assignsubmission_file_w.zip"), &bytes).unwrap();
+    fs::write(unpacked.join("notes.txt"), "mine").unwrap();
+    let read = input::read(&unpacked).unwrap();
+    assert_eq!((read.kind, ids(&read)), (Kind::Moodle, vec!["12", "13"]));
+    assert_eq!(problems(&read, home.path()), ["", ""]);
+    assert_eq!(read.left_aside.len(), 1);
+}
+
+#[test]
+fn names_in_a_class_zip_lead_nowhere_and_one_bad_participant_costs_the_others_nothing() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("evil.zip");
+    zip(
+        &path,
+        &[
+            ("A_1_assignsubmission_file/../../../escaped", b"x"),
+            ("B_2_assignsubmission_file/a/../../b", b"x"),
+            ("C_3_assignsubmission_file//etc/passwd", b"x"),
+            ("../D_4_assignsubmission_file/x", b"x"),
+            ("E_5_assignsubmission_file/task1/namespace_prog.c", b"int own;\n"),
+        ],
+    );
+    let read = input::read(&path).unwrap();
+    assert_eq!(ids(&read), ["1", "2", "3", "5"]);
+    let problems = problems(&read, home.path());
+    assert!(problems[0].contains("lead out") && problems[1].contains("lead out"), "{problems:?}");
+    assert!(!problems[2].is_empty() && problems[3].is_empty(), "{problems:?}");
+    assert!(!home.path().join("escaped").exists() && !home.path().parent().unwrap().join("escaped").exists());
+    let beside: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(beside.len(), 2, "{beside:?}");
+}
+
+#[test]
+fn what_is_no_class_is_said() {
+    let home = TempDir::new().unwrap();
+    fs::write(home.path().join("x.txt"), "text").unwrap();
+    let error = input::read(&home.path().join("x.txt")).unwrap_err().to_string();
+    assert!(error.contains("is no class"), "{error}");
+    assert!(input::read(&home.path().join("nowhere")).is_err());
+}
