@@ -70,7 +70,7 @@ lint: ## check formatting, clippy, documentation and shell scripts; warnings are
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/dist ci/reference ci/test-all ci/test-workflows $(wildcard ci/bench ci/github/[cegr]* ci/slurm/*) ci/student/make .ci/run
+	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/dist ci/reference ci/test-all ci/test-workflows $(wildcard ci/bench ci/github/[ceg]* ci/slurm/*) ci/github/release-notes ci/student/make .ci/run
 
 vm: setup-grade build ## build the virtual machine's image and template, so that the first grade is quick
 	@$(HARNESS) vm build

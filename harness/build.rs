@@ -25,8 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={source}");
         hash_tree(Path::new(source), &mut hash)?;
     }
-    let digest: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("cargo:rustc-env=HARNESS_VERSION={}+{digest}", std::env::var("CARGO_PKG_VERSION")?);
+    let digest = hash.finalize();
+    let number = digest[..6].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    println!("cargo:rustc-env=HARNESS_VERSION={}+{number:012x}", std::env::var("CARGO_PKG_VERSION")?);
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", shown(text));
 }
 
-/// Prints the beginning of a line on standard error. The next [`note`] ends the line.
+/// Prints the beginning of a line on standard error. The next [`note()`] ends the line.
 pub fn begin(text: &str) {
     let mut out = io::stderr().lock();
     let _ = write!(out, "{}", visible(text)).and_then(|()| out.flush());

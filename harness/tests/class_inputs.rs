@@ -105,7 +105,7 @@ fn metadata_that_would_fill_the_memory_is_an_error() {
     let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(",");
-        bomb += &format!("a{level}: &a{level} [{inner}]\n");
+        bomb = format!("{bomb}a{level}: &a{level} [{inner}]\n");
     }
     fs::write(home.path().join("submission_metadata.yml"), bomb).unwrap();
     assert!(input::read(home.path()).is_err());

@@ -7,7 +7,7 @@ mod machine;
 use std::path::Path;
 use std::process::Command as Program;
 
-use vm::{Cache, Command, Disks, Guest, Network, Outcome, Request, disk_from_dir, prepare};
+use vm::{Command, Disks, Guest, Network, Outcome, Request, disk_from_dir, prepare};
 
 /// What is no secret and does no harm: numbers of descriptors, without what they are, and an empty list.
 const HARMLESS: [&str; 2] = ["read /proc/PID/fd", "read /proc/PID/map_files"];

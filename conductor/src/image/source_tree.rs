@@ -19,7 +19,7 @@ use crate::state::paths::shown;
 use crate::state::store::Inode;
 
 /// The BLAKE3 digest of a file's contents and extended attributes, see
-/// [`crate::image::file_digest`].
+/// `image/file_digest.rs`.
 pub type FileDigest = [u8; 32];
 
 /// One source of a `COPY`.

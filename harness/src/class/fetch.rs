@@ -11,7 +11,7 @@ use crate::submission::bulk::Bulk;
 use crate::submission::{self, ASKED, Beneath, Form, Limits, Submission};
 
 /// How long a clone may take.
-const CLONE_TIME: Duration = Duration::from_mins(5);
+const CLONE_TIME: Duration = Duration::from_secs(300);
 
 /// How many files of one participant are looked at.
 const MOST_FILES: usize = 1000;

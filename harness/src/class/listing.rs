@@ -45,7 +45,7 @@ fn line(class: &Class, entry: &Entry, policy: Option<&Policy>, scratch: &Path) -
         return line;
     }
     if let Held::Git(_) = entry.held {
-        line.form = "git".to_owned();
+        "git".clone_into(&mut line.form);
         line.notes.push("it is looked at when it is graded".to_owned());
         return line;
     }

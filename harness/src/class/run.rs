@@ -262,7 +262,7 @@ fn drive(
         (State::Failed, Some(why)) => outcome.message = why,
         (State::Graded, _) if report.is_none() => {
             outcome.state = State::Failed;
-            outcome.message = "the submission changed while it was graded".to_owned();
+            "the submission changed while it was graded".clone_into(&mut outcome.message);
         }
         _ => {}
     }

@@ -33,7 +33,7 @@ fn test(check: &Check) -> Value {
     let mut output = vec![];
     match check.status {
         Status::Error => {
-            output.push("no verdict: the grader failed, and no mark was given or taken".to_owned())
+            output.push("no verdict: the grader failed, and no mark was given or taken".to_owned());
         }
         Status::Skip => output.push("not tried: something that it needs failed first".to_owned()),
         Status::Pass | Status::Fail | Status::Partial => {}

@@ -90,7 +90,7 @@ fn times(request: &Request, roster: &Roster, remarks: &mut Vec<String>) -> BTree
                 times.insert(number, at);
             }
             Some(Err(text)) => {
-                remarks.push(format!("{number}: the time of submission {text:?} cannot be read"))
+                remarks.push(format!("{number}: the time of submission {text:?} cannot be read"));
             }
             None => {}
         }

@@ -102,14 +102,16 @@ fn add(entry: &mut Entry, place: &Place, held: Held) {
     let prefix = if place.file.is_empty() { format!("{}/", place.prefix) } else { place.prefix.clone() };
     entry.folder.get_or_insert(prefix);
     match (&mut entry.held, held) {
-        (Held::Packed(files), Held::Packed(more)) => files.extend(more.into_iter().filter_map(own)),
+        (Held::Packed(files), Held::Packed(more)) => {
+            files.extend(more.into_iter().filter_map(|file| own(&file)));
+        }
         (Held::Paths(paths), Held::Paths(more)) => paths.extend(more),
         _ => {}
     }
 }
 
 /// A file of the zip under the participant's own name for it.
-fn own(file: Packed) -> Option<Packed> {
+fn own(file: &Packed) -> Option<Packed> {
     let place = Place::of(&file.name)?;
     let is_file = !place.file.is_empty() && Path::new(&place.file).file_name().is_some();
     is_file.then_some(Packed { index: file.index, name: place.file })

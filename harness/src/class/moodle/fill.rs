@@ -1,7 +1,7 @@
 //! Grades and feedback, filled into a worksheet. Moodle's import passes rows over without a word; whatever it would
 //! pass over is said here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::worksheet::{Column, Worksheet};
 use crate::report::text::points;
@@ -30,7 +30,7 @@ impl Worksheet {
         let mut cells = vec![];
         let mut remarks = vec![];
         let (mut untouched, mut feedback_left) = (vec![], 0);
-        let mut missing: BTreeMap<&String, ()> = marks.keys().map(|number| (number, ())).collect();
+        let mut missing: BTreeSet<&String> = marks.keys().collect();
         for (row, number) in self.participants() {
             missing.remove(&number);
             let Some(mark) = marks.get(&number) else {
@@ -41,7 +41,7 @@ impl Worksheet {
                 Ok(Some(cell)) => cells.push(cell),
                 Ok(None) => {}
                 Err(why) => {
-                    remarks.push(format!("participant {number}: Moodle would pass over this row: {why}"))
+                    remarks.push(format!("participant {number}: Moodle would pass over this row: {why}"));
                 }
             }
             match self.column(Column::Feedback) {
@@ -57,7 +57,7 @@ impl Worksheet {
             ));
         }
         if !missing.is_empty() {
-            let names: Vec<_> = missing.keys().map(|number| number.as_str()).collect();
+            let names: Vec<_> = missing.iter().map(|number| number.as_str()).collect();
             remarks.push(format!("the worksheet has no row for: {}", names.join(", ")));
         }
         if feedback_left > 0 {

@@ -97,9 +97,8 @@ impl Worksheet {
             (0..cells.width(0)).map(|column| cells.value(0, column).trim().to_lowercase()).collect();
         let mut columns = vec![];
         for (column, short, english) in COLUMNS {
-            let given = named.iter().filter_map(|named| named.split_once('='));
-            let given =
-                given.filter(|(name, _)| *name == short).map(|(_, header)| header.to_lowercase()).last();
+            let mut given = named.iter().filter_map(|named| named.split_once('='));
+            let given = given.rfind(|(name, _)| *name == short).map(|(_, header)| header.to_lowercase());
             let header = given.as_deref().unwrap_or(english);
             if let Some(at) = headers.iter().position(|other| other == header) {
                 columns.push((column, at));

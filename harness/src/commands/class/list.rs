@@ -35,10 +35,11 @@ fn print(class: &Class, lines: &[Line], with_times: bool) {
         let late = if with_times { format!("{:>10}  ", line.late) } else { String::new() };
         let mut text = format!("{:ids$}  {:9}  {late}{:names$}", line.id, line.form, line.names);
         for problem in &line.problems {
-            text += &format!("  PROBLEM: {problem}");
+            text.push_str("  PROBLEM: ");
+            text.push_str(problem);
         }
         for note in &line.notes {
-            text += &format!("  ({note})");
+            text.extend(["  (", note.as_str(), ")"]);
         }
         // A name of several lines is still one entry.
         say!("{}", text.trim_end().replace(['\n', '\t'], " "));

@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_screen_that_scrolls_is_moved_and_not_sent_again() {
-        let lines: String = (0..40).map(|line| format!("line {line}\r\n")).collect();
+        let lines = (0..40).fold(String::new(), |lines, line| lines + &format!("line {line}\r\n"));
         let film = film(&session(&[&lines, "next\r\n"])).unwrap();
         let last = film.frames.last().unwrap();
         assert_eq!(last[1], 1);
