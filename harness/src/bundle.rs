@@ -1,5 +1,5 @@
-//! The evidence bundle on disk: written while a run goes on, so that one that dies keeps what it had, and read
-//! back by `harness judge`. `docs/evidence.md` documents the files.
+//! The evidence bundle on disk. A run writes each recording as soon as its scenario ends, so a killed run
+//! keeps its evidence. `harness judge` reads the bundle. `docs/evidence.md` documents the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,10 +20,10 @@ use crate::weight::{self, Budget};
 
 const SCHEMA: &str = "harness-evidence/1";
 
-/// The largest file that is read back, and the longest line of records.
+/// The largest file that the harness reads, and the longest line of records, in bytes.
 const MAX_FILE: u64 = 128 << 20;
 const MAX_LINE: u64 = 8 << 20;
-/// What a whole bundle may weigh in memory ([`weight::of`]): somewhat more than a run can record.
+/// The most memory that a bundle may take ([`weight::of`]): a little more than a run can record.
 const MAX_WEIGHT: u64 = 192 << 20;
 
 /// `manifest.json`.
@@ -52,14 +52,14 @@ pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb.
         what: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// A file of it is not what `docs/evidence.md` says.
+    /// A file does not follow `docs/evidence.md`.
     #[error("{} is no evidence of this harness: {why}", path.display())]
     Malformed {
         /// The file.
@@ -76,8 +76,8 @@ impl Error {
     }
 }
 
-/// Makes a report directory ready: evidence and reports of an earlier run in it go, nothing else does. So no old
-/// verdict stands beside new evidence.
+/// Prepares a report directory: removes evidence and reports of an earlier run, and nothing else. So no
+/// old verdict stands beside new evidence.
 pub fn start(directory: &Path) -> Result<(), Error> {
     let remove = |path: &Path| match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
@@ -100,7 +100,7 @@ pub fn start(directory: &Path) -> Result<(), Error> {
     fs::create_dir_all(directory).map_err(Error::io("create", directory))
 }
 
-/// Writes the head of a bundle. The recordings may come later, or may have come already.
+/// Writes the manifest of a bundle. The recordings may be written before or after it.
 pub fn write_manifest(directory: &Path, bundle: &Bundle) -> Result<(), Error> {
     let manifest = Manifest {
         schema: SCHEMA.to_owned(),
@@ -113,7 +113,7 @@ pub fn write_manifest(directory: &Path, bundle: &Bundle) -> Result<(), Error> {
     write_json(&directory.join("manifest.json"), &manifest)
 }
 
-/// Writes what one scenario recorded.
+/// Writes the recording of one scenario.
 pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Error> {
     fs::create_dir_all(directory).map_err(Error::io("create", directory))?;
     let evidence = directory.join("evidence");
@@ -138,7 +138,7 @@ pub fn write_recording(directory: &Path, recording: &Recording) -> Result<(), Er
     write_json(&folder.join("recording.json"), &head)
 }
 
-/// Makes a folder, where there is none. A link to one is an error: it would put the evidence elsewhere.
+/// Makes a folder if there is none. A link is an error, because evidence would land elsewhere.
 fn make_real(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -148,7 +148,7 @@ fn make_real(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The recording of the terminals, where they showed anything.
+/// Writes the recording of the terminals, if they showed anything.
 fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
     if cast::is_empty(recording) {
         return Ok(());
@@ -156,8 +156,7 @@ fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
     write_atomically(&folder.join("terminal.cast"), |out| cast::write(recording, out))
 }
 
-/// What passed on the cable between the machine and its world, for tcpdump and its like. For people: no judge
-/// reads it.
+/// Writes the frames between the machine and its world, for programs such as tcpdump. No judge reads them.
 fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
     let frames: Vec<Vec<u8>> = recording.all::<Frames>(FRAMES).map(|(_, frames)| frames.bytes()).collect();
     if frames.is_empty() {
@@ -169,7 +168,7 @@ fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
     })
 }
 
-/// Reads a bundle back.
+/// Reads a bundle.
 pub fn read(directory: &Path) -> Result<Bundle, Error> {
     let path = directory.join("manifest.json");
     let home = Beneath::open(directory).map_err(Error::io("read", directory))?;
@@ -208,7 +207,7 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
     })
 }
 
-/// The files of a bundle, which may come from anywhere: only regular ones, and none by way of a link.
+/// The files of a bundle that a stranger may have made. Reads regular files only and follows no link.
 struct Files<'a> {
     home: Beneath,
     directory: &'a Path,
@@ -249,7 +248,7 @@ impl Files<'_> {
     }
 }
 
-/// Parses a text that does not become too large by it.
+/// Parses JSON, if the result fits into the rest of the memory budget.
 fn weighed<T: DeserializeOwned>(text: &[u8], budget: &Budget) -> Result<T, String> {
     if !budget.take(weight::of(text)) {
         return Err(format!(
@@ -267,7 +266,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
     })
 }
 
-/// Writes a file beside its place and renames it there: who reads it finds all of it or nothing.
+/// Writes a temporary file and renames it, so a reader finds the whole file or none.
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -285,7 +284,7 @@ pub fn write_atomically(
     attempt().map_err(Error::io("write", path))
 }
 
-/// Temporary files are made for their owner alone; a report is for others to read.
+/// Lets others read a file. Temporary files are readable by their owner only.
 fn set_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(fs::Permissions::from_mode(0o644))

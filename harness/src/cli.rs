@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use harness::class::take::Take;
 use harness::report::detail::Detail;
 use vm::{Requested, Suite};
 
@@ -280,6 +281,9 @@ pub struct Corpus {
     /// Grade only cases with this name prefix, for example mutants/task2 [repeatable]
     #[arg(long = "case", value_name = "NAME")]
     pub cases: Vec<String>,
+    /// Grade only the K-th of N parts of these cases
+    #[arg(long, value_name = "K/N", default_value = "1/1", hide_default_value = true)]
+    pub take: Take,
     /// Repeat each case N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,

@@ -1,5 +1,5 @@
-//! From evidence to a report: every judge is asked, every check gets exactly one verdict, the rubric gives it
-//! points. Pure: the same bundle and rubric make the same report.
+//! Turns evidence into a report: calls every judge, gives each check exactly one verdict, and takes the
+//! points from the rubric. Pure: the same bundle and rubric make the same report.
 
 use crate::cause;
 use crate::evidence::{Bundle, Cut, Recording};
@@ -107,8 +107,8 @@ fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Ve
         .collect()
 }
 
-/// How the first of the subtask's scenarios that did not come to its end was cut short, ours before theirs; or what in
-/// the submission's folder stood in our way.
+/// Why the subtask's evidence is incomplete: the ending of its first unfinished scenario, or what blocked
+/// the grader in the submission's folder. An ending that the harness caused comes before others.
 fn cut_short(subtask: &task::Subtask, bundle: &Bundle) -> Option<Cut> {
     let cuts = subtask.scenarios.iter().filter_map(|scenario| match bundle.recording(scenario) {
         Ok(recording) => recording.cut().or_else(|| obstruction(recording)),
@@ -153,7 +153,7 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
     }
 }
 
-/// Informational checks count only where all are.
+/// The checks that decide a subtask's status. Informational checks count only if there are no others.
 fn subtask_status(checks: &[Check]) -> Status {
     let counted: Vec<_> = match checks.iter().filter(|check| check.max > 0.0).collect::<Vec<_>>() {
         marked if marked.is_empty() => checks.iter().collect(),
@@ -174,17 +174,17 @@ fn subtask_status(checks: &[Check]) -> Status {
     }
 }
 
-/// `Iterator::sum` of no numbers is -0.0, which a report would show.
+/// Adds numbers. `Iterator::sum` of no numbers is -0.0, which a report would show.
 fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
     numbers.fold(0.0, |sum, number| sum + number)
 }
 
-/// Points as people write them: sums of halves and tenths do not show what binary fractions make of them.
+/// Rounds points to thousandths, so that sums of tenths show no error of binary fractions.
 fn rounded(points: f64) -> f64 {
     (points * 1000.0).round() / 1000.0
 }
 
-/// How a judged run ends the program that made it.
+/// The exit status of a judged run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Every check that carries marks passed.
@@ -195,7 +195,7 @@ pub enum Outcome {
     NoVerdict,
 }
 
-/// What a report comes to.
+/// The exit status for a report.
 pub fn outcome(report: &Report) -> Outcome {
     let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     if checks().any(|check| check.status == Status::Error) {

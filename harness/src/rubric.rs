@@ -1,4 +1,4 @@
-//! How many points each check is worth. `docs/rubric.md` documents the file.
+//! The points of each check. `docs/rubric.md` documents the file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,13 +10,13 @@ use toml::{Spanned, Value};
 
 use crate::class::late::Policy;
 
-/// The rubric in force where no other is given; it names every check there is.
+/// The default rubric. It names every check.
 pub const DEFAULT: &str = include_str!("rubric.toml");
 
-/// The table for late submissions, which is about none of the checks.
+/// The table for late submissions. It names no check.
 const LATE: &str = "late";
 
-/// The one entry that is no check's.
+/// The only entry that names no check.
 const FOLLOW_THROUGH: &str = "follow-through/share";
 
 /// Points per check.
@@ -27,7 +27,7 @@ pub struct Rubric {
     sha256: String,
 }
 
-/// Why a rubric is not used. Names the line.
+/// Why a rubric cannot be used. The message names the line.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -38,7 +38,7 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
-    /// It is not a table of tables of numbers.
+    /// The file is not a table of tables of numbers.
     #[error("{} is no rubric: {why}", path.display())]
     Malformed {
         /// The file.
@@ -46,12 +46,12 @@ pub enum Error {
         /// What the parser said, with the line.
         why: String,
     },
-    /// A name that no check has.
+    /// The file names a check that does not exist.
     #[error("{}:{line}: there is no check {check:?}; `harness checks` lists them", path.display())]
     UnknownCheck {
         /// The file.
         path: PathBuf,
-        /// Where in it, from 1.
+        /// The line, from 1.
         line: usize,
         /// The name.
         check: String,
@@ -61,7 +61,7 @@ pub enum Error {
     BadLate {
         /// The file.
         path: PathBuf,
-        /// Where in it, from 1.
+        /// The line, from 1.
         line: usize,
         /// What is wrong.
         why: String,
@@ -71,17 +71,17 @@ pub enum Error {
     BadPoints {
         /// The file.
         path: PathBuf,
-        /// Where in it, from 1.
+        /// The line, from 1.
         line: usize,
         /// The check.
         check: String,
-        /// What it was given.
+        /// The points in the file.
         points: f64,
     },
 }
 
 impl Rubric {
-    /// The default rubric, changed by the file at `path` where one is given.
+    /// Loads the default rubric and applies the file at `path`, if there is one.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
         let mut rubric = Self::default();
         if let Some(path) = path {
@@ -95,7 +95,7 @@ impl Rubric {
         Ok(rubric)
     }
 
-    /// What late submissions lose, where the rubric says so.
+    /// The rules for late submissions, if the rubric has some.
     pub fn late(&self) -> Option<&Policy> {
         self.late.as_ref()
     }
@@ -105,12 +105,12 @@ impl Rubric {
         &self.sha256
     }
 
-    /// What a check is worth: 0 for one that no rubric names.
+    /// The points of a check; 0 if no rubric names the check.
     pub fn points(&self, check: &str) -> f64 {
         self.points.get(check).copied().unwrap_or(0.0)
     }
 
-    /// The share of a check's points that it gives when it passes with a broken command replaced.
+    /// The share of its points that a check gives if it passes with a broken command replaced.
     pub fn follow_through(&self) -> f64 {
         self.points(FOLLOW_THROUGH)
     }
@@ -129,7 +129,7 @@ fn digest(text: &str) -> String {
     Sha256::digest(text).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// What a rubric's file says.
+/// The content of a rubric's file.
 struct Parsed {
     points: Vec<(String, f64)>,
     late: Option<Policy>,

@@ -1,5 +1,5 @@
-//! What goes into the guest: the submission with the course's files over it, the course's files by themselves,
-//! and the guest half, on one read-only disk.
+//! The read-only disk for the guest: the guest half, the submission with the course's files over it, and
+//! the course's files alone.
 //!
 //! ```text
 //! harness-guest   the guest half
@@ -17,24 +17,24 @@ use crate::follow_through::{self, Graft};
 use crate::submission::{Beneath, Submission};
 use crate::{course, siblings};
 
-/// Where the disk is mounted in the guest.
+/// The mount point of the disk in the guest.
 pub const MOUNTED_AT: &str = "/run/vm/payload";
 
 /// The guest half's name on the disk and beside the harness.
 pub const GUEST_HALF: &str = "harness-guest";
 
-/// The conductor that stands in for a submission's in task 4, beside the harness.
+/// The conductor that replaces a submission's own in task 4. It lies beside the harness.
 const CONDUCTOR: &str = "conductor";
 
-/// Why there is no disk.
+/// Why the disk cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be put in place.
     #[error("cannot stage {}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The file in question.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The guest half is not there.
@@ -45,10 +45,10 @@ pub enum Error {
     Vm(#[from] vm::Error),
 }
 
-/// What is on the disk, in `workdir`.
+/// The name of the disk's folder in `workdir`.
 const PAYLOAD: &str = "payload";
 
-/// Makes the disk in `workdir`. The submission's folder is moved into it.
+/// Makes the disk in `workdir`, and moves the submission's folder into it.
 pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> {
     let payload = workdir.join(PAYLOAD);
     fs::create_dir_all(&payload).map_err(failed(&payload))?;
@@ -64,7 +64,7 @@ pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> 
     Ok(disk)
 }
 
-/// Makes another disk beside the first one, with commands of the conductor replaced.
+/// Makes a second disk, on which commands of the submission's conductor are replaced.
 pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
     let name = format!("{PAYLOAD}-{}", graft.name());
     let disk = workdir.join(&name).with_extension("img");
@@ -90,8 +90,8 @@ pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
     Ok(disk)
 }
 
-/// Puts what the course supplies (of its files in `course`) into a submission's folder, over whatever is there. No
-/// link in that folder is followed.
+/// Copies the files that the course supplies from `course` into a submission's folder, and replaces what
+/// is there. Follows no link in that folder.
 pub fn supply(course: &Path, submission: &Path) -> Result<(), Error> {
     let copy = Beneath::open(submission).map_err(failed(submission))?;
     for supplied in course::SUPPLIED {
@@ -103,7 +103,7 @@ pub fn supply(course: &Path, submission: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies a file or folder of ours to a place below a submission's folder where nothing is.
+/// Copies a file or folder of the harness to a free path below a submission's folder.
 fn copy_in(from: &Path, copy: &Beneath, to: &Path) -> io::Result<()> {
     let mode = fs::metadata(from)?.permissions().mode();
     if from.is_dir() {

@@ -1,4 +1,4 @@
-//! What a judged run says: the types behind `report.json` (schema `harness-report/1`) and every other report.
+//! The types of a judged run: the content of `report.json` (schema `harness-report/1`) and of every other report.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use crate::report::detail::Detail;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// What the assignment asks was seen.
+    /// The evidence shows what the assignment asks.
     Pass,
-    /// It was not seen; the check's points are lost.
+    /// The evidence does not show it; the check's points are lost.
     Fail,
-    /// Something this check needs failed first; no points, and `actual` says what it was.
+    /// Something that the check needs failed first. No points; `actual` names it.
     Skip,
     /// Our infrastructure failed: no mark is given or taken, and the run exits with 3.
     Error,
-    /// Of a subtask only: some of its checks passed and some did not.
+    /// Subtasks only: some checks passed and some did not.
     Partial,
 }
 
@@ -42,16 +42,16 @@ pub struct Finding {
     pub check: &'static str,
     /// Never [`Status::Partial`].
     pub status: Status,
-    /// What would have passed, in this run's own terms.
+    /// What would have passed, with the names of this run.
     pub expected: String,
     /// What was seen.
     pub actual: String,
-    /// Where in the evidence bundle it was seen, such as `evidence/2b/records.jsonl#17`.
+    /// The places in the bundle that show it, such as `evidence/2b/records.jsonl#17`.
     pub evidence: Vec<String>,
 }
 
 impl Finding {
-    /// A verdict on `check`, with no evidence named yet.
+    /// A finding for `check` without places in the bundle.
     pub fn new(
         check: &'static str,
         status: Status,
@@ -67,37 +67,37 @@ impl Finding {
 pub struct Report {
     /// Always `harness-report/1`.
     pub schema: String,
-    /// What was graded.
+    /// The graded submission.
     pub submission: SubmissionInfo,
-    /// On what it was graded.
+    /// The machine that it met.
     pub environment: Environment,
-    /// With what its evidence was marked.
+    /// The rubric and harness that marked the evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marked: Option<Marked>,
     /// Points given, those for follow-through included.
     pub score: f64,
-    /// Those of them that are for follow-through.
+    /// The part of the points that follow-through gave.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub follow_through: f64,
-    /// Points there were to get in this run.
+    /// The most points that this run could give.
     pub max: f64,
-    /// What went wrong first in each task, where one fault kept other checks from being seen.
+    /// The faults that hid other checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
-    /// How late it was handed in, and what that took.
+    /// How late the submission was, and the points that it lost for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Late>,
-    /// What staff changed after an appeal.
+    /// Changes by staff after an appeal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjustments: Vec<Adjustment>,
-    /// How much of it is left to see; absent where it is everything.
+    /// The level of detail that is left; absent if everything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Detail>,
     /// The graded subtasks, in the assignment's order.
     pub subtasks: Vec<Subtask>,
 }
 
-/// One fault that kept checks from being seen. It is told once; the checks that follow from it have no hint of their own.
+/// A fault that hid checks. Reports tell it once; the hidden checks have no hint of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// What happened, in one sentence.
@@ -108,22 +108,22 @@ pub struct Cause {
     /// The line in that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What the terminal showed of it, as it was.
+    /// The terminal's text about it, unchanged.
     pub quote: String,
     /// Where to look.
     pub hint: String,
-    /// Where in the bundle it was seen.
+    /// The places in the bundle that show it.
     pub evidence: Vec<String>,
-    /// The checks that could not be seen because of it.
+    /// The hidden checks.
     pub checks: Vec<String>,
 }
 
-/// With what evidence was marked.
+/// The rubric and harness that marked the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marked {
     /// The SHA-256 of the rubric.
     pub rubric: String,
-    /// The version of the harness that judged, which need not be the one that recorded.
+    /// The version of the judging harness. Another version may have recorded the evidence.
     pub harness: String,
 }
 
@@ -132,15 +132,15 @@ pub struct Marked {
 pub struct Adjustment {
     /// The check or subtask.
     pub of: String,
-    /// Points to add, or to take where it is negative.
+    /// Points to add; negative to take points.
     pub delta: f64,
-    /// What that came to: no check and no subtask has less than nothing or more than all of its points.
+    /// The change that was applied: a check or subtask keeps between 0 and all of its points.
     pub applied: f64,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who decided.
+    /// The person who decided.
     pub who: String,
-    /// When.
+    /// The date of the decision.
     pub when: String,
 }
 
@@ -151,7 +151,7 @@ pub struct SubmissionInfo {
     pub id: String,
     /// The path it was read from, as given.
     pub source: String,
-    /// Of the archive's bytes, or of a directory's sorted names, modes and contents.
+    /// SHA-256 of the archive, or of a directory's sorted names, modes and contents.
     pub sha256: String,
 }
 
@@ -172,15 +172,15 @@ pub struct Environment {
     pub seconds: f64,
     /// How many times slower this machine is than the reference one; student time limits are scaled by it.
     pub calibration: f64,
-    /// What a reader should know of how the machine was made to fit the submission, one sentence each.
+    /// How the machine was adapted to the submission, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Why a submission could have reached the recorder in its machine; `None` where it could not.
+    /// Why a submission could have reached the recorder; `None` if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unguarded: Option<String>,
 }
 
-/// What a report says of a machine in which root can reach the recorder.
+/// The sentence about a machine in which root can reach the recorder.
 pub const UNGUARDED: &str = "evidence is not protected in this machine";
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -193,20 +193,20 @@ fn is_zero(points: &f64) -> bool {
 pub struct Subtask {
     /// `layout 1 2a 2b 2c 3a 3b 3c 3d 3e 3f 4`.
     pub id: String,
-    /// In a few words.
+    /// The title, a few words.
     pub title: String,
     /// `partial` where some checks passed.
     pub status: Status,
     /// Points given, those for follow-through included.
     pub score: f64,
-    /// Those of them that are for follow-through.
+    /// The part of the points that follow-through gave.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub follow_through: f64,
-    /// Points there were to get.
+    /// The most points that the subtask gives.
     pub max: f64,
     /// Wall-clock seconds of its scenarios.
     pub seconds: f64,
-    /// In the order of `harness checks`.
+    /// The checks, in the order of `harness checks`.
     pub checks: Vec<Check>,
 }
 
@@ -215,13 +215,13 @@ pub struct Subtask {
 pub struct Check {
     /// `<subtask>/<kebab-name>`.
     pub id: String,
-    /// In a few words.
+    /// The title, a few words.
     pub title: String,
     /// The verdict.
     pub status: Status,
     /// Points given.
     pub score: f64,
-    /// Points there were to get; 0 for informational checks.
+    /// The most points that the check gives; 0 for informational checks.
     pub max: f64,
     /// The assignment's own words.
     pub requirement: String,
@@ -229,49 +229,49 @@ pub struct Check {
     pub expected: String,
     /// What was seen.
     pub actual: String,
-    /// Where to look, without giving the answer.
+    /// Where to look. Never the answer.
     pub hint: String,
-    /// Files in the report directory that show it.
+    /// The places in the report directory that show it.
     pub evidence: Vec<String>,
-    /// Where it did not pass: how it passed once a broken command was replaced.
+    /// How the check passed with a broken command replaced, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_through: Option<FollowThrough>,
 }
 
-/// A check that passed when it was tried again with a basic command of the conductor replaced by the reference's.
+/// A check that passed in a scenario in which a command of the conductor was replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FollowThrough {
-    /// What was replaced: `build`, `run`, `build-and-run` or `conductor`.
+    /// The replaced command: `build`, `run`, `build-and-run` or `conductor`.
     pub replaced: String,
     /// Points given for it, beside the check's own score: a share of the check's maximum.
     pub score: f64,
     /// What was seen.
     pub actual: String,
-    /// What shows it.
+    /// The places in the bundle that show it.
     pub evidence: Vec<String>,
 }
 
 impl FollowThrough {
-    /// On what condition it passed, as part of a sentence.
+    /// The condition under which the check passed, as part of a sentence.
     pub fn condition(&self) -> String {
         format!("with {} replaced by the reference's", self.replaced.replace('-', " "))
     }
 }
 
 impl Report {
-    /// The fault because of which a check could not be seen.
+    /// The fault that hid a check.
     pub fn cause_of(&self, check: &Check) -> Option<&Cause> {
         self.causes.iter().find(|cause| cause.checks.contains(&check.id))
     }
 }
 
 impl Check {
-    /// Its id without the subtask's: `transcript`.
+    /// The id without the subtask: `transcript`.
     pub fn name(&self) -> &str {
         self.id.split_once('/').map_or(self.id.as_str(), |(_, name)| name)
     }
 
-    /// Whether marks are lost or withheld by it: what reports must explain.
+    /// Whether the check loses or withholds marks, so that reports must explain it.
     pub fn needs_explaining(&self) -> bool {
         self.status == Status::Error || self.max > 0.0 && self.status != Status::Pass
     }

@@ -1,9 +1,9 @@
-//! How records travel from the guest half to the host: one line each, numbered, and behind a token that only the
-//! two halves know. The host writes down when each arrived.
+//! The protocol between guest half and host. A record is one line: a token that only the two halves
+//! know, a number, and JSON. The host adds the time of arrival.
 //!
-//! The machine is the submission's: it may write to whatever it finds, the guest half's own standard output
-//! included. Where the kernel protects the guest half that is refused; whether it is or not, a line without the token of
-//! this run, out of turn, or of a time that has not come yet ends the recording there, and says why.
+//! The submission owns the machine and may try to write to the guest half's standard output. A guarded
+//! kernel refuses that. In any case, a line with a wrong token, a wrong number or a time in the future
+//! ends the recording, and the recording says why.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use serde_json::Value;
 use crate::evidence::Record;
 use crate::weight::{self, Budget};
 
-/// The longest line that is taken, and how many of them.
+/// The longest line that the host accepts, in bytes, and the largest number of lines.
 pub(crate) const MAX_LINE: usize = 4 << 20;
 pub(crate) const MAX_RECORDS: usize = 200_000;
-/// How much all records of a recording may weigh ([`weight::of`]), and all recordings of a run.
+/// The most memory that the records of one recording may take ([`weight::of`]), and those of a run.
 pub(crate) const MAX_WEIGHT: u64 = 48 << 20;
 const MAX_WEIGHT_OF_RUN: u64 = 128 << 20;
-/// How much faster a guest's clock may be than the host's, and by how much ahead: it can be set to run faster, and
-/// the guest half begins to count a moment after the host.
+/// A guest's clock may be this much faster than the host's, and this much ahead: root can make the
+/// clock run faster, and the guest half starts counting a moment after the host.
 const FASTER: f64 = 1.25;
 const AHEAD: Duration = Duration::from_secs(2);
 
-/// What the guest half is given on its standard input, as JSON.
+/// The standard input of the guest half, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Job {
     /// The random names, seeds and limits of this run.
     pub plan: Value,
     /// Student time limits are multiplied by this.
     pub slowdown: f64,
-    /// Stands before each line that the guest half writes.
+    /// The prefix of each line that the guest half writes.
     pub token: String,
 }
 
-/// The exit status of a guest half whose machine had no more of something it needs: the submission's doing.
+/// The exit status of a guest half whose machine ran out of a resource. The submission caused that.
 pub const SPOILT: u8 = 75;
 
-/// Numbers and marks the lines that are written through it. Expects whole lines, as a recorder writes them.
+/// A writer that puts token and number before each line. Each write must be a whole line.
 #[derive(Debug)]
 pub struct Marked<W> {
     out: W,
@@ -49,7 +49,7 @@ pub struct Marked<W> {
 }
 
 impl<W: Write> Marked<W> {
-    /// Writes to `out`.
+    /// Wraps `out`.
     pub fn new(out: W, token: String) -> Self {
         Self { out, token, number: 0 }
     }
@@ -69,12 +69,12 @@ impl<W: Write> Write for Marked<W> {
     }
 }
 
-/// What all recordings of a run may weigh together.
+/// The memory that all recordings of a run may take together.
 pub fn budget_of_run() -> Arc<Budget> {
     Arc::new(Budget::new(MAX_WEIGHT_OF_RUN))
 }
 
-/// Takes lines in on the host.
+/// The host's reader of lines.
 #[derive(Debug)]
 pub struct Inbox {
     token: String,
@@ -86,7 +86,7 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// For lines behind `token`.
+    /// Expects lines with the prefix `token`.
     pub fn new(token: String) -> Self {
         Self {
             token,
@@ -98,19 +98,19 @@ impl Inbox {
         }
     }
 
-    /// Shares a budget with the run's other recordings.
+    /// Takes memory from a budget that the run's recordings share.
     #[must_use]
     pub fn within(self, budget: &Arc<Budget>) -> Self {
         Self { budget: Arc::clone(budget), ..self }
     }
 
-    /// From now on time counts: the guest half is about to start.
+    /// Starts the host's clock. Call this just before the guest half starts.
     pub fn open(&mut self) {
         self.opened = Instant::now();
     }
 
-    /// Takes one line, without its newline, and returns its record. After one that is not the guest half's, nothing more
-    /// is believed.
+    /// Parses one line, without its newline. After the first line that the guest half did not write,
+    /// all further lines are ignored.
     pub fn take(&mut self, line: &[u8]) -> Option<&Record> {
         self.take_at(line, self.opened.elapsed())
     }
@@ -132,12 +132,12 @@ impl Inbox {
         }
     }
 
-    /// What the records weigh. Where they are thrown away it goes back to the budget.
+    /// The memory that the records take. Give it back to the budget if the records are dropped.
     pub fn weight(&self) -> u64 {
         self.weight
     }
 
-    /// The records, and why they stop short if they do.
+    /// The records, and the reason if the recording ended early.
     pub fn finish(self) -> (Vec<Record>, Option<String>) {
         (self.records, self.spoilt)
     }

@@ -58,14 +58,14 @@ pub enum Event {
     Total(usize),
     /// A submission's grade began; another try where `again` is set.
     Began {
-        /// Which.
+        /// The file or folder in question.
         id: String,
         /// Whether our side failed before.
         again: bool,
     },
     /// It ended.
     Ended {
-        /// Which.
+        /// The file or folder in question.
         id: String,
         /// How.
         ending: Ending,

@@ -51,7 +51,7 @@ pub enum Error {
     /// A folder cannot be made or emptied.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The file or folder in question.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,

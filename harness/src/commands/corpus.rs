@@ -28,11 +28,13 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
             || arguments.cases.iter().any(|prefix| case.name.starts_with(prefix.as_str()))
     };
     cases.retain(wanted);
+    let mut positions = 0..;
+    cases.retain(|_| positions.next().is_some_and(|position| arguments.take.has(position)));
     if cases.is_empty() {
         let folder = arguments.folder.display();
         let prefixes = arguments.cases.join(" or ");
         return Err(Failure::unreadable(format!(
-            "no case in {folder} has a name that begins with {prefixes}"
+            "no case in {folder} has a name that begins with {prefixes}, or this part of them is empty"
         )));
     }
     vm::prepare(&cache, &machine(&arguments.machine), &mut |_| {}).map_err(Failure::infrastructure)?;

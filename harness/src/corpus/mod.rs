@@ -1,5 +1,5 @@
-//! Submissions whose verdict is known: puts one together from its folder, and compares what came out with what
-//! its `expect.toml` says. `docs/corpus.md` documents the folders.
+//! Submissions whose verdict is known: assembles a submission from its folder, and compares the verdict
+//! with `expect.toml`. `docs/corpus.md` documents the folders.
 
 mod assemble;
 mod compare;
@@ -23,7 +23,7 @@ use crate::{siblings, task};
 pub struct Case {
     /// Its folder below the corpus, such as `mutants/task2-no-fork`.
     pub name: String,
-    /// What is expected of it.
+    /// The expected verdict.
     pub expect: Expect,
 }
 
@@ -34,7 +34,7 @@ pub struct Expect {
     /// What is different or broken.
     #[serde(default)]
     pub about: String,
-    /// What is graded.
+    /// The subtasks to grade.
     pub subtasks: Vec<String>,
     /// The checks that must fail. Here and in `skip`, `3c/*` means all checks of 3c that have marks and are not named
     /// by themselves.
@@ -46,21 +46,21 @@ pub struct Expect {
     /// The informational checks that must fail; all others must pass or be skipped.
     #[serde(default)]
     pub noted: Vec<String>,
-    /// The checks that must pass with a broken command replaced; all others that are lost must not.
+    /// The failed checks that must pass with a broken command replaced. No other failed check may.
     #[serde(default)]
     pub follow_through: Vec<String>,
-    /// Subtasks of which no check may pass and none may be an error.
+    /// Subtasks in which no check may pass or be an error.
     #[serde(default)]
     pub zero: Vec<String>,
     /// The submission to start from, or `course`.
     pub base: Option<String>,
-    /// Changes to it.
+    /// The changes to that submission.
     #[serde(default)]
     pub edit: Vec<Edit>,
 }
 
 impl Expect {
-    /// Those of its subtasks that this harness grades.
+    /// The subtasks to grade, in the assignment's order.
     pub fn graded(&self) -> Vec<&'static Subtask> {
         task::subtasks()
             .into_iter()
@@ -73,31 +73,31 @@ impl Expect {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// Which, from the submission's root.
+    /// The file, relative to the submission's root.
     pub file: String,
-    /// Text that occurs exactly once in it.
+    /// A text that occurs exactly once in the file.
     pub find: String,
-    /// What stands there instead.
+    /// The text that replaces it.
     pub replace: String,
 }
 
-/// What is wrong with the corpus itself.
+/// A fault of the corpus itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
     #[error("cannot use {}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// An `expect.toml` is not one.
+    /// An `expect.toml` is not valid.
     #[error("{}: {why}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The parser's message.
         why: String,
     },
     /// An edit does not fit its file.
@@ -109,7 +109,7 @@ pub enum Error {
         file: String,
         /// The text.
         find: String,
-        /// How often it occurs.
+        /// The number of occurrences.
         times: usize,
     },
     /// A program that a submission needs is not built.

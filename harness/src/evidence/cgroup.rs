@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 /// One group's CPU limit and use, as its files say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// From the hierarchy's root, such as `/container`.
+    /// The path from the hierarchy's root, such as `/container`.
     pub path: String,
-    /// `cpu.max` as it stands: `max 100000`, `50000 100000`. `None`: no such file, so this group has no limit
+    /// The content of `cpu.max`: `max 100000`, `50000 100000`. `None`: no such file, so this group has no limit
     /// of its own (the root, or a group whose parent does not hand the cpu controller down).
     pub cpu_max: Option<String>,
-    /// `nr_throttled` of `cpu.stat`: periods in which it was stopped.
+    /// `nr_throttled` of `cpu.stat`: periods in which the kernel stopped the group.
     pub nr_throttled: u64,
     /// `throttled_usec` of `cpu.stat`.
     pub throttled_usec: u64,

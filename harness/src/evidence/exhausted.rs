@@ -12,8 +12,8 @@ pub const BYTES: u64 = 8 << 30;
 /// More files than any solution needs: a tree in which a compiler is installed has 20,000.
 pub const FILES: u64 = 500_000;
 
-/// What was used up. As an error it ends the scenario: nothing that a program does on such a machine says
-/// anything about it, and what used the machine up once would do so at every step.
+/// The resource that the submission used up. As an error it ends the scenario: later steps on such a
+/// machine prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exhausted {

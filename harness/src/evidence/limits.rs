@@ -2,32 +2,32 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of the record that says by what student time limits are stretched in this run.
+/// The kind of the record with the factor of this run's time limits.
 pub const PACE: &str = "pace";
 
-/// Known work was cut off at its bound; the record `unfinished`. What was not seen by then has no verdict.
+/// The record `unfinished`: known work was cut off at its limit. A check that lacks later facts has no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
-    /// What was cut off.
+    /// The step that was cut off.
     pub step: String,
-    /// What still worked.
+    /// The work that was still going on.
     pub work: String,
-    /// After so many seconds.
+    /// The seconds until then.
     pub seconds: u64,
 }
 
 /// The kind of an [`Unfinished`] record.
 pub const UNFINISHED: &str = "unfinished";
 
-/// A limit was moved on; the record `extended`. The host waits so much longer, too.
+/// The record `extended`: a limit grew. The host waits longer by the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extended {
-    /// By so many seconds.
+    /// The added seconds.
     pub seconds: f64,
 }
 
 /// The kind of an [`Extended`] record.
 pub const EXTENDED: &str = "extended";
 
-/// The kind of the record that known work goes on: for the host, which limits the scenario as a whole.
+/// The kind of the record that known work goes on. The host needs it for the limit of the whole scenario.
 pub const WORKING: &str = "working";

@@ -30,30 +30,30 @@ pub struct Record {
     /// Milliseconds since the guest half was started, by the host's clock, when the record arrived; older evidence has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_ms: Option<u64>,
-    /// What kind of observation, such as `processes` or `exit`.
+    /// The kind of observation, such as `processes` or `exit`.
     pub kind: String,
-    /// Its content; the type belongs to the kind.
+    /// The content. The kind decides its type.
     pub data: Value,
 }
 
-/// The kind of the record that a program of the submission starts. From the first of these on, whatever happens in the
-/// machine is the submission's doing.
+/// The kind of the record that a program of the submission starts. From the first one on, the submission
+/// answers for everything in the machine.
 pub const STARTS: &str = "start";
 
-/// How a scenario's run in its VM ended.
+/// How a scenario ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 pub enum Ending {
-    /// The guest half said it was done.
+    /// The guest half finished.
     Finished,
-    /// The guest was lost while student code was running in it: the submission's doing.
+    /// The guest was lost while student code ran: the submission caused that.
     Lost {
         /// One sentence: the kernel panicked, the guest rebooted, it fell silent, it flooded the channel, …
         what: String,
         /// The last console lines.
         console: Vec<String>,
     },
-    /// It did not come to student code, or our own half broke: no verdict can be given.
+    /// No student code ran, or the harness failed: there is no verdict.
     Infrastructure {
         /// One sentence.
         what: String,
@@ -62,7 +62,7 @@ pub enum Ending {
     },
 }
 
-/// All that one scenario recorded.
+/// The recording of one scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// The scenario's id.
@@ -77,18 +77,18 @@ pub struct Recording {
     pub records: Vec<Record>,
 }
 
-/// Why a scenario's records stop short, and what becomes of the checks that they do not show to pass.
+/// Why a recording is incomplete, and the status of the checks that it does not show to pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cut {
-    /// [`Status::Fail`] where the submission ended it, [`Status::Error`] where we did.
+    /// [`Status::Fail`] if the submission ended the scenario, [`Status::Error`] if the harness did.
     pub status: Status,
-    /// What a finding says as `actual`.
+    /// The text for `actual` of a finding.
     pub sentence: String,
 }
 
 impl Recording {
-    /// `None` where the scenario came to its end. Otherwise the absence of a record proves nothing: a check that
-    /// rests on "never seen" must not pass.
+    /// `None` if the scenario finished. Otherwise a missing record proves nothing, so a check that rests on
+    /// "never seen" must not pass.
     pub fn cut(&self) -> Option<Cut> {
         match &self.ending {
             Ending::Finished => None,
@@ -102,7 +102,7 @@ impl Recording {
         }
     }
 
-    /// The records of one kind that have the type asked for, in order; others are passed over.
+    /// The records of one kind, in order. Skips records of another type.
     pub fn all<T: DeserializeOwned>(&self, kind: &str) -> impl Iterator<Item = (&Record, T)> {
         self.records
             .iter()
@@ -110,29 +110,29 @@ impl Recording {
             .filter_map(|record| Some((record, T::deserialize(&record.data).ok()?)))
     }
 
-    /// The first record of one kind that has the type asked for.
+    /// The first record of one kind and type.
     pub fn first<T: DeserializeOwned>(&self, kind: &str) -> Option<T> {
         self.all(kind).map(|(_, value)| value).next()
     }
 }
 
-/// Everything a judge may look at.
+/// Everything that a judge may read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// What was graded.
+    /// The graded submission.
     pub submission: SubmissionInfo,
-    /// On what.
+    /// The machine.
     pub environment: Environment,
     /// The subtasks asked for, in order.
     pub subtasks: Vec<String>,
-    /// What the host saw in the submission's files before any VM ran; the `layout` subtask's evidence.
+    /// The host's view of the submission's files, made before any VM ran: the evidence of `layout`.
     pub layout: Value,
-    /// By scenario id.
+    /// The recordings by scenario id.
     pub recordings: BTreeMap<String, Recording>,
 }
 
 impl Bundle {
-    /// What a scenario recorded, whole or cut short; where it was never run, a [`Cut`] that makes errors.
+    /// The recording of a scenario, or a [`Cut`] that makes errors if the scenario was never run.
     pub fn recording(&self, scenario: &str) -> Result<&Recording, Cut> {
         self.recordings.get(scenario).ok_or_else(|| Cut {
             status: Status::Error,

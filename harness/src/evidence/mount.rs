@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 pub struct Mount {
     /// The mount's id in its namespace.
     pub id: u32,
-    /// Of the mount it lies on.
+    /// The id of the parent mount.
     pub parent: u32,
     /// `major:minor` of the file system.
     pub device: String,
-    /// The directory of that file system which is mounted.
+    /// The mounted directory of that file system.
     pub root: String,
-    /// Where, below the process's root.
+    /// The mount point, below the process's root.
     pub mount_point: String,
-    /// Such as `proc`, `overlay`, `ext4`.
+    /// The type, such as `proc`, `overlay`, `ext4`.
     pub fs_type: String,
-    /// What was mounted, as it was named.
+    /// The source, as the mount call named it.
     pub source: String,
     /// Options of the mount and of its file system, comma separated.
     pub options: String,
@@ -26,7 +26,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Whether both are the same mount. Ids are given to new mounts again, so they alone do not tell.
+    /// Whether both are the same mount. The kernel reuses ids, so equal ids do not suffice.
     pub fn is(&self, other: &Self) -> bool {
         (self.id, &self.device, &self.root, &self.mount_point)
             == (other.id, &other.device, &other.root, &other.mount_point)

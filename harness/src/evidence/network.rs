@@ -43,7 +43,7 @@ impl Address {
 pub struct Network {
     /// All interfaces.
     pub links: Vec<Link>,
-    /// Gateways of routes to everywhere.
+    /// The gateways of default routes.
     pub default_routes: Vec<Ipv4Addr>,
 }
 
@@ -55,11 +55,11 @@ impl Network {
     }
 }
 
-/// What a client got for its word.
+/// The answer to a client that sent a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The line that came back.
     pub line: Option<String>,
-    /// Why none did.
+    /// The reason if there was no answer.
     pub error: Option<String>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Process {
     /// Its PID in the namespace of the guest half.
     pub pid: i32,
-    /// Of the process it is a thread of; its own PID unless it is a further thread.
+    /// The PID of the thread's process; equal to the own PID for a process.
     pub tgid: i32,
     /// Its parent's PID.
     pub ppid: i32,
@@ -48,10 +48,10 @@ pub struct Namespaces {
     pub cgroup: u64,
 }
 
-/// A directory, by what cannot be faked by another name.
+/// A directory by device and inode, which no other name can fake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
-    /// As the guest half sees it.
+    /// The path that the guest half sees.
     pub path: String,
     /// The file system's device number.
     pub dev: u64,
@@ -60,7 +60,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Whether both are the same directory, whatever they are called.
+    /// Whether both are the same directory, under any name.
     pub fn is(&self, other: &Self) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
     }

@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 use super::exhausted::Exhausted;
 use super::process::Process;
 
-/// A program begins on a terminal; the record `start`.
+/// The record `start`: a program begins on a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Which terminal, counted from 0 in the order in which they were opened.
+    /// The terminal's number, from 0 in the order of opening.
     #[serde(default)]
     pub terminal: usize,
-    /// What is run there.
+    /// The command.
     pub argv: Vec<String>,
 }
 
-/// A piece of what a terminal showed; the record `output`.
+/// The record `output`: a piece of a terminal's output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Which terminal, counted from 0 in the order in which they were opened.

@@ -109,7 +109,7 @@ pub enum BaseError {
     /// A program that was run failed.
     #[error("{program} failed ({status}); the end of what it said:\n{output}")]
     Failed {
-        /// Which.
+        /// The file or folder in question.
         program: String,
         /// How.
         status: String,

@@ -43,7 +43,7 @@ pub enum Error {
     NoTree {
         /// Of which suite.
         suite: String,
-        /// Why.
+        /// The reason, part of a sentence.
         source: BaseError,
     },
     /// The disk cannot be made.

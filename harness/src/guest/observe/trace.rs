@@ -19,9 +19,9 @@ use nix::unistd::Pid;
 /// Something a traced process did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Who. It stands still until [`Tracer::resume`], unless it has ended.
+    /// The PID. The process stands still until [`Tracer::resume`], unless it has ended.
     pub pid: i32,
-    /// What.
+    /// The event.
     pub what: What,
 }
 
