@@ -35,7 +35,7 @@ ifneq ($(UNKNOWN),)
 $(error there is no variable $(UNKNOWN); choose from $(VARIABLES))
 endif
 VERBS     := help grade check test test-all bench lint vm doctor example-report build reference dist clean
-NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench setup-browser,$(MAKECMDGOALS))
+NO_VERB   := $(filter-out $(VERBS) setup-grade setup-test setup-bench setup-test-all,$(MAKECMDGOALS))
 ifneq ($(NO_VERB),)
 $(error there is no target $(NO_VERB); `make help` lists the targets. To grade a submission, use SUBMISSION=path)
 endif
@@ -60,7 +60,7 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test setup-browser build lint ## run all long tests, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 runs a quarter of the corpus
+test-all: setup-test setup-test-all build lint ## run all long tests, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 runs a quarter of the corpus
 	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it

@@ -17,8 +17,8 @@ pub enum Verb {
     Test,
     /// `make bench`. Lists only programs that grading does not need.
     Bench,
-    /// The tests of `make test-all` that open a report in a browser.
-    Browser,
+    /// The tests of `make test-all` that need a browser or a cluster.
+    TestAll,
 }
 
 const fn program(name: &'static str, package: &'static str, purpose: &'static str) -> Program {
@@ -79,16 +79,21 @@ const BENCH: [Program; 9] = [
     program("runc", "runc", "is compared with conductor"),
 ];
 
-/// What the tests of the page start.
-const BROWSER: [Program; 3] = [
+/// The programs that the long tests start: a browser for the report, a cluster for a class.
+const TEST_ALL: [Program; 8] = [
     program("chromium", "chromium", "opens the report"),
     program("node", "nodejs", "controls chromium"),
     program("npm", "npm", "gets puppeteer-core and axe-core"),
+    program("munged", "munge", "authenticates the parts of a cluster"),
+    program("parallel", "parallel", "grades a class on several machines"),
+    program("slurmctld", "slurm-wlm", "grades a class on several machines"),
+    program("ssh-keygen", "openssh-client", "makes the keys of a test server"),
+    program("sshd", "openssh-server", "is the other machine of a test"),
 ];
 
 impl Verb {
     /// All commands.
-    pub const ALL: [Verb; 4] = [Verb::Grade, Verb::Test, Verb::Bench, Verb::Browser];
+    pub const ALL: [Verb; 4] = [Verb::Grade, Verb::Test, Verb::Bench, Verb::TestAll];
 
     /// The name of its list in `ci/packages`.
     pub fn name(self) -> &'static str {
@@ -96,7 +101,7 @@ impl Verb {
             Verb::Grade => "grade",
             Verb::Test => "test",
             Verb::Bench => "bench",
-            Verb::Browser => "browser",
+            Verb::TestAll => "test-all",
         }
     }
 
@@ -106,7 +111,7 @@ impl Verb {
             Verb::Grade => vm::PROGRAMS.into_iter().chain(GRADE).collect(),
             Verb::Test => TEST.to_vec(),
             Verb::Bench => BENCH.to_vec(),
-            Verb::Browser => BROWSER.to_vec(),
+            Verb::TestAll => TEST_ALL.to_vec(),
         }
     }
 
@@ -144,7 +149,7 @@ mod tests {
         let head = format!(
             "# What `make {}` needs, one per line: package, program or file, purpose.\n\
              # Generated from harness/src/programs.rs, which says how.\n",
-            if verb == Verb::Browser { "test-all" } else { verb.name() }
+            verb.name()
         );
         let line = |program: &Program| format!("{} {} {}\n", program.package, program.name, program.purpose);
         let mut lines: Vec<String> = verb.programs().iter().map(line).collect();
@@ -189,7 +194,7 @@ mod tests {
             let end = if is_test { 0 } else { text.find("#[cfg(test)]").unwrap_or(text.len()) };
             let (code, tests) = text.split_at(end);
             let code = started(code).map(|name| (name, &[Verb::Grade][..]));
-            let tests = started(tests).map(|name| (name, &[Verb::Grade, Verb::Test, Verb::Browser][..]));
+            let tests = started(tests).map(|name| (name, &[Verb::Grade, Verb::Test, Verb::TestAll][..]));
             for (name, verbs) in code.chain(tests) {
                 seen += 1;
                 if !listed(verbs, name) {

@@ -29,7 +29,7 @@ fn install(folder: &Path) {
 }
 
 #[test]
-#[ignore = "needs chromium and npm, and takes minutes: ci/setup browser installs them"]
+#[ignore = "needs chromium and npm, and takes minutes: ci/setup test-all installs them"]
 fn pages_can_be_read_by_everybody_and_run_nothing() {
     let folder = folder();
     fs::create_dir_all(&folder).unwrap();

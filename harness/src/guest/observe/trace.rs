@@ -326,8 +326,9 @@ mod tests {
             }
             tracer.resume(event.pid);
         }
-        shell.kill().unwrap();
+        // A tracer that still looks on would take the end of the shell before its parent asks for it.
         drop(tracer);
+        shell.kill().unwrap();
         shell.wait().unwrap();
     }
 
