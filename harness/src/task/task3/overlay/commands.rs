@@ -14,7 +14,7 @@ impl RunScenario<'_, '_, '_> {
     /// Tries them, those that delete something last. These are left out while something is mounted in the
     /// submission's folder: a tool that deletes its cache would delete through that mount.
     pub fn try_given_commands(&mut self) -> io::Result<()> {
-        let RunPlan { image, third_image, .. } = self.plan;
+        let RunPlan { image, second_image, third_image, .. } = self.plan;
         let quick = self.session.tool.limit(10.0, 3.0);
         self.session.call("help", &["-h"], quick)?;
         let limit = self.session.tool.limit(240.0, 30.0);
@@ -27,10 +27,14 @@ impl RunScenario<'_, '_, '_> {
         self.session.call("rmi", &["rmi", third_image], quick)?;
         self.record("image", &Image::read("rmi", self.submission, third_image))?;
         self.record("image", &Image::read("rmi-others", self.submission, image))?;
-        self.session.call("rmcache", &["rmcache"], self.session.tool.limit(30.0, 5.0))?;
         // A tree that lies beside the images is no cache.
-        let image = Image::read("rmcache", self.submission, image).dir;
-        let images = image.as_deref().and_then(|dir| Path::new(dir).parent());
+        let dir = Image::read("rmi-others", self.submission, image).dir;
+        let images = dir.as_deref().and_then(|dir| Path::new(dir).parent());
+        // A tool may refuse to delete a cache that an image needs.
+        for image in [image, second_image] {
+            self.session.call("rmi-rest", &["rmi", image], quick)?;
+        }
+        self.session.call("rmcache", &["rmcache"], self.session.tool.limit(30.0, 5.0))?;
         let named = self.base.iter().flatten().map(|dir| dir.path.clone());
         let is_cache = |path: &String| {
             let path = Path::new(path);
