@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod stored;
+
 use std::fs;
 use std::path::Path;
 
@@ -64,21 +66,19 @@ fn change(value: &mut Value, rng: &mut StdRng) {
     }
 }
 
-/// What real runs left of tasks 1 and 2.
+/// Evidence of real runs: several of tasks 1 and 2, the bash reference's of tasks 3 and 4.
 fn recordings() -> Vec<Recording> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evidence");
-    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    names
-        .map(|folder| {
-            let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
-            let mut recording: Value = serde_json::from_str(&read("recording.json")).unwrap();
-            let records = read("records.jsonl");
-            let records: Vec<Value> =
-                records.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-            recording["records"] = records.into();
-            serde_json::from_value(recording).unwrap()
-        })
-        .collect()
+    let folders = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let plain = folders.filter(|folder| folder.join("recording.json").is_file()).map(|folder| {
+        let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+        let mut recording: Value = serde_json::from_str(&read("recording.json")).unwrap();
+        let records = read("records.jsonl");
+        let records: Vec<Value> = records.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        recording["records"] = records.into();
+        serde_json::from_value(recording).unwrap()
+    });
+    plain.chain(stored::recordings(&stored::folder("reference-bash"))).collect()
 }
 
 fn bundle_of(recordings: impl IntoIterator<Item = Recording>) -> Bundle {

@@ -87,7 +87,9 @@ fn no_two_machines_of_root_have_the_same_user() {
 /// A cache with a copy of a template, on whose memory no other process relies.
 fn copied(template: &Template, at: &Path) -> Cache {
     let usual = machine::cache();
-    symlink(usual.root().join("images"), at.join("images")).unwrap();
+    for folder in ["images", "verdicts"] {
+        symlink(usual.root().join(folder), at.join(folder)).unwrap();
+    }
     fs::create_dir(at.join("templates")).unwrap();
     let place = usual.root().join("templates").join(template.key());
     let copy =
@@ -105,7 +107,7 @@ fn a_copied_template_works_and_one_that_was_written_to_is_made_again() {
     let mut guest = guest(&copy);
     let runs = |guest: &mut Guest| guest.run(&Command::new(["/bin/true"]), &mut |_| {});
     assert!(matches!(runs(&mut guest), Outcome::Exited { code: 0, .. }));
-    assert_eq!(said, [""; 0], "a copy is taken as it is");
+    assert!(!said.iter().any(|said| said.starts_with("Step")), "a copy is taken as it is: {said:?}");
 
     let memory = dir.path().join("templates").join(copy.key()).join("ram");
     let file = fs::File::options().read(true).write(true).open(&memory).unwrap();
