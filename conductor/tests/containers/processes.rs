@@ -85,7 +85,8 @@ fn an_init_waits_for_orphans_where_it_is_asked_for() {
     assert_eq!(run.wait().unwrap().code(), Some(137));
 
     place.keep_running("without", &NEVER_WAITS);
-    assert!(place.exec("without", ["ps", "-o", "pid,comm"]).contains("    1 sleep\n"));
+    // The container is there a moment before its first process has become the command.
+    wait_for(|| place.exec("without", ["ps", "-o", "pid,comm"]).contains("    1 sleep\n"));
     assert_eq!(zombies_after_an_orphan(&place, "without"), "1\n");
 }
 
