@@ -1,5 +1,6 @@
 //! A network namespace at one moment, and what a client in it was answered.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
@@ -62,4 +63,43 @@ pub struct Answer {
     pub line: Option<String>,
     /// The reason if there was no answer.
     pub error: Option<String>,
+}
+
+/// Interfaces, addresses and routes; the record `networks`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Networks {
+    /// The moment, by the name of a step.
+    pub step: String,
+    /// The machine's own network namespace.
+    pub machine: Network,
+    /// By the containers' roles: `first`, `online`, `plain`, `web`, `store`, `quiet`.
+    pub containers: BTreeMap<String, Network>,
+}
+
+/// One attempt to get through; the record `reach`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reach {
+    /// `first`, `first-open`, `online` and `web`, when only one container had a network; `connected`, `peer`, `open` and
+    /// `after-stop`, with all of them.
+    pub step: String,
+    /// `machine`, `lan`, or a container's role.
+    pub from: String,
+    /// `machine`, `internet`, `itself`, `exposed`, `other-port`, or a container's role.
+    pub to: String,
+    /// The address that was tried.
+    pub address: String,
+    /// `tcp` or `ping`.
+    pub by: String,
+    /// The word with which the right server answers.
+    pub word: String,
+    /// What came back.
+    pub answer: Answer,
+}
+
+impl Reach {
+    /// Whether the attempt got through to the right server.
+    pub fn reached(&self) -> bool {
+        let Some(line) = &self.answer.line else { return false };
+        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
+    }
 }

@@ -1,11 +1,7 @@
 //! What a network looked like at one moment, and who could reach whom, beside what is asked for. All of it is evidence.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
 use crate::evidence::Recording;
-use crate::evidence::network::Network;
+use crate::evidence::network::{Networks, Reach};
 
 /// Containers that become peers in pairs, as task 4 has them.
 const PEERS: [(&str, &str); 2] = [("web", "store"), ("plain", "quiet")];
@@ -73,29 +69,6 @@ pub enum Look {
     Missing,
     /// Open, and should not be.
     Extra,
-}
-
-#[derive(Deserialize)]
-struct Networks {
-    step: String,
-    machine: Network,
-    containers: BTreeMap<String, Network>,
-}
-
-#[derive(Deserialize)]
-struct Reach {
-    step: String,
-    from: String,
-    to: String,
-    address: String,
-    by: String,
-    word: String,
-    answer: Answer,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    line: Option<String>,
 }
 
 /// The pictures of a recording: of the networks that were seen.
@@ -170,7 +143,7 @@ impl Port {
 fn ways(step: &str, reaches: &[Reach]) -> Vec<Way> {
     let mut ways: Vec<Way> = Vec::new();
     for reach in reaches.iter().filter(|reach| reach.step == step) {
-        let through = reach.got_through();
+        let through = reach.reached();
         match ways.iter_mut().find(|way| way.from == reach.from && way.to == reach.to) {
             Some(way) if way.asked => way.found &= through,
             Some(way) => way.found |= through,
@@ -184,13 +157,6 @@ fn ways(step: &str, reaches: &[Reach]) -> Vec<Way> {
         }
     }
     ways
-}
-
-impl Reach {
-    fn got_through(&self) -> bool {
-        let Some(line) = &self.answer.line else { return false };
-        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
-    }
 }
 
 fn is_asked(step: &str, from: &str, to: &str) -> bool {

@@ -21,12 +21,9 @@ mod two;
 pub use left::{left, left_of_exposed, rules_of_exposed};
 pub use packages::{PACKAGE, packages_in_image};
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::network::Answer;
-use crate::evidence::network::Network;
+use crate::evidence::network::{Networks, Reach};
 use crate::task::{Budget, Scenario, Subtask};
 
 /// The one scenario, in which a container with network, port and peer is stopped.
@@ -51,41 +48,6 @@ pub static SCENARIO: Scenario = Scenario {
     plan: plan::plan,
     drive: drive::drive,
 };
-
-/// Interfaces, addresses and routes; the record `networks`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Networks {
-    step: String,
-    machine: Network,
-    /// By the containers' roles: `first`, `online`, `plain`, `web`, `store`, `quiet`.
-    containers: BTreeMap<String, Network>,
-}
-
-/// One attempt to get through; the record `reach`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Reach {
-    /// `first`, `first-open`, `online` and `web`, when only one container had a network; `connected`, `peer`, `open` and
-    /// `after-stop`, with all of them.
-    step: String,
-    /// `machine`, `lan`, or a container's role.
-    from: String,
-    /// `machine`, `internet`, `itself`, `exposed`, `other-port`, or a container's role.
-    to: String,
-    /// The address that was tried.
-    address: String,
-    /// `tcp` or `ping`.
-    by: String,
-    /// The word with which the right server answers.
-    word: String,
-    answer: Answer,
-}
-
-impl Reach {
-    fn reached(&self) -> bool {
-        let Some(line) = &self.answer.line else { return false };
-        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
-    }
-}
 
 /// What was heard on the machine's end of a container's pair; the record `sniffed`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
