@@ -27,8 +27,19 @@ pub fn sentences(report: &Report) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::class::late::Late;
-    use crate::report::{markdown, terminal};
-    use crate::verdict::Adjustment;
+    use crate::evidence::Bundle;
+    use crate::report::{markdown, page, terminal};
+    use crate::verdict::{Adjustment, Environment, SubmissionInfo};
+
+    fn bundle() -> Bundle {
+        Bundle {
+            submission: SubmissionInfo { id: String::new(), source: String::new(), sha256: String::new() },
+            environment: Environment::default(),
+            subtasks: vec![],
+            layout: serde_json::Value::Null,
+            recordings: std::collections::BTreeMap::new(),
+        }
+    }
 
     #[test]
     fn every_change_is_in_the_reports_that_people_read() {
@@ -49,7 +60,8 @@ mod tests {
             penalty: 3.0,
         };
         let report = Report { adjustments: vec![adjustment], late: Some(late), ..Report::default() };
-        for text in [terminal::render(&report, false), markdown::render(&report)] {
+        let page = page::render(&report, &bundle());
+        for text in [terminal::render(&report, false), markdown::render(&report), page] {
             assert!(text.contains("adjusted by +1.5: seen by hand"), "{text}");
             assert!(text.contains("1 d 1 h late: 3 points less"), "{text}");
             assert!(!text.contains("\u{1b}[2J"), "{text}");

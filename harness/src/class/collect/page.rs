@@ -1,6 +1,7 @@
 //! `class.html`: the class on one page, for staff. It needs no network and no other file; links lead into the reports
 //! beside it. Everything is escaped by the template language.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -22,6 +23,14 @@ const MOST_IDS: usize = 12;
 /// How many of the slowest are shown.
 const MOST_SLOW: usize = 10;
 
+/// The parts that every page has, for links to them.
+const PARTS: [(&str, &str); 4] = [
+    ("distribution", "Distribution"),
+    ("lost", "Checks that cost marks"),
+    ("slowest", "Slowest"),
+    ("everybody", "Everybody"),
+];
+
 /// The page.
 pub fn render(rows: &[Row], roster: &Roster, anonymous: bool, similarity: Option<&Path>) -> String {
     let graded = rows.iter().filter(|row| row.report.is_some()).count();
@@ -38,6 +47,9 @@ pub fn render(rows: &[Row], roster: &Roster, anonymous: bool, similarity: Option
             body {
                 h1 { (heading) }
                 p { (rows.len()) " submissions, " (graded) " with a report" }
+                nav {
+                    @for (anchor, title) in PARTS { a href={ "#" (anchor) } { (title) } " " }
+                }
                 @if let Some(page) = similarity {
                     p { a href=(page.display()) { "Similar submissions" } ", as another program sees them" }
                 }
@@ -66,18 +78,26 @@ fn name(row: &Row) -> String {
     visible(&row.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", "))
 }
 
+/// Those without a final mark, by reason: a reason that many share takes one line until it is opened.
 fn problems(rows: &[Row]) -> Markup {
-    let flawed: Vec<_> = rows.iter().filter_map(|row| Some((row, row.problem.as_ref()?))).collect();
+    let mut by_reason = BTreeMap::<&str, Vec<&Row>>::new();
+    for row in rows {
+        if let Some(problem) = &row.problem {
+            by_reason.entry(problem).or_default().push(row);
+        }
+    }
+    let mut by_reason: Vec<_> = by_reason.into_iter().collect();
+    by_reason.sort_by_key(|(_, rows)| std::cmp::Reverse(rows.len()));
     html! {
-        @if !flawed.is_empty() {
-            h2 { "Without a final mark" }
-            table {
-                tr { th { "id" } th { "name" } th { "why" } }
-                @for (row, problem) in flawed {
-                    tr {
-                        td { @if row.report.is_some() { (link(&row.id)) } @else { (row.id) } }
-                        td { (name(row)) }
-                        td { (visible(problem)) }
+        @if !by_reason.is_empty() {
+            h2 id="problems" { "Without a final mark" }
+            @for (reason, rows) in by_reason {
+                details open[rows.len() <= MOST_IDS] {
+                    summary { (rows.len()) " × " (visible(reason)) }
+                    ul.names {
+                        @for row in rows {
+                            li { @if row.report.is_some() { (link(&row.id)) } @else { (row.id) } " " (name(row)) }
+                        }
                     }
                 }
             }
@@ -87,7 +107,7 @@ fn problems(rows: &[Row]) -> Markup {
 
 fn distribution(spreads: &[Spread]) -> Markup {
     html! {
-        h2 { "Distribution" }
+        h2 id="distribution" { "Distribution" }
         table {
             tr { th { "subtask" } th { } th { "mean" } th { "median" } th { "of" } th { "all points" } th { "0 % to 100 %" } }
             @for spread in spreads {
@@ -122,7 +142,7 @@ fn bars(spread: &Spread) -> Markup {
 
 fn most_lost(lost: &[Lost]) -> Markup {
     html! {
-        h2 { "Checks that cost marks" }
+        h2 id="lost" { "Checks that cost marks" }
         @for check in lost.iter().take(MOST_CHECKS) {
             details {
                 summary { (check.times) " × " code { (check.id) } " " (check.title) }
@@ -148,7 +168,7 @@ fn slowest(rows: &[Row]) -> Markup {
     let mut slow: Vec<_> = rows.iter().filter(|row| row.seconds > 0.0).collect();
     slow.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     html! {
-        h2 { "Slowest" }
+        h2 id="slowest" { "Slowest" }
         table {
             tr { th { "id" } th { "seconds" } }
             @for row in slow.into_iter().take(MOST_SLOW) {
@@ -163,7 +183,7 @@ fn late(rows: &[Row]) -> Markup {
         rows.iter().filter_map(|row| Some((row, row.report.as_ref()?.late.as_ref()?))).collect();
     html! {
         @if !late.is_empty() {
-            h2 { "Late" }
+            h2 id="late" { "Late" }
             table {
                 tr { th { "id" } th { "name" } th { "by" } th { "points less" } }
                 @for (row, late) in late {
@@ -181,7 +201,7 @@ fn late(rows: &[Row]) -> Markup {
 
 fn everybody(rows: &[Row]) -> Markup {
     html! {
-        h2 { "Everybody" }
+        h2 id="everybody" { "Everybody" }
         table {
             tr { th { "id" } th { "name" } th { "score" } th { "of" } th { "by subtask" } }
             @for row in rows {

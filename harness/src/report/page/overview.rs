@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::status::{badge, class, sign, word};
+use crate::report::changes;
 use crate::report::text::{points, start_of, visible};
 use crate::verdict::{Check, Report, Status, Subtask, UNGUARDED};
 
@@ -30,6 +31,9 @@ pub fn head(report: &Report) -> Markup {
             }
             @for note in &report.environment.notes {
                 p.note { strong { "Note: " } (visible(note)) }
+            }
+            @for change in changes::sentences(report) {
+                p.note { strong { "Changed: " } (change) }
             }
             @if let Some(why) = &report.environment.unguarded {
                 p.note { strong { (UNGUARDED) ": " } (visible(why)) }
