@@ -162,26 +162,53 @@ fn parts_of_a_class_are_graded_by_processes_of_their_own_and_nothing_is_lost_or_
     course.grade(&[]).code(1).stdout(contains("0 graded, 15 had their report"));
 }
 
+/// When each outcome that says `graded` was written: one that is written twice was graded twice.
+fn graded_at(results: &Path) -> BTreeMap<PathBuf, std::time::SystemTime> {
+    let Ok(runs) = fs::read_dir(results.join("runs")) else { return BTreeMap::new() };
+    let outcomes = runs.map(|run| run.unwrap().path().join("outcome.json"));
+    outcomes
+        .filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("\"state\": \"graded\"")))
+        .map(|path| (path.clone(), fs::metadata(&path).unwrap().modified().unwrap()))
+        .collect()
+}
+
 #[test]
-fn a_run_that_is_killed_goes_on_where_it_was() {
-    let course = Course::new(20);
-    let program = assert_cmd::cargo::cargo_bin!("harness");
-    for milliseconds in [30, 120, 250, 400] {
-        let mut child = std::process::Command::new(program)
+fn two_processes_on_one_folder_that_are_killed_lose_nothing_and_grade_nothing_twice() {
+    let course = Course::new(40);
+    let start = |part: &str| {
+        std::process::Command::new(assert_cmd::cargo::cargo_bin!("harness"))
             .args(["class", "grade", "submissions.zip", "--into", "results", "--only", "layout", "--quiet"])
+            .args(["--take", part])
             .env("HARNESS_CACHE", course.path("cache"))
             .current_dir(course.home.path())
             .stdout(std::process::Stdio::null())
             .spawn()
-            .unwrap();
+            .unwrap()
+    };
+    let results = course.path("results");
+    let mut before: BTreeMap<PathBuf, _> = BTreeMap::new();
+    for milliseconds in [30, 410, 120, 250, 60, 330, 90, 510, 170, 200] {
+        let mut children = ["1/2", "2/2"].map(start);
         std::thread::sleep(std::time::Duration::from_millis(milliseconds));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let now = graded_at(&results);
+        for (path, at) in &before {
+            assert_eq!(now.get(path), Some(at), "{}", path.display());
+        }
+        before = now;
     }
-    course.grade(&[]).code(1).stdout(contains("0 errors of ours").and(contains("0 graded elsewhere")));
-    course.grade(&[]).code(1).stdout(contains("0 graded, 10 had their report"));
+    for part in ["1/2", "2/2"] {
+        course
+            .grade(&["--take", part])
+            .code(1)
+            .stdout(contains("0 errors of ours").and(contains("0 graded elsewhere")));
+    }
+    course.grade(&[]).code(1).stdout(contains("0 graded, 20 had their report"));
     course.collect(&[]).success();
-    assert_eq!(course.table().values().filter(|row| !row["score"].is_empty()).count(), 10);
+    assert_eq!(course.table().values().filter(|row| !row["score"].is_empty()).count(), 20);
 }
 
 #[test]

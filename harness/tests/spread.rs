@@ -137,19 +137,15 @@ fn gnu_parallel_over_ssh_grades_a_class_and_goes_on_where_it_was() {
     let (home, zip) = class();
     let (_sshd, ssh) = Sshd::start(home.path());
     let results = home.path().join("results");
-    let log = home.path().join("joblog");
+    let program = with_cache(home.path());
     let run = || {
-        let command = format!(
-            "env HARNESS_CACHE={} {} class grade {} --into {} --only layout --quiet --take {{}}/3",
-            home.path().join("cache").display(),
-            assert_cmd::cargo::cargo_bin!("harness").display(),
-            zip.display(),
-            results.display()
-        );
-        let output = Command::new("parallel")
-            .args(["--will-cite", "--jobs", "2", "--resume", "--joblog"])
-            .arg(&log)
-            .args(["--ssh", &ssh, "--sshlogin", "127.0.0.1", &command, ":::", "1", "2", "3"])
+        let output = Command::new(root().join("ci/parallel/class"))
+            .args(["127.0.0.1", "3"])
+            .args([&zip, &results])
+            .args(["--only", "layout", "--quiet"])
+            .env("HARNESS", &program)
+            .env("JOBS", "2")
+            .env("PARALLEL_SSH", &ssh)
             .output()
             .unwrap();
         let said =
@@ -159,10 +155,32 @@ fn gnu_parallel_over_ssh_grades_a_class_and_goes_on_where_it_was() {
     };
     let said = run();
     assert_eq!(reports(&results), NUMBER, "{said}");
-    // A part whose line is gone from the log is done again, and finds its reports.
+    assert_eq!(run().matches("had their report").count(), 0, "a part that ended is not started again");
+    // One part whose node was lost, and one that was still running when parallel was killed.
+    let log = results.join("parallel-3.log");
     let lines = fs::read_to_string(&log).unwrap();
-    let kept: Vec<_> = lines.lines().take(3).collect();
+    let mut kept: Vec<_> = lines.lines().take(3).map(str::to_owned).collect();
+    let mut lost: Vec<_> = kept[2].split('\t').map(str::to_owned).collect();
+    lost[EXIT_STATUS] = "255".to_owned();
+    kept[2] = lost.join("\t");
     fs::write(&log, kept.join("\n") + "\n").unwrap();
     let said = run();
-    assert_eq!(said.matches("0 graded, 4 had their report").count(), 1, "{said}");
+    assert_eq!(said.matches("0 graded, 4 had their report").count(), 2, "{said}");
+}
+
+/// The column of a job's exit status in the log of GNU parallel.
+const EXIT_STATUS: usize = 6;
+
+/// A program that starts the harness with a cache of this test's own: ssh passes no variables on.
+fn with_cache(home: &Path) -> PathBuf {
+    let path = home.join("harness");
+    let harness = assert_cmd::cargo::cargo_bin!("harness");
+    let script = format!(
+        "#!/bin/sh\nHARNESS_CACHE='{}' exec '{}' \"$@\"\n",
+        home.join("cache").display(),
+        harness.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
