@@ -11,7 +11,9 @@ use vm::Program;
 /// The command that needs a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// `make grade`, `./grade` and `harness grade`.
+    /// Building from source, as all commands of `make` do. An installed harness needs none of it.
+    Build,
+    /// `harness grade` and the other commands of an installed harness.
     Grade,
     /// `make test`. Lists only programs that grading does not need.
     Test,
@@ -25,15 +27,19 @@ const fn program(name: &'static str, package: &'static str, purpose: &'static st
     Program::new(name, package, purpose)
 }
 
-/// The programs that grading starts, without those of the crate `vm`.
-const GRADE: [Program; 9] = [
+/// The programs that the build starts.
+const BUILD: [Program; 2] = [
     program("gcc", "build-essential", "links the programs when they are built"),
-    program("git", "git", "creates the git history of the reference submission"),
+    program("ldd", "libc-bin", "finds the libraries of a program"),
+];
+
+/// The programs that grading starts, without those of the crate `vm`.
+const GRADE: [Program; 7] = [
+    program("git", "git", "fetches submissions, and makes the git history of the reference"),
     program("debootstrap", "debootstrap", "makes the base systems that submissions build on"),
     program("setpriv", "util-linux", "stops debootstrap when a grade ends"),
     program("tar", "tar", "packs base systems"),
     program("cp", "coreutils", "copies submissions"),
-    program("ldd", "libc-bin", "finds the libraries of a program"),
     program("/etc/ssl/certs/ca-certificates.crt", "ca-certificates", "verifies the certificates of servers"),
     program(
         "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -93,11 +99,12 @@ const TEST_ALL: [Program; 8] = [
 
 impl Verb {
     /// All commands.
-    pub const ALL: [Verb; 4] = [Verb::Grade, Verb::Test, Verb::Bench, Verb::TestAll];
+    pub const ALL: [Verb; 5] = [Verb::Build, Verb::Grade, Verb::Test, Verb::Bench, Verb::TestAll];
 
     /// The name of its list in `ci/packages`.
     pub fn name(self) -> &'static str {
         match self {
+            Verb::Build => "build",
             Verb::Grade => "grade",
             Verb::Test => "test",
             Verb::Bench => "bench",
@@ -108,6 +115,7 @@ impl Verb {
     /// The programs that the command needs. All but [`Verb::Grade`] leave out those of a grade.
     pub fn programs(self) -> Vec<Program> {
         match self {
+            Verb::Build => BUILD.to_vec(),
             Verb::Grade => vm::PROGRAMS.into_iter().chain(GRADE).collect(),
             Verb::Test => TEST.to_vec(),
             Verb::Bench => BENCH.to_vec(),
@@ -193,8 +201,9 @@ mod tests {
             let is_test = path.components().any(|part| part.as_os_str() == "tests");
             let end = if is_test { 0 } else { text.find("#[cfg(test)]").unwrap_or(text.len()) };
             let (code, tests) = text.split_at(end);
-            let code = started(code).map(|name| (name, &[Verb::Grade][..]));
-            let tests = started(tests).map(|name| (name, &[Verb::Grade, Verb::Test, Verb::TestAll][..]));
+            let code = started(code).map(|name| (name, &[Verb::Build, Verb::Grade][..]));
+            let tests =
+                started(tests).map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Test, Verb::TestAll][..]));
             for (name, verbs) in code.chain(tests) {
                 seen += 1;
                 if !listed(verbs, name) {

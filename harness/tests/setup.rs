@@ -21,6 +21,7 @@ impl Machine {
         for file in ["Cargo.toml", "ci/setup", "ci/step"] {
             fs::copy(root.join(file), machine.path(file)).unwrap();
         }
+        fs::write(machine.path("ci/packages/build"), "").unwrap();
         fs::write(machine.path("ci/packages/grade"), "# Comment\nsome-package some-program is tested\n")
             .unwrap();
         let apt = format!(

@@ -110,7 +110,7 @@ fn diagnose(facts: &Facts) -> Vec<Line> {
     lines
 }
 
-/// The missing programs: first those for grading, then those for `make test` and `make bench`.
+/// The missing programs: first those for grading; in a checkout also those for its other commands.
 fn programs() -> Vec<Line> {
     let install =
         |missing: &[vm::Program]| Some(format!("on Debian and Ubuntu: apt install {}", packages(missing)));
@@ -128,7 +128,8 @@ fn programs() -> Vec<Line> {
         let what = format!("programs: all {} that grading needs are installed", Verb::Grade.programs().len());
         lines.push(Line { mark: Mark::Good, what, remedy: None });
     }
-    for verb in [Verb::Test, Verb::Bench] {
+    let others: &[Verb] = if is_checkout() { &[Verb::Build, Verb::Test, Verb::Bench] } else { &[] };
+    for verb in others {
         let missing = verb.missing();
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|program| program.name).collect();
@@ -145,4 +146,10 @@ fn space(what: &str, free: u64, needed: u64, remedy: &str) -> Line {
         if free >= needed { (Mark::Good, None) } else { (Mark::Weak, Some(remedy.to_owned())) };
     let what = format!("{what}: {:.1} GiB free, {:.0} GiB needed", gib(free), gib(needed));
     Line { mark, what, remedy }
+}
+
+/// Whether this program was built in a checkout, and is not an installed one.
+fn is_checkout() -> bool {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().any(|folder| folder.join("Cargo.toml").is_file())
 }
