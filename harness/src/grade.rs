@@ -1,12 +1,15 @@
-//! Runs a grade: prepares the machine, drives each scenario in a freshly restored one, and writes
-//! the evidence bundle.
+//! Runs a grade: prepares the machine, drives each scenario in a fresh one, and writes the evidence
+//! bundle. A [`driver::Driver`] says what a machine is: a virtual one, or namespaces of this one.
 //!
 //! Each recording is written when its scenario ends, so a killed run keeps its finished scenarios.
 //! A scenario is repeated once if our infrastructure failed. It is never repeated if the submission
 //! failed or timed out.
 
 mod allowance;
+pub mod driver;
 mod ending;
+mod recording;
+mod virtual_machine;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,43 +21,35 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::bundle;
-use crate::evidence::limits::UNFINISHED;
-use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::evidence::{Bundle, Recording};
 use crate::fit::Fit;
 use crate::follow_through::{self, Graft};
-use crate::host_look::HostLook;
-use crate::lack::{self, LACK};
-use crate::packages::base::Maker;
+use crate::here::{self, Here};
 use crate::packages::{self, Supply};
 use crate::progress::Event;
-use crate::stage::{self, GUEST_HALF, MOUNTED_AT, stage, stage_grafted};
+use crate::stage::{self, stage, stage_grafted};
 use crate::submission::Submission;
-use crate::task::task4::HOST_MAY_LOOK;
 use crate::task::{Scenario, Subtask, handed_in};
 use crate::verdict::{Environment, UNGUARDED};
 use crate::weight::Budget;
-use crate::wire::{self, Inbox, Job};
+use crate::wire;
 
-use allowance::Allowance;
-use ending::{Turn, ending};
-
-/// The most bytes of records that one scenario may send.
-const MAX_OUTPUT: u64 = 64 << 20;
+use driver::Driver;
+use recording::record;
 
 /// Which subtasks to grade, and how.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The subtasks, in order.
     pub subtasks: &'a [&'static Subtask],
-    /// The operating system and the accelerator of the machine.
-    pub machine: vm::Request,
+    /// Where the scenarios are driven.
+    pub machine: Machine,
     /// The cache with images and templates.
     pub cache: &'a vm::Cache,
     /// A folder for temporary files of this run.
@@ -71,12 +66,24 @@ pub struct Request<'a> {
     pub pcap: bool,
 }
 
+/// Where scenarios are driven.
+#[derive(Clone, Debug)]
+pub enum Machine {
+    /// In virtual machines with this operating system and accelerator.
+    Virtual(vm::Request),
+    /// In namespaces of this machine, which is so many times slower than the reference machine.
+    Here(f64),
+}
+
 /// Why a run produced no bundle. The infrastructure is at fault in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The machine cannot be prepared.
     #[error(transparent)]
     Vm(#[from] vm::Error),
+    /// This machine cannot be used.
+    #[error(transparent)]
+    Here(#[from] here::Error),
     /// The disk with the submission cannot be made.
     #[error(transparent)]
     Stage(#[from] stage::Error),
@@ -95,7 +102,7 @@ pub enum Error {
 }
 
 /// Runs all scenarios of the requested subtasks.
-pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Bundle, Error> {
+pub fn grade(submission: Submission, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Bundle, Error> {
     let began = Instant::now();
     let started = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
     let mut bundle = Bundle {
@@ -114,42 +121,59 @@ pub fn grade(submission: &Submission, request: &Request, on: &mut dyn FnMut(Even
         bundle::start(request.report)?;
     }
     if !scenarios.is_empty() {
-        let template = vm::prepare(request.cache, &request.machine, &mut |event| on(Event::Vm(event)))?;
-        let accelerator = template.accelerator();
-        template.image().clone_into(&mut bundle.environment.image);
-        template.kernel().clone_into(&mut bundle.environment.kernel);
-        bundle.environment.accelerator = format!("{}: {}", accelerator.kind, accelerator.reason);
-        bundle.environment.calibration = (template.calibration().factor() * 100.0).round() / 100.0;
-        on(Event::Note(format!("{} in QEMU, {}", bundle.environment.image, bundle.environment.accelerator)));
-        bundle.environment.unguarded = template.unguarded().map(str::to_owned);
-        if let Some(why) = &bundle.environment.unguarded {
-            on(Event::Note(format!("{UNGUARDED}: {why}")));
-        }
-        let fit = Fit::make(&submission.root).map_err(Error::StandIn)?;
-        fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
-        bundle.environment.notes = fit.notes();
-        let payload = stage(submission, request.workdir)?;
-        let supply = supply(&scenarios, &fit, &template, request, on)?;
-        // Remove the earlier report only now, when nothing of ours can be missing any more.
-        bundle::start(request.report)?;
-        bundle::write_manifest(request.report, &bundle)?;
-        let place = Place { template: &template, supply: supply.as_ref(), budget: wire::budget_of_run() };
-        let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
-        run_all(&place, runs, request, &mut bundle, on)?;
-        follow_through(&place, &fit, request, &mut bundle, on)?;
-        for missing in supply.iter().flat_map(|supply| supply.stats().missing.texts()) {
-            on(Event::Note(format!("the grader could not get a package: {missing}")));
-        }
+        drive_all(submission, &scenarios, request, &mut bundle, on)?;
     }
     bundle.environment.seconds = tenths(began);
     bundle::write_manifest(request.report, &bundle)?;
     Ok(bundle)
 }
 
+/// Prepares the machine, drives the scenarios and what follows through, and writes their recordings.
+fn drive_all(
+    submission: Submission,
+    scenarios: &[&'static Scenario],
+    request: &Request,
+    bundle: &mut Bundle,
+    on: &mut dyn FnMut(Event),
+) -> Result<(), Error> {
+    let driver: Box<dyn Driver> = match &request.machine {
+        Machine::Virtual(machine) => {
+            Box::new(vm::prepare(request.cache, machine, &mut |event| on(Event::Vm(event)))?)
+        }
+        Machine::Here(slowdown) => Box::new(Here::new(request.workdir, *slowdown)?),
+    };
+    let environment = &mut bundle.environment;
+    let machine = driver.describe(environment);
+    environment.calibration = (driver.slowdown() * 100.0).round() / 100.0;
+    on(Event::Note(machine));
+    if let Some(why) = &environment.unguarded {
+        on(Event::Note(format!("{UNGUARDED}: {why}")));
+    }
+    let fit = Fit::make(&submission.root).map_err(Error::StandIn)?;
+    fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
+    environment.notes.extend(fit.notes());
+    let payload = stage(submission, request.workdir, driver.medium())?;
+    let supply = supply(scenarios, &fit, &*driver, request, on)?;
+    let store = supply.as_ref().map(|supply| supply.store(driver.medium())).transpose()?.flatten();
+    // Remove the earlier report only now, when nothing of ours can be missing any more.
+    bundle::start(request.report)?;
+    bundle::write_manifest(request.report, bundle)?;
+    let place = Place { driver: &*driver, supply: supply.as_ref(), store, budget: wire::budget_of_run() };
+    let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
+    run_all(&place, runs, request, bundle, on)?;
+    follow_through(&place, &fit, request, bundle, on)?;
+    for missing in supply.iter().flat_map(|supply| supply.stats().missing.texts()) {
+        on(Event::Note(format!("the grader could not get a package: {missing}")));
+    }
+    Ok(())
+}
+
 /// What the scenarios of a run share.
 struct Place<'a> {
-    template: &'a vm::Template,
+    driver: &'a dyn Driver,
     supply: Option<&'a Supply>,
+    /// The base trees.
+    store: Option<PathBuf>,
     /// The memory limit for all recordings together.
     budget: Arc<Budget>,
 }
@@ -161,7 +185,7 @@ struct Run {
     name: String,
     /// The name of the machine's interface.
     interface: String,
-    /// The disk with the submission.
+    /// The disk or folder with the submission.
     payload: PathBuf,
 }
 
@@ -186,7 +210,7 @@ fn follow_through(
         let Some((_, first)) = wanted.first() else { return Ok(()) };
         on(Event::Note(format!("follow-through: once more with the reference's {}", first.name())));
         let run = |(scenario, graft): &(&'static Scenario, Graft)| {
-            let run = Run::of(scenario, fit, stage_grafted(*graft, request.workdir)?);
+            let run = Run::of(scenario, fit, stage_grafted(*graft, request.workdir, place.driver.medium())?);
             let interface = follow_through::interface(*graft).unwrap_or(run.interface);
             Ok(Run { name: graft.recording(scenario.id), interface, ..run })
         };
@@ -200,31 +224,29 @@ fn follow_through(
 fn supply(
     scenarios: &[&'static Scenario],
     fit: &Fit,
-    template: &vm::Template,
+    driver: &dyn Driver,
     request: &Request,
     on: &mut dyn FnMut(Event),
 ) -> Result<Option<Supply>, Error> {
-    let has_world = |scenario: &&&Scenario| plan(scenario, "", request).get("world").is_some();
+    let has_world = |scenario: &&&Scenario| plan(scenario, "", driver, request).get("world").is_some();
     let scenarios: Vec<_> = scenarios.iter().filter(has_world).map(|scenario| scenario.id).collect();
     if scenarios.is_empty() {
         return Ok(None);
     }
-    let (orders, maker) = (fit.orders(&scenarios), Maker::find(Some(template)));
+    let (orders, maker) = (fit.orders(&scenarios), driver.maker());
     let mut say = |line| on(Event::Note(line));
     let root = request.cache.root();
     let wanted = fit.packages(&scenarios);
     Ok(Some(Supply::start(root, request.offline, request.workdir, &orders, &wanted, maker, &mut say)?))
 }
 
-fn plan(scenario: &Scenario, interface: &str, request: &Request) -> Value {
+fn plan(scenario: &Scenario, interface: &str, driver: &dyn Driver, request: &Request) -> Value {
     let mut plan = (scenario.plan)(&mut dice(request.seed, scenario.id));
     if let Some(world) = plan.get_mut("world").and_then(Value::as_object_mut) {
         world.insert("interface".to_owned(), interface.into());
         world.insert("pcap".to_owned(), request.pcap.into());
     }
-    if let Some(from_host) = plan.get_mut("from_host") {
-        *from_host = true.into();
-    }
+    driver.adapt(&mut plan);
     plan
 }
 
@@ -277,92 +299,6 @@ fn run_all(
         }
         Ok(())
     })
-}
-
-/// Drives one scenario, and drives it once more if our infrastructure failed.
-fn record(place: &Place, run: &Run, request: &Request) -> Recording {
-    let plan = plan(run.scenario, &run.interface, request);
-    let (first, weight) = record_once(place, run, &plan);
-    match first.ending {
-        Ending::Infrastructure { .. } => {
-            place.budget.give_back(weight);
-            record_once(place, run, &plan).0
-        }
-        Ending::Finished | Ending::Lost { .. } => first,
-    }
-}
-
-/// Drives one scenario. Returns its recording and the recording's size in memory.
-fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
-    let began = Instant::now();
-    let slowdown = place.template.calibration().factor();
-    let token = format!("{:032x}", rand::random::<u128>());
-    let mut inbox = Inbox::new(token.clone()).within(&place.budget);
-    let job = serde_json::to_vec(&Job { plan: plan.clone(), slowdown, token });
-    let supply = place.supply.filter(|_| plan.get("world").is_some());
-    let disks = vm::Disks {
-        payload: Some(run.payload.clone()),
-        store: supply.and_then(Supply::store).map(Path::to_owned),
-    };
-    let (mut from_host, tunnels) = HostLook::of(plan).unzip();
-    let mut look = None;
-    let mut allowance = Allowance::of(run.scenario.budget, slowdown);
-    let outcome = match (job, place.template.restore(&disks, &vm::Network::default())) {
-        (Ok(stdin), Ok(mut guest)) => {
-            if let Some(supply) = supply {
-                supply.serve(&mut guest, tunnels);
-            }
-            let program = PathBuf::from(MOUNTED_AT).join(GUEST_HALF);
-            let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);
-            command.stdin = stdin;
-            command.deadline = run.scenario.budget.on(slowdown);
-            command.max_output = MAX_OUTPUT;
-            let more = Arc::clone(&command.more);
-            command.kept = true;
-            inbox.open();
-            let mut take = |line: &[u8]| {
-                let Some(record) = inbox.take(line) else { return };
-                more.store(allowance.after(record), Ordering::Relaxed);
-                if record.kind == HOST_MAY_LOOK {
-                    look = look.take().or_else(|| {
-                        from_host.take().map(|from_host| thread::spawn(move || from_host.look()))
-                    });
-                }
-            };
-            Ok(guest.run(&command, &mut take))
-        }
-        (_, Err(error)) => Err(error.to_string()),
-        (Err(error), _) => Err(error.to_string()),
-    };
-    let weight = inbox.weight();
-    let (mut records, spoilt) = inbox.finish();
-    // Only the host makes this record.
-    records.retain(|record| record.kind != LACK);
-    if let Some(page) = look.and_then(|look| look.join().ok()) {
-        add(&mut records, "page", page);
-    }
-    if matches!(outcome, Ok(vm::Outcome::TimedOut(_)))
-        && let Some(unfinished) = allowance.unfinished(run.scenario.id, began.elapsed())
-    {
-        add(&mut records, UNFINISHED, unfinished);
-    }
-    let said = supply.map(Supply::our_lack).unwrap_or_default();
-    if let Some(lack) = lack::of_packages(&records, &said) {
-        add(&mut records, LACK, lack);
-    }
-    let ending = match outcome {
-        Ok(outcome) => ending(&outcome, spoilt, Turn::of(&records)),
-        Err(what) => Ending::Infrastructure { what, console: vec![] },
-    };
-    let seconds = tenths(began);
-    (Recording { scenario: run.name.clone(), plan: plan.clone(), ending, seconds, records }, weight)
-}
-
-/// Appends a record made by the host to those of the guest.
-fn add(records: &mut Vec<Record>, kind: &str, data: impl Serialize) {
-    let (ms, host_ms) = records.last().map_or((0, None), |record| (record.ms, record.host_ms));
-    let record = |data| Record { ms, host_ms, kind: kind.to_owned(), data };
-    records.extend(serde_json::to_value(data).map(record));
 }
 
 /// The random generator of one scenario. It depends only on the seed and on the scenario's name.

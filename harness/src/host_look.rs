@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 
 use crate::guest::world::{Page, get, in_time};
-use crate::task::task4::{self, PAGE_PORT, Shown};
+use crate::task::Visit;
 
 /// How long the page may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,22 +26,22 @@ pub type Tunnels = SyncSender<OnUpgrade>;
 #[derive(Debug)]
 pub struct HostLook {
     page: SocketAddrV4,
+    record: fn(SocketAddrV4, io::Result<Page>) -> Value,
     offered: Receiver<OnUpgrade>,
 }
 
 impl HostLook {
-    /// For a scenario whose plan asks for it by `from_host`.
-    pub fn of(plan: &Value) -> Option<(Self, Tunnels)> {
-        plan.get("from_host").filter(|wanted| **wanted == true)?;
+    /// For a visit in a scenario with this plan.
+    pub fn of(visit: &Visit, plan: &Value) -> (Self, Tunnels) {
         let machine = plan["world"]["machine"].as_str().and_then(|text| text.parse().ok());
-        let page = SocketAddrV4::new(machine.unwrap_or(Ipv4Addr::UNSPECIFIED), PAGE_PORT);
+        let page = SocketAddrV4::new(machine.unwrap_or(Ipv4Addr::UNSPECIFIED), visit.port);
         let (tunnels, offered) = sync_channel(1);
-        Some((Self { page, offered }, tunnels))
+        (Self { page, record: visit.page, offered }, tunnels)
     }
 
-    /// Gets the page.
-    pub fn look(self) -> Shown {
-        task4::shown("host", "host", self.page, "/", self.page())
+    /// Gets the page; the data of its record.
+    pub fn look(self) -> Value {
+        (self.record)(self.page, self.page())
     }
 
     fn page(&self) -> io::Result<Page> {
@@ -71,14 +71,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_scenario_that_asks_for_it_is_looked_at() {
-        assert!(HostLook::of(&json!({ "from_host": false })).is_none());
-        let plan = json!({ "from_host": true, "world": { "machine": "10.20.30.40" } });
-        let (look, tunnels) = HostLook::of(&plan).unwrap();
+    fn a_page_that_the_machine_does_not_offer_is_recorded_with_its_address() {
+        let visit = crate::task::task4::SCENARIO.visit.as_ref().unwrap();
+        let (look, tunnels) = HostLook::of(visit, &json!({ "world": { "machine": "10.20.30.40" } }));
         drop(tunnels);
         let shown = look.look();
-        assert_eq!(shown.url, "http://10.20.30.40:3000/");
-        assert!(shown.error.unwrap().contains("has not opened the way"));
+        assert_eq!(shown["url"], "http://10.20.30.40:3000/");
+        assert!(shown["error"].as_str().unwrap().contains("has not opened the way"));
     }
 
     /// The page of a server that sends a head, and then the same piece again and again with pauses in between; how

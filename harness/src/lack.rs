@@ -22,6 +22,8 @@ pub struct Lack {
 
 /// The kind of a [`Lack`] record.
 pub const LACK: &str = "lack";
+/// In the plan of a scenario: that groups of its machine cannot limit the CPU.
+pub const NO_CPU_CONTROLLER: &str = "no_cpu_controller";
 /// The most packages to list.
 const LISTED: usize = 20;
 /// The checks (by scenario and id prefix) that depend on packages even if the scenario's first
@@ -68,6 +70,8 @@ enum Kind {
     Unfinished(usize),
     /// Packages could not be delivered.
     Packages,
+    /// The machine's control groups have no cpu controller.
+    NoCpu,
 }
 
 /// The failures of our infrastructure in one recording.
@@ -93,7 +97,14 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
         );
         Hindrance { recording, sentence, kind: Kind::Packages }
     });
-    unfinished.into_iter().chain(packages).collect()
+    let no_cpu = recording.plan.get(NO_CPU_CONTROLLER).map(|_| Hindrance {
+        recording,
+        sentence: "not the submission's doing: cgroup v2 of this machine has no cpu controller, so nothing can limit the \
+                   CPU here; grade this subtask in a virtual machine"
+            .to_owned(),
+        kind: Kind::NoCpu,
+    });
+    unfinished.into_iter().chain(packages).chain(no_cpu).collect()
 }
 
 impl Hindrance<'_> {
@@ -118,6 +129,7 @@ impl Hindrance<'_> {
                 let places = &finding.evidence;
                 places.is_empty() || !places.iter().all(|place| self.was_seen_before(place, at))
             }
+            Kind::NoCpu => finding.check.starts_with("2c/"),
             Kind::Packages => {
                 let needs = |(scenario, checks): &(&str, &str)| {
                     self.recording.scenario.split('+').next() == Some(*scenario)

@@ -20,6 +20,7 @@ pub mod fit;
 pub mod follow_through;
 pub mod grade;
 pub mod guest;
+pub mod here;
 pub mod host_look;
 pub mod judge;
 pub mod lack;

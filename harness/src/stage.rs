@@ -1,5 +1,5 @@
-//! The read-only disk for the guest: the guest half, the submission with the course's files over it, and
-//! the course's files alone.
+//! The read-only disk or folder for the guest: the guest half, the submission with the course's files over it,
+//! and the course's files alone.
 //!
 //! ```text
 //! harness-guest   the guest half
@@ -45,33 +45,50 @@ pub enum Error {
     Vm(#[from] vm::Error),
 }
 
-/// The name of the disk's folder in `workdir`.
+/// How a folder of the host reaches a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// As a disk image with the folder's files.
+    Disk,
+    /// As the folder itself, where machine and host share a kernel.
+    Folder,
+}
+
+impl Medium {
+    /// The folder in this medium; a disk is made at `disk`.
+    fn of(self, folder: PathBuf, disk: PathBuf) -> Result<PathBuf, Error> {
+        match self {
+            Self::Folder => Ok(folder),
+            Self::Disk => vm::disk_from_dir(&folder, &disk).map(|()| disk).map_err(Error::Vm),
+        }
+    }
+}
+
+/// The name of the payload's folder in `workdir`.
 const PAYLOAD: &str = "payload";
 
-/// Makes the disk in `workdir`, and moves the submission's folder into it.
-pub fn stage(submission: &Submission, workdir: &Path) -> Result<PathBuf, Error> {
+/// Makes the payload in `workdir`, and moves the submission's folder into it.
+pub fn stage(submission: Submission, workdir: &Path, medium: Medium) -> Result<PathBuf, Error> {
     let payload = workdir.join(PAYLOAD);
     fs::create_dir_all(&payload).map_err(failed(&payload))?;
     let root = payload.join("submission");
-    fs::rename(&submission.root, &root).map_err(failed(&submission.root))?;
+    let Submission { root: opened, .. } = submission;
+    fs::rename(&opened, &root).map_err(failed(&opened))?;
     let course = payload.join("course");
     course::unpack(&course).map_err(failed(&course))?;
     supply(&course, &root)?;
     let guest_half = payload.join(GUEST_HALF);
     fs::copy(siblings::find(GUEST_HALF)?, &guest_half).map_err(failed(&guest_half))?;
-    let disk = workdir.join("payload.img");
-    vm::disk_from_dir(&payload, &disk)?;
-    Ok(disk)
+    medium.of(payload, workdir.join("payload.img"))
 }
 
-/// Makes a second disk, on which commands of the submission's conductor are replaced.
-pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
+/// Makes a second payload, in which commands of the submission's conductor are replaced.
+pub fn stage_grafted(graft: Graft, workdir: &Path, medium: Medium) -> Result<PathBuf, Error> {
     let name = format!("{PAYLOAD}-{}", graft.name());
-    let disk = workdir.join(&name).with_extension("img");
-    if disk.exists() {
-        return Ok(disk);
+    let (payload, disk) = (workdir.join(&name), workdir.join(&name).with_extension("img"));
+    if payload.exists() {
+        return Ok(if medium == Medium::Disk { disk } else { payload });
     }
-    let payload = workdir.join(&name);
     let copied = Command::new("cp").arg("-a").arg(workdir.join(PAYLOAD)).arg(&payload).output();
     match copied {
         Ok(output) if output.status.success() => {}
@@ -86,8 +103,7 @@ pub fn stage_grafted(graft: Graft, workdir: &Path) -> Result<PathBuf, Error> {
         conductor: siblings::find(CONDUCTOR)?,
     };
     follow_through::apply(graft, &payload.join("submission"), &programs).map_err(failed(&payload))?;
-    vm::disk_from_dir(&payload, &disk)?;
-    Ok(disk)
+    medium.of(payload, disk)
 }
 
 /// Copies the files that the course supplies from `course` into a submission's folder, and replaces what

@@ -183,6 +183,9 @@ pub struct Environment {
 /// The sentence about a machine in which root can reach the recorder.
 pub const UNGUARDED: &str = "evidence is not protected in this machine";
 
+/// The first note about a machine in which evidence is not protected at all (`harness grade --here`).
+pub const NO_MARK: &str = "on this machine: not a mark";
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_zero(points: &f64) -> bool {
     *points == 0.0

@@ -1,9 +1,11 @@
 //! A folder for temporary files of one run: unpacked submissions and disks. The run removes it at
-//! its end. If the run was killed, the next run removes it.
+//! its end. If the run was killed, the next run removes it, and its control groups.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::here;
 
 /// The temporary directory of this run. It is locked until it is removed.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Error {
 impl Workdir {
     /// Makes a directory in the cache at `cache`. Removes directories that killed runs left there.
     pub fn new(cache: &Path) -> Result<Self, Error> {
+        here::groups::sweep();
         let runs = cache.join("runs");
         let failed = |what, path: &Path| {
             let path = path.to_owned();

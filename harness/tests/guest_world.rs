@@ -13,6 +13,7 @@ use harness::guest::world::{Moment, Passed, WorldPlan};
 use harness::host_look::HostLook;
 use harness::packages::base::{Maker, Order, TREE_FILE};
 use harness::packages::{Mirrors, PackageCache, Supply};
+use harness::stage::Medium;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::json;
@@ -61,8 +62,8 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     let scratch = tempfile::tempdir().unwrap();
     let plan = WorldPlan::draw(&mut StdRng::seed_from_u64(11));
     let supply = Supply::start(cache.root(), true, scratch.path(), &[], &[], None, &mut |_| {}).unwrap();
-    let look = json!({ "from_host": true, "world": { "machine": plan.machine } });
-    let (look, tunnels) = HostLook::of(&look).unwrap();
+    let visit = harness::task::task4::SCENARIO.visit.as_ref().unwrap();
+    let (look, tunnels) = HostLook::of(visit, &json!({ "world": { "machine": plan.machine } }));
     let disks = vm::Disks { payload: Some(payload(scratch.path())), store: None };
     let mut guest = template(&cache).restore(&disks, &vm::Network::default()).unwrap();
     eprintln!("restored in {:?}", guest.restored_in());
@@ -84,7 +85,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
          wait",
     );
     let shown = visitor.join().unwrap();
-    assert_eq!((shown.status, shown.body.as_str()), (Some(200), "pomelo"), "{shown:?}");
+    assert_eq!((&shown["status"], &shown["body"]), (&json!(200), &json!("pomelo")), "{shown:?}");
     let said = said.join("\n");
     assert!(said.contains(&plan.page_word), "{said}");
     assert!(said.contains("not in the package cache, and --offline allows no mirror"), "{said}");
@@ -105,8 +106,7 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
         let workdir = tempfile::tempdir_in(scratch.path()).unwrap();
         let orders = [Order::debian("bookworm"), Order::debian("bookworm").by_https()];
         let supply = supply(&cache, workdir.path(), &orders, Maker::find(Some(&template)));
-        let disks =
-            vm::Disks { payload: Some(payload.clone()), store: supply.store().map(Path::to_path_buf) };
+        let disks = vm::Disks { payload: Some(payload.clone()), store: supply.store(Medium::Disk).unwrap() };
         let mut guest = template.restore(&disks, &vm::Network::default()).unwrap();
         supply.serve(&mut guest, None);
         let (said, _) = in_world(

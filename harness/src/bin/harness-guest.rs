@@ -1,7 +1,8 @@
 //! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
 //! output. `harness-guest drive SCENARIO` reads its job from standard input; nobody types this.
 //! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
-//! standard input, and prints what passed: for looking at the world, and for its tests. Started as `debootstrap`,
+//! standard input, and prints what passed: for looking at the world, and for its tests. `machine` and `first` make a
+//! machine of namespaces (see [`harness::here`]). Started as `debootstrap`,
 //! `sleep` or one of the names in [`replaced`] it is that program.
 
 use std::ffi::OsStr;
@@ -23,6 +24,7 @@ use harness::guest::recorder::Recorder;
 use harness::guest::run::obstructed;
 use harness::guest::trust::trust;
 use harness::guest::world::World;
+use harness::here;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{Job, Marked, SPOILT};
@@ -43,6 +45,8 @@ fn main() -> ExitCode {
     }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["drive", scenario] => drive(scenario),
+        ["machine", plan, argv @ ..] => return ended(here::outside(plan, argv)),
+        ["first", plan, argv @ ..] => return ended(here::first(plan, argv)),
         ["in-world", program, arguments @ ..] => in_world(program, arguments),
         _ => Err(io::Error::other("usage: harness-guest drive SCENARIO | in-world PROGRAM…")),
     };
@@ -57,6 +61,17 @@ fn main() -> ExitCode {
             let is_spoilt =
                 exhaustion::is_cause_of(&error) || obstructed::is_cause_of(&error) || missing.is_some();
             ExitCode::from(if is_spoilt { SPOILT } else { 1 })
+        }
+    }
+}
+
+/// The exit status of a program that ran in a machine of namespaces.
+fn ended(status: io::Result<i32>) -> ExitCode {
+    match status {
+        Ok(status) => ExitCode::from(status as u8),
+        Err(error) => {
+            eprintln!("harness-guest: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use harness::corpus::{self, Case, Comparison};
-use harness::grade::{self, Request};
+use harness::grade::{self, Machine, Request};
 use harness::rubric::Rubric;
 use harness::submission::{self, Limits};
 use harness::workdir::Workdir;
@@ -98,7 +98,7 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
         };
         let request = Request {
             subtasks: &subtasks,
-            machine: machine(&arguments.machine),
+            machine: Machine::Virtual(machine(&arguments.machine)),
             cache,
             workdir: place,
             report: &directory,
@@ -107,7 +107,7 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
             offline: false,
             pcap: false,
         };
-        let bundle = grade::grade(&submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
+        let bundle = grade::grade(submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
         let report = judge::judge(&bundle, &Rubric::default());
         report::write(&directory, &report, &bundle).map_err(|error| error.to_string())?;
         Ok(corpus::compare(&case.expect, &report))

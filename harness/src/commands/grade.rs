@@ -1,7 +1,7 @@
 //! `harness grade`: runs a submission in virtual machines, judges it and writes the report.
 
 use harness::class::parent;
-use harness::grade::{self, Request};
+use harness::grade::{self, Machine, Request};
 use harness::progress::{Event, Progress};
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
@@ -46,7 +46,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     }
     let request = Request {
         subtasks: &subtasks,
-        machine: machine(&arguments.drive.machine),
+        machine: Machine::Virtual(machine(&arguments.drive.machine)),
         cache: &cache,
         workdir: workdir.path(),
         report: place.directory(),
@@ -55,7 +55,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
         offline: arguments.drive.offline,
         pcap: arguments.drive.pcap,
     };
-    let graded = grade::grade(&submission, &request, &mut |event| progress.show(event));
+    let graded = grade::grade(submission, &request, &mut |event| progress.show(event));
     drop(progress);
     let bundle = match graded {
         Ok(bundle) => bundle,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use harness::progress::{Event, Progress};
-use harness::stage::stage;
+use harness::stage::{Medium, stage};
 use harness::submission::{self, Limits};
 use harness::workdir::Workdir;
 use vm::{Cache, Disks, EntryKind, Network, Outcome, Template};
@@ -83,7 +83,8 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
         let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
         let submission =
             submission::open(source, &into, &Limits::default(), None).map_err(Failure::submission)?;
-        disks.payload = Some(stage(&submission, workdir.path()).map_err(Failure::infrastructure)?);
+        disks.payload =
+            Some(stage(submission, workdir.path(), Medium::Disk).map_err(Failure::infrastructure)?);
     }
     match template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)? {
         vm::Outcome::Exited { .. } => {}

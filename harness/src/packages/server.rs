@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -52,8 +52,16 @@ pub struct Server {
 /// A guest's port, and where a tunnel that it offers goes.
 #[derive(Debug)]
 struct Connected {
-    port: StdUnixStream,
+    port: Port,
     tunnels: Option<Tunnels>,
+}
+
+/// How a guest reaches the server.
+#[derive(Debug)]
+enum Port {
+    Stream(StdUnixStream),
+    /// A socket in its file system.
+    Socket(StdUnixListener),
 }
 
 enum Listener {
@@ -77,7 +85,17 @@ impl Server {
     /// Serves a guest on its port as well, until the guest ends. The first tunnel that it offers to its page goes to `tunnels`.
     pub fn serve_guest(&self, port: StdUnixStream, tunnels: Option<Tunnels>) {
         // A server that has ended serves nobody.
-        let _ = self.guests.send(Connected { port, tunnels });
+        let _ = self.guests.send(Connected { port: Port::Stream(port), tunnels });
+    }
+
+    /// Serves a guest in the same way on a socket at `path`, until the server ends.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn serve_machine(&self, path: &Path, tunnels: Option<Tunnels>) -> io::Result<()> {
+        let socket = StdUnixListener::bind(path)?;
+        let _ = self.guests.send(Connected { port: Port::Socket(socket), tunnels });
+        Ok(())
     }
 
     /// Serves programs of this host on a free port of the loopback, as a mirror and as a proxy.
@@ -144,28 +162,44 @@ impl Drop for Server {
 /// Serves each guest in a task of its own. Ends with the server.
 async fn attend(mut connected: UnboundedReceiver<Connected>, cache: &Arc<PackageCache>) {
     while let Some(Connected { port, tunnels }) = connected.recv().await {
-        let port = port.set_nonblocking(true).and_then(|()| UnixStream::from_std(port));
-        let Ok(port) = port else { continue };
         let cache = Arc::clone(cache);
-        tokio::spawn(async move {
-            let service = service_fn(|request: Request<Incoming>| {
-                let (cache, tunnels) = (Arc::clone(&cache), tunnels.clone());
-                async move {
-                    Ok::<_, Infallible>(match *request.method() {
-                        Method::CONNECT => take_tunnel(request, tunnels),
-                        _ => answer(&cache, &request).await,
-                    })
-                }
-            });
-            let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            http.timer(TokioTimer::new())
-                .max_concurrent_streams(AT_ONCE as u32)
-                .max_header_list_size(HEAD_LIMIT)
-                .max_send_buf_size(UNSENT);
-            // A guest that breaks off needs no answer.
-            let _ = http.serve_connection(TokioIo::new(port), service).await;
-        });
+        match port {
+            Port::Stream(port) => {
+                let port = port.set_nonblocking(true).and_then(|()| UnixStream::from_std(port));
+                let Ok(port) = port else { continue };
+                tokio::spawn(serve_guest(port, tunnels, cache));
+            }
+            Port::Socket(socket) => {
+                let socket = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
+                let Ok(socket) = socket else { continue };
+                tokio::spawn(async move {
+                    while let Ok((port, _)) = socket.accept().await {
+                        tokio::spawn(serve_guest(port, tunnels.clone(), Arc::clone(&cache)));
+                    }
+                });
+            }
+        }
     }
+}
+
+/// Answers a guest's requests for packages, and takes the tunnel that it offers.
+async fn serve_guest(port: UnixStream, tunnels: Option<Tunnels>, cache: Arc<PackageCache>) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (cache, tunnels) = (Arc::clone(&cache), tunnels.clone());
+        async move {
+            Ok::<_, Infallible>(match *request.method() {
+                Method::CONNECT => take_tunnel(request, tunnels),
+                _ => answer(&cache, &request).await,
+            })
+        }
+    });
+    let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(AT_ONCE as u32)
+        .max_header_list_size(HEAD_LIMIT)
+        .max_send_buf_size(UNSENT);
+    // A guest that breaks off needs no answer.
+    let _ = http.serve_connection(TokioIo::new(port), service).await;
 }
 
 /// Takes the tunnel that a guest offers, where the host wants to look at its page and has none yet.

@@ -16,6 +16,7 @@ use super::server::Server;
 use super::stats::Stats;
 use super::store::hex;
 use crate::host_look::Tunnels;
+use crate::stage::Medium;
 
 /// Why a run cannot be supplied.
 #[derive(Debug, thiserror::Error)]
@@ -62,17 +63,19 @@ pub struct Supply {
     cache: Arc<PackageCache>,
     server: Server,
     socket: PathBuf,
-    store: Option<PathBuf>,
+    bases: PathBuf,
+    trees: Vec<PathBuf>,
+    workdir: PathBuf,
 }
 
 impl Supply {
-    /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes a disk
-    /// with the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes it). `maker` makes
+    /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes
+    /// the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes them). `maker` makes
     /// those that are not there; `say` hears what takes long. Packages that scenarios install are fetched beforehand.
     ///
     /// # Errors
     /// When a tree or package cannot be had: without it the real debootstrap would grind for an hour, and the submission would lose
-    /// what is ours to give. When a directory cannot be written, or the disk not be made.
+    /// what is ours to give. When a directory cannot be written.
     pub fn start(
         root: &Path,
         offline: bool,
@@ -99,13 +102,26 @@ impl Supply {
             prove(wanted, &cache, &packages, say)
                 .map_err(|source| Error::NoPackage { suite: wanted.order.suite.clone(), source })?;
         }
-        let store = if trees.is_empty() { None } else { Some(disk(&bases, &trees)?) };
-        Ok(Self { cache, server, socket, store })
+        Ok(Self { cache, server, socket, bases, trees, workdir: workdir.to_owned() })
     }
 
-    /// The disk for [`vm::Disks::store`].
-    pub fn store(&self) -> Option<&Path> {
-        self.store.as_deref()
+    /// The base trees as a machine gets them; `None` where none were ordered.
+    ///
+    /// # Errors
+    /// When the disk or folder cannot be made.
+    pub fn store(&self, medium: Medium) -> Result<Option<PathBuf>, Error> {
+        if self.trees.is_empty() {
+            return Ok(None);
+        }
+        match medium {
+            Medium::Disk => disk(&self.bases, &self.trees).map(Some),
+            Medium::Folder => {
+                let folder = self.workdir.join("store");
+                fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
+                link(&self.trees, &folder)?;
+                Ok(Some(folder))
+            }
+        }
     }
 
     /// Where the package cache answers.
@@ -118,6 +134,14 @@ impl Supply {
         if let Some(port) = guest.stream() {
             self.server.serve_guest(port, tunnels);
         }
+    }
+
+    /// Serves packages as [`Supply::serve`] does, to a machine that shares this host's kernel, on a socket at `path`.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn serve_machine(&self, path: &Path, tunnels: Option<Tunnels>) -> io::Result<()> {
+        self.server.serve_machine(path, tunnels)
     }
 
     /// What the package cache has done so far.
@@ -145,13 +169,19 @@ fn disk(bases: &Path, trees: &[PathBuf]) -> Result<PathBuf, Error> {
         return Ok(image);
     }
     let content = tempfile::tempdir_in(bases).map_err(failed("make a directory in", bases))?;
-    for (tree, name) in trees.iter().zip(names) {
-        let folder = content.path().join(name);
+    link(trees, content.path())?;
+    vm::disk_from_dir(content.path(), &image)?;
+    Ok(image)
+}
+
+/// Links the files of these trees into a folder, each in its own.
+fn link(trees: &[PathBuf], into: &Path) -> Result<(), Error> {
+    for tree in trees {
+        let folder = into.join(tree.file_name().unwrap_or_default());
         fs::create_dir(&folder).map_err(failed("make", &folder))?;
         for file in [BASE_FILE, TREE_FILE] {
             fs::hard_link(tree.join(file), folder.join(file)).map_err(failed("link", &folder))?;
         }
     }
-    vm::disk_from_dir(content.path(), &image)?;
-    Ok(image)
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Check, Report};
+use crate::verdict::{Check, NO_MARK, Report};
 
 /// How much is left in a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -48,7 +48,7 @@ impl Detail {
             cause.evidence.clear();
         }
         if self == Self::Verdict {
-            report.environment.notes.clear();
+            report.environment.notes.retain(|note| note == NO_MARK);
             report.causes.clear();
         }
         report

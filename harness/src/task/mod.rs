@@ -18,6 +18,7 @@ pub mod transcript;
 pub use check::CheckSpec;
 
 use std::io;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -25,6 +26,7 @@ use serde_json::Value;
 
 use crate::evidence::Bundle;
 use crate::guest::recorder::Recorder;
+use crate::guest::world::Page;
 use crate::verdict::Finding;
 
 /// A gradable part of the assignment.
@@ -53,6 +55,19 @@ pub struct Scenario {
     pub plan: fn(&mut StdRng) -> Value,
     /// Does it and records what happens; runs in the guest as root.
     pub drive: fn(&Site, &Value, &Recorder) -> io::Result<()>,
+    /// What the host itself looks at meanwhile.
+    pub visit: Option<Visit>,
+}
+
+/// A look of the host itself at a web page of the machine, through a tunnel.
+#[derive(Debug)]
+pub struct Visit {
+    /// The kind of the record after which the host looks.
+    pub after: &'static str,
+    /// The port of the machine.
+    pub port: u16,
+    /// The record `page` of what the host saw at an address.
+    pub page: fn(SocketAddrV4, io::Result<Page>) -> Value,
 }
 
 /// A time limit that holds on slow machines, too.

@@ -31,18 +31,9 @@ pub fn folder(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evidence").join(name)
 }
 
-/// Trims a recording and stores it. The text names neither the machine on which it was recorded nor the temporary
-/// folders below `homes`.
-pub fn store(case: &str, recording: &Recording, hostname: &str, homes: &str) {
-    let text = serde_json::to_string(&trimmed(recording)).unwrap().replace(hostname, "cs695");
-    let temporary = format!("{homes}/.tmp");
-    let mut parts = text.split(&temporary);
-    let mut text = parts.next().unwrap().to_owned();
-    for part in parts {
-        // tempfile appends six random characters.
-        text += "/srv";
-        text += &part[6..];
-    }
+/// Trims a recording and stores it.
+pub fn store(case: &str, recording: &Recording) {
+    let text = serde_json::to_string(&trimmed(recording)).unwrap();
     let mut packed = Vec::new();
     liblzma::read::XzEncoder::new(text.as_bytes(), 9).read_to_end(&mut packed).unwrap();
     let base64 = STANDARD.encode(packed);

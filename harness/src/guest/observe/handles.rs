@@ -37,7 +37,8 @@ pub fn take() -> io::Result<()> {
     HANDLES.set(handles).map_err(|_| io::Error::other("the handles were taken twice"))
 }
 
-fn detached(kind: &str) -> io::Result<OwnedFd> {
+/// A new mount of a kernel's file system that lies nowhere.
+pub(crate) fn detached(kind: &str) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;

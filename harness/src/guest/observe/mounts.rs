@@ -8,7 +8,16 @@ use crate::evidence::mount::Mount;
 
 /// What process `pid` sees; nothing when it is gone.
 pub fn of(pid: i32) -> Vec<Mount> {
-    let text = fs::read(super::handles::proc(format!("{pid}/mountinfo"))).unwrap_or_default();
+    seen_by(&pid.to_string())
+}
+
+/// What the calling process sees, whatever its PID is in the /proc that it sees.
+pub fn own() -> Vec<Mount> {
+    seen_by("self")
+}
+
+fn seen_by(process: &str) -> Vec<Mount> {
+    let text = fs::read(super::handles::proc(format!("{process}/mountinfo"))).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
 }
 

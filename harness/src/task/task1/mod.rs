@@ -27,8 +27,13 @@ pub static SUBTASK: Subtask = Subtask {
 };
 
 /// Compiles and runs `namespace_prog.c`.
-pub static SCENARIO: Scenario =
-    Scenario { id: "1", budget: Budget { fixed: 30, scaled: 8 }, plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "1",
+    budget: Budget { fixed: 30, scaled: 8 },
+    plan: drive::plan,
+    drive: drive::drive,
+    visit: None,
+};
 
 /// The machine before the program ran; the record `machine`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -49,8 +49,13 @@ pub static SUBTASKS: [Subtask; 3] = [
 ];
 
 /// Runs `simple_container.sh` once.
-pub static SCENARIO: Scenario =
-    Scenario { id: "2", budget: Budget { fixed: 60, scaled: 15 }, plan: drive::plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "2",
+    budget: Budget { fixed: 60, scaled: 15 },
+    plan: drive::plan,
+    drive: drive::drive,
+    visit: None,
+};
 
 /// The machine before the script ran; the record `machine`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -15,15 +15,14 @@ mod judge;
 mod plan;
 mod wait;
 
-pub use drive::{HOST_MAY_LOOK, shown};
-
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use self::container::Container;
 use self::contents::Image;
-use super::{Budget, Scenario, Subtask};
+use super::{Budget, Scenario, Subtask, Visit};
 use crate::evidence::network::Answer;
 use crate::evidence::process::Directory;
 
@@ -42,10 +41,15 @@ pub static SCENARIO: Scenario = Scenario {
     budget: Budget { fixed: 480, scaled: 75 },
     plan: plan::plan,
     drive: drive::drive,
+    visit: Some(Visit {
+        after: drive::HOST_MAY_LOOK,
+        port: PAGE_PORT,
+        page: |to, page| json!(drive::shown("host", "host", to, "/", page)),
+    }),
 };
 
 /// The port of the machine that leads to the external-service, and the counter-service's own.
-pub const PAGE_PORT: u16 = 3000;
+const PAGE_PORT: u16 = 3000;
 const COUNTER_PORT: u16 = 8080;
 
 /// What the images hold that were made; the record `images`.

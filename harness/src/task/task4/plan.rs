@@ -34,6 +34,6 @@ pub fn plan(random: &mut StdRng) -> Value {
         image: tokens::name(random, '-'),
         others: std::array::from_fn(|_| tokens::name(random, '-')),
         sleeps: std::array::from_fn(|_| tokens::sleep_seconds(random)),
-        from_host: false,
+        from_host: true,
     })
 }

@@ -47,6 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
     budget: Budget { fixed: 420, scaled: 60 },
     plan: plan::plan,
     drive: drive::drive,
+    visit: None,
 };
 
 /// A file as a container, a layer or the machine has it.

@@ -47,6 +47,7 @@ pub static SCENARIO: Scenario = Scenario {
     budget: Budget { fixed: 360, scaled: 55 },
     plan: plan::plan,
     drive: drive::drive,
+    visit: None,
 };
 
 /// What was heard on the machine's end of a container's pair; the record `sniffed`.

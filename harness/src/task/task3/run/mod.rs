@@ -38,6 +38,7 @@ pub static SCENARIO: Scenario = Scenario {
     budget: Budget { fixed: 420, scaled: 45 },
     plan: plan::plan,
     drive: drive::drive,
+    visit: None,
 };
 
 /// `ps`, typed at a shell's prompt; the record `typed`.

@@ -21,8 +21,13 @@ use crate::task::task3::shared::tokens;
 use crate::task::{Budget, Scenario};
 
 /// Installs a package in a container, and one in an image.
-pub static SCENARIO: Scenario =
-    Scenario { id: "3-packages", budget: Budget { fixed: 420, scaled: 120 }, plan, drive: drive::drive };
+pub static SCENARIO: Scenario = Scenario {
+    id: "3-packages",
+    budget: Budget { fixed: 420, scaled: 120 },
+    plan,
+    drive: drive::drive,
+    visit: None,
+};
 
 /// A small package without dependencies but the C library, and the program that it brings.
 pub const PACKAGE: &str = "hello";
