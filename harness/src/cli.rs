@@ -77,6 +77,13 @@ pub struct Grade {
     /// What is driven, and in which machine
     #[command(flatten)]
     pub drive: Drive,
+    /// Use this machine instead of virtual machines, for students without nested virtualisation: the tasks run as root
+    /// in namespaces, on a copy-on-write view of its files; the report is not a mark (docs/here.md)
+    #[arg(long, conflicts_with_all = ["accel", "image"])]
+    pub here: bool,
+    /// Do not ask before --here begins
+    #[arg(long, requires = "here")]
+    pub yes: bool,
     /// How much of the run the report shows
     #[arg(long, value_name = "HOW", default_value_t, value_enum)]
     pub detail: Detail,

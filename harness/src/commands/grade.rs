@@ -11,13 +11,16 @@ use harness::workdir::Workdir;
 use harness::{judge, report, say};
 
 use super::vm::machine;
-use super::{Failure, Status, printed_from};
+use super::{Failure, Status, here, printed_from};
 use crate::cli::Grade;
 
 /// Grades a submission, writes its report and prints the marks.
 pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     if let Some(parent) = arguments.with_parent {
         parent::end_with(parent).map_err(Failure::infrastructure)?;
+    }
+    if arguments.here {
+        here::agree(arguments.yes)?;
     }
     let rubric = Rubric::load(arguments.drive.rubric.as_deref()).map_err(Failure::unreadable)?;
     let subtasks = select(arguments.drive.only.as_deref()).map_err(Failure::unreadable)?;
@@ -46,7 +49,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     }
     let request = Request {
         subtasks: &subtasks,
-        machine: Machine::Virtual(machine(&arguments.drive.machine)),
+        machine: place_of(arguments),
         cache: &cache,
         workdir: workdir.path(),
         report: place.directory(),
@@ -74,6 +77,15 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     say!("  {}", written.display());
     printed_from(&written)?;
     Ok(outcome.into())
+}
+
+/// Where the scenarios are driven.
+fn place_of(arguments: &Grade) -> Machine {
+    if arguments.here {
+        Machine::Here(harness::here::slowdown())
+    } else {
+        Machine::Virtual(machine(&arguments.drive.machine))
+    }
 }
 
 /// Validates the id given by `--id`.

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod corpus;
 pub mod doctor;
 pub mod grade;
+mod here;
 pub mod judge;
 pub mod man;
 pub mod vm;
