@@ -40,6 +40,8 @@ pub enum Command {
     Checks(Checks),
     /// Explain one check: what the assignment says, what is checked and how, and typical causes of a failure
     Explain(Explain),
+    /// Show a sample session of the assignment beside what an earlier run saw
+    Show(Show),
     /// List, grade and hand back the submissions of a class
     Class(class::Class),
     /// Report whether this machine can grade, how fast, and what to fix
@@ -169,6 +171,15 @@ pub struct Explain {
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Report directory of an earlier run; it contains manifest.json (docs/evidence.md)
+    pub report: PathBuf,
+    /// What to show, for example 3a/as-shown [default: list what can be shown]
+    pub check: Option<String>,
 }
 
 /// Arguments of `judge`.

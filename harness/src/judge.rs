@@ -7,7 +7,7 @@ use crate::follow_through::{self, GRAFTS, Graft};
 use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
 use crate::task::task3::shared::launch::{OBSTRUCTED, Obstruction};
-use crate::task::{self, CheckSpec, handed_in};
+use crate::task::{self, CheckSpec, handed_in, session};
 use crate::verdict::{Check, Finding, FollowThrough, Marked, Report, Status, Subtask};
 
 /// Judges the subtasks that a bundle holds.
@@ -29,6 +29,7 @@ pub fn judge(bundle: &Bundle, rubric: &Rubric) -> Report {
         follow_through: rounded(sum(subtasks.iter().map(|subtask| subtask.follow_through))),
         max: rounded(sum(subtasks.iter().map(|subtask| subtask.max))),
         causes: cause::causes(bundle, &subtasks),
+        sessions: session::all(bundle),
         subtasks,
         ..Report::default()
     }

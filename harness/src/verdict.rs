@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::late::Late;
 use crate::report::detail::Detail;
+use crate::task::session::Session;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,6 +94,9 @@ pub struct Report {
     /// The level of detail that is left; absent if everything is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Detail>,
+    /// The assignment's sample sessions beside what was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Session>,
     /// The graded subtasks, in the assignment's order.
     pub subtasks: Vec<Subtask>,
 }

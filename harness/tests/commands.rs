@@ -198,7 +198,7 @@ fn if_our_infrastructure_fails_no_mark_is_given_or_taken_and_the_status_is_3() {
         .arg(&out)
         .assert()
         .code(3)
-        .stdout(contains("7 checks have no verdict"));
+        .stdout(contains("8 checks have no verdict"));
     for check in report(&out)["subtasks"][0]["checks"].as_array().unwrap() {
         assert_eq!(check["status"], "error", "{check}");
     }

@@ -11,6 +11,7 @@ pub mod grade;
 mod here;
 pub mod judge;
 pub mod man;
+pub mod show;
 pub mod vm;
 
 use std::fmt::{self, Display};

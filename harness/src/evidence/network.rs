@@ -76,6 +76,25 @@ pub struct Networks {
     pub containers: BTreeMap<String, Network>,
 }
 
+/// The machine's firewall rules; the record `rules`. For people: no judge reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// The moment, by the name of a step.
+    pub step: String,
+    /// A rule each, those that were there from the start left out.
+    pub rules: Vec<String>,
+}
+
+impl Rules {
+    /// At most so many rules are kept.
+    const CAP: usize = 200;
+
+    /// The rules that came since.
+    pub fn since<'a>(step: &str, rules: impl Iterator<Item = &'a String>) -> Self {
+        Self { step: step.to_owned(), rules: rules.take(Self::CAP).cloned().collect() }
+    }
+}
+
 /// One attempt to get through; the record `reach`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reach {

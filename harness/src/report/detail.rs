@@ -50,6 +50,7 @@ impl Detail {
         if self == Self::Verdict {
             report.environment.notes.retain(|note| note == NO_MARK);
             report.causes.clear();
+            report.sessions.clear();
         }
         report
     }

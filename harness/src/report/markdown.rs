@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::changes::sentences;
+use super::sessions;
 use super::text::{points, shortened, visible};
+use crate::task::session::token::Piece;
+use crate::task::session::{Likeness, Session, told};
 use crate::verdict::{Cause, Check, Report, Status, UNGUARDED};
 
 /// GitHub takes at most 1 MiB for a step's summary; this stays far below.
@@ -55,6 +58,12 @@ pub fn render(report: &Report) -> String {
         }
         detail(&mut md, check);
     }
+    for session in &report.sessions {
+        if md.len() > MAX_BYTES {
+            break;
+        }
+        self::session(&mut md, session);
+    }
     let _ = writeln!(
         md,
         "\n<sub>{}, kernel {}, {}; harness {}; {:.1} s</sub>",
@@ -86,6 +95,40 @@ fn cause(md: &mut String, cause: &Cause) {
         cause.checks.len(),
         ids.join(" ")
     );
+}
+
+/// A sample session beside what was seen, as a table. What differs is bold.
+fn session(md: &mut String, session: &Session) {
+    let _ = writeln!(
+        md,
+        "\n<details><summary>Sample session <code>{}</code>: {}</summary>\n\n| asked | | seen |\n|---|---|---|",
+        inline(&session.check),
+        told(session)
+    );
+    for step in &session.steps {
+        let seen = step.seen.as_deref().unwrap_or("not typed: an earlier step failed");
+        let _ = writeln!(md, "| **{}** | | **{}** |", inline(&step.asked), inline(seen));
+        for row in &step.rows {
+            let (asked, seen) = sessions::pieces(row);
+            let sign = if row.is == Likeness::Same { ' ' } else { sessions::sign(row.is) };
+            let _ = writeln!(md, "| {} | {sign} | {} |", cell(&asked, row.is), cell(&seen, row.is));
+        }
+        for why in sessions::reasons(step) {
+            let _ = writeln!(md, "| | ~ | that is fine: {} |", inline(why));
+        }
+    }
+    for note in &session.notes {
+        let _ = writeln!(md, "\n{}", inline(note));
+    }
+    md.push_str("\n</details>\n");
+}
+
+fn cell(pieces: &[Piece], is: Likeness) -> String {
+    pieces.iter().fold(String::new(), |cell, (text, marked)| {
+        let text = inline(text);
+        let bold = *marked && is == Likeness::Differs && !text.trim().is_empty();
+        if bold { format!("{cell}<b>{text}</b>") } else { cell + &text }
+    })
 }
 
 fn detail(md: &mut String, check: &Check) {

@@ -9,6 +9,7 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod page;
+pub mod sessions;
 pub mod terminal;
 pub mod text;
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::changes::sentences;
+use super::changes;
+use super::sessions;
 use super::text::{points, shortened, visible};
 use crate::verdict::{Check, Report, Status, UNGUARDED};
 
@@ -62,6 +63,9 @@ pub fn render(report: &Report, verbose: bool) -> String {
             detail(&mut out, check);
         }
     }
+    for session in report.sessions.iter().filter(|_| verbose) {
+        let _ = write!(out, "\n{}", sessions::render(session, WIDTH));
+    }
     let _ = write!(out, "\n  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
     if report.follow_through > 0.0 {
         let _ = write!(out, "      {} of them by follow-through", points(report.follow_through));
@@ -80,7 +84,7 @@ pub fn render(report: &Report, verbose: bool) -> String {
         }
     }
     out.push('\n');
-    for sentence in sentences(report) {
+    for sentence in changes::sentences(report) {
         let _ = writeln!(out, "  {sentence}");
     }
     if let Some(why) = &report.environment.unguarded {

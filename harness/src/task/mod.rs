@@ -9,6 +9,7 @@ pub mod check;
 pub mod finding;
 pub mod handed_in;
 pub mod layout;
+pub mod session;
 pub mod task1;
 pub mod task2;
 pub mod task3;

@@ -8,6 +8,7 @@ use super::figures;
 use super::overview::anchor;
 use super::proof;
 use super::replay;
+use super::session;
 use super::size::Room;
 use super::status::{badge, class, sign, word};
 use crate::evidence::Bundle;
@@ -21,6 +22,7 @@ const SHORT: (usize, usize) = (160, 3);
 /// What all texts, the proofs of lost marks, and all replays may take of the page.
 const TEXTS: usize = 400 << 10;
 const PROOFS: usize = 400 << 10;
+const SESSIONS: usize = 200 << 10;
 const DRAWINGS: usize = 200 << 10;
 const REPLAYS: usize = 600 << 10;
 
@@ -29,6 +31,7 @@ struct Parts<'a> {
     checks: BTreeMap<&'a str, String>,
     replays: BTreeMap<&'a str, Vec<Markup>>,
     figures: BTreeMap<&'a str, Vec<Markup>>,
+    sessions: BTreeMap<&'a str, String>,
 }
 
 /// All subtasks. What lost marks takes the room first.
@@ -36,12 +39,20 @@ pub fn all(report: &Report, bundle: &Bundle, room: &mut Room) -> Markup {
     let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let is_lost = |check: &&Check| check.status != Status::Pass && report.cause_of(check).is_none();
     let (mut texts, mut proofs) = (room.share(TEXTS), room.share(PROOFS));
-    let mut parts = Parts { checks: BTreeMap::new(), replays: BTreeMap::new(), figures: BTreeMap::new() };
+    let mut parts = Parts {
+        checks: BTreeMap::new(),
+        replays: BTreeMap::new(),
+        figures: BTreeMap::new(),
+        sessions: BTreeMap::new(),
+    };
     for one in checks().filter(is_lost) {
         let proof = proof::of(&one.evidence, bundle, &mut proofs);
         parts.checks.insert(&one.id, check(report, one, &proof, &mut texts));
     }
     room.give_back(&proofs);
+    let mut sessions = room.share(SESSIONS);
+    parts.sessions = session::all(report, &mut sessions);
+    room.give_back(&sessions);
     let mut drawings = room.share(DRAWINGS);
     parts.figures = figures::all(report, bundle, &mut drawings);
     room.give_back(&drawings);
@@ -86,6 +97,7 @@ fn subtask(subtask: &Subtask, parts: &Parts) -> Markup {
             @for one in &subtask.checks {
                 @if let Some(check) = parts.checks.get(one.id.as_str()) { (PreEscaped(check)) }
             }
+            @if let Some(session) = parts.sessions.get(subtask.id.as_str()) { (PreEscaped(session)) }
             @for figure in parts.figures.get(subtask.id.as_str()).into_iter().flatten() { (figure) }
             @for replay in parts.replays.get(subtask.id.as_str()).into_iter().flatten() { (replay) }
         }

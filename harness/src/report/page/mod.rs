@@ -14,6 +14,7 @@ mod overview;
 mod processes;
 mod proof;
 mod replay;
+mod session;
 mod size;
 mod status;
 mod timeline;

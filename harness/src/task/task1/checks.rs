@@ -1,7 +1,7 @@
 //! What is checked in task 1.
 
 use super::judge::{
-    child1_pid, child1_uts, child2_pid, child2_uts, exits_clean, parent_unchanged, transcript,
+    as_shown, child1_pid, child1_uts, child2_pid, child2_uts, exits_clean, parent_unchanged, transcript,
 };
 use super::timeline::ProcessTimeline;
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
@@ -16,7 +16,7 @@ const CHILD2: &str =
 pub type Judge = fn(&ProcessTimeline, Question, &Verdicts) -> Finding;
 
 /// One row for each check.
-pub static ROWS: [Row<Judge>; 7] = [
+pub static ROWS: [Row<Judge>; 8] = [
     Row {
         check: CheckSpec {
             id: "1/child1-pid-namespace",
@@ -151,7 +151,22 @@ pub static ROWS: [Row<Judge>; 7] = [
         },
         judge: exits_clean,
     },
+    Row {
+        check: CheckSpec {
+            id: "1/as-shown",
+            title: "as the sample output",
+            requirement: "The output of the program should be as follows",
+            hint: "`harness show REPORT 1/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["1/transcript"],
+            considers: &[],
+            how: "The program's lines stand beside the assignment's. Lines in addition are fine; a line that comes more often than shown is not.",
+            causes: &["a line is printed twice"],
+            man: &["fork(2)", "stdout(3)"],
+        },
+        judge: as_shown,
+    },
 ];
 
 /// The rows without their judges.
-pub static CHECKS: [&CheckSpec; 7] = specs(&ROWS);
+pub static CHECKS: [&CheckSpec; 8] = specs(&ROWS);

@@ -11,6 +11,7 @@ use crate::evidence::{Bundle, Recording};
 use crate::task::as_shown;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::{Question, recording};
+use crate::task::session;
 use crate::task::transcript;
 use crate::verdict::Finding;
 
@@ -212,6 +213,11 @@ pub fn transcript(timeline: &ProcessTimeline, question: Question, verdicts: &Ver
     } else {
         question.skip("the output matches, but not everything it claims is true: see the checks above")
     }
+}
+
+/// The sample session, which decides no marks.
+pub fn as_shown(timeline: &ProcessTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(timeline.recording, question, verdicts)
 }
 
 /// The program's lines, with what varies from run to run named instead.

@@ -1,7 +1,7 @@
 //! What is checked in task 2.
 
 use super::timeline::ScriptTimeline;
-use super::{filesystem, isolation, provisioning};
+use super::{filesystem, isolation, provisioning, script};
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
 use crate::task::finding::Question;
 use crate::verdict::Finding;
@@ -13,7 +13,7 @@ const QUOTA: &str = "In this subtask, you are required to set the utilization li
                      utilization limit of all cores.";
 
 /// One row for each check of 2a.
-pub static ROWS_2A: [Row<Judge>; 3] = [
+pub static ROWS_2A: [Row<Judge>; 4] = [
     Row {
         check: CheckSpec {
             id: "2a/root-isolated",
@@ -74,13 +74,28 @@ pub static ROWS_2A: [Row<Judge>; 3] = [
         },
         judge: filesystem::transcript,
     },
+    Row {
+        check: CheckSpec {
+            id: "2a/as-shown",
+            title: "as the sample output",
+            requirement: "Sample output on running simple-container.sh",
+            hint: "`harness show REPORT 2a/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["2a/transcript"],
+            considers: &[],
+            how: "The script's lines stand beside the assignment's. Lines in addition are fine; a line that comes more often than shown is not.",
+            causes: &["container_prog runs twice"],
+            man: &["unshare(1)"],
+        },
+        judge: script::as_shown,
+    },
 ];
 
 /// The checks of 2a.
-pub static CHECKS_2A: [&CheckSpec; 3] = specs(&ROWS_2A);
+pub static CHECKS_2A: [&CheckSpec; 4] = specs(&ROWS_2A);
 
 /// One row for each check of 2b.
-pub static ROWS_2B: [Row<Judge>; 5] = [
+pub static ROWS_2B: [Row<Judge>; 6] = [
     Row {
         check: CheckSpec {
             id: "2b/pid-namespace",
@@ -166,13 +181,28 @@ pub static ROWS_2B: [Row<Judge>; 5] = [
         },
         judge: isolation::transcript,
     },
+    Row {
+        check: CheckSpec {
+            id: "2b/as-shown",
+            title: "as the sample output",
+            requirement: "Sample output on running simple-container.sh",
+            hint: "`harness show REPORT 2b/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["2b/transcript"],
+            considers: &[],
+            how: "The script's lines stand beside the assignment's. Lines in addition are fine; a line that comes more often than shown is not.",
+            causes: &["container_prog runs twice"],
+            man: &["unshare(1)"],
+        },
+        judge: script::as_shown,
+    },
 ];
 
 /// The checks of 2b.
-pub static CHECKS_2B: [&CheckSpec; 5] = specs(&ROWS_2B);
+pub static CHECKS_2B: [&CheckSpec; 6] = specs(&ROWS_2B);
 
 /// One row for each check of 2c.
-pub static ROWS_2C: [Row<Judge>; 7] = [
+pub static ROWS_2C: [Row<Judge>; 8] = [
     Row {
         check: CheckSpec {
             id: "2c/cpu-quota",
@@ -294,7 +324,22 @@ pub static ROWS_2C: [Row<Judge>; 7] = [
         },
         judge: provisioning::removed,
     },
+    Row {
+        check: CheckSpec {
+            id: "2c/as-shown",
+            title: "as the sample output",
+            requirement: "Sample output on running simple-container.sh",
+            hint: "`harness show REPORT 2c/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["2c/transcript"],
+            considers: &[],
+            how: "The script's lines stand beside the assignment's. Lines in addition are fine; a line that comes more often than shown is not.",
+            causes: &["container_prog runs twice"],
+            man: &["unshare(1)"],
+        },
+        judge: script::as_shown,
+    },
 ];
 
 /// The checks of 2c.
-pub static CHECKS_2C: [&CheckSpec; 7] = specs(&ROWS_2C);
+pub static CHECKS_2C: [&CheckSpec; 8] = specs(&ROWS_2C);

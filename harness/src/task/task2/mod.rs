@@ -192,6 +192,18 @@ pub fn rounds(recording: &Recording) -> [Option<usize>; 3] {
     rounds.map_or([None; 3], |rounds| rounds.map(|round| Some(round?.record)))
 }
 
+/// What the benchmark of 2a, 2b and 2c said that it took, as far as it did.
+pub fn times(recording: &Recording) -> [Option<f64>; 3] {
+    let timeline = timeline::ScriptTimeline::read(recording);
+    timeline.map_or([None; 3], |timeline| std::array::from_fn(|subtask| script::time(&timeline, subtask)))
+}
+
+/// Whether 2c ran `container_prog` as 2a does, which computes nothing.
+pub fn computes_nothing(recording: &Recording) -> bool {
+    timeline::ScriptTimeline::read(recording)
+        .is_some_and(|timeline| timeline.rounds[2].as_ref().is_some_and(timeline::Round::computes_nothing))
+}
+
 /// The lines that a recording of task 2 shows for one subtask (0 for 2a), with what varies from run to run named.
 pub fn redacted_transcript(recording: &Recording, subtask: usize) -> Vec<String> {
     timeline::ScriptTimeline::read(recording)

@@ -178,12 +178,8 @@ pub fn throttled(timeline: &ScriptTimeline, question: Question, verdicts: &Verdi
 
 /// The benchmark's times side by side; they prove nothing, but they are what a person would look at.
 fn comparison(timeline: &ScriptTimeline) -> String {
-    let time = |subtask: usize| {
-        timeline.lines(subtask).iter().find_map(|line| {
-            line.strip_prefix("Time Taken: ")?.strip_suffix(" ms")?.parse::<f64>().ok().map(|time| time / 1e6)
-        })
-    };
-    match (time(1), time(2)) {
+    let seconds = |subtask: usize| script::time(timeline, subtask).map(|time| time / 1e6);
+    match (seconds(1), seconds(2)) {
         (Some(free), Some(capped)) => format!("; the benchmark took {capped:.1} s, in 2b {free:.1} s"),
         _ => String::new(),
     }

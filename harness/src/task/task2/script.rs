@@ -5,6 +5,7 @@ use super::benchmark;
 use super::timeline::{Round, ScriptTimeline};
 use crate::task::check::Verdicts;
 use crate::task::finding::Question;
+use crate::task::session;
 use crate::task::transcript;
 use crate::verdict::Finding;
 
@@ -48,6 +49,11 @@ pub fn judge(
     }
 }
 
+/// The sample session, which decides no marks.
+pub fn as_shown(timeline: &ScriptTimeline, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(timeline.recording, question, verdicts)
+}
+
 /// The lines of one subtask (0 for 2a), from `Process PID` on.
 pub fn redacted(timeline: &ScriptTimeline, subtask: usize) -> Vec<String> {
     let lines = timeline.lines(subtask);
@@ -74,6 +80,12 @@ pub fn redacted(timeline: &ScriptTimeline, subtask: usize) -> Vec<String> {
     let block = without_names(timeline, round, block);
     let value = block.iter().any(|line| line.starts_with(VALUE)).then(|| expected_value(timeline)).flatten();
     block.into_iter().map(|line| redact(timeline, round, subtask, value.as_deref(), line)).collect()
+}
+
+/// What the benchmark of a subtask (0 for 2a) said that it took.
+pub fn time(timeline: &ScriptTimeline, subtask: usize) -> Option<f64> {
+    let lines = timeline.lines(subtask);
+    lines.iter().find_map(|line| line.strip_prefix("Time Taken: ")?.strip_suffix(" ms")?.parse().ok())
 }
 
 fn expected_value(timeline: &ScriptTimeline) -> Option<String> {

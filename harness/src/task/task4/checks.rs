@@ -1,7 +1,7 @@
 //! What is checked in task 4.
 
 use super::counter::{address_discovered, counter_hidden, counter_reachable, counts, exec_beside};
-use super::judge::{MatrixContext, containers_running, images_built, internet, reachable};
+use super::judge::{MatrixContext, as_shown, containers_running, images_built, internet, reachable};
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
 use crate::task::finding::Question;
 use crate::verdict::Finding;
@@ -13,7 +13,7 @@ const HIDDEN: &str = "Only the external-service is accessible from the outside w
 pub type Judge = fn(&MatrixContext, Question, &Verdicts) -> Finding;
 
 /// One row for each check.
-pub static ROWS: [Row<Judge>; 9] = [
+pub static ROWS: [Row<Judge>; 10] = [
     Row {
         check: CheckSpec {
             id: "4/images-built",
@@ -160,7 +160,22 @@ pub static ROWS: [Row<Judge>; 9] = [
         },
         judge: exec_beside,
     },
+    Row {
+        check: CheckSpec {
+            id: "4/as-shown",
+            title: "as the sample session",
+            requirement: "Within the host system open/curl the url: http://<host-ip>:3000 to verify output of the service.",
+            hint: "`harness show REPORT 4/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["4/reachable-from-lan", "4/counts"],
+            considers: &[],
+            how: "The page is asked for on the machine and on another one, and stands beside what the handed-out app.py answers.",
+            causes: &["the page is not the one that the handed-out app.py makes"],
+            man: &["curl(1)"],
+        },
+        judge: as_shown,
+    },
 ];
 
 /// The rows without their judges.
-pub static CHECKS: [&CheckSpec; 9] = specs(&ROWS);
+pub static CHECKS: [&CheckSpec; 10] = specs(&ROWS);

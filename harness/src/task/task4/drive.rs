@@ -16,9 +16,13 @@ use super::container::{Container, containers, image_of, roles};
 use super::contents::{Trees, images};
 use super::plan::MatrixPlan;
 use super::wait::{Limits, Script, settle};
-use super::{COUNTER_PORT, Containers, Count, Images, Landed, Online, PAGE_PORT, Port, Shown};
+use super::{
+    COUNTER, COUNTER_PORT, Containers, Count, EXTERNAL, Images, Landed, Online, PAGE_PORT, Port, Shown,
+};
+use crate::evidence::network::{Networks, Rules};
 use crate::guest::fakes::sleep;
 use crate::guest::observe::firewall::Firewall;
+use crate::guest::observe::links;
 use crate::guest::observe::probe::{self, Place};
 use crate::guest::observe::sockets;
 use crate::guest::recorder::Recorder;
@@ -50,6 +54,8 @@ const APP_PATIENCE: f64 = 15.0;
 const LONGEST_SLEEP: Duration = Duration::from_secs(8);
 /// Where the counter-service says its count without adding to it.
 pub const COUNT_PATH: &str = "/get_counter";
+/// The record of a page that was asked for as the sample session shows it.
+pub const AS_SHOWN: &str = "as-shown";
 /// The record that tells the host to look at the page.
 pub const HOST_MAY_LOOK: &str = "host-may-look";
 
@@ -113,6 +119,7 @@ impl<'a> MatrixScenario<'a, '_> {
         let script = self.orchestrate("first")?;
         let seen = self.look_into("first")?;
         let (counter, page) = roles(&seen);
+        self.look_at_network(counter, page)?;
         self.try_internet(counter, page)?;
         let counted_from = self.count_pages(&seen, counter)?;
         if let Some(counter) = counter {
@@ -120,6 +127,7 @@ impl<'a> MatrixScenario<'a, '_> {
         }
         self.look("first-end", &seen)?;
         let Some(from) = counted_from else { return Ok(()) };
+        self.ask_as_shown()?;
         if beside.dir.join("conductor.sh").exists() {
             self.session.tool = beside;
         }
@@ -183,9 +191,22 @@ impl<'a> MatrixScenario<'a, '_> {
         self.record("containers", &Containers { step: step.to_owned(), containers })
     }
 
+    /// Records the interfaces on both sides and the firewall's rules.
+    fn look_at_network(&self, counter: Option<&Container>, page: Option<&Container>) -> io::Result<()> {
+        let here = |container: &Container| Place::Process(container.pid).run(links::here).ok();
+        let services = [(COUNTER, counter), (EXTERNAL, page)];
+        let containers = services
+            .into_iter()
+            .filter_map(|(service, container)| Some((service.to_owned(), here(container?)?)));
+        let containers = containers.collect();
+        let step = "first".to_owned();
+        self.record("networks", &Networks { step, machine: links::here()?, containers })?;
+        self.record("rules", &Rules::since("first", self.firewall.rules().iter()))
+    }
+
     /// Speaks to a server in the Internet from both containers.
     fn try_internet(&self, counter: Option<&Container>, page: Option<&Container>) -> io::Result<()> {
-        for (service, container) in [("counter-service", counter), ("external-service", page)] {
+        for (service, container) in [(COUNTER, counter), (EXTERNAL, page)] {
             let Some(container) = container else { continue };
             let (to, said) = (self.plan.public, format!("{:016x}", rand::random::<u64>()));
             let answer = probe::ask(Place::Process(container.pid), to, &said, self.within);
@@ -268,6 +289,14 @@ impl<'a> MatrixScenario<'a, '_> {
                 error: (!answer.is_bare_number()).then(|| answer.told()),
             };
             self.record("count", &count)?;
+        }
+        Ok(())
+    }
+
+    /// The assignment's last two steps: the page, asked on the machine and on another one.
+    fn ask_as_shown(&self) -> io::Result<()> {
+        for from in ["machine", "lan"] {
+            self.record(AS_SHOWN, &self.get(AS_SHOWN, from))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::{Containers, Images, Landed, Online, PAGE_PORT, Shown};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
+use crate::task::session;
 use crate::task::task3::shared::timeline::{Seen, Timeline, quote};
 use crate::task::task3::shared::view::Machine;
 use crate::verdict::Finding;
@@ -153,6 +154,11 @@ pub fn containers_running(context: &MatrixContext, question: Question, verdicts:
         return question.pass("both containers run");
     }
     context.lost(question, verdicts, "4/images-built", format!("{}{}", faults.join("; "), context.script()))
+}
+
+/// The sample session, which decides no marks.
+pub fn as_shown(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(context.timeline.recording(), question, verdicts)
 }
 
 pub fn internet(context: &MatrixContext, question: Question, verdicts: &Verdicts) -> Finding {

@@ -15,6 +15,8 @@ mod judge;
 mod plan;
 mod wait;
 
+pub use drive::AS_SHOWN;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
@@ -49,8 +51,12 @@ pub static SCENARIO: Scenario = Scenario {
 };
 
 /// The port of the machine that leads to the external-service, and the counter-service's own.
-const PAGE_PORT: u16 = 3000;
+pub const PAGE_PORT: u16 = 3000;
 const COUNTER_PORT: u16 = 8080;
+/// The two services, as records name them.
+pub const COUNTER: &str = "counter-service";
+/// The service whose page others see.
+pub const EXTERNAL: &str = "external-service";
 
 /// What the images hold that were made; the record `images`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -78,14 +84,17 @@ struct Landed {
 
 /// Whether a container reaches a server in the Internet; the record `online`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Online {
-    step: String,
+pub struct Online {
+    /// What the scenario calls this moment.
+    pub step: String,
     /// Whose container it is: `counter-service` or `external-service`.
-    service: String,
-    to: SocketAddrV4,
+    pub service: String,
+    /// The server.
+    pub to: SocketAddrV4,
     /// What was said, which the server repeats after its own word.
-    said: String,
-    answer: Answer,
+    pub said: String,
+    /// What came back.
+    pub answer: Answer,
 }
 
 /// A web page that was asked for; the record `page`.
@@ -107,7 +116,7 @@ pub struct Shown {
 
 impl Shown {
     /// The one number on a page that was found; `None` where it has none, or several.
-    fn number(&self) -> Option<u64> {
+    pub fn number(&self) -> Option<u64> {
         // Not one that is part of a word, such as CS695.
         let words = self.body.split(|char: char| !char.is_alphanumeric());
         let mut numbers =
@@ -133,22 +142,28 @@ impl Shown {
 
 /// What the counter-service says of its count, without adding to it; the record `count`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Count {
-    step: String,
+pub struct Count {
+    /// What the scenario calls this moment.
+    pub step: String,
     /// `machine`, or `itself` from inside its container.
-    from: String,
-    address: Ipv4Addr,
-    port: u16,
-    answer: Option<u64>,
+    pub from: String,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The counter-service's port.
+    pub port: u16,
+    /// Its count.
+    pub answer: Option<u64>,
     /// What came instead.
-    error: Option<String>,
+    pub error: Option<String>,
 }
 
 /// What a port of the machine answers to the LAN when asked for the count; the record `port`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Port {
-    port: u16,
-    page: Shown,
+pub struct Port {
+    /// The port.
+    pub port: u16,
+    /// Its answer.
+    pub page: Shown,
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What is checked in 3b.
 
-use super::judge::{ExecContext, command, concurrent, default_shell, namespaces, ps, root, survives};
+use super::judge::{
+    ExecContext, as_shown, command, concurrent, default_shell, namespaces, ps, root, survives,
+};
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
 use crate::task::finding::Question;
 use crate::verdict::Finding;
@@ -9,7 +11,7 @@ use crate::verdict::Finding;
 pub type Judge = fn(&ExecContext, Question, &Verdicts) -> Finding;
 
 /// One row for each check.
-pub static ROWS: [Row<Judge>; 7] = [
+pub static ROWS: [Row<Judge>; 8] = [
     Row {
         check: CheckSpec {
             id: "3b/namespaces",
@@ -126,7 +128,22 @@ pub static ROWS: [Row<Judge>; 7] = [
         },
         judge: concurrent,
     },
+    Row {
+        check: CheckSpec {
+            id: "3b/as-shown",
+            title: "as the sample session",
+            requirement: "The following output shows the correct execution of the tool if the implementation is done properly",
+            hint: "`harness show REPORT 3b/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["3b/namespaces", "3b/root", "3b/ps-sees-only-container"],
+            considers: &[],
+            how: "A shell is executed beside one that waits for `sleep inf`, and `ps aef` is typed in it. Each process that the assignment shows must be listed, and no other one.",
+            causes: &["exec leaves a process of its own in the container"],
+            man: &["ps(1)", "nsenter(1)"],
+        },
+        judge: as_shown,
+    },
 ];
 
 /// The rows without their judges.
-pub static CHECKS: [&CheckSpec; 7] = specs(&ROWS);
+pub static CHECKS: [&CheckSpec; 8] = specs(&ROWS);

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 use super::{AtOnce, Entered};
 use crate::guest::observe::processes;
 use crate::task::task3::run::drive::RunScenario;
+use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::launch::Running;
 
 /// The first of the run's sleeps that these containers take.
@@ -51,7 +52,23 @@ impl RunScenario<'_, '_, '_> {
         for (number, (step, running)) in containers.started.iter().enumerate() {
             self.stop(&format!("stop-{step}"), &self.plan.entered[number], Some(running))?;
         }
-        Ok(())
+        self.enter_as_shown()
+    }
+
+    /// The assignment's sample session: a shell that waits for `sleep inf`, and a second one beside it.
+    fn enter_as_shown(&mut self) -> io::Result<()> {
+        let RunPlan { image, session: name, .. } = self.plan;
+        let Some(first) = self.session.start_shell("session", &["run", image, name])? else { return Ok(()) };
+        self.session.terminals.type_last_line(first.terminal, "sleep inf");
+        let limit = self.session.tool.limit(5.0, 2.0);
+        self.session.call("session-ps", &["ps"], limit)?;
+        let words = ["exec", name, "/bin/bash"];
+        if let Some(shell) = self.session.start_shell("session-exec", &words)? {
+            self.session.keep_start("session-exec", shell.terminal, &words)?;
+            self.session.say("session-ps-aef", shell.terminal, "ps aef")?;
+            self.session.leave("session-exit", shell.terminal, limit)?;
+        }
+        self.session.call("stop-session", &["stop", name], self.session.tool.limit(15.0, 3.0)).map(drop)
     }
 
     /// A second command while the first still runs.

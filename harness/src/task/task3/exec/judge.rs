@@ -8,6 +8,7 @@ use crate::evidence::Bundle;
 use crate::evidence::process::Namespaces;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
+use crate::task::session;
 use crate::task::task3::run::Survival;
 use crate::task::task3::run::judge::describe;
 use crate::task::task3::run::plan::RunPlan;
@@ -183,6 +184,11 @@ pub fn survives(context: &ExecContext, question: Question, _: &Verdicts) -> Find
         }
     }
     question.pass("the first command runs on")
+}
+
+/// The sample session, which decides no marks.
+pub fn as_shown(context: &ExecContext, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(context.timeline.recording(), question, verdicts)
 }
 
 pub fn concurrent(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {

@@ -1,6 +1,6 @@
 //! What is checked in 3c.
 
-use super::judge::{NetworkContext, expose, internet, no_internet, not_exposed};
+use super::judge::{NetworkContext, as_shown, expose, internet, no_internet, not_exposed};
 use super::link::{addresses, both_ways, loopback, seen_on_outside, veth_pair};
 use super::packages::packages;
 use super::peers::{isolated, peer};
@@ -19,7 +19,7 @@ const VETH: &str = "you need to add a veth link connecting the container's netwo
 pub type Judge = fn(&NetworkContext, Question, &Verdicts) -> Finding;
 
 /// One row for each check.
-pub static ROWS: [Row<Judge>; 13] = [
+pub static ROWS: [Row<Judge>; 14] = [
     Row {
         check: CheckSpec {
             id: "3c/veth-pair",
@@ -238,7 +238,25 @@ pub static ROWS: [Row<Judge>; 13] = [
         },
         judge: seen_on_outside,
     },
+    Row {
+        check: CheckSpec {
+            id: "3c/as-shown",
+            title: "as the sample session",
+            requirement: "If everything is done properly the output of the container and the host should be as follows",
+            hint: "`harness show REPORT 3c/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &["3c/veth-pair", "3c/addresses", "3c/loopback-up", "3c/ping-both-ways"],
+            considers: &[],
+            how: "`ip a` is typed on both sides before and after addnetwork, and `ping` in the container. Interfaces must be there by name, be up, have an address, and answer.",
+            causes: &[
+                "an interface has another name than shown",
+                "an interface more is left in the container",
+            ],
+            man: &["ip-address(8)", "ping(8)"],
+        },
+        judge: as_shown,
+    },
 ];
 
 /// The rows without their judges.
-pub static CHECKS: [&CheckSpec; 13] = specs(&ROWS);
+pub static CHECKS: [&CheckSpec; 14] = specs(&ROWS);

@@ -12,11 +12,12 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::as_shown;
 use super::marks::{machine_end, marks, names, outside_links};
 use super::plan::{NetworkPlan, ROLES};
 use super::{NetworkLeft, Networks, Reach, Sniffed};
 use crate::evidence::network::Answer;
-use crate::evidence::network::{Link, Network};
+use crate::evidence::network::{Link, Network, Rules};
 use crate::guest::observe::firewall::Firewall;
 use crate::guest::observe::handles;
 use crate::guest::observe::links;
@@ -122,7 +123,8 @@ impl NetworkScenario<'_, '_> {
         self.firewall.set_forward_policy("ACCEPT")?;
         self.try_all("open")?;
         self.firewall.set_forward_policy("DROP")?;
-        self.stop()
+        self.stop()?;
+        as_shown::connect(&mut self.session, &plan.image, &plan.session)
     }
 
     /// Connects a container while no other one has a network, tries what it reaches, and ends it.
@@ -222,6 +224,8 @@ impl NetworkScenario<'_, '_> {
         let networks =
             Networks { step: step.to_owned(), machine: links::here()?, containers: containers.collect() };
         self.record("networks", &networks)?;
+        let now = self.firewall.rules();
+        self.record("rules", &Rules::since(step, now.difference(&self.rules)))?;
         Ok(networks)
     }
 

@@ -6,6 +6,7 @@ use super::{Networks, Reach, STOP_SCENARIO};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::{OLDER, Question};
+use crate::task::session;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::{Seen, Timeline, quote};
 use crate::task::task3::shared::view::ContainerView;
@@ -21,6 +22,11 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     }
     let context = NetworkContext { bundle, reaches: timeline.all("reach"), timeline };
     check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
+}
+
+/// The sample session, which decides no marks.
+pub fn as_shown(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(context.timeline.recording(), question, verdicts)
 }
 
 pub struct NetworkContext<'a> {

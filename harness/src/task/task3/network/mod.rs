@@ -7,6 +7,7 @@
 //! The harness's own clients and servers exchange a random token over TCP: in the containers'
 //! network namespaces, on the machine, on another machine of the LAN, and in the Internet.
 
+mod as_shown;
 mod checks;
 mod drive;
 mod judge;

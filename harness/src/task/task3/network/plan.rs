@@ -27,6 +27,9 @@ pub struct NetworkPlan {
     pub quiet: String,
     pub web: String,
     pub store: String,
+    /// Is connected as the assignment's sample session shows it.
+    #[serde(default)]
+    pub session: String,
     #[serde(alias = "naps")]
     pub sleeps: [String; 7],
     /// The word with which a place's server answers, by role, and `machine`.
@@ -82,5 +85,6 @@ pub fn plan(random: &mut StdRng) -> Value {
         other,
         home,
         public: SocketAddrV4::new(address, public),
+        session: tokens::name(random, '-'),
     })
 }

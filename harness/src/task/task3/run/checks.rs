@@ -1,6 +1,8 @@
 //! What is checked in 3a.
 
-use super::judge::{RunContext, command, default_shell, mode, namespaces, pid_one, proc_sys_dev, ps, root};
+use super::judge::{
+    RunContext, as_shown, command, default_shell, mode, namespaces, pid_one, proc_sys_dev, ps, root,
+};
 use super::lifetime::{listed, machine_unchanged, stop, stop_rules, twice};
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
 use crate::task::finding::Question;
@@ -10,7 +12,7 @@ use crate::verdict::Finding;
 pub type Judge = fn(&RunContext, Question, &Verdicts) -> Finding;
 
 /// One row for each check.
-pub static ROWS: [Row<Judge>; 13] = [
+pub static ROWS: [Row<Judge>; 14] = [
     Row {
         check: CheckSpec {
             id: "3a/namespaces",
@@ -233,7 +235,28 @@ pub static ROWS: [Row<Judge>; 13] = [
         },
         judge: stop_rules,
     },
+    Row {
+        check: CheckSpec {
+            id: "3a/as-shown",
+            title: "as the sample session",
+            requirement: "the sample outputs of the tool if you have set up everything properly is shown below",
+            hint: "`harness show REPORT 3a/as-shown` and the page show both sides. Lines that differ and are not said to be fine are marked.",
+            informational: true,
+            needs: &[
+                "3a/default-shell",
+                "3a/pid-one",
+                "3a/ps-sees-only-container",
+                "3a/listed-by-ps",
+                "3a/stop-cleans-up",
+            ],
+            considers: &[],
+            how: "The commands of the sample session are typed on terminals, and their output stands beside the assignment's. Names decide in tables; the tool's own words are free.",
+            causes: &["a table lacks the image or the container", "ps at the prompt lists a process more"],
+            man: &["ps(1)"],
+        },
+        judge: as_shown,
+    },
 ];
 
 /// The rows without their judges.
-pub static CHECKS: [&CheckSpec; 13] = specs(&ROWS);
+pub static CHECKS: [&CheckSpec; 14] = specs(&ROWS);

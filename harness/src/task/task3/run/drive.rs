@@ -98,7 +98,11 @@ impl RunScenario<'_, '_, '_> {
         self.disk("worker", overlays.lowest())?;
         self.machine_mounts("worker")?;
 
-        let second = self.session.start_shell("shell", &["run", image, shell])?;
+        let as_shown = ["run", image.as_str(), shell];
+        let second = self.session.start_shell("shell", &as_shown)?;
+        if let Some(second) = &second {
+            self.session.keep_start("shell-starts", second.terminal, &as_shown)?;
+        }
         self.overlays("both")?;
         self.machine_mounts("both")?;
         self.list("ps-running")?;
@@ -114,8 +118,8 @@ impl RunScenario<'_, '_, '_> {
             self.type_ps("ps-in-shell", prompt)?;
             let limit = self.session.tool.limit(5.0, 2.0);
             self.session.terminals.type_line(prompt.terminal, "mount | grep overlay", limit)?;
-            self.session.terminals.type_last_line(prompt.terminal, "exit");
-            self.session.terminals.finish("shell-exit", prompt.terminal, limit)?;
+            self.session.say("shell-ps", prompt.terminal, "ps")?;
+            self.session.leave("shell-exit", prompt.terminal, limit)?;
             self.list("ps-exited")?;
             let exited = if second.is_some() { shell } else { named_shell };
             self.refuse("again-after-exit", exited, &sleeps[3])?;

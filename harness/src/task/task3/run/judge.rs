@@ -6,6 +6,7 @@ use super::shell::{judge_ps, judge_shell};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
+use crate::task::session;
 use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::timeline::{Seen, Timeline};
 use crate::task::task3::shared::view::{ContainerView, Machine};
@@ -120,6 +121,11 @@ pub fn namespaces(context: &RunContext, question: Question, _: &Verdicts) -> Fin
         (!shared.is_empty())
             .then(|| format!("{} is in the machine's own {}", describe(view), shared.join(", ")))
     })
+}
+
+/// The sample session, which decides no marks.
+pub fn as_shown(context: &RunContext, question: Question, verdicts: &Verdicts) -> Finding {
+    session::judge(context.timeline.recording(), question, verdicts)
 }
 
 pub fn pid_one(context: &RunContext, question: Question, _: &Verdicts) -> Finding {

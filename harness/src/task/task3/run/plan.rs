@@ -29,6 +29,9 @@ pub struct RunPlan {
     /// Are entered by `exec`, one after the other as they end.
     #[serde(default)]
     pub entered: Vec<String>,
+    /// Is entered as the assignment's sample session shows it.
+    #[serde(default)]
+    pub session: String,
     /// For how long the commands sleep: by this they are told apart.
     #[serde(alias = "naps")]
     pub sleeps: Vec<String>,
@@ -55,5 +58,6 @@ pub fn plan(random: &mut StdRng) -> Value {
         sleeps: (0..ENTERED + 6).map(|_| tokens::sleep_seconds(random)).collect(),
         word: tokens::token(random),
         shared_disk: false,
+        session: tokens::name(random, '-'),
     })
 }

@@ -4,6 +4,7 @@
 pub mod command;
 pub mod launch;
 pub mod overlays;
+pub mod said;
 pub mod state;
 pub mod terminals;
 pub mod timeline;

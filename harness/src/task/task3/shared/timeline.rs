@@ -42,6 +42,11 @@ impl<'a> Timeline<'a> {
         Self { recording }
     }
 
+    /// The recording itself.
+    pub fn recording(&self) -> &'a Recording {
+        self.recording
+    }
+
     /// All records of a kind, in order.
     pub fn all<T: DeserializeOwned>(&self, kind: &str) -> Vec<Seen<T>> {
         let records = self.recording.records.iter().enumerate().filter(|(_, record)| record.kind == kind);

@@ -1,0 +1,49 @@
+//! `harness show`: a sample session of the assignment beside what an earlier run saw.
+
+use harness::bundle;
+use harness::report::sessions;
+use harness::say;
+use harness::task::session::{self, Session, told};
+
+use super::{Failure, Status};
+use crate::cli::Show;
+
+/// The width where standard output is no terminal.
+const WIDTH: usize = 110;
+
+/// Shows one session, or lists those that there are.
+pub fn run(arguments: &Show) -> Result<Status, Failure> {
+    let bundle = bundle::read(&arguments.report).map_err(Failure::unreadable)?;
+    let sessions = session::all(&bundle);
+    let Some(check) = &arguments.check else {
+        list(&sessions);
+        super::printed()?;
+        return Ok(Status::Good);
+    };
+    let Some(session) = sessions.iter().find(|session| session.check == *check) else {
+        let there: Vec<&str> = sessions.iter().map(|session| session.check.as_str()).collect();
+        let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+        return Err(Failure::unreadable(format!(
+            "{} has nothing to show for {check:?}; it can show {there}",
+            arguments.report.display()
+        )));
+    };
+    say::styled(&sessions::render(session, width()));
+    super::printed()?;
+    Ok(Status::Good)
+}
+
+fn list(sessions: &[Session]) {
+    if sessions.is_empty() {
+        say!("this run recorded no sample session");
+    }
+    for session in sessions {
+        say!("{:<14}  {}", session.check, told(session));
+    }
+}
+
+/// The terminal's width.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
+}
