@@ -13,7 +13,7 @@ use crate::verdict::Report;
 type Draw = fn(&Recording, &mut Room) -> Markup;
 
 /// Which drawings stand below which subtask, and the scenario that they are of.
-const FIGURES: [(&str, &str, Draw); 7] = [
+const FIGURES: [(&str, &str, Draw); 8] = [
     ("1", "1", processes::of),
     ("2a", "2", processes::of),
     ("2c", "2", cpu::of),
@@ -21,6 +21,7 @@ const FIGURES: [(&str, &str, Draw); 7] = [
     ("3c", "3-network", network::of),
     ("3d", "3-run", layers::mounted),
     ("3e", "3-build", layers::named),
+    ("4", "4-matrix", network::of_matrix),
 ];
 
 /// The drawings by the subtask that they stand below.

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::model::{Container, Look, Picture, Port};
+use super::rules;
 use crate::report::text::{start_of, visible};
 
 /// The height of a container's row, and what is above the first one.
@@ -52,6 +53,12 @@ fn row(picture: &Picture, container: &Container, y: i32, middle: i32) -> Markup 
     };
     let label = if is_paired { "veth" } else { "no veth" };
     let online = picture.look(&container.role, "internet");
+    let nat = match &container.translated {
+        Some(rules) if rules.iter().any(|rule| rules::is_nat(rule)) => "NAT",
+        Some(_) => "no NAT",
+        // Older evidence does not tell the rules.
+        None => "",
+    };
     html! {
         rect.box x="676" y=(y) width="276" height=(ROW - 12) rx="6" {}
         (text(688, y + 20, "title", &format!("{} ({})", start_of(&container.name, NAME, 1), container.options)))
@@ -61,7 +68,7 @@ fn row(picture: &Picture, container: &Container, y: i32, middle: i32) -> Markup 
         (text(838, y + 62, "small", container.route.as_deref().unwrap_or("nowhere")))
         (line(570, y + 52, 688, y + 52, pair, label))
         @if let Some(look) = online.filter(|look| *look != Look::Closed) {
-            (line(348, middle, 430, y + 44, look, "NAT"))
+            (line(348, middle, 430, y + 44, look, nat))
         }
     }
 }
@@ -70,7 +77,7 @@ fn row(picture: &Picture, container: &Container, y: i32, middle: i32) -> Markup 
 fn from_lan(picture: &Picture, middle: i32) -> Markup {
     let exposed = picture.look("lan", "exposed");
     let other = picture.ways.iter().any(|way| way.to == "other-port" && way.look() == Look::Extra);
-    let web = picture.containers.iter().position(|container| container.role == "web");
+    let web = picture.containers.iter().position(|container| container.exposed);
     html! {
         @if let (Some(look), Some(web)) = (exposed, web) {
             (line(158, middle + 58, 208, middle + 14, look, ""))

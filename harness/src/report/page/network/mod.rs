@@ -1,7 +1,9 @@
 //! The network, drawn: what was found, with what is missing dashed and what should not be there in red.
 
 mod draw;
+mod matrix;
 mod model;
+mod rules;
 
 use maud::{Markup, html};
 
@@ -10,9 +12,17 @@ use crate::evidence::Recording;
 use crate::report::text::visible;
 use model::{Look, Picture};
 
-/// All moments of a recording; nothing where no network was seen.
+/// All moments of `3-network`; nothing where no network was seen.
 pub fn of(recording: &Recording, room: &mut Room) -> Markup {
-    let pictures = model::pictures(recording);
+    drawn(&model::pictures(recording), room)
+}
+
+/// The network of task 4; nothing where it was not recorded.
+pub fn of_matrix(recording: &Recording, room: &mut Room) -> Markup {
+    drawn(matrix::picture(recording).as_slice(), room)
+}
+
+fn drawn(pictures: &[Picture], room: &mut Room) -> Markup {
     let parts = pictures.iter().filter_map(|picture| room.admit(moment(picture).into_string()));
     let parts: Vec<String> = parts.collect();
     if parts.is_empty() {
@@ -32,15 +42,34 @@ pub fn of(recording: &Recording, room: &mut Room) -> Markup {
 fn moment(picture: &Picture) -> Markup {
     let wrong = picture.ways.iter().filter(|way| matches!(way.look(), Look::Missing | Look::Extra)).count();
     html! {
-        details.figure open[wrong > 0] {
+        details.figure open[picture.differs()] {
             summary {
                 (picture.title)
                 @if wrong > 0 { strong { ", " (wrong) " ways not as asked" } }
+            }
+            @if picture.differs() {
+                p { "As asked:" }
+                div.wide tabindex="0" role="group" aria-label="Drawing as asked" { (draw::drawing(&picture.as_asked())) }
+                p { "As found:" }
             }
             div.wide tabindex="0" role="group" aria-label="Drawing" { (draw::drawing(picture)) }
             details.proof {
                 summary { "The same in words" }
                 (words(picture))
+                (translations(picture))
+            }
+        }
+    }
+}
+
+/// The rules that translate addresses, as they were found.
+fn translations(picture: &Picture) -> Markup {
+    html! {
+        @for container in &picture.containers {
+            @if let Some(rules) = &container.translated {
+                p { "Rules that translate addresses for " (visible(&container.name)) ":" }
+                @if rules.is_empty() { p.quiet { "none" } }
+                @else { pre tabindex="0" { @for rule in rules { (visible(rule)) "\n" } } }
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What a network looked like at one moment, and who could reach whom, beside what is asked for. All of it is evidence.
 
 use crate::evidence::Recording;
-use crate::evidence::network::{Networks, Reach};
+use crate::evidence::network::{Network, Networks, Reach, Rules};
+
+use super::rules;
 
 /// Containers that become peers in pairs, as task 4 has them.
 const PEERS: [(&str, &str); 2] = [("web", "store"), ("plain", "quiet")];
@@ -17,6 +19,7 @@ const MOMENTS: [(&str, &str); 4] = [
 ];
 
 /// A network at one moment.
+#[derive(Clone)]
 pub struct Picture {
     pub title: &'static str,
     /// The machine's default interface and its address.
@@ -28,8 +31,11 @@ pub struct Picture {
 }
 
 /// A container and what connects it.
+#[derive(Clone)]
 pub struct Container {
     pub role: String,
+    /// Whether it is to expose a port.
+    pub exposed: bool,
     pub name: String,
     /// The options of its `addnetwork`.
     pub options: String,
@@ -39,9 +45,12 @@ pub struct Container {
     pub inside: Option<Port>,
     /// The gateway of its default route.
     pub route: Option<String>,
+    /// Rules that translate addresses for it; `None` where no rules were recorded.
+    pub translated: Option<Vec<String>>,
 }
 
 /// An interface.
+#[derive(Clone)]
 pub struct Port {
     pub name: String,
     pub address: String,
@@ -49,6 +58,7 @@ pub struct Port {
 }
 
 /// One way between two places, tried with a random word over TCP or with pings.
+#[derive(Clone)]
 pub struct Way {
     pub from: String,
     pub to: String,
@@ -90,11 +100,35 @@ fn picture(
     networks: &Networks,
     reaches: &[Reach],
 ) -> Picture {
-    let plan = &recording.plan;
-    let text =
-        |place: &str| plan.pointer(place).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let containers = networks.containers.iter().map(|(role, inside)| {
-        let outside = networks.machine.links.iter().find(|link| {
+    let rules = rules_at(recording, step);
+    let containers = networks.containers.iter().map(|(role, inside)| Container {
+        name: text(recording, &format!("/{role}")),
+        options: options(role, &recording.plan),
+        exposed: role == EXPOSED,
+        ..Container::found(role, inside, &networks.machine, rules.as_ref())
+    });
+    Picture {
+        title,
+        containers: containers.collect(),
+        ways: ways(step, reaches),
+        ..Picture::around(recording)
+    }
+}
+
+/// A text of a recording's plan.
+pub fn text(recording: &Recording, place: &str) -> String {
+    recording.plan.pointer(place).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The rules that were recorded at a step.
+pub fn rules_at(recording: &Recording, step: &str) -> Option<Rules> {
+    recording.all::<Rules>("rules").map(|(_, rules)| rules).find(|rules| rules.step == step)
+}
+
+impl Container {
+    /// A container as it was found, without a name.
+    pub fn found(role: &str, inside: &Network, machine: &Network, rules: Option<&Rules>) -> Self {
+        let outside = machine.links.iter().find(|link| {
             link.veth
                 && inside.links.iter().any(|own| own.peer == Some(link.index) && link.peer == Some(own.index))
         });
@@ -102,21 +136,33 @@ fn picture(
             Some(outside) => own.peer == Some(outside.index) && outside.peer == Some(own.index),
             None => own.name != "lo",
         });
-        Container {
-            role: role.clone(),
-            name: text(&format!("/{role}")),
-            options: options(role, plan),
+        Self {
+            role: role.to_owned(),
+            exposed: false,
+            name: role.to_owned(),
+            options: String::new(),
             outside: outside.map(Port::of),
             inside: own.map(Port::of),
             route: inside.default_routes.first().map(ToString::to_string),
+            translated: rules.map(|rules| rules::of(&rules.rules, inside, outside)),
         }
-    });
-    Picture {
-        title,
-        uplink: (text("/world/interface"), text("/world/machine")),
-        neighbour: text("/world/neighbour"),
-        containers: containers.collect(),
-        ways: ways(step, reaches),
+    }
+
+    /// The same as the assignment has it.
+    fn as_asked(&self, online: bool) -> Self {
+        let port = |end: &str, port: &Option<Port>| {
+            let address = port.as_ref().map(|port| port.address.clone()).filter(|text| !text.is_empty());
+            let address = address.unwrap_or_else(|| "an address".to_owned());
+            Some(Port { name: format!("{}-{end}", self.name), address, up: true })
+        };
+        let gateway = online.then(|| self.route.clone().unwrap_or_else(|| "the machine".to_owned()));
+        Self {
+            outside: port("outside", &self.outside),
+            inside: port("inside", &self.inside),
+            route: gateway.or_else(|| self.route.clone()),
+            translated: Some(if online { vec!["masquerade".to_owned()] } else { Vec::new() }),
+            ..self.clone()
+        }
     }
 }
 
@@ -182,6 +228,32 @@ impl Way {
 }
 
 impl Picture {
+    /// The world of a recording, without containers.
+    pub fn around(recording: &Recording) -> Self {
+        Self {
+            title: "",
+            uplink: (text(recording, "/world/interface"), text(recording, "/world/machine")),
+            neighbour: text(recording, "/world/neighbour"),
+            containers: Vec::new(),
+            ways: Vec::new(),
+        }
+    }
+
+    /// The same as the assignment has it.
+    pub fn as_asked(&self) -> Self {
+        let ways: Vec<Way> = self.ways.iter().map(|way| Way { found: way.asked, ..way.clone() }).collect();
+        let online =
+            |role: &str| ways.iter().any(|way| way.from == role && way.to == "internet" && way.asked);
+        let containers = self.containers.iter().map(|one| one.as_asked(online(&one.role))).collect();
+        Self { containers, ways, ..self.clone() }
+    }
+
+    /// Whether it is not as the assignment has it.
+    pub fn differs(&self) -> bool {
+        self.ways.iter().any(|way| matches!(way.look(), Look::Missing | Look::Extra))
+            || self.containers.iter().any(|one| one.inside.is_none() || one.outside.is_none())
+    }
+
     /// How the way between two places is shown, and whether it was tried.
     pub fn look(&self, from: &str, to: &str) -> Option<Look> {
         self.ways.iter().find(|way| way.from == from && way.to == to).map(Way::look)
