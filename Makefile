@@ -60,7 +60,7 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test setup-test-all build lint ## run all long tests, or PART=slow|corpus|fresh; PART=corpus TAKE=1/4 runs a quarter of the corpus
+test-all: setup-test setup-test-all build lint ## run all long tests, or PART=slow|corpus|fresh|packages; PART=corpus TAKE=1/4 runs a quarter of the corpus
 	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it
@@ -70,7 +70,9 @@ lint: ## check formatting, clippy, documentation and shell scripts; warnings are
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	@shellcheck -x grade ci/setup ci/build ci/fresh ci/guard ci/dist ci/reference ci/test-all ci/test-workflows $(wildcard ci/bench ci/github/[ceg]* ci/slurm/*) ci/github/release-notes ci/student/make .ci/run
+	@shellcheck -x grade ci/setup ci/build ci/root ci/fresh ci/guard ci/dist ci/reference ci/test-all ci/test-packages ci/test-workflows \
+	    $(wildcard ci/bench ci/slurm/* ci/parallel/*) ci/github/cache-keys ci/github/enable-kvm ci/github/grade \
+	    ci/github/ready-image ci/github/release-notes ci/student/make .ci/run
 
 vm: setup-grade build ## build the virtual machine's image and template, so that the first grade is quick
 	@$(HARNESS) vm build
