@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -20,10 +20,13 @@ use super::entry::{Class, Entry};
 use super::fetch::{self, fetch, look};
 use super::results::{self, Outcome, Results, State};
 use super::take::Take;
-use crate::reports::Claim;
+use crate::reports::{self, Claim};
 use crate::rubric::Rubric;
 use crate::verdict::{Report, Status};
 use crate::{bundle, judge, report};
+
+/// How long a grade of a class that was killed may take to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a submission is tried where our side fails.
 const TRIES: u8 = 2;
@@ -244,6 +247,8 @@ fn drive(
 ) -> Result<Ending, results::Error> {
     let results = request.results;
     results.forget_outcome(&entry.id)?;
+    // Where a class was killed a moment ago, its grade of this submission may still be ending.
+    reports::wait_until_free(&results.report(&entry.id), PATIENCE);
     let since = Instant::now();
     while outcome.tries < TRIES && outcome.state == State::Failed {
         began(outcome.tries > 0);

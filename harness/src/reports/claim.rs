@@ -10,7 +10,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -57,10 +57,20 @@ impl Run {
     }
 }
 
-/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5).
+/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5). `None` if it has ended, also
+/// where its parent has not noticed yet: the killed run's parent may be a container's init that waits for nobody.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
+    if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19)?.parse().ok() }
+}
+
+/// Waits while another run has a folder, but not longer than `patience`. For a folder whose owner is about to end.
+pub fn wait_until_free(directory: &Path, patience: Duration) {
+    let until = Instant::now() + patience;
+    while Claim::new(directory).is_err_and(|error| error.is_taken()) && Instant::now() < until {
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Why a folder cannot be claimed.
@@ -229,6 +239,19 @@ mod tests {
         }
         fs::write(&file, "{").unwrap();
         assert!(matches!(Claim::new(home.path()), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn a_run_that_ended_is_dead_though_nobody_has_waited_for_it() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join(FILE);
+        let mut child = std::process::Command::new("sleep").arg("0.3").spawn().unwrap();
+        let run = Run { pid: child.id(), start: started(child.id()).unwrap(), ..Run::this() };
+        create(&file, &run).unwrap();
+        assert!(matches!(Claim::new(home.path()), Err(Error::Taken { .. })));
+        wait_until_free(home.path(), Duration::from_secs(30));
+        drop(Claim::new(home.path()).unwrap());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::submission::Beneath;
 use crate::verdict::SubmissionInfo;
 use crate::{bundle, report};
 
-pub use claim::{Claim, Run};
+pub use claim::{Claim, Run, wait_until_free};
 
 /// The parent of all report folders without `--report`.
 const TOP: &str = "reports";
