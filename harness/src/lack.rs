@@ -280,4 +280,14 @@ mod tests {
         let named = ["http://upstream.example/debian/b: 404, though the index names it".to_owned()];
         assert_eq!(of_packages(&records[..2], &named), Some(Lack { packages: named.to_vec() }));
     }
+
+    #[test]
+    fn a_machine_without_a_cpu_controller_gives_no_verdict_on_2c_but_what_passes_there_counts() {
+        let recording = Recording { plan: json!({ NO_CPU_CONTROLLER: true }), ..recording("2", vec![]) };
+        let status = |check, status| status_of(&recording, finding(check, status, &[]));
+        assert_eq!(status("2c/cpu-quota", Status::Fail), Status::Error);
+        assert_eq!(status("2c/throttled", Status::Skip), Status::Error);
+        assert_eq!(status("2c/root-isolated", Status::Pass), Status::Pass);
+        assert_eq!(status("2b/pid-namespace", Status::Fail), Status::Fail);
+    }
 }

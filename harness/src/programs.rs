@@ -15,6 +15,8 @@ pub enum Verb {
     Build,
     /// `harness grade` and the other commands of an installed harness.
     Grade,
+    /// `harness grade --here`: what a virtual machine would have. Lists only programs that other grades do not need.
+    Here,
     /// `make test`. Lists only programs that grading does not need.
     Test,
     /// `make bench`. Lists only programs that grading does not need.
@@ -48,14 +50,25 @@ const GRADE: [Program; 7] = [
     ),
 ];
 
+/// The programs that `harness grade --here` starts, and those without which no submission can work.
+const HERE: [Program; 6] = [
+    program("gcc", "build-essential", "compiles submissions"),
+    program("ip", "iproute2", "sets up the networks of machines and containers"),
+    program("iptables", "iptables", "sets up the firewalls of submissions"),
+    program("ps", "procps", "lists the processes of containers"),
+    program("sh", "dash", "runs submissions"),
+    program("unshare", "util-linux", "makes the namespaces of containers"),
+];
+
 /// The programs that the tests start.
-const TEST: [Program; 20] = [
+const TEST: [Program; 21] = [
     program("bash", "bash", "runs the scripts"),
     program("busybox", "busybox-static", "runs in the containers of the tests"),
     program("curl", "curl", "sends requests to the servers of the tests"),
     program("find", "findutils", "lists files"),
     program("ip", "iproute2", "sets up networks"),
     program("iptables", "iptables", "sets up firewalls"),
+    program("iptables-save", "iptables", "lists the rules of firewalls"),
     program("kill", "procps", "ends containers"),
     program("make", "make", "runs the Makefile"),
     program("nft", "nftables", "sets up firewalls"),
@@ -99,13 +112,14 @@ const TEST_ALL: [Program; 8] = [
 
 impl Verb {
     /// All commands.
-    pub const ALL: [Verb; 5] = [Verb::Build, Verb::Grade, Verb::Test, Verb::Bench, Verb::TestAll];
+    pub const ALL: [Verb; 6] = [Verb::Build, Verb::Grade, Verb::Here, Verb::Test, Verb::Bench, Verb::TestAll];
 
     /// The name of its list in `ci/packages`.
     pub fn name(self) -> &'static str {
         match self {
             Verb::Build => "build",
             Verb::Grade => "grade",
+            Verb::Here => "here",
             Verb::Test => "test",
             Verb::Bench => "bench",
             Verb::TestAll => "test-all",
@@ -117,6 +131,7 @@ impl Verb {
         match self {
             Verb::Build => BUILD.to_vec(),
             Verb::Grade => vm::PROGRAMS.into_iter().chain(GRADE).collect(),
+            Verb::Here => HERE.to_vec(),
             Verb::Test => TEST.to_vec(),
             Verb::Bench => BENCH.to_vec(),
             Verb::TestAll => TEST_ALL.to_vec(),
@@ -154,10 +169,13 @@ mod tests {
 
     /// The expected content of `ci/packages/VERB`.
     fn file(verb: Verb) -> String {
+        let command = match verb {
+            Verb::Here => "harness grade --here".to_owned(),
+            verb => format!("make {}", verb.name()),
+        };
         let head = format!(
-            "# What `make {}` needs, one per line: package, program or file, purpose.\n\
-             # Generated from harness/src/programs.rs, which says how.\n",
-            verb.name()
+            "# What `{command}` needs, one per line: package, program or file, purpose.\n\
+             # Generated from harness/src/programs.rs, which says how.\n"
         );
         let line = |program: &Program| format!("{} {} {}\n", program.package, program.name, program.purpose);
         let mut lines: Vec<String> = verb.programs().iter().map(line).collect();
@@ -201,9 +219,9 @@ mod tests {
             let is_test = path.components().any(|part| part.as_os_str() == "tests");
             let end = if is_test { 0 } else { text.find("#[cfg(test)]").unwrap_or(text.len()) };
             let (code, tests) = text.split_at(end);
-            let code = started(code).map(|name| (name, &[Verb::Build, Verb::Grade][..]));
-            let tests =
-                started(tests).map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Test, Verb::TestAll][..]));
+            let code = started(code).map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Here][..]));
+            let tests = started(tests)
+                .map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Here, Verb::Test, Verb::TestAll][..]));
             for (name, verbs) in code.chain(tests) {
                 seen += 1;
                 if !listed(verbs, name) {

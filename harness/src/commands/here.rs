@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, stderr, stdin};
 
+use harness::programs::{Verb, packages};
+
 use super::Failure;
 
 /// What `--here` does to this machine.
@@ -19,6 +21,13 @@ A program that means to can break out: grade only a submission that you trust.
 pub fn agree(yes: bool) -> Result<(), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::infrastructure(harness::here::Error::NotRoot));
+    }
+    let missing = Verb::Here.missing();
+    if !missing.is_empty() {
+        return Err(Failure::infrastructure(format!(
+            "--here needs programs that this machine lacks: apt install {}",
+            packages(&missing)
+        )));
     }
     let can_ask = stdin().is_terminal() && stderr().is_terminal();
     if !yes && !can_ask {

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use super::{Plan, files};
+use super::{Plan, failed, files};
 use crate::guest::world::{LAN, WORLD};
 
 /// The machine's name, until a scenario gives it another.
@@ -42,7 +42,8 @@ pub fn first(plan: &str, argv: &[&str]) -> io::Result<i32> {
     network()?;
     nix::unistd::sethostname(NAME)?;
     for capability in WITHOUT {
-        remove_capability_from_bounding_set(capability)?;
+        remove_capability_from_bounding_set(capability)
+            .map_err(|error| failed("give up a capability")(error.into()))?;
     }
     run(argv, input)
 }
@@ -52,14 +53,15 @@ fn network() -> io::Result<()> {
     let links: [&[&str]; 2] =
         [&["link", "set", "lo", "up"], &["link", "add", LAN, "type", "veth", "peer", "name", WORLD]];
     for arguments in links {
-        let output = Command::new("ip").args(arguments).output()?;
+        let output =
+            Command::new("ip").args(arguments).output().map_err(failed("run ip (apt install iproute2)"))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(io::Error::other(format!("ip {}: {}", arguments.join(" "), said.trim())));
         }
     }
     // New namespaces take this setting from the host's.
-    fs::write("/proc/sys/net/ipv4/ip_forward", "0")
+    fs::write("/proc/sys/net/ipv4/ip_forward", "0").map_err(failed("switch off the forwarding of packets"))
 }
 
 /// Starts the program and waits for every process that is left to this one until the program ends.
@@ -74,7 +76,8 @@ fn run(argv: &[&str], input: Vec<u8>) -> io::Result<i32> {
         .envs([("LANG", "C.UTF-8"), ("TERM", "xterm")])
         .current_dir("/root")
         .stdin(Stdio::piped())
-        .spawn()?;
+        .spawn()
+        .map_err(failed("start the guest half"))?;
     if let Some(mut stdin) = child.stdin.take() {
         std::thread::spawn(move || stdin.write_all(&input));
     }

@@ -203,6 +203,11 @@ impl Running for Machine<'_> {
     }
 }
 
+/// Says in an error what could not be done.
+fn failed(what: &str) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("cannot {what}: {error}"))
+}
+
 /// The name of this machine's operating system (os-release(5)).
 fn system() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();

@@ -6,8 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use nix::sched::{CloneFlags, unshare};
 
-use super::Plan;
-use super::groups;
+use super::{Plan, failed, groups};
 
 /// Runs a program as `plan` says, with the standard input of [`super::first`]; returns its exit status.
 ///
@@ -15,7 +14,7 @@ use super::groups;
 /// When a namespace cannot be made.
 pub fn outside(plan: &str, argv: &[&str]) -> io::Result<i32> {
     let group = serde_json::from_str::<Plan>(plan)?.group;
-    groups::join(&group)?;
+    groups::join(&group).map_err(failed("join the machine's control group"))?;
     unshare(
         CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWNET
@@ -23,10 +22,11 @@ pub fn outside(plan: &str, argv: &[&str]) -> io::Result<i32> {
             | CloneFlags::CLONE_NEWIPC
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWCGROUP,
-    )?;
+    )
+    .map_err(|error| failed("make namespaces")(error.into()))?;
     // The group is now the root that the machine sees. A root with processes of its own cannot share out the CPU.
-    groups::join(groups::INIT)?;
-    let status = Command::new("/proc/self/exe").args(["first", plan]).args(argv).status()?;
+    groups::join(groups::INIT).map_err(failed("join the control group of the machine's first processes"))?;
+    let status = Command::new(std::env::current_exe()?).args(["first", plan]).args(argv).status()?;
     Ok(code(status))
 }
 
