@@ -65,7 +65,7 @@ fn a_guest_reaches_the_world_and_the_host_reaches_the_guest() {
     let visit = harness::task::task4::SCENARIO.visit.as_ref().unwrap();
     let (look, tunnels) = HostLook::of(visit, &json!({ "world": { "machine": plan.machine } }));
     let disks = vm::Disks { payload: Some(payload(scratch.path())), store: None };
-    let mut guest = template(&cache).restore(&disks, &vm::Network::default()).unwrap();
+    let mut guest = template(&cache).restore(&disks).unwrap();
     eprintln!("restored in {:?}", guest.restored_in());
     supply.serve(&mut guest, Some(tunnels));
     // The page is there some seconds before the host asks for it.
@@ -107,7 +107,7 @@ fn debootstrap_and_apt_work_in_a_guest_and_the_second_time_nothing_is_fetched() 
         let orders = [Order::debian("bookworm"), Order::debian("bookworm").by_https()];
         let supply = supply(&cache, workdir.path(), &orders, Maker::find(Some(&template)));
         let disks = vm::Disks { payload: Some(payload.clone()), store: supply.store(Medium::Disk).unwrap() };
-        let mut guest = template.restore(&disks, &vm::Network::default()).unwrap();
+        let mut guest = template.restore(&disks).unwrap();
         supply.serve(&mut guest, None);
         let (said, _) = in_world(
             &mut guest,

@@ -4,15 +4,19 @@
 
 mod machine;
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::evidence::Record;
 use harness::guest::recorder::Recorder;
 use harness::guest::trust::trust;
 use harness::guest::world::{Frames, Moment, Packages, Passed, RECORD, World, WorldPlan};
+use harness::packages::{Mirrors, PackageCache, Server, Takes};
 use machine::{in_a_machine, must, shell};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -27,6 +31,43 @@ fn in_a_world(test: impl FnOnce(&World, &WorldPlan) + Send + 'static) {
         plan.packages = Packages::Nowhere;
         let world = World::start(&plan).unwrap();
         test(&world, &plan);
+    });
+}
+
+/// A world whose host answers on a socket.
+fn world_of(socket: PathBuf) -> World {
+    let mut plan = WorldPlan::draw(&mut StdRng::seed_from_u64(8));
+    plan.packages = Packages::Socket(socket);
+    World::start(&plan).unwrap()
+}
+
+/// The output of a shell script, as a child's.
+fn output(script: &str) -> ChildStdout {
+    let child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdout.unwrap()
+}
+
+#[test]
+fn the_host_gets_the_output_of_a_child_once_and_only_if_it_waits_for_a_file() {
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    let cache =
+        Arc::new(PackageCache::open(&home.path().join("packages"), Mirrors::of_this_host(), true).unwrap());
+    let server = Server::on_socket(&cache, &home.path().join("host")).unwrap();
+    let file = home.path().join("file");
+    let (takes, nothing) = (home.path().join("takes"), home.path().join("nothing"));
+    server.serve_machine(&takes, Takes::File(File::create(&file).unwrap())).unwrap();
+    server.serve_machine(&nothing, Takes::Nothing).unwrap();
+    in_a_machine(move || {
+        let world = world_of(takes);
+        world.give_to_host(output("head -c 3000000 /dev/zero; echo end")).unwrap();
+        let error = world.give_to_host(output("echo again")).unwrap_err().to_string();
+        assert!(error.contains("403"), "{error}");
+    });
+    let taken = fs::read(&file).unwrap();
+    assert_eq!((taken.len(), &taken[2_999_999..]), (3_000_004, &b"\0end\n"[..]));
+    in_a_machine(move || {
+        let error = world_of(nothing).give_to_host(output("echo once")).unwrap_err().to_string();
+        assert!(error.contains("403"), "{error}");
     });
 }
 

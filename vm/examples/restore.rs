@@ -6,7 +6,7 @@ mod machine;
 
 use std::time::Instant;
 
-use vm::{Cache, Command, Disks, Network, Outcome, Request, RestoreBy};
+use vm::{Cache, Command, Disks, Outcome, Request, RestoreBy};
 
 const RESTORES: usize = 20;
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut restores = Vec::new();
     for _ in 0..RESTORES {
         let began = Instant::now();
-        let mut guest = template.restore(&Disks::default(), &Network::default())?;
+        let mut guest = template.restore(&Disks::default())?;
         match guest.run(&Command::new(["/bin/true"]), &mut |_| {}) {
             Outcome::Exited { code: 0, .. } => restores.push(began.elapsed().as_secs_f64()),
             outcome => return Err(outcome.to_string().into()),

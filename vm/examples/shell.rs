@@ -26,9 +26,9 @@ fn main() -> Result<(), vm::Error> {
     eprintln!("{}; {}; {:?}", template.image(), template.accelerator().reason, template.calibration());
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = if arguments.is_empty() {
-        template.shell(&vm::Disks::default(), &vm::Network::default())?
+        template.shell(&vm::Disks::default())?
     } else {
-        let mut guest = template.restore(&vm::Disks::default(), &vm::Network::default())?;
+        let mut guest = template.restore(&vm::Disks::default())?;
         eprintln!("restored in {:?}", guest.restored_in());
         guest.run(&vm::Command::new(arguments), &mut |line| println!("{}", String::from_utf8_lossy(line)))
     };

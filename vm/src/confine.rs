@@ -18,10 +18,7 @@ use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 use crate::Kind;
 
 /// All that QEMU's filter can deny.
-const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
-
-/// A program that QEMU starts would inherit the filter, and ends at once under it.
-const NO_SANDBOX: &str = "off";
+pub(crate) const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
 /// The limits of every QEMU. Its address space holds the guest's 2 GiB, translated code and the stacks of threads; its
 /// largest file is the guest's disk of 20 GiB with the disk's tables.
@@ -41,29 +38,13 @@ const FIRST_USER: u32 = 2_000_000_000;
 /// The largest process id of Linux.
 const LAST_PID: u32 = 1 << 22;
 
-/// What a QEMU needs of the host, apart from its files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    /// Nothing.
-    Nothing,
-    /// Sockets, for its user network.
-    Network,
-    /// Sockets, and programs that it starts as the harness's own user.
-    Programs,
-}
-
-/// The argument of `-sandbox`.
-pub(crate) fn sandbox(needs: Needs) -> &'static str {
-    if needs == Needs::Programs { NO_SANDBOX } else { SANDBOX }
-}
-
-/// Confines the process that `command` will start.
-pub(crate) fn confine(command: &mut Command, accel: Kind, needs: Needs) {
+/// Confines the process that `command` will start. It keeps the host's network only if it is `networked`.
+pub(crate) fn confine(command: &mut Command, accel: Kind, networked: bool) {
     // The caller's environment may hold secrets, such as a mirror's password. MALLOC_ARENA_MAX: each thread that allocates may
     // reserve 64 MiB of addresses for itself.
     command.env_clear().env("MALLOC_ARENA_MAX", "4").current_dir("/");
-    let groups = groups(accel).filter(|_| needs != Needs::Programs && has_own_user());
-    let apart = needs == Needs::Nothing && geteuid().is_root();
+    let groups = groups(accel).filter(|_| has_own_user());
+    let apart = !networked && geteuid().is_root();
     // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {

@@ -5,7 +5,7 @@
 //! # fn main() -> Result<(), vm::Error> {
 //! let cache = vm::Cache::at("/var/cache/machines");
 //! let template = vm::prepare(&cache, &vm::Request::default(), &mut |_| {})?;
-//! let mut guest = template.restore(&vm::Disks::default(), &vm::Network::default())?;
+//! let mut guest = template.restore(&vm::Disks::default())?;
 //! let outcome = guest.run(&vm::Command::new(["uname", "-r"]), &mut |line| {
 //!     println!("{}", String::from_utf8_lossy(line));
 //! });
@@ -39,7 +39,6 @@ mod image;
 mod kvm;
 mod machine;
 mod memory;
-mod network;
 mod outcome;
 mod prepare;
 mod qemu;
@@ -64,7 +63,6 @@ pub use error::Error;
 pub use event::{Event, Unit};
 pub use guest::Guest;
 pub use hardware::STREAM;
-pub use network::{GuestForward, Network};
 pub use outcome::{Console, Outcome};
 pub use prepare::{Request, prepare};
 pub use setup::Setup;

@@ -12,11 +12,11 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::arguments::{Arguments, Disk, Memory};
-use crate::confine::{Needs, confine, sandbox};
+use crate::confine::{SANDBOX, confine};
 use crate::console::Record;
 use crate::hardware::{AGENT_PORT, Hardware, MEMORY_MIB};
 use crate::qmp::Qmp;
-use crate::{Error, Network, tool};
+use crate::{Error, tool};
 
 /// The most events in the queue. Events with bytes have up to 64 KiB.
 const WAITING: usize = 256;
@@ -29,7 +29,7 @@ pub(crate) struct Machine<'a> {
     pub(crate) memory: Memory,
     /// The disks by slot, in the guest's order.
     pub(crate) disks: Vec<(&'static str, Disk)>,
-    pub(crate) uplink: Uplink<'a>,
+    pub(crate) uplink: Uplink,
     /// Whether the machine wakes up from a saved state, instead of booting.
     pub(crate) incoming: bool,
 }
@@ -44,9 +44,10 @@ pub(crate) struct Kernel<'a> {
 }
 
 /// Where the card leads that is not on the cable.
-pub(crate) enum Uplink<'a> {
-    /// Nowhere, or into QEMU's user network as far as the network says, by way of a program that takes `relay SOCKET`.
-    Guest { network: &'a Network, relay: &'a Path },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Uplink {
+    /// Nowhere: the other two cards are on a cable, and this one is on a cable of its own.
+    Nowhere,
     /// To the Internet.
     Internet,
 }
@@ -105,7 +106,7 @@ impl Machine<'_> {
         arguments.socket("stream0", stream_theirs);
         let mut command: Command = tool::QEMU.command()?;
         command.args(&arguments.words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        confine(&mut command, self.hardware.accel, self.uplink.needs());
+        confine(&mut command, self.hardware.accel, self.uplink == Uplink::Internet);
         let mut child = crate::spawn::spawn(command, arguments.keep, Signal::SIGKILL)
             .map_err(failed("does not start"))?;
 
@@ -134,7 +135,7 @@ impl Machine<'_> {
     }
 
     fn write(&self, to: &mut Arguments) -> io::Result<()> {
-        to.pair("-sandbox", sandbox(self.uplink.needs()));
+        to.pair("-sandbox", SANDBOX);
         to.memory(&self.memory, MEMORY_MIB)?;
         if let Some(kernel) = &self.kernel {
             let (image, initrd) =
@@ -155,47 +156,19 @@ impl Machine<'_> {
     }
 }
 
-impl Uplink<'_> {
-    fn needs(&self) -> Needs {
-        match self {
-            Uplink::Internet => Needs::Network,
-            Uplink::Guest { network, .. } if network.forwards.is_empty() => Needs::Nothing,
-            Uplink::Guest { .. } => Needs::Programs,
-        }
-    }
-
-    fn write(&self, to: &mut Arguments) {
+impl Uplink {
+    fn write(self, to: &mut Arguments) {
         match self {
             Uplink::Internet => {
                 to.pair("-netdev", "user,id=net-provisioning");
             }
-            Uplink::Guest { network, relay } => {
+            Uplink::Nowhere => {
                 to.pair("-netdev", "hubport,id=net-cable0,hubid=0");
                 to.pair("-netdev", "hubport,id=net-cable1,hubid=0");
-                if network.forwards.is_empty() {
-                    // A cable of its own, with no other end.
-                    to.pair("-netdev", "hubport,id=net-uplink0,hubid=1");
-                } else {
-                    to.pair("-netdev", user_network(network, relay));
-                }
+                to.pair("-netdev", "hubport,id=net-uplink0,hubid=1");
             }
         }
     }
-}
-
-fn user_network(network: &Network, relay: &Path) -> String {
-    let mut words = vec!["user,id=net-uplink0,restrict=on,ipv6=off".to_owned()];
-    for forward in &network.forwards {
-        // QEMU 7.2 can connect to a socket by itself, but once; a command is run for each connection.
-        let command = format!("{} relay {}", quoted(relay), quoted(&forward.socket));
-        words.push(format!("guestfwd=tcp:{}-cmd:{}", forward.address, command.replace(',', ",,")));
-    }
-    words.join(",")
-}
-
-/// A path as one word for a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 fn listen(mut agent: UnixStream, to: SyncSender<Happening>) {

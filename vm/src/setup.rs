@@ -7,7 +7,7 @@ pub struct Setup {
     pub name: String,
     /// Packages to install, one a line. The packages that this crate needs are added.
     pub packages: String,
-    /// The names of the two ends of the cable, and of the card for [`Network`](crate::Network).
+    /// The names of the two ends of the cable, and of a card that leads nowhere.
     pub cards: [String; 3],
     /// A shell script that uses what guests will use, so that they find it in memory. Its status does not matter.
     pub warm_up: String,

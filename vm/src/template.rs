@@ -19,7 +19,7 @@ use crate::hardware::{Cards, Hardware, SLOTS};
 use crate::image::Image;
 use crate::machine::{Machine, Uplink};
 use crate::memory::{self, Seal};
-use crate::{Accelerator, Cache, Calibration, Disks, Error, Guest, Kind, Network, Outcome};
+use crate::{Accelerator, Cache, Calibration, Disks, Error, Guest, Kind, Outcome};
 
 /// The time limit for a restored guest to answer.
 pub(crate) const RESTORE: Duration = Duration::from_secs(60);
@@ -71,7 +71,7 @@ pub(crate) struct Manifest {
 
 impl Template {
     /// A new guest in the template's state, with the right time and new randomness. It is ready when this returns.
-    pub fn restore(&self, disks: &Disks, network: &Network) -> Result<Guest, Error> {
+    pub fn restore(&self, disks: &Disks) -> Result<Guest, Error> {
         let began = Instant::now();
         let empty = self.dir.join("empty.qcow2");
         let mut top =
@@ -95,7 +95,7 @@ impl Template {
                 Disk::ReadOnly(open_for_slot(disks.payload.as_deref(), &self.scratch)?),
                 Disk::ReadOnly(open_for_slot(disks.store.as_deref(), &self.scratch)?),
             ]),
-            uplink: Uplink::Guest { network, relay: &self.dir.join(AGENT) },
+            uplink: Uplink::Nowhere,
             incoming: true,
         }
         .start()?;
@@ -164,8 +164,8 @@ impl Template {
 
     /// Restores a guest, and connects the caller's terminal to a shell on its serial console until the shell ends. Returns
     /// the outcome of the shell.
-    pub fn shell(&self, disks: &Disks, network: &Network) -> Result<Outcome, Error> {
-        crate::shell::attach(self.restore(disks, network)?)
+    pub fn shell(&self, disks: &Disks) -> Result<Outcome, Error> {
+        crate::shell::attach(self.restore(disks)?)
     }
 }
 

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
-use vm::{Cache, Command, Disks, Event, Guest, Network, Outcome, Request, Template, prepare};
+use vm::{Cache, Command, Disks, Event, Guest, Outcome, Request, Template, prepare};
 
 fn template(cache: &Cache, on: &mut dyn FnMut(Event)) -> Template {
     let request = Request {
@@ -24,7 +24,7 @@ fn usual(on: &mut dyn FnMut(Event)) -> Template {
 }
 
 fn guest(template: &Template) -> Guest {
-    template.restore(&Disks::default(), &Network::default()).unwrap()
+    template.restore(&Disks::default()).unwrap()
 }
 
 /// The words behind a name in a file of `/proc/PID`.
@@ -117,7 +117,7 @@ fn a_copied_template_works_and_one_that_was_written_to_is_made_again() {
     let outcome = runs(&mut guest);
     assert!(matches!(outcome, Outcome::TemplateWritten(_)) && outcome.is_infrastructure(), "{outcome:?}");
     drop(guest);
-    let error = copy.restore(&Disks::default(), &Network::default()).unwrap_err().to_string();
+    let error = copy.restore(&Disks::default()).unwrap_err().to_string();
     assert!(error.contains("was written to"), "{error}");
     drop(copy);
 

@@ -7,7 +7,7 @@ mod machine;
 use std::path::Path;
 use std::process::Command as Program;
 
-use vm::{Command, Disks, Guest, Network, Outcome, Request, disk_from_dir, prepare};
+use vm::{Command, Disks, Guest, Outcome, Request, disk_from_dir, prepare};
 
 /// What is no secret and does no harm: numbers of descriptors, without what they are, and an empty list.
 const HARMLESS: [&str; 2] = ["read /proc/PID/fd", "read /proc/PID/map_files"];
@@ -24,7 +24,7 @@ fn guest_with(folder: &str) -> Guest {
     let disk = scratch.path().join("disk");
     disk_from_dir(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder), &disk).unwrap();
     let disks = Disks { payload: Some(disk), store: None };
-    template.restore(&disks, &Network::default()).unwrap()
+    template.restore(&disks).unwrap()
 }
 
 /// What a script says, as a program that the agent keeps.

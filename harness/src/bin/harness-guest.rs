@@ -1,5 +1,6 @@
 //! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
 //! output. `harness-guest drive SCENARIO` reads its job from standard input; nobody types this.
+//! `harness-guest make-tree` makes a base tree with debootstrap; its job comes from standard input too.
 //! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
 //! standard input, and prints what passed: for looking at the world, and for its tests. `machine` and `first` make a
 //! machine of namespaces (see [`harness::here`]). Started as `debootstrap`,
@@ -25,6 +26,7 @@ use harness::guest::run::obstructed;
 use harness::guest::trust::trust;
 use harness::guest::world::World;
 use harness::here;
+use harness::packages::base::maker;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{Job, Marked, SPOILT};
@@ -47,8 +49,9 @@ fn main() -> ExitCode {
         ["drive", scenario] => drive(scenario),
         ["machine", plan, argv @ ..] => return ended(here::outside(plan, argv)),
         ["first", plan, argv @ ..] => return ended(here::first(plan, argv)),
+        ["make-tree"] => make_tree(),
         ["in-world", program, arguments @ ..] => in_world(program, arguments),
-        _ => Err(io::Error::other("usage: harness-guest drive SCENARIO | in-world PROGRAM…")),
+        _ => Err(io::Error::other("usage: harness-guest drive SCENARIO | make-tree | in-world PROGRAM…")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +100,11 @@ fn drive(scenario: &str) -> io::Result<()> {
     recorder.record("begin", &site.submission)?;
     recorder.record(PACE, &slowdown)?;
     (scenario.drive)(&site, &job.plan, &recorder)
+}
+
+fn make_tree() -> io::Result<()> {
+    handles::take()?;
+    maker::make_tree(&serde_json::from_reader(io::stdin())?)
 }
 
 /// Runs a program in the machine while there is a world, and the machine's port 3000 is shown to the host; then prints one line of JSON for each thing that passed.

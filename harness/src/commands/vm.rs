@@ -6,7 +6,7 @@ use harness::progress::{Event, Progress};
 use harness::stage::{Medium, stage};
 use harness::submission::{self, Limits};
 use harness::workdir::Workdir;
-use vm::{Cache, Disks, EntryKind, Network, Outcome, Template};
+use vm::{Cache, Disks, EntryKind, Outcome, Template};
 
 use super::{Failure, Status};
 use crate::cli::{Boot, Machine, Rm, Shelled, Vm, VmCommand};
@@ -54,8 +54,7 @@ fn build(cache: &Cache, arguments: &Machine) -> Result<Status, Failure> {
 
 fn boot(cache: &Cache, arguments: &Boot) -> Result<Status, Failure> {
     let template = prepare(cache, &arguments.machine)?;
-    let mut guest =
-        template.restore(&Disks::default(), &Network::default()).map_err(Failure::infrastructure)?;
+    let mut guest = template.restore(&Disks::default()).map_err(Failure::infrastructure)?;
     let began = Instant::now();
     let outcome = guest.run(&vm::Command::new(arguments.command.iter().cloned()), &mut |line| {
         harness::say!("{}", String::from_utf8_lossy(line));
@@ -86,7 +85,7 @@ fn shell(cache: &Cache, arguments: &Shelled) -> Result<Status, Failure> {
         disks.payload =
             Some(stage(submission, workdir.path(), Medium::Disk).map_err(Failure::infrastructure)?);
     }
-    match template.shell(&disks, &Network::default()).map_err(Failure::infrastructure)? {
+    match template.shell(&disks).map_err(Failure::infrastructure)? {
         vm::Outcome::Exited { .. } => {}
         ended => harness::note!("{ended}"),
     }

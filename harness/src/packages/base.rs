@@ -13,7 +13,7 @@
 //! Two things in a tree depend on where it was made: the mirror's name, which is a placeholder here, and the machine's
 //! resolv.conf and hostname, which are left out. [`crate::guest::fakes::debootstrap`] puts the guest's in their place.
 
-mod maker;
+pub mod maker;
 
 use std::fs::{self, File};
 use std::io;

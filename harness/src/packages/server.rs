@@ -1,24 +1,25 @@
 //! The cache's HTTP side: on a guest's port, on a Unix socket, or on the loopback for programs of this host.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -35,6 +36,8 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 const HEAD_LIMIT: u32 = 16 << 10;
 /// How much of an answer waits for a guest to take it, in bytes.
 const UNSENT: usize = 256 << 10;
+/// The largest file that the host takes from a guest, in bytes. A base tree has 150 to 400 MB.
+const LARGEST: usize = 4 << 30;
 /// Threads for work on files, of which there is little and none that waits.
 const FILE_THREADS: usize = 4;
 
@@ -49,11 +52,22 @@ pub struct Server {
     socket: Option<PathBuf>,
 }
 
-/// A guest's port, and where a tunnel that it offers goes.
+/// What the host takes from a guest, apart from requests for packages.
+#[derive(Debug)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// The first tunnel to the guest's page; it goes there.
+    Tunnel(Tunnels),
+    /// One file of at most 4 GiB; its content goes there.
+    File(File),
+}
+
+/// A guest's port.
 #[derive(Debug)]
 struct Connected {
     port: Port,
-    tunnels: Option<Tunnels>,
+    takes: Takes,
 }
 
 /// How a guest reaches the server.
@@ -70,7 +84,7 @@ enum Listener {
 }
 
 impl Server {
-    /// Serves programs of this host, and guests that make base trees, on a Unix socket at `path`, which must not exist.
+    /// Serves programs of this host on a Unix socket at `path`, which must not exist.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -82,19 +96,19 @@ impl Server {
         Ok(server)
     }
 
-    /// Serves a guest on its port as well, until the guest ends. The first tunnel that it offers to its page goes to `tunnels`.
-    pub fn serve_guest(&self, port: StdUnixStream, tunnels: Option<Tunnels>) {
+    /// Serves a guest on its port as well, until the guest ends.
+    pub fn serve_guest(&self, port: StdUnixStream, takes: Takes) {
         // A server that has ended serves nobody.
-        let _ = self.guests.send(Connected { port: Port::Stream(port), tunnels });
+        let _ = self.guests.send(Connected { port: Port::Stream(port), takes });
     }
 
     /// Serves a guest in the same way on a socket at `path`, until the server ends.
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn serve_machine(&self, path: &Path, tunnels: Option<Tunnels>) -> io::Result<()> {
+    pub fn serve_machine(&self, path: &Path, takes: Takes) -> io::Result<()> {
         let socket = StdUnixListener::bind(path)?;
-        let _ = self.guests.send(Connected { port: Port::Socket(socket), tunnels });
+        let _ = self.guests.send(Connected { port: Port::Socket(socket), takes });
         Ok(())
     }
 
@@ -161,20 +175,20 @@ impl Drop for Server {
 
 /// Serves each guest in a task of its own. Ends with the server.
 async fn attend(mut connected: UnboundedReceiver<Connected>, cache: &Arc<PackageCache>) {
-    while let Some(Connected { port, tunnels }) = connected.recv().await {
-        let cache = Arc::clone(cache);
+    while let Some(Connected { port, takes }) = connected.recv().await {
+        let (cache, takes) = (Arc::clone(cache), Arc::new(Mutex::new(takes)));
         match port {
             Port::Stream(port) => {
                 let port = port.set_nonblocking(true).and_then(|()| UnixStream::from_std(port));
                 let Ok(port) = port else { continue };
-                tokio::spawn(serve_guest(port, tunnels, cache));
+                tokio::spawn(serve_guest(port, takes, cache));
             }
             Port::Socket(socket) => {
                 let socket = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
                 let Ok(socket) = socket else { continue };
                 tokio::spawn(async move {
                     while let Ok((port, _)) = socket.accept().await {
-                        tokio::spawn(serve_guest(port, tunnels.clone(), Arc::clone(&cache)));
+                        tokio::spawn(serve_guest(port, Arc::clone(&takes), Arc::clone(&cache)));
                     }
                 });
             }
@@ -182,13 +196,14 @@ async fn attend(mut connected: UnboundedReceiver<Connected>, cache: &Arc<Package
     }
 }
 
-/// Answers a guest's requests for packages, and takes the tunnel that it offers.
-async fn serve_guest(port: UnixStream, tunnels: Option<Tunnels>, cache: Arc<PackageCache>) {
+/// Answers a guest's requests for packages, and takes the tunnel or the file that it offers.
+async fn serve_guest(port: UnixStream, takes: Arc<Mutex<Takes>>, cache: Arc<PackageCache>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (cache, tunnels) = (Arc::clone(&cache), tunnels.clone());
+        let (cache, takes) = (Arc::clone(&cache), Arc::clone(&takes));
         async move {
             Ok::<_, Infallible>(match *request.method() {
-                Method::CONNECT => take_tunnel(request, tunnels),
+                Method::CONNECT => take_tunnel(request, &takes),
+                Method::PUT => take_file(request, &takes).await,
                 _ => answer(&cache, &request).await,
             })
         }
@@ -203,9 +218,40 @@ async fn serve_guest(port: UnixStream, tunnels: Option<Tunnels>, cache: Arc<Pack
 }
 
 /// Takes the tunnel that a guest offers, where the host wants to look at its page and has none yet.
-fn take_tunnel(request: Request<Incoming>, tunnels: Option<Tunnels>) -> Response<Body> {
-    let taken = tunnels.is_some_and(|tunnels| tunnels.try_send(hyper::upgrade::on(request)).is_ok());
-    plain(if taken { StatusCode::OK } else { StatusCode::FORBIDDEN }, String::new())
+fn take_tunnel(request: Request<Incoming>, takes: &Mutex<Takes>) -> Response<Body> {
+    let accepted = match &*takes.lock().unwrap_or_else(PoisonError::into_inner) {
+        Takes::Tunnel(tunnels) => tunnels.try_send(hyper::upgrade::on(request)).is_ok(),
+        Takes::Nothing | Takes::File(_) => false,
+    };
+    plain(if accepted { StatusCode::OK } else { StatusCode::FORBIDDEN }, String::new())
+}
+
+/// Takes the file that a guest sends, where the host waits for one and has none yet.
+async fn take_file(request: Request<Incoming>, takes: &Mutex<Takes>) -> Response<Body> {
+    let file = {
+        let mut takes = takes.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *takes, Takes::Nothing) {
+            Takes::File(file) => file,
+            other => {
+                *takes = other;
+                return plain(StatusCode::FORBIDDEN, String::new());
+            }
+        }
+    };
+    match keep(request.into_body(), file).await {
+        Ok(()) => plain(StatusCode::OK, String::new()),
+        Err(error) => plain(StatusCode::INSUFFICIENT_STORAGE, format!("{error}\n")),
+    }
+}
+
+async fn keep(body: Incoming, file: File) -> io::Result<()> {
+    let (mut body, mut file) = (Limited::new(body, LARGEST), tokio::fs::File::from_std(file));
+    while let Some(frame) = body.frame().await {
+        if let Ok(bytes) = frame.map_err(io::Error::other)?.into_data() {
+            file.write_all(&bytes).await?;
+        }
+    }
+    file.flush().await
 }
 
 async fn accept(listener: Listener, cache: &Arc<PackageCache>) {

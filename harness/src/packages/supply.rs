@@ -12,7 +12,7 @@ use super::base::{BASE_FILE, BaseError, Maker, Order, TREE_FILE};
 use super::cache::PackageCache;
 use super::mirrors::Mirrors;
 use super::proof::{Missing, Wanted, prove};
-use super::server::Server;
+use super::server::{Server, Takes};
 use super::stats::Stats;
 use super::store::hex;
 use crate::host_look::Tunnels;
@@ -132,7 +132,7 @@ impl Supply {
     /// Serves packages to a guest's world, and hands over the tunnel that it may offer to its page.
     pub fn serve(&self, guest: &mut vm::Guest, tunnels: Option<Tunnels>) {
         if let Some(port) = guest.stream() {
-            self.server.serve_guest(port, tunnels);
+            self.server.serve_guest(port, taken(tunnels));
         }
     }
 
@@ -141,7 +141,7 @@ impl Supply {
     /// # Errors
     /// When the socket cannot be made.
     pub fn serve_machine(&self, path: &Path, tunnels: Option<Tunnels>) -> io::Result<()> {
-        self.server.serve_machine(path, tunnels)
+        self.server.serve_machine(path, taken(tunnels))
     }
 
     /// What the package cache has done so far.
@@ -154,6 +154,10 @@ impl Supply {
     pub fn our_lack(&self) -> Vec<String> {
         self.stats().lacking.texts()
     }
+}
+
+fn taken(tunnels: Option<Tunnels>) -> Takes {
+    tunnels.map_or(Takes::Nothing, Takes::Tunnel)
 }
 
 /// A disk with these trees, each in its own folder; made once.

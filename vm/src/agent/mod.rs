@@ -3,13 +3,11 @@
 
 mod armour;
 mod guard;
-mod relay;
 mod run;
 mod wake;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,7 +30,6 @@ pub fn source() -> String {
         include_str!("guard.rs"),
         include_str!("../../guard/guard.bpf.c"),
         include_str!("../../guard/kernel.h"),
-        include_str!("relay.rs"),
         include_str!("run.rs"),
         include_str!("wake.rs"),
         include_str!("../channel.rs"),
@@ -42,19 +39,12 @@ pub fn source() -> String {
     crate::digest::short(&hash.finalize())
 }
 
-/// In a guest, without arguments: runs until the machine ends. On the host, with `relay SOCKET`: see `relay.rs`.
+/// Runs in a guest until the machine ends.
 pub fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    let ended = match (arguments.next(), arguments.next()) {
-        (Some(verb), Some(socket)) if verb == "relay" => relay::to(Path::new(&socket)),
-        _ => {
-            armour::put_on();
-            let port = OpenOptions::new().read(true).write(true).open(format!("/dev/virtio-ports/{PORT}"));
-            let unguarded = guard::raise().err().map(|error| error.to_string());
-            port.and_then(|port| serve(&port, unguarded))
-        }
-    };
-    match ended {
+    armour::put_on();
+    let port = OpenOptions::new().read(true).write(true).open(format!("/dev/virtio-ports/{PORT}"));
+    let unguarded = guard::raise().err().map(|error| error.to_string());
+    match port.and_then(|port| serve(&port, unguarded)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vm-agent: {error}");

@@ -146,7 +146,7 @@ async fn pass_on(host_link: &Link, request: &Request<Incoming>, host: &str) -> i
     let onward = Request::builder()
         .method(request.method())
         .uri(format!("http://{host}{target}"))
-        .body(Empty::new())
+        .body(())
         .map_err(io::Error::other)?;
     let asked = SERVED.asked();
     let answer = host_link.ask(onward).await?;

@@ -1,7 +1,8 @@
 //! The world's way to the host: one HTTP/2 connection, over a port of the machine that no program of a submission can open.
 //!
-//! Requests for packages go to the host's package cache. One request goes the other way: the world offers the host a
-//! tunnel to a page in the machine (`CONNECT`), and the host asks for the page through it, as if it had connected itself.
+//! Requests for packages go to the host's package cache. The world offers the host a tunnel to a page in the machine
+//! (`CONNECT`), and the host asks for the page through the tunnel, as if it had connected itself. A machine that makes a base
+//! tree sends the tree to the host (`PUT`).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -10,7 +11,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http_body_util::Empty;
+use http_body_util::channel::Channel;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::upgrade::Upgraded;
@@ -18,7 +21,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nix::fcntl::OFlag;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
@@ -28,7 +31,11 @@ use super::plan::Packages;
 const WINDOW: u32 = 1 << 20;
 const WINDOWS: u32 = 4 << 20;
 
-type Sender = SendRequest<Empty<Bytes>>;
+/// How much of a file is sent at once, in bytes.
+const PIECE: usize = 64 << 10;
+
+type Body = BoxBody<Bytes, io::Error>;
+type Sender = SendRequest<Body>;
 
 /// The connection, made when it is first needed. A broken one over a socket is made again.
 pub(super) struct Link {
@@ -47,8 +54,12 @@ impl Link {
         if self.to == Packages::Host { self.sender().await.map(drop) } else { Ok(()) }
     }
 
-    /// Sends a request and waits for the head of the answer.
-    pub async fn ask(&self, request: Request<Empty<Bytes>>) -> io::Result<Response<Incoming>> {
+    /// Sends a request without a body and waits for the head of the answer.
+    pub async fn ask(&self, request: Request<()>) -> io::Result<Response<Incoming>> {
+        self.send(request.map(|()| Empty::new().map_err(|never| match never {}).boxed())).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> io::Result<Response<Incoming>> {
         let mut sender = self.sender().await?;
         sender.ready().await.map_err(io::Error::other)?;
         sender.send_request(request).await.map_err(io::Error::other)
@@ -56,12 +67,22 @@ impl Link {
 
     /// Offers the host a tunnel to a page of the machine; this end of it, once the host has taken it.
     pub async fn offer(&self, page: SocketAddrV4) -> io::Result<TokioIo<Upgraded>> {
-        let request = Request::connect(page.to_string()).body(Empty::new()).map_err(io::Error::other)?;
+        let request = Request::connect(page.to_string()).body(()).map_err(io::Error::other)?;
         let answer = self.ask(request).await?;
         if answer.status() != StatusCode::OK {
             return Err(io::Error::other(format!("the host does not want to look: {}", answer.status())));
         }
         hyper::upgrade::on(answer).await.map(TokioIo::new).map_err(io::Error::other)
+    }
+
+    /// Sends `content` to the host, to its end. Returns when the host has all of it.
+    pub async fn give(&self, content: impl AsyncRead + Unpin + Send + 'static) -> io::Result<()> {
+        let request = Request::put("http://host/").body(body(content)).map_err(io::Error::other)?;
+        let answer = self.send(request).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(io::Error::other(format!("the host does not take the file: {}", answer.status())));
+        }
+        Ok(())
     }
 
     async fn sender(&self) -> io::Result<Sender> {
@@ -78,6 +99,28 @@ impl Link {
         };
         Ok(kept.insert(sender).clone())
     }
+}
+
+fn body(mut content: impl AsyncRead + Unpin + Send + 'static) -> Body {
+    let (mut sender, body) = Channel::new(1);
+    tokio::spawn(async move {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            match content.read_buf(&mut piece).await {
+                Ok(0) => break,
+                Ok(_) => {
+                    if sender.send_data(piece.into()).await.is_err() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    sender.abort(error);
+                    break;
+                }
+            }
+        }
+    });
+    body.boxed()
 }
 
 async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Sender> {

@@ -27,22 +27,25 @@ mod link;
 mod netlink;
 mod network;
 mod plan;
+mod services;
 mod tls;
 mod traffic;
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::Path;
+use std::process::ChildStdout;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::recorder::Recorder;
 use capture::Capture;
@@ -52,13 +55,12 @@ pub use http::{Page, get};
 use link::Link;
 pub use network::{LAN, UPLINK, WORLD};
 pub use plan::{PREFIX, Packages, WorldPlan, is_public};
+use services::{Services, accept, echo, live};
 use tls::Authority;
 pub use tls::NAME as AUTHORITY;
+use traffic::Traffic;
 pub use traffic::{Moment, Passed, RECORD};
-use traffic::{Traffic, cut};
 
-/// Connections that one listener serves at once; further ones wait.
-const AT_ONCE: usize = 256;
 /// How long a client may take for what it says to an echo service.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -200,6 +202,15 @@ impl World {
         });
     }
 
+    /// Sends everything that a child writes to its standard output to the host. Returns when the host has all of it.
+    ///
+    /// # Errors
+    /// If the host does not take a file from this machine, or the connection breaks.
+    pub fn give_to_host(&self, output: ChildStdout) -> io::Result<()> {
+        let host_link = Arc::clone(&self.host_link);
+        self.inside(async move { host_link.give(pipe::Receiver::from_owned_fd(output.into())?).await })
+    }
+
     /// Everything that passed since the last call, or since the start.
     pub fn passed(&self) -> Vec<Moment> {
         self.traffic.take()
@@ -261,116 +272,6 @@ impl Drop for World {
             let _ = thread.join();
         }
     }
-}
-
-/// What the world's services share.
-struct Services {
-    plan: Arc<WorldPlan>,
-    traffic: Arc<Traffic>,
-    authority: Arc<Authority>,
-    host_link: Arc<Link>,
-}
-
-/// The world's thread: sets up its namespace, serves, and ends when told to.
-fn live(
-    services: &Services,
-    capture: &Arc<Capture>,
-    ready: &mpsc::Sender<io::Result<Handle>>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let set_up = || {
-        let cable = network::configure_world(&services.plan)?;
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            if services.plan.pcap {
-                capture.start(cable)?;
-            }
-            services.host_link.hold().await?;
-            serve(services).await
-        })?;
-        Ok(runtime)
-    };
-    match set_up() {
-        Ok(runtime) => {
-            let _ = ready.send(Ok(runtime.handle().clone()));
-            let _ = runtime.block_on(stopped);
-        }
-        Err(error) => {
-            let _ = ready.send(Err(error));
-        }
-    }
-}
-
-/// Opens the services that are always there.
-async fn serve(services: &Services) -> io::Result<()> {
-    let everywhere = |port| (Ipv4Addr::UNSPECIFIED, port);
-    let shared = || (Arc::clone(&services.plan), Arc::clone(&services.traffic));
-    let (plan, traffic) = shared();
-    tokio::spawn(dns::serve_udp(UdpSocket::bind(everywhere(53)).await?, plan, traffic));
-    let (plan, traffic) = shared();
-    tokio::spawn(accept(TcpListener::bind(everywhere(53)).await?, move |stream, from, to| {
-        dns::serve_tcp(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic))
-    }));
-    let ((plan, traffic), link) = (shared(), Arc::clone(&services.host_link));
-    tokio::spawn(accept(TcpListener::bind(everywhere(80)).await?, move |stream, from, to| {
-        http::serve(stream, from, to, Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&link))
-    }));
-    let ((plan, traffic), link) = (shared(), Arc::clone(&services.host_link));
-    let authority = Arc::clone(&services.authority);
-    tokio::spawn(accept(TcpListener::bind(everywhere(443)).await?, move |stream, from, to| {
-        let (plan, traffic, link) = (Arc::clone(&plan), Arc::clone(&traffic), Arc::clone(&link));
-        let authority = Arc::clone(&authority);
-        async move { http::serve(authority.accept(stream, to).await?, from, to, plan, traffic, link).await }
-    }));
-    Ok(())
-}
-
-/// Serves each connection in a task of its own. What goes wrong on one is that client's affair.
-async fn accept<F>(
-    listener: TcpListener,
-    serve: impl Fn(tokio::net::TcpStream, SocketAddrV4, SocketAddrV4) -> F,
-) where
-    F: Future<Output = io::Result<()>> + Send + 'static,
-{
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((stream, SocketAddr::V4(from))) = listener.accept().await else {
-            // Out of descriptors, say: let the others finish first.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        let Ok(to) = stream.local_addr().and_then(v4) else { continue };
-        let serving = serve(stream, from, to);
-        tokio::spawn(async move {
-            let _ = serving.await;
-            drop(place);
-        });
-    }
-}
-
-async fn echo(
-    mut stream: tokio::net::TcpStream,
-    from: SocketAddrV4,
-    to: SocketAddrV4,
-    plan: Arc<WorldPlan>,
-    traffic: Arc<Traffic>,
-) -> io::Result<()> {
-    let mut line = Vec::new();
-    let read = in_time(PATIENCE, async {
-        while line.len() < 4096 && !line.ends_with(b"\n") {
-            if stream.read_buf(&mut line).await? == 0 {
-                break;
-            }
-        }
-        Ok(())
-    })
-    .await;
-    let heard = String::from_utf8_lossy(&line);
-    traffic.note(Passed::Listened { from, to, heard: cut(heard.trim_end()) });
-    read?;
-    stream.write_all(format!("{} {}\n", plan.echo_word, heard.trim_end()).as_bytes()).await?;
-    stream.shutdown().await
 }
 
 async fn relay(

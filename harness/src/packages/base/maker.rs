@@ -1,21 +1,25 @@
 //! Where debootstrap is run: by root on this host, else in a virtual machine, which needs nobody's leave.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use rand::SeedableRng;
+use serde::{Deserialize, Serialize};
 
 use super::{BaseError, Order, TREE_FILE, failed, said};
+use crate::guest::world::{World, WorldPlan};
 use crate::packages::cache::PackageCache;
-use crate::packages::server::Server;
+use crate::packages::server::{Server, Takes};
+use crate::siblings;
+use crate::stage::{GUEST_HALF, MOUNTED_AT};
 
 /// Makes the tree; the same text for this host and for a guest.
 const MAKE: &str = include_str!("make-tree.sh");
@@ -24,9 +28,6 @@ const MAKE: &str = include_str!("make-tree.sh");
 const UBUNTU_KEY: &[u8] = include_bytes!("../ubuntu-archive-2018.gpg");
 /// The program, here and in guests.
 const DEBOOTSTRAP: &str = "/usr/sbin/debootstrap";
-/// Where a guest finds the package cache, and where it sends its tree, on QEMU's user network.
-const PACKAGES_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 100), 3142);
-const TREE_AT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2, 101), 3143);
 /// How long a guest may take: a quarter of an hour on a quiet machine without KVM.
 const PATIENCE: Duration = Duration::from_secs(3 * 3600);
 
@@ -140,7 +141,7 @@ fn on_host(
     fs::remove_dir_all(&work).map_err(failed("remove the tree after it was packed"))
 }
 
-/// In a machine that reaches the package cache and a socket of ours, and nothing else.
+/// In a machine whose guest half plays the world, asks this host for packages, and sends the tree.
 fn in_guest(
     settings: &[(&'static str, String)],
     template: &vm::Template,
@@ -148,24 +149,23 @@ fn in_guest(
     making: &Path,
     step: &mut dyn FnMut(&str),
 ) -> Result<(), BaseError> {
-    let sockets = tempfile::tempdir().map_err(failed("make a folder for sockets"))?;
-    let (packages, tree) = (sockets.path().join("packages"), sockets.path().join("tree"));
-    let _server = Server::on_socket(cache, &packages).map_err(failed("serve packages to a guest"))?;
-    let listener = UnixListener::bind(&tree).map_err(failed("wait for a guest's tree"))?;
-    let mut file = File::create(making.join(TREE_FILE)).map_err(failed("create the tree's file"))?;
-    let taken = thread::spawn(move || io::copy(&mut listener.accept()?.0, &mut file));
-
-    let network = vm::Network {
-        forwards: vec![
-            vm::GuestForward { address: PACKAGES_AT, socket: packages },
-            vm::GuestForward { address: TREE_AT, socket: tree.clone() },
-        ],
+    let not_restored = |error: vm::Error| BaseError::Guest { why: error.to_string() };
+    let work = tempfile::tempdir().map_err(failed("make a folder for a guest's disk"))?;
+    let server = Server::on_socket(cache, &work.path().join("packages"))
+        .map_err(failed("serve packages to a guest"))?;
+    let tree = File::create(making.join(TREE_FILE)).map_err(failed("create the tree's file"))?;
+    let disks = vm::Disks { payload: Some(guest_half(work.path())?), store: None };
+    let mut guest = template.restore(&disks).map_err(not_restored)?;
+    if let Some(port) = guest.stream() {
+        server.serve_guest(port, Takes::File(tree));
+    }
+    let program = Path::new(MOUNTED_AT).join(GUEST_HALF);
+    let mut command = vm::Command::new([&*program.to_string_lossy(), "make-tree"]);
+    let job = TreeJob {
+        world: WorldPlan::draw(&mut rand::rngs::StdRng::from_rng(&mut rand::rng())),
+        settings: settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
-    let mut guest = template
-        .restore(&vm::Disks::default(), &network)
-        .map_err(|error| BaseError::Guest { why: error.to_string() })?;
-    let mut command = vm::Command::new(["/bin/bash", "-s"]);
-    command.stdin = guest_script(settings).into_bytes();
+    command.stdin = serde_json::to_vec(&job).map_err(|error| failed("write a guest's job")(error.into()))?;
     command.deadline = PATIENCE;
     let (mut lines, mut last) = (Vec::new(), Instant::now());
     let outcome = guest.run(&command, &mut |line| {
@@ -180,41 +180,55 @@ fn in_guest(
         }
     });
     match outcome {
-        vm::Outcome::Exited { code: 0, .. } => {}
+        vm::Outcome::Exited { code: 0, .. } => Ok(()),
         vm::Outcome::Exited { code, stderr } => {
             let said = lines.join("\n") + "\n" + &String::from_utf8_lossy(&stderr);
-            return Err(failure(&said, &format!("exit status: {code}")));
+            Err(failure(&said, &format!("exit status: {code}")))
         }
-        outcome => return Err(BaseError::Guest { why: outcome.to_string() }),
+        outcome => Err(BaseError::Guest { why: outcome.to_string() }),
     }
-    // The sender has ended, so the tree's end is on its way.
-    match taken.join() {
-        Ok(taken) => taken.map_err(failed("take a guest's tree"))?,
-        Err(_) => return Err(BaseError::Guest { why: "the tree's receiver ended".to_owned() }),
-    };
-    is_whole(&making.join(TREE_FILE)).map_err(failed("read a guest's tree"))
 }
 
-/// A tar file ends with two blocks of zeros.
-fn is_whole(tree: &Path) -> io::Result<()> {
-    let mut file = File::open(tree)?;
-    file.seek(SeekFrom::End(-1024))?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end)?;
-    if end.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(io::Error::other("the tree was cut short")) }
+/// A disk with the guest half, in the folder `work`.
+fn guest_half(work: &Path) -> Result<PathBuf, BaseError> {
+    let (content, disk) = (work.join("content"), work.join("content.img"));
+    let program =
+        siblings::find(GUEST_HALF).map_err(|error| failed("find the guest half")(io::Error::other(error)))?;
+    fs::create_dir(&content)
+        .and_then(|()| fs::copy(program, content.join(GUEST_HALF)))
+        .map_err(failed("copy the guest half"))?;
+    vm::disk_from_dir(&content, &disk).map_err(|error| BaseError::Guest { why: error.to_string() })?;
+    Ok(disk)
 }
 
-/// Brings the card up, makes the tree, and sends it.
-fn guest_script(settings: &[(&'static str, String)]) -> String {
-    let exports: Vec<_> = settings.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-    let exports = exports.concat();
-    format!(
-        "set -eu -o pipefail\nip link set lo up\nip address add 10.0.2.15/24 dev uplink0\nip link set uplink0 up\n\
-         {exports}export WORK=/root/base-tree http_proxy=http://{PACKAGES_AT}\nmkdir \"$WORK\"\nexec 3>&1\n\
-         make() {{ (\n{MAKE}\n); }}\nmake | nc -N {} {} || exit 1\n",
-        TREE_AT.ip(),
-        TREE_AT.port()
-    )
+/// The job of the guest half that makes a tree.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TreeJob {
+    world: WorldPlan,
+    settings: BTreeMap<String, String>,
+}
+
+/// In a guest: makes the tree and sends it to the host. What the script says goes to standard output.
+///
+/// # Errors
+/// If there is no world, a program is missing, the script fails, or the host does not take the tree.
+pub fn make_tree(job: &TreeJob) -> io::Result<()> {
+    let world = World::start(&job.world).map_err(io::Error::other)?;
+    let work = tempfile::tempdir_in("/root")?;
+    let mut script = Command::new("sh")
+        .args(["-c", &format!("exec 3>&2\n{MAKE}")])
+        .env_clear()
+        .envs(&job.settings)
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("WORK", work.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(io::stdout().as_fd().try_clone_to_owned()?)
+        .spawn()?;
+    let output = script.stdout.take().ok_or_else(|| io::Error::other("the script has no output"))?;
+    let sent = world.give_to_host(output);
+    let status = script.wait()?;
+    if status.success() { sent } else { Err(io::Error::other(status.to_string())) }
 }
 
 /// Names the program that failed, by the script's last word.
