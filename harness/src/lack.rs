@@ -24,6 +24,9 @@ pub struct Lack {
 pub const LACK: &str = "lack";
 /// In the plan of a scenario: that groups of its machine cannot limit the CPU.
 pub const NO_CPU_CONTROLLER: &str = "no_cpu_controller";
+/// The checks of 2c that can fail without a limit of the CPU. The others may depend on it, or on what a script does when
+/// the limit is refused.
+const SEEN_WITHOUT_CPU: [&str; 2] = ["2c/namespaces", "2c/root-isolated"];
 /// The most packages to list.
 const LISTED: usize = 20;
 /// The checks (by scenario and id prefix) that depend on packages even if the scenario's first
@@ -129,7 +132,10 @@ impl Hindrance<'_> {
                 let places = &finding.evidence;
                 places.is_empty() || !places.iter().all(|place| self.was_seen_before(place, at))
             }
-            Kind::NoCpu => finding.check.starts_with("2c/"),
+            Kind::NoCpu => {
+                let is_seen = finding.status == Status::Fail && SEEN_WITHOUT_CPU.contains(&finding.check);
+                finding.check.starts_with("2c/") && !is_seen
+            }
             Kind::Packages => {
                 let needs = |(scenario, checks): &(&str, &str)| {
                     self.recording.scenario.split('+').next() == Some(*scenario)
@@ -282,12 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_a_cpu_controller_gives_no_verdict_on_2c_but_what_passes_there_counts() {
+    fn a_machine_without_a_cpu_controller_gives_no_verdict_on_what_depends_on_it() {
         let recording = Recording { plan: json!({ NO_CPU_CONTROLLER: true }), ..recording("2", vec![]) };
         let status = |check, status| status_of(&recording, finding(check, status, &[]));
         assert_eq!(status("2c/cpu-quota", Status::Fail), Status::Error);
         assert_eq!(status("2c/throttled", Status::Skip), Status::Error);
         assert_eq!(status("2c/root-isolated", Status::Pass), Status::Pass);
+        assert_eq!(status("2c/root-isolated", Status::Fail), Status::Fail);
+        assert_eq!(status("2c/root-isolated", Status::Skip), Status::Error);
         assert_eq!(status("2b/pid-namespace", Status::Fail), Status::Fail);
     }
 }

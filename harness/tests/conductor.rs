@@ -58,7 +58,13 @@ fn differences(case: &Case) -> Vec<String> {
             println!("    +{} {}: {}", own.score, own.condition(), own.actual);
         }
     }
-    corpus::compare(&case.expect, &report).differences
+    // Where the machine has no cpu controller, 2c shows nothing.
+    let has_cpu = |line: &String| {
+        let check = line.split(':').next().unwrap_or_default();
+        let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
+        !checks.filter(|one| one.id == check).any(|one| one.actual.contains("no cpu controller"))
+    };
+    corpus::compare(&case.expect, &report).differences.into_iter().filter(has_cpu).collect()
 }
 
 fn can_run() -> bool {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Born, Called, Compiled, Ended, Exiting, Machine};
+use super::{Born, Called, Compiled, Ended, Exiting, Machine, NamespacePlan};
 use crate::evidence::program::End;
 use crate::guest::observe::hostname;
 use crate::guest::observe::processes;
@@ -21,15 +22,13 @@ use crate::task::Site;
 
 /// The machine's name in this run.
 pub fn plan(random: &mut StdRng) -> Value {
-    json!({ "hostname": format!("host-{:08x}", random.random::<u32>()) })
+    json!(NamespacePlan { hostname: format!("host-{:08x}", random.random::<u32>()) })
 }
 
 /// The record kinds are the types of the parent module.
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let dir = site.submission.join("task1");
-    if let Some(name) = plan["hostname"].as_str() {
-        nix::unistd::sethostname(name)?;
-    }
+    nix::unistd::sethostname(NamespacePlan::deserialize(plan)?.hostname)?;
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     recorder.record("machine", &Machine { hostname, namespaces: processes::own().namespaces })?;
     let slowdown = Pace::first().slowdown(site.slowdown);

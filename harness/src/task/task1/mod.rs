@@ -35,6 +35,13 @@ pub static SCENARIO: Scenario = Scenario {
     visit: None,
 };
 
+/// The names of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct NamespacePlan {
+    /// The machine's name.
+    hostname: String,
+}
+
 /// The machine before the program ran; the record `machine`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Machine {

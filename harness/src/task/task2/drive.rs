@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, Supplied, Use,
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, ScriptPlan,
+    Supplied, Use,
 };
 use crate::evidence::cgroup::Group;
 use crate::evidence::mount::Mount;
@@ -50,18 +52,18 @@ const SETTLE: Duration = Duration::from_millis(15);
 
 /// The machine's name, and the seed and mark of this run's `container_prog`.
 pub fn plan(random: &mut StdRng) -> Value {
-    json!({
-        "hostname": format!("host-{:08x}", random.random::<u32>()),
-        "seed": random.random_range(1..=u32::MAX),
-        "mark": format!("container_prog:{:032x}", random.random::<u128>()),
+    json!(ScriptPlan {
+        hostname: format!("host-{:08x}", random.random::<u32>()),
+        seed: random.random_range(1..=u32::MAX),
+        mark: format!("container_prog:{:032x}", random.random::<u128>()),
     })
 }
 
 /// The record kinds are the types of the parent module.
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let dir = site.submission.join("task2");
-    let word = |name: &str| plan[name].as_str().unwrap_or_default().to_owned();
-    nix::unistd::sethostname(word("hostname"))?;
+    let plan = ScriptPlan::deserialize(plan)?;
+    nix::unistd::sethostname(&plan.hostname)?;
     let hierarchy = Hierarchy::open()?;
     let _ = hierarchy.write("/", "cgroup.subtree_control", "+cpu +cpuset");
     let machine = Machine {
@@ -74,22 +76,21 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     };
     recorder.record("machine", &machine)?;
 
-    let seed = plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok()).unwrap_or(1);
     let calls_per_second = speed::calls_per_second();
     let slowdown = Pace::first().slowdown(site.slowdown);
     let loops = ((calls_per_second * BENCHMARK.as_secs_f64()) as u64).clamp(1_000_000, 1_000_000_000);
     let course = fs::read_to_string(site.course.join("task2/container_prog.c"))?;
-    let supplied = supply(&dir, &course, seed, loops, &word("mark"))?;
+    let supplied = supply(&dir, &course, plan.seed, loops, &plan.mark)?;
     recorder.record("supplied", &supplied)?;
 
     let watch = cgroups::Watch::start(&hierarchy)?;
-    let mut observer = Observer::new(&hierarchy, watch, machine, word("mark").into_bytes());
+    let mut observer = Observer::new(&hierarchy, watch, machine, plan.mark.clone().into_bytes());
     let limits =
         Limits { time: Duration::from_secs_f64(20.0 + 3.0 * slowdown), output: 512 << 10, processes: 300 };
     let script = Program::new(&dir, ["./simple_container.sh"]);
     // What systemd starts on the script's behalf is the script's doing (sd_booted(3): is it there?).
     let also: &[i32] = if Path::new("/run/systemd/system").is_dir() { &[1] } else { &[] };
-    let mark = word("mark").into_bytes();
+    let mark = plan.mark.into_bytes();
     let known =
         Watch::new().compiling([site.course.join("task2/container_prog.c")]).computing(&mark, &hierarchy);
     let mut observe = |session: &mut SessionHandle, view: Observation| observer.observe(session, &view);

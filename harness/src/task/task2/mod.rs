@@ -57,6 +57,17 @@ pub static SCENARIO: Scenario = Scenario {
     visit: None,
 };
 
+/// The names of one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ScriptPlan {
+    /// The machine's name.
+    hostname: String,
+    /// What `container_prog` computes with.
+    seed: u32,
+    /// A text in this run's `container_prog`, by which it is recognised.
+    mark: String,
+}
+
 /// The machine before the script ran; the record `machine`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Machine {

@@ -1,6 +1,9 @@
 //! The output of `simple_container.sh` for one subtask, with placeholders for what varies from run
 //! to run.
 
+use serde::Deserialize as _;
+
+use super::ScriptPlan;
 use super::benchmark;
 use super::timeline::{Round, ScriptTimeline};
 use crate::task::check::Verdicts;
@@ -89,7 +92,7 @@ pub fn time(timeline: &ScriptTimeline, subtask: usize) -> Option<f64> {
 }
 
 fn expected_value(timeline: &ScriptTimeline) -> Option<String> {
-    let seed = timeline.recording.plan["seed"].as_u64().and_then(|seed| u32::try_from(seed).ok())?;
+    let seed = ScriptPlan::deserialize(&timeline.recording.plan).ok()?.seed;
     let loops = timeline.supplied.as_ref()?.loops.min(1_000_000_000);
     Some(format!("{VALUE}{}", benchmark::sum(seed, loops)))
 }
