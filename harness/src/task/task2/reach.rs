@@ -41,7 +41,9 @@ pub fn fault(timeline: &ScriptTimeline, round: &Round) -> Option<String> {
 
 /// The machine's folders that a mount shows.
 fn sources(mount: &Mount, machine: &[Mount]) -> Vec<PathBuf> {
-    if mount.fs_type == "overlay" {
+    let same: Vec<&Mount> = machine.iter().filter(|own| own.device == mount.device).collect();
+    // The machine's own root may be an overlay; a part of it is no overlay of the script's.
+    if mount.fs_type == "overlay" && same.is_empty() {
         let below = mount.options.split(',').filter_map(|option| option.strip_prefix("lowerdir="));
         return below
             .flat_map(|value| value.split(':'))
@@ -49,12 +51,11 @@ fn sources(mount: &Mount, machine: &[Mount]) -> Vec<PathBuf> {
             .map(PathBuf::from)
             .collect();
     }
-    let same = machine.iter().filter(|own| own.device == mount.device);
     let on_machine = |own: &Mount| {
         let inside = Path::new(&mount.root).strip_prefix(&own.root).ok()?;
         Some(Path::new(&own.mount_point).join(inside))
     };
-    same.filter_map(on_machine).collect()
+    same.into_iter().filter_map(on_machine).collect()
 }
 
 /// Whether all that lies in the machine's root directory is there.
@@ -86,5 +87,17 @@ mod tests {
         let options = "rw,lowerdir=/srv/a:/etc,upperdir=/srv/u,workdir=/srv/w".to_owned();
         let overlay = Mount { fs_type: "overlay".to_owned(), options, ..Mount::default() };
         assert_eq!(sources(&overlay, &[]), [Path::new("/srv/a"), Path::new("/etc")]);
+    }
+
+    #[test]
+    fn a_part_of_a_machine_whose_root_is_an_overlay_is_found_on_the_machine() {
+        let overlay = |root, mount_point| Mount {
+            fs_type: "overlay".to_owned(),
+            options: "rw,lowerdir=/,upperdir=/srv/u,workdir=/srv/w".to_owned(),
+            ..mount("0:46", root, mount_point)
+        };
+        let machine = [overlay("/", "/")];
+        assert_eq!(sources(&overlay("/usr/lib", "/lib"), &machine), [Path::new("/usr/lib")]);
+        assert_eq!(sources(&overlay("/", "/mnt"), &machine), [Path::new("/")]);
     }
 }
