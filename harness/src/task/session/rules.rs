@@ -232,7 +232,14 @@ fn links(asked: &[String], seen: &[String], names: &Names) -> Vec<Row> {
     let mut left = blocks(seen);
     let mut rows = Vec::new();
     for block in blocks(asked) {
-        let Some(at) = left.iter().position(|seen| token::fits(block.name, seen.name)) else {
+        let by_name = left.iter().position(|seen| token::fits(block.name, seen.name));
+        // A pair's end under another name stands beside the one that was asked for.
+        let is_end = |seen: &Block| {
+            let of_other = |name: &String| seen.name.starts_with(&format!("{name}-"));
+            seen.lines[0].contains("@if") && !names.others.iter().any(of_other)
+        };
+        let by_kind = || left.iter().position(is_end).filter(|_| block.lines[0].contains("@if"));
+        let Some(at) = by_name.or_else(by_kind) else {
             rows.extend(block.lines.iter().map(|line| Row::of(Some(line), None, None)));
             continue;
         };
@@ -270,8 +277,9 @@ fn of_link(asked: Option<&String>, seen: Option<&String>) -> Row {
         let flags = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(flags, _)| flags);
         flags.is_some_and(|flags| flags.split(',').any(|flag| flag == "UP"))
     };
-    let why = if header(asked_line).is_some() && header(seen_line).is_some() {
+    let why = if let (Some(wanted), Some(found)) = (header(asked_line), header(seen_line)) {
         match (is_up(asked_line), is_up(seen_line)) {
+            _ if !token::fits(wanted, found) => None,
             (true, false) => None,
             (false, true) => Some("it is up earlier than shown"),
             _ => Some("details that the kernel chooses"),
@@ -382,7 +390,9 @@ mod tests {
             ),
             1
         );
-        assert_eq!(differing("2: veth0@if9: <UP> mtu 1500\n inet 10.0.0.2/24 scope global veth0"), 3);
+        // Another name, beside what was asked for.
+        assert_eq!(differing("2: veth0@if9: <UP> mtu 1500\n inet 10.0.0.2/24 scope global veth0"), 1);
+        assert_eq!(differing("2: dummy0: <UP> mtu 1500"), 3);
     }
 
     #[test]
