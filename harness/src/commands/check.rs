@@ -21,9 +21,10 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
-    let submission =
+    let mut submission =
         submission::open(&arguments.submission, &into, &Limits::default(), arguments.starter.as_deref())
             .map_err(Failure::submission)?;
+    submission.layout.scripts = submission::scripts::look(&submission);
     let bundle = Bundle {
         submission: submission.info,
         environment: Environment { harness: harness::VERSION.to_owned(), ..Environment::default() },

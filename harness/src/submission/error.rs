@@ -78,6 +78,17 @@ pub enum Error {
         /// The archive or directory.
         path: PathBuf,
     },
+    /// An archive holds another archive where the submission should be.
+    #[error(
+        "{} contains no task folder but the archive {inner:?}: unpack that one, and hand it in by itself",
+        path.display()
+    )]
+    Packed {
+        /// The archive.
+        path: PathBuf,
+        /// The archive in it.
+        inner: String,
+    },
     /// There is more than one submission, and names do not decide between them.
     #[error(
         "{} contains several submissions ({}): pass one of these folders instead",

@@ -1,10 +1,12 @@
 //! The layout of a submission's files: the evidence of the `layout` subtask.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::scripts::ScriptFact;
+use super::tree::{Folder, Node};
 use super::{Beneath, Form, git};
 
 /// The required files (section "Submission details" of the assignment).
@@ -37,6 +39,12 @@ pub struct Layout {
     /// A sentence for each required file or folder that was a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
+    /// What is wrong with the scripts. `harness check` looks; a grade sees them run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scripts: Vec<ScriptFact>,
+    /// Archives inside the submission.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<String>,
     /// The git history.
     pub git: GitFact,
     /// Changes outside the marked portions; `None` if no starter files were given.
@@ -90,6 +98,34 @@ impl fmt::Display for Layout {
             missing => write!(f, "{}, missing: {}", self.form, missing.join(", ")),
         }
     }
+}
+
+/// How many archives inside are named.
+const MOST_ARCHIVES: usize = 5;
+
+/// The archives among the files of a submission, the git history left out. Nothing looks into them.
+pub fn archives(root: &Folder) -> Vec<String> {
+    const ENDS: [&str; 9] =
+        [".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".zip", ".7z", ".rar", ".tar.zst"];
+    let mut found = Vec::new();
+    let mut open = vec![(PathBuf::new(), root)];
+    while let Some((path, folder)) = open.pop() {
+        for (name, node) in &folder.entries {
+            let path = path.join(name);
+            match node {
+                Node::Folder(inner) if name != ".git" => open.push((path, inner)),
+                Node::File(_) => {
+                    let name = name.to_string_lossy().to_ascii_lowercase();
+                    if found.len() < MOST_ARCHIVES && ENDS.iter().any(|end| name.ends_with(end)) {
+                        found.push(path.display().to_string());
+                    }
+                }
+                Node::Folder(_) | Node::Link(_) => {}
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Looks for a git history in our copy and, if the source is a directory, in the folders above it.

@@ -20,6 +20,7 @@ mod intake;
 mod layout;
 pub mod marked;
 mod root;
+pub mod scripts;
 mod settle;
 mod tidy;
 mod tree;
@@ -85,6 +86,7 @@ pub fn open(
     let settled = settle::settle(&mut names, limits).map_err(|(entry, why)| {
         intake::refused(source, place.path.join(entry).as_os_str().as_bytes(), why)
     })?;
+    let archives = layout::archives(&names);
     let copy = Beneath::open(into).map_err(Error::ours(into))?;
     names.write(&copy, &taken.spool).map_err(|(path, error)| Error::ours(&path)(error))?;
     let layout = Layout {
@@ -96,6 +98,8 @@ pub fn open(
         files: tidy::tidy(&copy, &settled)?,
         replaced: settled.replaced,
         git: layout::git(source, form, &copy),
+        scripts: Vec::new(),
+        archives,
         unmarked: starter.map(|starter| marked::changes(starter, &copy)).transpose()?,
     };
     let id = id::choose(source, layout.folder.as_deref());

@@ -19,7 +19,7 @@ use super::beneath::Beneath;
 use super::intake::{Intake, Taken};
 use super::root::{self, Root};
 use super::tree::Folder;
-use super::{Error, Form, Limits, Refusal};
+use super::{Error, Form, Limits, Refusal, layout};
 
 /// The most bytes between two contents of a tar archive: names of files and links.
 const MOST_OF_A_HEADER: u64 = 256 << 10;
@@ -72,7 +72,12 @@ pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result
         let folder = taken.tree.folder(path);
         Ok(folder.into_iter().flat_map(Folder::folders).map(OsString::from).collect())
     };
-    let place = root::find(source, None, &folders)?;
+    let place = root::find(source, None, &folders).map_err(|error| {
+        match (error, layout::archives(&taken.tree).into_iter().next()) {
+            (Error::NoSubmission { path }, Some(inner)) => Error::Packed { path, inner },
+            (error, _) => error,
+        }
+    })?;
     let root = taken.tree.folder_mut(&place.path).map(std::mem::take).unwrap_or_default();
     let folder = place.path.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(Unpacked { root, place, folder, taken })

@@ -71,6 +71,8 @@ mod tests {
             left_aside: vec![],
             files: there.map(|(_, path)| file(path)).collect(),
             replaced: vec![],
+            scripts: vec![],
+            archives: vec![],
             git: GitFact::Present,
             unmarked: None,
         }

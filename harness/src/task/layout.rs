@@ -16,7 +16,7 @@ use crate::verdict::{Finding, Status};
 type Judge = fn(&Bundle, &Layout, Question) -> Finding;
 
 /// One row for each check.
-static ROWS: [Row<Judge>; 4] = [
+static ROWS: [Row<Judge>; 5] = [
     Row {
         check: CheckSpec {
             id: "layout/archive",
@@ -71,6 +71,21 @@ static ROWS: [Row<Judge>; 4] = [
     },
     Row {
         check: CheckSpec {
+            id: "layout/scripts",
+            title: "scripts that their shell can read",
+            requirement: "There are two script files for this task setup.sh and conductor.sh",
+            hint: "`bash -n FILE` and `head -1 FILE | cat -A` show the same.",
+            informational: true,
+            needs: &[],
+            considers: &[],
+            how: "`harness check` reads each script's first line, and has bash parse it without running it. A grade runs the scripts instead.",
+            causes: &["a quotation or an `if` is not closed", "an editor wrote Windows line ends"],
+            man: &["bash(1)", "execve(2)"],
+        },
+        judge: scripts,
+    },
+    Row {
+        check: CheckSpec {
             id: "layout/unmarked-portions",
             title: "no changes outside the marked portions",
             requirement: "Don't make any changes in the file outside of marked portions.",
@@ -89,7 +104,7 @@ static ROWS: [Row<Judge>; 4] = [
     },
 ];
 
-static CHECKS: [&CheckSpec; 4] = specs(&ROWS);
+static CHECKS: [&CheckSpec; 5] = specs(&ROWS);
 
 /// Layout.
 pub static SUBTASK: Subtask =
@@ -148,6 +163,9 @@ fn files(_: &Bundle, layout: &Layout, question: Question) -> Finding {
         }
     }
     remarks.extend(layout.replaced.iter().cloned());
+    if !layout.archives.is_empty() {
+        remarks.push(format!("archives inside, which nobody unpacks: {}", layout.archives.join(", ")));
+    }
     let there = match layout.files.len() {
         number if number == ASKED.len() => format!("all {number} files"),
         number => format!("{number} of {} files", ASKED.len()),
@@ -164,6 +182,26 @@ fn git(_: &Bundle, layout: &Layout, question: Question) -> Finding {
         GitFact::Missing => (Status::Fail, "no .git"),
     };
     question.expects(".git with the history in it").end(status, actual)
+}
+
+fn scripts(_: &Bundle, layout: &Layout, question: Question) -> Finding {
+    let question = question.expects("an interpreter line, Unix line ends, and no syntax error");
+    if layout.scripts.is_empty() {
+        return question.skip("not looked at: `harness check` does, and a grade runs the scripts");
+    }
+    let mut faults = Vec::new();
+    for script in &layout.scripts {
+        faults.extend(script.interpreter.iter().map(|fault| format!("{}: {fault}", script.path)));
+        let file = layout.files.iter().find(|file| file.path == script.path);
+        if file.is_some_and(|file| file.crlf) {
+            faults.push(format!("{} has Windows line ends (CR LF)", script.path));
+        }
+        faults.extend(script.syntax.clone());
+    }
+    if faults.is_empty() {
+        return question.pass(format!("{} scripts have no syntax error", layout.scripts.len()));
+    }
+    question.fail(faults.join("\n"))
 }
 
 fn unmarked(_: &Bundle, layout: &Layout, question: Question) -> Finding {
