@@ -73,6 +73,10 @@ pub struct Grade {
     /// folder inside, or else the file's name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
+    /// Go on in the newest unfinished report of this submission with the same options: scenarios that were recorded
+    /// are not driven again
+    #[arg(long)]
+    pub resume: bool,
     /// Number of virtual machines that run at once [default: one for every two processors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub jobs: Option<u8>,

@@ -9,6 +9,7 @@ mod allowance;
 pub mod driver;
 mod ending;
 mod recording;
+mod stopped;
 mod virtual_machine;
 
 use std::cmp::Reverse;
@@ -33,12 +34,15 @@ use crate::follow_through::{self, Graft};
 use crate::here::{self, Here};
 use crate::packages::{self, Supply};
 use crate::progress::Event;
+use crate::reports::unfinished::{self, Asked};
 use crate::stage::{self, stage, stage_grafted};
 use crate::submission::Submission;
 use crate::task::{Scenario, Subtask, handed_in};
 use crate::verdict::{Environment, UNGUARDED};
 use crate::weight::Budget;
 use crate::wire;
+
+pub use stopped::fill_in_stopped;
 
 use driver::Driver;
 use recording::record;
@@ -64,6 +68,10 @@ pub struct Request<'a> {
     pub offline: bool,
     /// Whether to save the network traffic as `evidence/<scenario>/world.pcap`.
     pub pcap: bool,
+    /// Recordings of an earlier, unfinished run in the report's folder. Their scenarios are not driven again.
+    pub kept: BTreeMap<String, Recording>,
+    /// What an unfinished run leaves for `--resume`; `None` where nothing can go on with it.
+    pub asked: Option<Asked>,
 }
 
 /// Where scenarios are driven.
@@ -156,10 +164,17 @@ fn drive_all(
     let supply = supply(scenarios, &fit, &*driver, request, on)?;
     let store = supply.as_ref().map(|supply| supply.store(driver.medium())).transpose()?.flatten();
     // Remove the earlier report only now, when nothing of ours can be missing any more.
-    bundle::start(request.report)?;
+    if request.kept.is_empty() {
+        bundle::start(request.report)?;
+    }
+    if let Some(asked) = &request.asked {
+        unfinished::mark(request.report, asked)?;
+    }
+    bundle.recordings.clone_from(&request.kept);
     bundle::write_manifest(request.report, bundle)?;
     let place = Place { driver: &*driver, supply: supply.as_ref(), store, budget: wire::budget_of_run() };
-    let runs = scenarios.iter().map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
+    let left = scenarios.iter().filter(|scenario| !request.kept.contains_key(scenario.id));
+    let runs = left.map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
     run_all(&place, runs, request, bundle, on)?;
     follow_through(&place, &fit, request, bundle, on)?;
     for missing in supply.iter().flat_map(|supply| supply.stats().missing.texts()) {

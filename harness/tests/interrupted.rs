@@ -49,6 +49,50 @@ fn is_machine(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("qemu"))
 }
 
+/// A grade on this machine, which needs root and no virtual machine.
+fn grade_here(report: &Path, more: &[&str]) -> Child {
+    let submission = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions/reference-bash");
+    Command::new(assert_cmd::cargo::cargo_bin!("harness"))
+        .args(["grade", "--here", "--yes", "--only", "1,2", "--jobs", "1", "--report"])
+        .arg(report)
+        .args(more)
+        .arg(submission)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "slow: runs tasks 1 and 2 as root on this machine"]
+fn a_stopped_grade_says_what_it_kept_and_resume_goes_on_with_it() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let report = home.path().join("report");
+    let first = report.join("evidence/1/recording.json");
+    let child = grade_here(&report, &[]);
+    until("the first recording", || first.exists());
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let stopped = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert_eq!(stopped.status.code(), Some(3), "{said}");
+    assert!(said.contains("stopped by you; 1 of 2 scenarios are kept"), "{said}");
+    let json = fs::read_to_string(report.join("report.json")).unwrap();
+    assert!(json.contains("stopped by you before it was driven"), "{json}");
+
+    let recorded = fs::metadata(&first).unwrap().modified().unwrap();
+    let resumed = grade_here(&report, &["--resume"]).wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&resumed.stderr).into_owned();
+    assert!(said.contains("with what was recorded of 1") && !said.contains("scenario 1:"), "{said}");
+    assert_eq!(fs::metadata(&first).unwrap().modified().unwrap(), recorded);
+    assert!(report.join("evidence/2/recording.json").exists());
+    let json = fs::read_to_string(report.join("report.json")).unwrap();
+    assert!(!json.contains("stopped by you"), "{json}");
+}
+
 fn grade(report: &Path) -> Child {
     let submission = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions/reference-bash");
     Command::new(assert_cmd::cargo::cargo_bin!("harness"))

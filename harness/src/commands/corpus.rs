@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use std::collections::BTreeMap;
+
 use harness::corpus::{self, Case, Comparison};
 use harness::grade::{self, Machine, Request};
 use harness::rubric::Rubric;
@@ -106,6 +108,8 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
             seed: rand::random(),
             offline: false,
             pcap: false,
+            kept: BTreeMap::new(),
+            asked: None,
         };
         let bundle = grade::grade(submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
         let report = judge::judge(&bundle, &Rubric::default());

@@ -1,15 +1,23 @@
 //! `harness grade`: runs a submission in virtual machines, judges it and writes the report.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use harness::bundle;
 use harness::class::parent;
+use harness::evidence::{Ending, Recording};
 use harness::grade::{self, Machine, Request};
 use harness::progress::{Event, Progress};
+use harness::reports::unfinished::{self, Asked};
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
 use harness::selection::select;
-use harness::submission::{self, Limits};
+use harness::submission::{self, Limits, Submission};
+use harness::task::handed_in;
 use harness::workdir::Workdir;
 use harness::{judge, report, say};
 
+use super::stop::{self, Stop};
 use super::vm::machine;
 use super::{Failure, Status, here, printed_from};
 use crate::cli::Grade;
@@ -38,8 +46,21 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     if let Some(id) = id {
         submission.info.id = id;
     }
-    let place = Place::claim(arguments.report.as_deref(), &submission.info, arguments.force)
-        .map_err(Failure::place)?;
+    let asked = Asked {
+        harness: harness::VERSION.to_owned(),
+        sha256: submission.info.sha256.clone(),
+        subtasks: subtasks.iter().map(|subtask| subtask.id.to_owned()).collect(),
+        image: arguments.drive.machine.image.to_string(),
+        accelerator: if arguments.here {
+            "here".to_owned()
+        } else {
+            arguments.drive.machine.accel.to_string()
+        },
+        offline: arguments.drive.offline,
+        pcap: arguments.drive.pcap,
+        seed: arguments.drive.seed.unwrap_or_else(rand::random),
+    };
+    let Began { place, asked, kept } = begin(arguments, &submission, asked)?;
 
     let mut progress = Progress::new(arguments.talk.quiet);
     progress.show(Event::Note(format!("{}: {}", submission.info.id, submission.layout)));
@@ -47,19 +68,41 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     if let Some(mismatch) = mismatch {
         progress.show(Event::Note(format!("{}: {mismatch}", submission.info.id)));
     }
+    if !kept.is_empty() {
+        let names: Vec<&str> = kept.keys().map(String::as_str).collect();
+        let there = place.directory().display();
+        progress.show(Event::Note(format!(
+            "going on in {there}, with what was recorded of {}",
+            names.join(", ")
+        )));
+    }
+    let directory = place.directory().to_owned();
+    let place = Arc::new(Mutex::new(Some(place)));
+    stop::watch(Stop {
+        place: Arc::clone(&place),
+        rubric: rubric.clone(),
+        detail: arguments.detail,
+        scenarios: handed_in::scenarios(&subtasks, &submission.layout),
+    });
     let request = Request {
         subtasks: &subtasks,
         machine: place_of(arguments),
         cache: &cache,
         workdir: workdir.path(),
-        report: place.directory(),
+        report: &directory,
         jobs: arguments.jobs.map_or_else(default_jobs, usize::from),
-        seed: arguments.drive.seed.unwrap_or_else(rand::random),
+        seed: asked.seed,
         offline: arguments.drive.offline,
         pcap: arguments.drive.pcap,
+        kept,
+        asked: Some(asked),
     };
     let graded = grade::grade(submission, &request, &mut |event| progress.show(event));
     drop(progress);
+    // A run that is being stopped does not come past this: whoever takes the folder writes the report.
+    let Some(place) = place.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+        return Err(Failure::infrastructure("stopped by you"));
+    };
     let bundle = match graded {
         Ok(bundle) => bundle,
         Err(error) => {
@@ -72,6 +115,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let outcome = judge::outcome(&judged);
     let report = arguments.detail.of(judged);
     reports::write(&place, &report, &bundle).map_err(Failure::place)?;
+    unfinished::clear(place.directory());
     say::styled(&report::terminal::render(&report, arguments.talk.verbose));
     let written = place.directory().join("index.html");
     say!("  {}", written.display());
@@ -86,6 +130,34 @@ fn place_of(arguments: &Grade) -> Machine {
     } else {
         Machine::Virtual(machine(&arguments.drive.machine))
     }
+}
+
+/// Where a run begins, and with what.
+struct Began {
+    place: Place,
+    asked: Asked,
+    kept: BTreeMap<String, Recording>,
+}
+
+/// Chooses the report's folder: with `--resume`, one whose run was not finished.
+fn begin(arguments: &Grade, submission: &Submission, asked: Asked) -> Result<Began, Failure> {
+    let report = arguments.report.as_deref();
+    if arguments.resume {
+        let fits = |other: &Asked| asked.fits(other, arguments.drive.seed.is_some());
+        if let Some((place, asked)) = Place::resume(report, &submission.info, fits).map_err(Failure::place)? {
+            // Of a bundle that cannot be read nothing is kept.
+            let recordings =
+                bundle::read(place.directory()).map(|bundle| bundle.recordings).unwrap_or_default();
+            let is_whole = |recording: &Recording| !matches!(recording.ending, Ending::Infrastructure { .. });
+            let kept = recordings.into_iter().filter(|(_, recording)| is_whole(recording)).collect();
+            return Ok(Began { place, asked, kept });
+        }
+        harness::note!(
+            "harness: no unfinished report of this submission with these options; beginning a new one"
+        );
+    }
+    let place = Place::claim(report, &submission.info, arguments.force).map_err(Failure::place)?;
+    Ok(Began { place, asked, kept: BTreeMap::new() })
 }
 
 /// Validates the id given by `--id`.

@@ -12,6 +12,7 @@ mod here;
 pub mod judge;
 pub mod man;
 pub mod show;
+mod stop;
 pub mod vm;
 
 use std::fmt::{self, Display};

@@ -40,6 +40,9 @@ pub struct Record {
 /// answers for everything in the machine.
 pub const STARTS: &str = "start";
 
+/// What a recording's ending says where the user stopped the run.
+pub const STOPPED: &str = "stopped by you before it was driven; the same command with --resume goes on";
+
 /// How a scenario ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]
@@ -96,6 +99,9 @@ impl Recording {
                 status: Status::Fail,
                 sentence: format!("the machine was lost while the submission ran in it: {what}"),
             }),
+            Ending::Infrastructure { what, .. } if what == STOPPED => {
+                Some(Cut { status: Status::Error, sentence: STOPPED.to_owned() })
+            }
             Ending::Infrastructure { what, .. } => {
                 Some(Cut { status: Status::Error, sentence: format!("not the submission's doing: {what}") })
             }

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style};
 use super::changes;
 use super::sessions;
 use super::text::{points, shortened, visible};
+use crate::evidence::STOPPED;
 use crate::verdict::{Check, Report, Status, UNGUARDED};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -71,7 +72,11 @@ pub fn render(report: &Report, verbose: bool) -> String {
         let _ = write!(out, "      {} of them by follow-through", points(report.follow_through));
     }
     let errors = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
-    match errors.filter(|check| check.status == Status::Error).count() {
+    let errors: Vec<&Check> = errors.filter(|check| check.status == Status::Error).collect();
+    match errors.len() {
+        number if number > 0 && errors.iter().all(|check| check.actual == STOPPED) => {
+            let _ = write!(out, "      {number} checks have no verdict: stopped by you, --resume goes on");
+        }
         0 => {}
         1 => out.push_str(
             "      1 check has no verdict: our infrastructure failed, no mark was given or taken for it",

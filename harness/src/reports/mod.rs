@@ -5,6 +5,7 @@
 //! with `--force`.
 
 mod claim;
+pub mod unfinished;
 
 use std::fs;
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use self::unfinished::Asked;
 use crate::submission::Beneath;
 use crate::verdict::SubmissionInfo;
 use crate::{bundle, report};
@@ -85,6 +87,34 @@ impl Place {
             Some(directory) => Self::named(directory, submission, force),
             None => Self::numbered(&Path::new(TOP).join(&submission.id)),
         }
+    }
+
+    /// Claims the newest folder with an unfinished run that `fits`; `None` where there is none. Folders that another run
+    /// has are passed over.
+    ///
+    /// # Errors
+    /// If the folders cannot be listed.
+    pub fn resume(
+        report: Option<&Path>,
+        submission: &SubmissionInfo,
+        fits: impl Fn(&Asked) -> bool,
+    ) -> Result<Option<(Self, Asked)>, Error> {
+        let series = Path::new(TOP).join(&submission.id);
+        let folders: Vec<PathBuf> = match report {
+            Some(directory) => vec![directory.to_owned()],
+            None if !series.is_dir() => Vec::new(),
+            None => {
+                let numbers = numbers(&series).map_err(failed(&series))?;
+                numbers.iter().rev().map(|number| series.join(number.to_string())).collect()
+            }
+        };
+        for directory in folders {
+            let Some(asked) = unfinished::read(&directory).filter(&fits) else { continue };
+            let Ok(claim) = Claim::new(&directory) else { continue };
+            let series = report.is_none().then(|| series.clone());
+            return Ok(Some((Self { directory, series, _claim: claim }, asked)));
+        }
+        Ok(None)
     }
 
     fn named(directory: &Path, submission: &SubmissionInfo, force: bool) -> Result<Self, Error> {

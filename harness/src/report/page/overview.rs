@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::status::{badge, class, sign, word};
+use crate::evidence::STOPPED;
 use crate::report::changes;
 use crate::report::text::{points, start_of, visible};
 use crate::verdict::{Check, Report, Status, Subtask, UNGUARDED};
@@ -145,6 +146,7 @@ pub fn so(checks: usize) -> String {
 pub fn next(report: &Report) -> Markup {
     let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let no_verdict = checks().filter(|check| check.status == Status::Error).count();
+    let stopped = checks().filter(|check| check.status == Status::Error && check.actual == STOPPED).count();
     let mut own: Vec<&Check> = checks()
         .filter(|check| check.status == Status::Fail && check.max > 0.0 && report.cause_of(check).is_none())
         .collect();
@@ -158,7 +160,12 @@ pub fn next(report: &Report) -> Markup {
                 p { "Nothing: every check that carries marks passed." }
             } @else {
                 ol.steps {
-                    @if no_verdict > 0 {
+                    @if no_verdict > 0 && stopped == no_verdict {
+                        li {
+                            "Run the same command with " code { "--resume" } ": you stopped the run, and " (no_verdict)
+                            " checks could not be judged. They cost no marks."
+                        }
+                    } @else if no_verdict > 0 {
                         li {
                             "Grade the submission again: " (no_verdict)
                             " checks have no verdict, because the grader or its machine failed. They cost no marks."

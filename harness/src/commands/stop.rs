@@ -1,0 +1,67 @@
+//! Ctrl-C during `harness grade`: writes a report of what was recorded, says what was kept, and ends.
+
+use std::process;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use harness::bundle;
+use harness::grade;
+use harness::judge;
+use harness::note;
+use harness::report::detail::Detail;
+use harness::reports::{self, Place};
+use harness::rubric::Rubric;
+use harness::task::Scenario;
+
+use super::Status;
+
+/// What a run that is stopped leaves behind.
+pub struct Stop {
+    /// Its report's folder. Whoever takes it writes the report.
+    pub place: Arc<Mutex<Option<Place>>>,
+    /// The points.
+    pub rubric: Rubric,
+    /// How much the report shows.
+    pub detail: Detail,
+    /// What was to be driven.
+    pub scenarios: Vec<&'static Scenario>,
+}
+
+/// Waits for Ctrl-C beside the run. Machines end with this process, as when it is killed.
+pub fn watch(stop: Stop) {
+    // Where no handler can be installed, Ctrl-C ends the process as it always did.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
+            return;
+        }
+        // Locked to the end of the process, so that the run does not write a second report.
+        let mut place = stop.place.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the run has taken the folder, its own report is about to be complete.
+        let Some(place) = place.take() else { return };
+        note!("harness: {}", stop.end(&place));
+        // Dropped first, so that the next run finds no claim.
+        drop(place);
+        process::exit(Status::Infrastructure as i32);
+    });
+}
+
+impl Stop {
+    /// Writes what there is; says what was kept.
+    fn end(&self, place: &Place) -> String {
+        let directory = place.directory();
+        let Ok(mut bundle) = bundle::read(directory) else {
+            return "stopped by you; nothing was recorded yet".to_owned();
+        };
+        let kept = grade::fill_in_stopped(&mut bundle, &self.scenarios);
+        let report = self.detail.of(judge::judge(&bundle, &self.rubric));
+        let all = self.scenarios.len();
+        let there = directory.display();
+        match reports::write(place, &report, &bundle) {
+            Ok(()) => format!(
+                "stopped by you; {kept} of {all} scenarios are kept in {there}; the same command with --resume goes on"
+            ),
+            Err(error) => format!("stopped by you; {kept} of {all} scenarios are kept in {there}; {error}"),
+        }
+    }
+}
