@@ -40,7 +40,7 @@ pub enum Command {
     Checks(Checks),
     /// Explain one check: what the assignment says, what is checked and how, and typical causes of a failure
     Explain(Explain),
-    /// Show a sample session of the assignment beside what an earlier run saw
+    /// Show a sample session of the assignment beside the session of an earlier run
     Show(Show),
     /// List, grade and hand back the submissions of a class
     Class(class::Class),
@@ -83,8 +83,8 @@ pub struct Grade {
     /// What is driven, and in which machine
     #[command(flatten)]
     pub drive: Drive,
-    /// Use this machine instead of virtual machines, for students without nested virtualisation: the tasks run as root
-    /// in namespaces, on a copy-on-write view of its files; the report is not a mark (docs/here.md)
+    /// Grade in namespaces of this machine, without virtual machines. Needs root, and asks before it begins; the report
+    /// is not a mark (docs/here.md)
     #[arg(long, conflicts_with_all = ["accel", "image"])]
     pub here: bool,
     /// Do not ask before --here begins

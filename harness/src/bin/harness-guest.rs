@@ -1,10 +1,13 @@
-//! The guest half: runs inside the virtual machine, drives one scenario and writes what it sees to standard
-//! output. `harness-guest drive SCENARIO` reads its job from standard input; nobody types this.
-//! `harness-guest make-tree` makes a base tree with debootstrap; its job comes from standard input too.
-//! `harness-guest in-world PROGRAM…` runs a program in the machine with a world around it, whose plan is on
-//! standard input, and prints what passed: for looking at the world, and for its tests. `machine` and `first` make a
-//! machine of namespaces (see [`harness::here`]). Started as `debootstrap`,
-//! `sleep` or one of the names in [`replaced`] it is that program.
+//! The guest half: runs inside the machine, drives one scenario and writes its records to standard output. The harness
+//! starts it:
+//!
+//! - `drive SCENARIO` reads its job from standard input.
+//! - `make-tree` makes a base tree with debootstrap. It reads its job from standard input, too.
+//! - `in-world PROGRAM…` runs a program with a world around it and prints the traffic, for tests and for people. The
+//!   world's plan comes from standard input.
+//! - `machine` and `first` make a machine of namespaces (see [`harness::here`]).
+//!
+//! Started under the name `debootstrap`, `sleep` or one of those in [`replaced`], it acts as that program.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -19,15 +19,15 @@ pub struct Class {
 /// The commands of `class`.
 #[derive(Debug, Subcommand)]
 pub enum ClassCommand {
-    /// Say who handed in what, in which form, how late, and what is wrong with it
+    /// List the submissions: who, in which form, how late, and what keeps one from being graded
     List(List),
     /// Grade each submission in a process of its own; go on where an earlier run ended
     Grade(Grade),
-    /// Make what is handed back from the reports: class.csv, class.html, Moodle's worksheet and feedback
+    /// Turn the reports into class.csv, class.html, Moodle's worksheet and feedback for each student
     Collect(Collect),
     /// Say whose marks differ between two folders of results, and why
     Diff(Diff),
-    /// Write what students wrote themselves as folders, for a program that compares them
+    /// Write each student's own lines to a folder, for a program that detects similar submissions
     Similarity(Similarity),
 }
 

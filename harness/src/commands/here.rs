@@ -1,4 +1,4 @@
-//! What `harness grade --here` says before it begins, and the question whether it may.
+//! Asks for consent before `harness grade --here` runs a submission on this machine.
 
 use std::io::{IsTerminal, stderr, stdin};
 
@@ -6,18 +6,18 @@ use harness::programs::{Verb, packages};
 
 use super::Failure;
 
-/// What `--here` does to this machine.
+/// The changes that `--here` makes to this machine.
 const TOUCHES: &str = "\
 --here runs the submission on this machine, as root, and the report is not a mark.
   Processes   run in namespaces of their own: mounts, network, PIDs, host name, IPC, control groups.
   Files       are a copy-on-write view of this machine's; changes go to the cache and are removed.
-              /home, /root, /tmp, /run, /mnt, /media and /srv begin empty.
-  Network     leads to the grader only: no address outside of this machine is reached.
+              /home, /root, /tmp, /var/tmp, /run, /mnt, /media and /srv begin empty.
+  Network     leads to the grader only: the submission reaches no address outside of this machine.
   Kernel      may load modules that containers need: overlay, veth, iptables. They stay loaded.
-A program that means to can break out: grade only a submission that you trust.
+A hostile program can break out: grade only a submission that you trust.
 ";
 
-/// Says what `--here` does, and asks once whether to go on unless `yes`.
+/// Prints what `--here` does. Asks once whether to go on, unless `yes`.
 pub fn agree(yes: bool) -> Result<(), Failure> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Failure::infrastructure(harness::here::Error::NotRoot));

@@ -1,4 +1,4 @@
-//! `harness show`: a sample session of the assignment beside what an earlier run saw.
+//! `harness show`: a sample session of the assignment beside the session of an earlier run.
 
 use harness::bundle;
 use harness::report::sessions;
@@ -11,7 +11,7 @@ use crate::cli::Show;
 /// The width where standard output is no terminal.
 const WIDTH: usize = 110;
 
-/// Shows one session, or lists those that there are.
+/// Shows one session, or lists all sessions of the run.
 pub fn run(arguments: &Show) -> Result<Status, Failure> {
     let bundle = bundle::read(&arguments.report).map_err(Failure::unreadable)?;
     let sessions = session::all(&bundle);
@@ -22,9 +22,9 @@ pub fn run(arguments: &Show) -> Result<Status, Failure> {
     };
     let Some(session) = sessions.iter().find(|session| session.check == *check) else {
         let there: Vec<&str> = sessions.iter().map(|session| session.check.as_str()).collect();
-        let there = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
         return Err(Failure::unreadable(format!(
-            "{} has nothing to show for {check:?}; it can show {there}",
+            "{} has no sample session {check:?}; it has {there}",
             arguments.report.display()
         )));
     };

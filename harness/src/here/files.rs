@@ -38,7 +38,7 @@ const DEVICES: [(&str, u64, u64); 7] = [
     ("tty", 5, 0),
     ("fuse", 10, 229),
 ];
-/// Where there is no `sudo`: the machine's only user is root.
+/// Replaces `sudo` if the host has none: the machine's only user is root.
 const SUDO: &str = "#!/bin/sh\nexec \"$@\"\n";
 
 /// Mounts the files of a machine and makes them the root of this mount namespace.
@@ -159,8 +159,8 @@ fn run(root: &Path, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder the root, and lets nothing of the host's be left. Mounts propagate as systemd has it: what a submission
-/// mounts in a namespace of its own must not reach the machine by luck.
+/// Makes a folder the root, and unmounts all of the host's. Mounts are shared, as systemd makes them: otherwise a submission
+/// that forgets to make its own mounts private would pass by luck.
 fn enter(root: &Path) -> io::Result<()> {
     std::env::set_current_dir(root)?;
     pivot_root(".", ".")?;
@@ -169,7 +169,7 @@ fn enter(root: &Path) -> io::Result<()> {
     bare(None, Path::new("/"), MsFlags::MS_REC | MsFlags::MS_SHARED)
 }
 
-/// What a fresh machine has in its files.
+/// Adds the files that a fresh virtual machine has and this view may lack.
 fn finish() -> io::Result<()> {
     for skeleton in [".bashrc", ".profile"] {
         // Not every machine has them.

@@ -18,7 +18,7 @@ use crate::guest::world::{LAN, WORLD};
 const NAME: &str = "cs695";
 /// The longest input of a program.
 const MOST: u64 = 64 << 20;
-/// What root of the machine must not be able to do: all of it would change the host.
+/// Capabilities that root of the machine must not have, because their use changes the host.
 const WITHOUT: [CapabilitySet; 4] =
     [CapabilitySet::SYS_MODULE, CapabilitySet::SYS_TIME, CapabilitySet::SYS_BOOT, CapabilitySet::SYS_RAWIO];
 
@@ -48,7 +48,7 @@ pub fn first(plan: &str, argv: &[&str]) -> io::Result<i32> {
     run(argv, input)
 }
 
-/// A cable, as a virtual machine has one. Both of its ends are in the machine; its world takes one.
+/// A veth pair in place of a virtual machine's cable. Both ends begin in the machine; the world takes one of them.
 fn network() -> io::Result<()> {
     let links: [&[&str]; 2] =
         [&["link", "set", "lo", "up"], &["link", "add", LAN, "type", "veth", "peer", "name", WORLD]];

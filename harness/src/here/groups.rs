@@ -1,8 +1,8 @@
 //! The control groups of machines: one for each run of the harness, and one in it for each machine.
 //!
 //! The name of a run's group says which process made it and which controllers it switched on for all groups, so that the
-//! next command can undo both when that process is gone. The hierarchy is reached through a mount of our own that lies
-//! nowhere, because hosts mount it in different places.
+//! next command can undo both when that process is gone. The module reaches the hierarchy through a detached mount of its
+//! own, because hosts mount it in different places.
 
 use std::fs;
 use std::io;
@@ -154,7 +154,7 @@ fn remove_run(root: &Root, name: &str) {
         return;
     }
     for controller in name.split('+').skip(1) {
-        // Refused where another group has come to use it.
+        // The kernel refuses if another group uses the controller by now.
         let _ = fs::write(root.join("cgroup.subtree_control"), format!("-{controller}"));
     }
 }

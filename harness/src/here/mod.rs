@@ -1,21 +1,20 @@
-//! This machine as the machine: each scenario is driven in namespaces of its own, on a copy-on-write view of this
-//! machine's files.
+//! Drives each scenario in new namespaces of this machine, on a copy-on-write view of its files.
 //!
-//! For a student whose own machine is already a virtual one. The scenarios, records and judges are those of a grade in
-//! virtual machines; only the machine is made differently:
+//! For a student whose own machine is already a virtual one. Scenarios, records and judges are the same as in virtual
+//! machines. Only the machine is made differently:
 //!
 //! ```text
 //! harness                 makes a folder and a control group, and serves packages on a socket
 //!  └ harness-guest machine    joins the group and leaves the host's namespaces (outside.rs)
-//!     └ harness-guest first   PID 1: mounts the machine's files, makes its cable, reaps (first.rs, files.rs)
+//!     └ harness-guest first   PID 1: mounts the machine's files, makes its veth pair, reaps (first.rs, files.rs)
 //!        └ harness-guest drive   the guest half, as in a virtual machine
 //! ```
 //!
-//! All mounts, links, firewall rules and processes are in these namespaces and end with them. On the host there are only
-//! a folder in the cache and a control group; what a killed run left of them is removed by the next command. The guest
-//! half ends when the harness does: its first process reads from a pipe of the harness until that ends.
+//! All mounts, links, firewall rules and processes are in these namespaces and end with them. The host has only a folder
+//! in the cache and a control group. If a run is killed, the next command removes both. PID 1 reads from a pipe of the
+//! harness and ends with the pipe, so the machine ends when the harness does.
 //!
-//! A submission is root here. The evidence is not protected from it, so such a report is no mark.
+//! A submission is root here. Nothing protects the evidence from it, so the report is not a mark.
 
 mod files;
 mod first;
@@ -100,8 +99,7 @@ impl Here {
     }
 }
 
-/// How many times slower than the reference machine this one should be taken for, by how many processes wait for its
-/// processors.
+/// An estimate from the load average: how many times slower this machine is than the reference machine.
 pub fn slowdown() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|minute| minute.parse().ok()).unwrap_or(0.0);

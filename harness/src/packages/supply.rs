@@ -74,8 +74,8 @@ impl Supply {
     /// those that are not there; `say` hears what takes long. Packages that scenarios install are fetched beforehand.
     ///
     /// # Errors
-    /// When a tree or package cannot be had: without it the real debootstrap would grind for an hour, and the submission would lose
-    /// what is ours to give. When a directory cannot be written.
+    /// If a tree or package is not available: without it, the real debootstrap would run for an hour, and the submission
+    /// would lose marks for our lack. If a directory cannot be written.
     pub fn start(
         root: &Path,
         offline: bool,

@@ -37,7 +37,7 @@ pub fn take() -> io::Result<()> {
     HANDLES.set(handles).map_err(|_| io::Error::other("the handles were taken twice"))
 }
 
-/// A new mount of a kernel's file system that lies nowhere.
+/// A new, detached mount of one of the kernel's file systems.
 pub(crate) fn detached(kind: &str) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;

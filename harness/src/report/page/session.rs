@@ -37,8 +37,8 @@ fn beside(session: &Session) -> Markup {
             }
             @for note in &session.notes { p { (visible(note)) } }
             p.quiet {
-                "≠ differs. ~ differs, and that is fine. Blanks do not count, and what stands in brackets varies. No marks depend \
-                 on it: " a href={ "#" (anchor(&session.check)) } { (session.check) } " is informational."
+                "≠: the lines differ. ~: the lines differ, and that is fine. Blanks do not count; text in brackets varies. \
+                 No marks depend on it: " a href={ "#" (anchor(&session.check)) } { (session.check) } " is informational."
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Puts the lines that were asked for beside the lines that were seen.
+//! Pairs the assignment's lines with the lines that were seen.
 
 use super::token;
 
@@ -41,7 +41,7 @@ pub fn align(asked: &[String], seen: &[String]) -> Vec<Pair> {
     pairs
 }
 
-/// Equal lines weigh more than any two that are only like each other.
+/// How good a pair is. A pair of equal lines is better than any two pairs of similar lines.
 fn worth(asked: &str, seen: &str) -> f64 {
     if token::same(asked, seen) {
         return 2.0;

@@ -9,7 +9,8 @@ use crate::verdict::Finding;
 /// Most differences that a finding quotes.
 const QUOTED: usize = 3;
 
-/// Judges the session of the subtask that a check belongs to. Where a check that it needs did not pass, that one says what is wrong.
+/// Judges the session of the subtask that a check belongs to. If a check that it needs did not pass, the finding refers to
+/// that check.
 pub fn judge(recording: &Recording, question: Question, verdicts: &Verdicts) -> Finding {
     let question = question
         .expects("what the assignment shows, apart from what varies from run to run")
@@ -43,7 +44,7 @@ fn quoted(row: &Row) -> String {
     both.join("\n")
 }
 
-/// A session in a sentence.
+/// Sums up a session in one sentence.
 pub fn told(session: &Session) -> String {
     let count = |is| rows(session).filter(|row| row.is == is).count();
     let (fine, differs) = (count(Likeness::Fine), count(Likeness::Differs));

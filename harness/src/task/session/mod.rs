@@ -1,8 +1,7 @@
-//! The assignment's sample sessions beside what was seen: the steps of each session, line by line, and what a difference
-//! means.
+//! Compares the assignment's sample sessions with the sessions of a run, line by line.
 //!
-//! `seen` collects from the evidence what was typed and shown, `align` pairs the lines, `rules` says which differences are
-//! fine and why. No mark depends on it: facts decide.
+//! `seen` collects the commands and their output from the evidence, `align` pairs the lines, and `rules` says which
+//! differences are fine and why. No mark depends on a session: facts decide.
 
 mod align;
 mod judge;
@@ -43,7 +42,7 @@ pub struct Session {
     pub check: String,
     /// Each command with its output.
     pub steps: Vec<Step>,
-    /// What can be said of the whole, such as the ratio of two times.
+    /// Remarks on the whole session, such as the ratio of two times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -124,8 +123,8 @@ pub fn all(bundle: &Bundle) -> Vec<Session> {
     SESSIONS.iter().filter_map(of).collect()
 }
 
-/// The session of a subtask, named by its own id or by that of one of its checks; `None` where it has none, or nothing
-/// was recorded of it.
+/// The session of a subtask; `id` is that of the subtask or of one of its checks. `None` if the subtask has no session,
+/// or none was recorded.
 pub fn of(recording: &Recording, id: &str) -> Option<Session> {
     let subtask = id.split('/').next().unwrap_or(id);
     let asked = asked(subtask)?;
@@ -142,7 +141,7 @@ pub fn of(recording: &Recording, id: &str) -> Option<Session> {
     Some(Session { check: format!("{subtask}/{CHECK}"), steps, notes: evidence.notes })
 }
 
-/// Lets lines be missing from one line of the assignment on.
+/// Accepts that the line `first` of the assignment and all lines after it are missing.
 fn forgive<'a>(rows: impl Iterator<Item = &'a mut Row>, first: &str, why: &str) {
     let rows = rows.skip_while(|row| row.asked.as_deref() != Some(first));
     for row in rows.filter(|row| row.seen.is_none()) {

@@ -1,4 +1,4 @@
-//! What a difference between a line of the assignment and a line that was seen means. Each rule that lets one pass says why.
+//! Decides whether a difference between the assignment's line and the run's line is fine. Each rule gives its reason.
 
 use super::align::{Pair, align};
 use super::{Likeness, Names, Row, token};
@@ -10,7 +10,7 @@ enum Kind {
     Program,
     /// A table of the tool: the names in it count.
     Table,
-    /// What the tool says beside that: its own words.
+    /// All other messages of the tool: their wording is free.
     Words,
     /// `ps`.
     Processes,
@@ -25,7 +25,7 @@ enum Kind {
 }
 
 const OWN_WORDS: &str = "the tool's own words, which the assignment does not prescribe";
-const IN_ADDITION: &str = "a line in addition";
+const IN_ADDITION: &str = "an extra line";
 const NEIGHBOUR: &str = "another container or image of this run";
 const OTHER_LINK: &str = "another interface, which has nothing to do with this container";
 
@@ -96,7 +96,7 @@ impl Lines<'_> {
                 Some(NEIGHBOUR)
             }
             (None, Some(_)) => Some(IN_ADDITION),
-            // `No containers found` is not said where the grader's other containers are listed.
+            // If the table lists other containers of the grader, it does not say `No containers found`.
             _ => Some(OWN_WORDS),
         }
     }
@@ -106,7 +106,7 @@ impl Lines<'_> {
             return Some("the image has no ping: another check sends the packets");
         }
         match (asked, seen) {
-            (None, Some(seen)) if seen.contains("bytes from") => Some("one answer more"),
+            (None, Some(seen)) if seen.contains("bytes from") => Some("an extra answer"),
             (None, Some(_)) => Some(IN_ADDITION),
             (Some(asked), None) if asked == "^C" => Some("the terminal did not show the key"),
             (Some(asked), Some(seen)) if asked.contains("bytes from") && seen.contains("bytes from") => {
@@ -116,7 +116,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Lines in addition are fine, unless they repeat a line that the assignment shows less often.
+    /// Extra lines are fine, unless they repeat a line that the assignment shows less often.
     fn program(&self, asked: Option<&String>, seen: Option<&String>) -> Option<&'static str> {
         let (None, Some(seen)) = (asked, seen) else { return None };
         let is_rule = seen.chars().all(|c| "-_ ".contains(c));
@@ -195,7 +195,7 @@ fn of_process(asked: &str, seen: &str) -> &'static str {
     } else if first(asked) != first(seen) && !first(asked).is_some_and(|pid| pid.starts_with('[')) {
         "another PID: the program that started it is PID 1"
     } else {
-        "`e` of `ps aef` appends the environment, and terminals are named otherwise"
+        "`e` of `ps aef` appends the environment, and terminals have other names"
     }
 }
 
@@ -255,7 +255,7 @@ fn links(asked: &[String], seen: &[String], names: &Names) -> Vec<Row> {
         );
     }
     for block in left {
-        // One more end of a pair of its own is no matter of course.
+        // A second pair of the container's own needs a reason, so it is not fine.
         let own = names.own().any(|name| block.name.starts_with(&format!("{name}-")));
         let why = if block.name.is_empty() { Some(IN_ADDITION) } else { (!own).then_some(OTHER_LINK) };
         rows.extend(block.lines.iter().map(|line| Row::of(None, Some(line), why)));
@@ -300,7 +300,7 @@ fn of_link(asked: Option<&String>, seen: Option<&String>) -> Row {
 
 fn of_address(asked: &str, seen: &str) -> Option<&'static str> {
     match (asked.is_empty(), seen.is_empty()) {
-        (true, false) => Some("an address in addition, or earlier than shown"),
+        (true, false) => Some("an extra address, or one that comes earlier than shown"),
         (false, false) => Some("another prefix, or details beside the address"),
         _ => None,
     }

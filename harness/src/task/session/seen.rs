@@ -69,7 +69,7 @@ fn timed(recording: &Recording, subtask: usize) -> Evidence {
     if subtask == 2 && task2::computes_nothing(recording) {
         evidence.without = Some((
             "Computation Benchmark:",
-            "the script runs container_prog as subtask1, as its comments say: that computes nothing",
+            "the script runs container_prog as subtask1, as its comments say, and subtask1 computes nothing",
         ));
     }
     evidence
@@ -120,7 +120,7 @@ fn network(recording: &Recording) -> Evidence {
     Evidence { names, steps, notes: Vec::new(), without: None }
 }
 
-/// Our own client asks instead of curl, which is not on every machine.
+/// The harness requests the page with a client of its own, because not every machine has curl.
 fn page(recording: &Recording) -> Evidence {
     let asked = |from: &str| {
         let mut pages = recording.all::<Shown>(AS_SHOWN).map(|(_, page)| page);
@@ -162,7 +162,7 @@ fn called(recording: &Recording, step: &str) -> Option<SeenStep> {
     Some(SeenStep { command: typed, lines: transcript::lines(&command.screen) })
 }
 
-/// A line at a prompt. The terminal's echo of it and the next prompt are no part of the answer.
+/// A line at a prompt and its answer, without the terminal's echo and without the next prompt.
 fn said(recording: &Recording, step: &str) -> Option<SeenStep> {
     let mut all = recording.all::<Said>("said").map(|(_, said)| said);
     let said = all.find(|said| said.step == step)?;

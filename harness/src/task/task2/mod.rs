@@ -203,7 +203,7 @@ pub fn rounds(recording: &Recording) -> [Option<usize>; 3] {
     rounds.map_or([None; 3], |rounds| rounds.map(|round| Some(round?.record)))
 }
 
-/// What the benchmark of 2a, 2b and 2c said that it took, as far as it did.
+/// The times that the benchmark printed in 2a, 2b and 2c; `None` where it printed none.
 pub fn times(recording: &Recording) -> [Option<f64>; 3] {
     let timeline = timeline::ScriptTimeline::read(recording);
     timeline.map_or([None; 3], |timeline| std::array::from_fn(|subtask| script::time(&timeline, subtask)))

@@ -85,7 +85,7 @@ pub fn redacted(timeline: &ScriptTimeline, subtask: usize) -> Vec<String> {
     block.into_iter().map(|line| redact(timeline, round, subtask, value.as_deref(), line)).collect()
 }
 
-/// What the benchmark of a subtask (0 for 2a) said that it took.
+/// The time that the benchmark of a subtask (0 for 2a) printed.
 pub fn time(timeline: &ScriptTimeline, subtask: usize) -> Option<f64> {
     let lines = timeline.lines(subtask);
     lines.iter().find_map(|line| line.strip_prefix("Time Taken: ")?.strip_suffix(" ms")?.parse().ok())

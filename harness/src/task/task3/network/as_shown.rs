@@ -1,6 +1,7 @@
-//! Types the assignment's sample session of 3c: a container whose shell sees its interface come and pings the machine.
+//! Types the assignment's sample session of 3c: the shell of a container lists its interfaces before and after
+//! `addnetwork`, and pings the machine.
 //!
-//! It comes last, so that it can spoil nothing that marks depend on.
+//! It runs last, so that it cannot disturb a check that carries marks.
 
 use std::io;
 use std::net::Ipv4Addr;
