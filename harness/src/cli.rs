@@ -32,7 +32,7 @@ pub struct Cli {
 pub enum Command {
     /// Grade a submission: run its tasks in virtual machines and write a report
     Grade(Grade),
-    /// Check only the layout and the marked portions; needs no virtual machine
+    /// Check only the layout, the marked portions and the syntax of scripts; needs no virtual machine
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),
@@ -73,8 +73,8 @@ pub struct Grade {
     /// folder inside, or else the file's name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Go on in the newest unfinished report of this submission with the same options: scenarios that were recorded
-    /// are not driven again
+    /// Continue the newest unfinished run of this submission with the same options; recorded scenarios do not run
+    /// again
     #[arg(long)]
     pub resume: bool,
     /// Number of virtual machines that run at once [default: one for every two processors]
