@@ -99,7 +99,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     };
     let graded = grade::grade(submission, &request, &mut |event| progress.show(event));
     drop(progress);
-    // A run that is being stopped does not come past this: whoever takes the folder writes the report.
+    // Only one of two threads gets the folder and writes the report: this one, or the one that handles Ctrl-C.
     let Some(place) = place.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return Err(Failure::infrastructure("stopped by you"));
     };

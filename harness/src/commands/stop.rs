@@ -1,4 +1,4 @@
-//! Ctrl-C during `harness grade`: writes a report of what was recorded, says what was kept, and ends.
+//! Ctrl-C during `harness grade`: writes a report of the recorded scenarios, prints what was kept, and exits.
 
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use super::Status;
 
 /// What a run that is stopped leaves behind.
 pub struct Stop {
-    /// Its report's folder. Whoever takes it writes the report.
+    /// Its report's folder. The thread that takes it writes the report.
     pub place: Arc<Mutex<Option<Place>>>,
     /// The points.
     pub rubric: Rubric,
@@ -29,7 +29,7 @@ pub struct Stop {
 
 /// Waits for Ctrl-C beside the run. Machines end with this process, as when it is killed.
 pub fn watch(stop: Stop) {
-    // Where no handler can be installed, Ctrl-C ends the process as it always did.
+    // If no handler can be installed, Ctrl-C ends the process at once.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
     thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
@@ -37,7 +37,7 @@ pub fn watch(stop: Stop) {
         }
         // Locked to the end of the process, so that the run does not write a second report.
         let mut place = stop.place.lock().unwrap_or_else(PoisonError::into_inner);
-        // Where the run has taken the folder, its own report is about to be complete.
+        // If the run has taken the folder, it is about to write its own report.
         let Some(place) = place.take() else { return };
         note!("harness: {}", stop.end(&place));
         // Dropped first, so that the next run finds no claim.
@@ -47,7 +47,7 @@ pub fn watch(stop: Stop) {
 }
 
 impl Stop {
-    /// Writes what there is; says what was kept.
+    /// Writes the report of the recorded scenarios; returns a sentence about what was kept.
     fn end(&self, place: &Place) -> String {
         let directory = place.directory();
         let Ok(mut bundle) = bundle::read(directory) else {

@@ -1,4 +1,4 @@
-//! Marks a report folder whose run has not come to its end, so that `harness grade --resume` can go on in it.
+//! Marks the report folder of an unfinished run, so that `harness grade --resume` can continue the run.
 
 use std::fs;
 use std::io::Read;
@@ -14,10 +14,10 @@ const FILE: &str = ".unfinished.json";
 /// A longer file is not ours.
 const LONGEST: u64 = 64 << 10;
 
-/// What a run was asked. Only a run that is asked the same may go on with its recordings.
+/// The options of a run. Only a run with the same options may use its recordings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The harness's version and digest: another one may record otherwise.
+    /// The harness's version and digest: another version may record something else.
     pub harness: String,
     /// The submission's digest.
     pub sha256: String,
@@ -36,7 +36,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether a run that was asked this can go on with `other`. A seed that nobody gave fits any.
+    /// Whether a run with these options can continue `other`. Without `--seed`, every seed fits.
     pub fn fits(&self, other: &Self, seed_is_given: bool) -> bool {
         let seed = if seed_is_given { self.seed } else { other.seed };
         Self { seed, ..self.clone() } == *other
@@ -52,13 +52,13 @@ pub fn mark(directory: &Path, asked: &Asked) -> Result<(), bundle::Error> {
     write_atomically(&directory.join(FILE), |out| out.write_all(&text))
 }
 
-/// The run in a folder came to its end.
+/// Removes the mark: the run in this folder has ended.
 pub fn clear(directory: &Path) {
-    // What stays is offered to `--resume`, which then finds nothing left to drive.
+    // If the mark stays, `--resume` continues this run and finds nothing left to drive.
     let _ = fs::remove_file(directory.join(FILE));
 }
 
-/// What the unfinished run in a folder was asked; `None` where there is none.
+/// The options of the unfinished run in a folder; `None` if there is no such run.
 pub fn read(directory: &Path) -> Option<Asked> {
     let file = Beneath::open(directory).ok()?.file(Path::new(FILE)).ok()?;
     let mut text = Vec::new();

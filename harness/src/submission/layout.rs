@@ -39,7 +39,7 @@ pub struct Layout {
     /// A sentence for each required file or folder that was a link.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
-    /// What is wrong with the scripts. `harness check` looks; a grade sees them run.
+    /// What is wrong with the scripts. Only `harness check` fills it: a grade runs the scripts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scripts: Vec<ScriptFact>,
     /// Archives inside the submission.
@@ -100,7 +100,7 @@ impl fmt::Display for Layout {
     }
 }
 
-/// How many archives inside are named.
+/// The most archives to name.
 const MOST_ARCHIVES: usize = 5;
 
 /// The archives among the files of a submission, the git history left out. Nothing looks into them.

@@ -1,4 +1,4 @@
-//! Looks at the scripts of a submission without running any: the interpreter line, and what `bash -n` says.
+//! Checks the scripts of a submission without running them: the interpreter line, and the messages of `bash -n`.
 //!
 //! `bash -n` reads commands and executes none (bash(1), *set -n*). It gets the text on its standard input, an empty
 //! environment, no start-up files, and limits on time, memory and files before the first byte. Its messages are data.
@@ -17,11 +17,11 @@ use super::Submission;
 /// The scripts that the assignment asks for.
 const SCRIPTS: [&str; 4] =
     ["task2/simple_container.sh", "task3/setup.sh", "task3/conductor.sh", "task4/service-orchestrator.sh"];
-/// A longer script is not looked at.
+/// Longer scripts are not checked.
 const LONGEST: u64 = 1 << 20;
 /// How much of bash's message is kept, in bytes.
 const MESSAGE: u64 = 4 << 10;
-/// Most lines of it.
+/// The most lines of that message.
 const LINES: usize = 4;
 /// How long bash may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,7 +92,7 @@ fn interpreter_fault(path: &str, text: &[u8]) -> Option<String> {
     (!is_absolute).then(|| format!("its interpreter line names no absolute path: #!{short}"))
 }
 
-/// What `bash -n` complains of.
+/// The complaint of `bash -n`.
 fn syntax_fault(path: &str, text: &[u8]) -> Option<String> {
     let mut bash = Command::new(BASH)
         .args(["--noprofile", "--norc", "-n"])
@@ -104,7 +104,7 @@ fn syntax_fault(path: &str, text: &[u8]) -> Option<String> {
         .spawn()
         .ok()?;
     let message = listen(&mut bash, text);
-    // It is gone by now, or was too slow.
+    // bash has ended by now, or was too slow.
     let _ = bash.kill();
     let _ = bash.wait();
     let message = String::from_utf8_lossy(&message?).into_owned();

@@ -74,7 +74,7 @@ static ROWS: [Row<Judge>; 5] = [
             id: "layout/scripts",
             title: "scripts that their shell can read",
             requirement: "There are two script files for this task setup.sh and conductor.sh",
-            hint: "`bash -n FILE` and `head -1 FILE | cat -A` show the same.",
+            hint: "`bash -n FILE` shows syntax errors. `head -1 FILE | cat -A` shows the first line with its invisible characters.",
             informational: true,
             needs: &[],
             considers: &[],
@@ -164,7 +164,10 @@ fn files(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     }
     remarks.extend(layout.replaced.iter().cloned());
     if !layout.archives.is_empty() {
-        remarks.push(format!("archives inside, which nobody unpacks: {}", layout.archives.join(", ")));
+        remarks.push(format!(
+            "archives in the submission, which the harness does not unpack: {}",
+            layout.archives.join(", ")
+        ));
     }
     let there = match layout.files.len() {
         number if number == ASKED.len() => format!("all {number} files"),
@@ -187,7 +190,7 @@ fn git(_: &Bundle, layout: &Layout, question: Question) -> Finding {
 fn scripts(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     let question = question.expects("an interpreter line, Unix line ends, and no syntax error");
     if layout.scripts.is_empty() {
-        return question.skip("not looked at: `harness check` does, and a grade runs the scripts");
+        return question.skip("not checked here: `harness check` reads the scripts, and a grade runs them");
     }
     let mut faults = Vec::new();
     for script in &layout.scripts {
