@@ -1,5 +1,5 @@
 //! Runs a grade: prepares the machine, drives each scenario in a fresh one, and writes the evidence
-//! bundle. A [`driver::Driver`] says what a machine is: a virtual one, or namespaces of this one.
+//! bundle. A [`driver::Driver`] makes the machines: virtual ones, or namespaces of this one.
 //!
 //! Each recording is written when its scenario ends, so a killed run keeps its finished scenarios.
 //! A scenario is repeated once if our infrastructure failed. It is never repeated if the submission
@@ -79,7 +79,7 @@ pub struct Request<'a> {
 pub enum Machine {
     /// In virtual machines with this operating system and accelerator.
     Virtual(vm::Request),
-    /// In namespaces of this machine, which is so many times slower than the reference machine.
+    /// In namespaces of this machine. The number says how many times slower it is than the reference machine.
     Here(f64),
 }
 
@@ -163,7 +163,7 @@ fn drive_all(
     let payload = stage(submission, request.workdir, driver.medium())?;
     let supply = supply(scenarios, &fit, &*driver, request, on)?;
     let store = supply.as_ref().map(|supply| supply.store(driver.medium())).transpose()?.flatten();
-    // Remove the earlier report only now, when nothing of ours can be missing any more.
+    // Remove the earlier report only now, when the grader has everything that it needs.
     if request.kept.is_empty() {
         bundle::start(request.report)?;
     }

@@ -43,10 +43,10 @@ pub(crate) struct Kernel<'a> {
     pub(crate) root: &'a str,
 }
 
-/// Where the card leads that is not on the cable.
+/// Where a machine's third network card leads. The first two are on a cable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Uplink {
-    /// Nowhere: the other two cards are on a cable, and this one is on a cable of its own.
+    /// Nowhere: the card is on a cable of its own.
     Nowhere,
     /// To the Internet.
     Internet,

@@ -25,7 +25,7 @@ use crate::rubric::Rubric;
 use crate::verdict::{Report, Status};
 use crate::{bundle, judge, report};
 
-/// How long a grade of a class that was killed may take to end.
+/// How long to wait for the grade of a killed `class grade` to end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How often a submission is tried where our side fails.
@@ -247,7 +247,7 @@ fn drive(
 ) -> Result<Ending, results::Error> {
     let results = request.results;
     results.forget_outcome(&entry.id)?;
-    // Where a class was killed a moment ago, its grade of this submission may still be ending.
+    // If `class grade` was killed a moment ago, its grade of this submission may not have ended yet.
     reports::wait_until_free(&results.report(&entry.id), PATIENCE);
     let since = Instant::now();
     while outcome.tries < TRIES && outcome.state == State::Failed {

@@ -153,7 +153,7 @@ fn begin(arguments: &Grade, submission: &Submission, asked: Asked) -> Result<Beg
             return Ok(Began { place, asked, kept });
         }
         harness::note!(
-            "harness: no unfinished report of this submission with these options; beginning a new one"
+            "harness: there is no unfinished run of this submission with these options, so this run starts from the beginning"
         );
     }
     let place = Place::claim(report, &submission.info, arguments.force).map_err(Failure::place)?;

@@ -81,15 +81,15 @@ pub struct Networks {
 pub struct Rules {
     /// The moment, by the name of a step.
     pub step: String,
-    /// A rule each, those that were there from the start left out.
+    /// One rule for each entry, without those that existed at the start.
     pub rules: Vec<String>,
 }
 
 impl Rules {
-    /// At most so many rules are kept.
+    /// The most rules to keep.
     const CAP: usize = 200;
 
-    /// The rules that came since.
+    /// The record of the rules that were added up to a step.
     pub fn since<'a>(step: &str, rules: impl Iterator<Item = &'a String>) -> Self {
         Self { step: step.to_owned(), rules: rules.take(Self::CAP).cloned().collect() }
     }

@@ -11,12 +11,12 @@ use crate::packages::base::Maker;
 use crate::stage::Medium;
 use crate::verdict::Environment;
 
-/// Starts machines in which the guest half drives scenarios, one for each.
+/// Starts a machine for each scenario. The guest half drives the scenario in it.
 pub trait Driver: fmt::Debug + Sync {
     /// How many times slower the machines are than the reference machine.
     fn slowdown(&self) -> f64;
 
-    /// Says in a report which machine the submission met; returns a sentence about it.
+    /// Describes the machine in the report's environment; returns a sentence about it for the terminal.
     fn describe(&self, environment: &mut Environment) -> String;
 
     /// How folders of the host reach a machine.
@@ -25,7 +25,7 @@ pub trait Driver: fmt::Debug + Sync {
     /// What makes base trees.
     fn maker(&self) -> Option<Maker<'_>>;
 
-    /// Changes a plan where these machines differ from others.
+    /// Adapts a plan to what these machines cannot do or do otherwise.
     fn adapt(&self, plan: &mut Value);
 
     /// Starts a new machine. The error says why there is none.
@@ -47,6 +47,6 @@ pub struct Supplied<'a> {
     pub store: Option<&'a Path>,
     /// The package cache.
     pub packages: Option<&'a Supply>,
-    /// Where the machine's tunnel to its page goes.
+    /// Takes the machine's tunnel to its web page.
     pub tunnels: Option<Tunnels>,
 }

@@ -159,7 +159,7 @@ fn remove_run(root: &Root, name: &str) {
     }
 }
 
-/// Kills what is in a group and removes it with those in it. Dying processes keep their group for a moment.
+/// Kills the processes of a group, and removes it with its subgroups. Dying processes keep their group for a moment.
 fn remove(group: &Path) {
     let _ = fs::write(group.join("cgroup.kill"), "1");
     for _ in 0..100 {

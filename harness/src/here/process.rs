@@ -13,7 +13,7 @@ use vm::{Console, Outcome};
 
 use super::outside::code;
 
-/// How much of the standard error is kept.
+/// How much of the standard error to keep, in bytes.
 const TAIL: usize = 4096;
 /// How long an ended machine's processes may take to die.
 const DYING: Duration = Duration::from_secs(10);

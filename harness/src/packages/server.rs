@@ -57,9 +57,9 @@ pub struct Server {
 pub enum Takes {
     /// Nothing.
     Nothing,
-    /// The first tunnel to the guest's page; it goes there.
+    /// The first tunnel to the guest's page, through this sender.
     Tunnel(Tunnels),
-    /// One file of at most 4 GiB; its content goes there.
+    /// One file of at most 4 GiB; the host writes its content to this one.
     File(File),
 }
 
@@ -217,7 +217,7 @@ async fn serve_guest(port: UnixStream, takes: Arc<Mutex<Takes>>, cache: Arc<Pack
     let _ = http.serve_connection(TokioIo::new(port), service).await;
 }
 
-/// Takes the tunnel that a guest offers, where the host wants to look at its page and has none yet.
+/// Takes the tunnel that a guest offers, if the host wants to see its page and has no tunnel yet.
 fn take_tunnel(request: Request<Incoming>, takes: &Mutex<Takes>) -> Response<Body> {
     let accepted = match &*takes.lock().unwrap_or_else(PoisonError::into_inner) {
         Takes::Tunnel(tunnels) => tunnels.try_send(hyper::upgrade::on(request)).is_ok(),
@@ -226,7 +226,7 @@ fn take_tunnel(request: Request<Incoming>, takes: &Mutex<Takes>) -> Response<Bod
     plain(if accepted { StatusCode::OK } else { StatusCode::FORBIDDEN }, String::new())
 }
 
-/// Takes the file that a guest sends, where the host waits for one and has none yet.
+/// Takes the file that a guest sends, if the host waits for one and has none yet.
 async fn take_file(request: Request<Incoming>, takes: &Mutex<Takes>) -> Response<Body> {
     let file = {
         let mut takes = takes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -178,7 +178,7 @@ fn disk(bases: &Path, trees: &[PathBuf]) -> Result<PathBuf, Error> {
     Ok(image)
 }
 
-/// Links the files of these trees into a folder, each in its own.
+/// Links the files of each tree into a subfolder of `into`.
 fn link(trees: &[PathBuf], into: &Path) -> Result<(), Error> {
     for tree in trees {
         let folder = into.join(tree.file_name().unwrap_or_default());

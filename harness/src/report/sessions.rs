@@ -1,4 +1,4 @@
-//! The assignment's sample sessions side by side as text: what is asked on the left, what was seen on the right.
+//! Sample sessions as text in two columns: the assignment's session on the left, the session of the run on the right.
 
 use std::fmt::Write;
 

@@ -57,15 +57,15 @@ impl Run {
     }
 }
 
-/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5). `None` if it has ended, also
-/// where its parent has not noticed yet: the killed run's parent may be a container's init that waits for nobody.
+/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5). `None` if it has ended, even
+/// if it is a zombie: the parent of a killed run may be a container's init that never waits.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
     if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19)?.parse().ok() }
 }
 
-/// Waits while another run has a folder, but not longer than `patience`. For a folder whose owner is about to end.
+/// Waits at most `patience` until no other run claims a folder. Use it if the owner of the claim is about to end.
 pub fn wait_until_free(directory: &Path, patience: Duration) {
     let until = Instant::now() + patience;
     while Claim::new(directory).is_err_and(|error| error.is_taken()) && Instant::now() < until {

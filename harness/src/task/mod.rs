@@ -56,18 +56,18 @@ pub struct Scenario {
     pub plan: fn(&mut StdRng) -> Value,
     /// Does it and records what happens; runs in the guest as root.
     pub drive: fn(&Site, &Value, &Recorder) -> io::Result<()>,
-    /// What the host itself looks at meanwhile.
+    /// The web page that the host requests during the scenario.
     pub visit: Option<Visit>,
 }
 
-/// A look of the host itself at a web page of the machine, through a tunnel.
+/// The host's own request for a web page of the machine, through a tunnel.
 #[derive(Debug)]
 pub struct Visit {
-    /// The kind of the record after which the host looks.
+    /// The kind of the record after which the host requests the page.
     pub after: &'static str,
     /// The port of the machine.
     pub port: u16,
-    /// The record `page` of what the host saw at an address.
+    /// Makes the record `page` from the answer of an address.
     pub page: fn(SocketAddrV4, io::Result<Page>) -> Value,
 }
 

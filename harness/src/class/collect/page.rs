@@ -78,7 +78,7 @@ fn name(row: &Row) -> String {
     visible(&row.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", "))
 }
 
-/// Those without a final mark, by reason: a reason that many share takes one line until it is opened.
+/// The submissions without a final mark, by reason. Each reason is one line, which opens to the list of submissions.
 fn problems(rows: &[Row]) -> Markup {
     let mut by_reason = BTreeMap::<&str, Vec<&Row>>::new();
     for row in rows {

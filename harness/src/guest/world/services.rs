@@ -84,7 +84,7 @@ async fn serve(services: &Services) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves each connection in a task of its own. What goes wrong on one is that client's affair.
+/// Serves each connection in a task of its own. An error on one connection does not affect the others.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     serve: impl Fn(tokio::net::TcpStream, SocketAddrV4, SocketAddrV4) -> F,
@@ -95,7 +95,7 @@ pub(super) async fn accept<F>(
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, SocketAddr::V4(from))) = listener.accept().await else {
-            // Out of descriptors, say: let the others finish first.
+            // Perhaps there are no descriptors left: let other connections finish first.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };

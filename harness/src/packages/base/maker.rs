@@ -1,4 +1,4 @@
-//! Where debootstrap is run: by root on this host, else in a virtual machine, which needs nobody's leave.
+//! Runs debootstrap: as root on this host, or else in a virtual machine, which needs no rights on the host.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -41,7 +41,7 @@ pub enum Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// The quickest that can be had here, if any: a guest where this is not root, or has no debootstrap.
+    /// The quickest maker that works here, if any. Without root or without debootstrap, this is a guest.
     pub fn find(template: Option<&'a vm::Template>) -> Option<Self> {
         let has_debootstrap = Path::new(DEBOOTSTRAP).exists();
         match template {

@@ -1,4 +1,4 @@
-//! The assignment's sample session of a subtask beside what was seen.
+//! The assignment's sample session of a subtask beside the session of the run.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::task::session::token::Piece;
 use crate::task::session::{Likeness, Row, Session, Step, told};
 use crate::verdict::Report;
 
-/// The sessions by the subtask that they stand below, as far as there is room.
+/// The sessions by subtask, as many as there is room for.
 pub fn all<'a>(report: &'a Report, room: &mut Room) -> BTreeMap<&'a str, String> {
     let of = |session: &'a Session| {
         let text = room.admit(beside(session).into_string())?;
@@ -81,7 +81,7 @@ fn line(row: &Row) -> Markup {
     }
 }
 
-/// A side of a row; what the other side lacks is marked.
+/// One side of a row. Marks the words that the other side lacks.
 fn cell(pieces: &[Piece], asked: bool) -> Markup {
     html! {
         @for (text, marked) in pieces {

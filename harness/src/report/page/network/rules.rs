@@ -8,7 +8,7 @@ use crate::evidence::network::{Link, Network};
 const SOURCE: [&str; 2] = ["masquerade", "snat"];
 const DESTINATION: [&str; 1] = ["dnat"];
 
-/// Whether a rule translates the source address: what is meant by NAT in the assignment's diagram.
+/// Whether a rule translates the source address. The assignment's diagram calls this NAT.
 pub fn is_nat(rule: &str) -> bool {
     has(rule, &SOURCE)
 }

@@ -42,7 +42,8 @@ impl ToolSession<'_, '_> {
         self.said(step, line, shown)
     }
 
-    /// Types a line whose program goes on, presses Ctrl-C once its answer holds `word` so many times, and records it.
+    /// Types a line whose program does not end by itself. Presses Ctrl-C when the answer contains `word` as many times as
+    /// `times` says, and records the answer.
     ///
     /// # Errors
     /// As [`say`](Self::say).
