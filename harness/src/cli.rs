@@ -59,6 +59,7 @@ pub enum Command {
 
 /// Arguments of `grade`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Grade {
     /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip that contains <rollnumber>_assignment3
     pub submission: PathBuf,

@@ -235,7 +235,7 @@ fn links(asked: &[String], seen: &[String], names: &Names) -> Vec<Row> {
         let by_name = left.iter().position(|seen| token::fits(block.name, seen.name));
         // A pair's end under another name stands beside the one that was asked for.
         let is_end = |seen: &Block| {
-            let of_other = |name: &String| seen.name.starts_with(&format!("{name}-"));
+            let of_other = |name: &String| seen.name.contains(name.as_str());
             seen.lines[0].contains("@if") && !names.others.iter().any(of_other)
         };
         let by_kind = || left.iter().position(is_end).filter(|_| block.lines[0].contains("@if"));
