@@ -40,9 +40,9 @@ const CMDLINE_TCG: &str = "norandmaps";
 /// The machine's network cards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cards {
-    /// The three of a guest: two ends of one cable, and one for the user network.
+    /// The three of a guest: two ends of one cable, and one that leads nowhere.
     Guest,
-    /// One that reaches the Internet, for nothing but building an image.
+    /// One that reaches the Internet, only while an image is made.
     Provisioning,
 }
 

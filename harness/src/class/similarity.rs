@@ -21,7 +21,7 @@ const COMPARED: [(&str, &str); 5] = [
     ("task4/service-orchestrator.sh", "service-orchestrator.sh"),
 ];
 
-/// The file that marks a folder as one of these, which may be made anew.
+/// Marks a folder that `class similarity` made, so that the next run may replace it.
 const MARKER: &str = ".similarity";
 
 /// What is to be written.

@@ -97,7 +97,7 @@ pub struct Collect {
     /// Where the files go [default: collected, in DIR]
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
-    /// Mark everything with this rubric, and take the penalties of its [late] table
+    /// Mark all evidence again with this rubric, and apply the penalties of its [late] table
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
     /// Changes of points after appeals: a CSV file with id, check, delta, reason, who and when
@@ -112,7 +112,7 @@ pub struct Collect {
     /// How much students see
     #[arg(long, value_name = "HOW", default_value_t, value_enum)]
     pub detail: Detail,
-    /// Replace ids by codes that this file's key makes, and leave names out
+    /// Replace ids by codes that are made with the key in this file, and omit names
     #[arg(long, value_name = "KEYFILE", conflicts_with = "worksheet")]
     pub anonymous: Option<PathBuf>,
     /// A page about similar submissions, for class.html to link to
@@ -125,7 +125,7 @@ pub struct Collect {
 pub struct Diff {
     /// A folder that `class grade` or `class collect` filled
     pub old: PathBuf,
-    /// Another one
+    /// The folder to compare it with
     pub new: PathBuf,
 }
 
@@ -135,13 +135,13 @@ pub struct Similarity {
     /// Where they are
     #[command(flatten)]
     pub class: Input,
-    /// Where the folders go, one for each submission; made anew
+    /// The folder for the results, with a folder for each submission; results of an earlier run are replaced
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
-    /// The files as students were handed them, which are left out
+    /// Directory with the starter files, whose lines are left out
     #[arg(long, value_name = "DIR")]
     pub starter: Option<PathBuf>,
-    /// Call the folders by codes that this file's key makes
+    /// Name the folders by codes that are made with the key in this file
     #[arg(long, value_name = "KEYFILE")]
     pub anonymous: Option<PathBuf>,
 }

@@ -158,7 +158,7 @@ impl Order {
     }
 
     /// The directory of this tree under `bases`, made where it is missing; any number of processes may ask for
-    /// it at once. A tree is made anew when the archive's index or this host's debootstrap changes.
+    /// it at once. A new tree is made when the archive's index or this host's debootstrap changes.
     ///
     /// # Errors
     /// See [`BaseError`].

@@ -27,7 +27,7 @@ use crate::verdict::Report;
 
 pub use rows::{Row, rows};
 
-/// The file that marks a folder as one of these, which may be made anew.
+/// Marks a folder that `class collect` made, so that the next run may replace it.
 const MARKER: &str = "collected.json";
 
 /// What is to be handed back, and how.
