@@ -5,10 +5,10 @@
 mod machine;
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,10 +41,12 @@ fn world_of(socket: PathBuf) -> World {
     World::start(&plan).unwrap()
 }
 
-/// The output of a shell script, as a child's.
-fn output(script: &str) -> ChildStdout {
-    let child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdout.unwrap()
+/// Sends the output of a shell script to the host.
+fn give(world: &World, script: &str) -> io::Result<()> {
+    let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    let given = world.give_to_host(child.stdout.take().unwrap());
+    child.wait().unwrap();
+    given
 }
 
 #[test]
@@ -54,19 +56,19 @@ fn the_host_gets_the_output_of_a_child_once_and_only_if_it_waits_for_a_file() {
         Arc::new(PackageCache::open(&home.path().join("packages"), Mirrors::of_this_host(), true).unwrap());
     let server = Server::on_socket(&cache, &home.path().join("host")).unwrap();
     let file = home.path().join("file");
-    let (takes, nothing) = (home.path().join("takes"), home.path().join("nothing"));
-    server.serve_machine(&takes, Takes::File(File::create(&file).unwrap())).unwrap();
+    let (waiting, nothing) = (home.path().join("waiting"), home.path().join("nothing"));
+    server.serve_machine(&waiting, Takes::File(File::create(&file).unwrap())).unwrap();
     server.serve_machine(&nothing, Takes::Nothing).unwrap();
     in_a_machine(move || {
-        let world = world_of(takes);
-        world.give_to_host(output("head -c 3000000 /dev/zero; echo end")).unwrap();
-        let error = world.give_to_host(output("echo again")).unwrap_err().to_string();
+        let world = world_of(waiting);
+        give(&world, "head -c 3000000 /dev/zero; echo end").unwrap();
+        let error = give(&world, "echo again").unwrap_err().to_string();
         assert!(error.contains("403"), "{error}");
     });
     let taken = fs::read(&file).unwrap();
     assert_eq!((taken.len(), &taken[2_999_999..]), (3_000_004, &b"\0end\n"[..]));
     in_a_machine(move || {
-        let error = world_of(nothing).give_to_host(output("echo once")).unwrap_err().to_string();
+        let error = give(&world_of(nothing), "echo once").unwrap_err().to_string();
         assert!(error.contains("403"), "{error}");
     });
 }
