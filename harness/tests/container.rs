@@ -89,7 +89,7 @@ fn record_submission(submission: &Path, subtasks: &[String]) -> Bundle {
     }
 }
 
-/// The checks of one subtask that do not pass, as `name: status`.
+/// The checks of one subtask that lose marks, as `name: status`.
 fn lost(bundle: &Bundle, subtask: &str) -> Vec<String> {
     let subtask = task2::SUBTASKS.iter().find(|candidate| candidate.id == subtask).unwrap();
     let findings = (subtask.judge)(bundle);
@@ -98,7 +98,10 @@ fn lost(bundle: &Bundle, subtask: &str) -> Vec<String> {
     for finding in &findings {
         println!("{} {}: {}", finding.check, finding.status, finding.actual);
     }
-    let lost = findings.iter().filter(|finding| finding.status != Status::Pass);
+    let rubric = Rubric::default();
+    let lost = findings
+        .iter()
+        .filter(|finding| finding.status != Status::Pass && rubric.points(finding.check) > 0.0);
     lost.map(|finding| format!("{}: {}", &finding.check[3..], finding.status)).collect()
 }
 

@@ -73,13 +73,17 @@ fn bundle(recording: Recording) -> Bundle {
 }
 
 /// The checks that do not pass, as `name: status`.
+/// The checks that lose marks, and how.
 fn lost(recording: Recording) -> Vec<String> {
     let findings = (task1::SUBTASK.judge)(&bundle(recording));
     assert_eq!(findings.len(), task1::SUBTASK.checks.len());
     for finding in &findings {
         println!("{} {}: {}", finding.check, finding.status, finding.actual);
     }
-    let lost = findings.iter().filter(|finding| finding.status != Status::Pass);
+    let rubric = Rubric::default();
+    let lost = findings
+        .iter()
+        .filter(|finding| finding.status != Status::Pass && rubric.points(finding.check) > 0.0);
     lost.map(|finding| format!("{}: {}", &finding.check[2..], finding.status)).collect()
 }
 
