@@ -210,6 +210,29 @@ fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
     assert_ne!(desk.take("23m0001_assignment3").unwrap().info.sha256, first.info.sha256);
 }
 
+/// `harness grade .` writes its report into the submission; the next run must see the same submission.
+#[test]
+fn reports_of_earlier_runs_are_left_aside() {
+    let limits = Limits { file: 1 << 10, ..Limits::default() };
+    let opened = |name: &str, desk: &Desk| open(&desk.path(name), &desk.path("into"), &limits, None).unwrap();
+    let folder = || {
+        let desk = Desk::new();
+        fs::create_dir_all(desk.path("s/task2")).unwrap();
+        fs::write(desk.path("s/task2/simple_container.sh"), SCRIPT).unwrap();
+        desk
+    };
+    let (first, again) = (folder(), folder());
+    fs::create_dir_all(again.path("s/reports/s/1/evidence")).unwrap();
+    fs::write(again.path("s/reports/s/1/index.html"), vec![b'x'; 1 << 11]).unwrap();
+    let [first, again] = [&first, &again].map(|desk| opened("s", desk));
+    assert_eq!(first.info.sha256, again.info.sha256);
+    assert_eq!(again.layout.left_aside, ["reports"]);
+    let report = file("23m0001_assignment3/reports/s/1/report.json", b"{}");
+    let desk = Desk::with_tar("a.tar", &plain_and(&[report]));
+    let submission = opened("a.tar", &desk);
+    assert!(submission.layout.left_aside == ["reports"] && !submission.root.join("reports").exists());
+}
+
 #[test]
 fn a_git_history_needs_a_commit() {
     let mut entries = vec![

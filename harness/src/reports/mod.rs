@@ -21,7 +21,7 @@ use crate::{bundle, report};
 pub use claim::{Claim, Run, wait_until_free};
 
 /// The parent of all report folders without `--report`.
-const TOP: &str = "reports";
+pub const TOP: &str = "reports";
 
 /// The link to the newest report.
 const LATEST: &str = "latest";

@@ -126,7 +126,7 @@ impl<'a> Intake<'a> {
             return Ok(None);
         }
         if let Some(aside) = ignored_as(&path) {
-            self.record_ignored(aside);
+            self.leave_aside(aside);
             return Ok(None);
         }
         Ok(Some(path))
@@ -134,7 +134,7 @@ impl<'a> Intake<'a> {
 
     /// Records the name of an ignored entry. The number of names is limited, because there can be
     /// thousands.
-    fn record_ignored(&mut self, aside: String) {
+    pub fn leave_aside(&mut self, aside: String) {
         let more = "and more";
         if self.left_aside.len() > MOST_NAMED || self.left_aside.contains(&aside) {
             return;

@@ -1,7 +1,7 @@
 //! Reads a directory, tar or zip archive entry by entry into an [`Intake`].
 
 use std::cell::Cell;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,6 +20,7 @@ use super::intake::{Intake, Taken};
 use super::root::{self, Root};
 use super::tree::Folder;
 use super::{Error, Form, Limits, Refusal, layout};
+use crate::reports::TOP as REPORTS;
 
 /// The most bytes between two contents of a tar archive: names of files and links.
 const MOST_OF_A_HEADER: u64 = 256 << 10;
@@ -78,7 +79,10 @@ pub fn unpack(source: &Path, form: Form, into: &Path, limits: &Limits) -> Result
             (error, _) => error,
         }
     })?;
-    let root = taken.tree.folder_mut(&place.path).map(std::mem::take).unwrap_or_default();
+    let mut root = taken.tree.folder_mut(&place.path).map(std::mem::take).unwrap_or_default();
+    if root.entries.remove(OsStr::new(REPORTS)).is_some() {
+        taken.left_aside.push(REPORTS.to_owned());
+    }
     let folder = place.path.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(Unpacked { root, place, folder, taken })
 }
@@ -113,6 +117,10 @@ fn from_directory(source: &Path, into: &Path, limits: &Limits) -> Result<Unpacke
 fn directory(intake: &mut Intake, from: &Beneath, given: &Path, to: &Path, most: usize) -> Result<(), Error> {
     // List one entry more than the limit, so that the intake refuses it.
     for name in from.names(most + 1).map_err(Error::io("read", given))? {
+        if to.as_os_str().is_empty() && name == REPORTS {
+            intake.leave_aside(REPORTS.to_owned());
+            continue;
+        }
         let Some(path) = intake.admit(to.join(&name).as_os_str().as_bytes())? else { continue };
         let (original, name) = (given.join(&name), Path::new(&name));
         let facts = from.facts(name).map_err(Error::io("read", &original))?;
