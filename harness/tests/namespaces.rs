@@ -72,8 +72,7 @@ fn bundle(recording: Recording) -> Bundle {
     }
 }
 
-/// The checks that do not pass, as `name: status`.
-/// The checks that lose marks, and how.
+/// The checks that lose marks, as `name: status`.
 fn lost(recording: Recording) -> Vec<String> {
     let findings = (task1::SUBTASK.judge)(&bundle(recording));
     assert_eq!(findings.len(), task1::SUBTASK.checks.len());
