@@ -18,6 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use harness::evidence::limits::PACE;
+use harness::guest::base_tree;
 use harness::guest::fakes::debootstrap::{self, STORE};
 use harness::guest::fakes::replaced;
 use harness::guest::fakes::sleep;
@@ -29,7 +30,6 @@ use harness::guest::run::obstructed;
 use harness::guest::trust::trust;
 use harness::guest::world::World;
 use harness::here;
-use harness::packages::base::maker;
 use harness::stage::MOUNTED_AT;
 use harness::task::{self, Site};
 use harness::wire::{Job, Marked, SPOILT};
@@ -107,7 +107,7 @@ fn drive(scenario: &str) -> io::Result<()> {
 
 fn make_tree() -> io::Result<()> {
     handles::take()?;
-    maker::make_tree(&serde_json::from_reader(io::stdin())?)
+    base_tree::make(&serde_json::from_reader(io::stdin())?)
 }
 
 /// Runs a program in the machine while there is a world, and the machine's port 3000 is shown to the host; then prints one line of JSON for each thing that passed.

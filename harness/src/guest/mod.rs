@@ -1,5 +1,6 @@
 //! The guest half: what runs inside the VM beside a submission, drives it and records what happens.
 
+pub mod base_tree;
 pub mod fakes;
 pub mod observe;
 pub mod recorder;

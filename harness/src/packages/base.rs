@@ -13,7 +13,7 @@
 //! Two things in a tree depend on where it was made: the mirror's name, which is a placeholder here, and the machine's
 //! resolv.conf and hostname, which are left out. [`crate::guest::fakes::debootstrap`] puts the guest's in their place.
 
-pub mod maker;
+mod maker;
 
 use std::fs::{self, File};
 use std::io;
@@ -28,7 +28,7 @@ use sha2::{Digest, Sha256};
 use super::cache::PackageCache;
 use super::proof::fetch;
 use super::store::hex;
-pub use maker::Maker;
+pub use maker::{MAKE, Maker};
 
 /// A tree and the debootstrap command line that it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,7 @@
 //! Runs debootstrap: as root on this host, or else in a virtual machine, which needs no rights on the host.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -12,17 +10,17 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use rand::SeedableRng;
-use serde::{Deserialize, Serialize};
 
 use super::{BaseError, Order, TREE_FILE, failed, said};
-use crate::guest::world::{World, WorldPlan};
+use crate::guest::base_tree::Job;
+use crate::guest::world::WorldPlan;
 use crate::packages::cache::PackageCache;
 use crate::packages::server::{Server, Takes};
 use crate::siblings;
 use crate::stage::{GUEST_HALF, MOUNTED_AT};
 
 /// Makes the tree; the same text for this host and for a guest.
-const MAKE: &str = include_str!("make-tree.sh");
+pub const MAKE: &str = include_str!("make-tree.sh");
 /// The key that signs Ubuntu's archive since 2018 (F6ECB3762474EDA9D21B7022871920D1991BC93C): Debian's debootstrap
 /// looks for it in a package that few have, and checks nothing where it is missing.
 const UBUNTU_KEY: &[u8] = include_bytes!("../ubuntu-archive-2018.gpg");
@@ -161,7 +159,7 @@ fn in_guest(
     }
     let program = Path::new(MOUNTED_AT).join(GUEST_HALF);
     let mut command = vm::Command::new([&*program.to_string_lossy(), "make-tree"]);
-    let job = TreeJob {
+    let job = Job {
         world: WorldPlan::draw(&mut rand::rngs::StdRng::from_rng(&mut rand::rng())),
         settings: settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
     };
@@ -199,36 +197,6 @@ fn guest_half(work: &Path) -> Result<PathBuf, BaseError> {
         .map_err(failed("copy the guest half"))?;
     vm::disk_from_dir(&content, &disk).map_err(|error| BaseError::Guest { why: error.to_string() })?;
     Ok(disk)
-}
-
-/// The job of the guest half that makes a tree.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TreeJob {
-    world: WorldPlan,
-    settings: BTreeMap<String, String>,
-}
-
-/// In a guest: makes the tree and sends it to the host. What the script says goes to standard output.
-///
-/// # Errors
-/// If there is no world, a program is missing, the script fails, or the host does not take the tree.
-pub fn make_tree(job: &TreeJob) -> io::Result<()> {
-    let world = World::start(&job.world).map_err(io::Error::other)?;
-    let work = tempfile::tempdir_in("/root")?;
-    let mut script = Command::new("sh")
-        .args(["-c", &format!("exec 3>&2\n{MAKE}")])
-        .env_clear()
-        .envs(&job.settings)
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("WORK", work.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(io::stdout().as_fd().try_clone_to_owned()?)
-        .spawn()?;
-    let output = script.stdout.take().ok_or_else(|| io::Error::other("the script has no output"))?;
-    let sent = world.give_to_host(output);
-    let status = script.wait()?;
-    if status.success() { sent } else { Err(io::Error::other(status.to_string())) }
 }
 
 /// Names the program that failed, by the script's last word.
