@@ -58,7 +58,6 @@ pub enum Command {
 }
 
 /// Arguments of `grade`.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Grade {
