@@ -173,5 +173,26 @@ fn said(recording: &Recording, step: &str) -> Option<SeenStep> {
     if lines.last().is_some_and(|last| last.ends_with(['#', '$'])) {
         lines.pop();
     }
+    let lines = lines.into_iter().flat_map(without_key).collect();
     Some(SeenStep { command: said.line, lines })
+}
+
+/// The key Ctrl-C and the output after it, as two lines. The terminal shows the key wherever the cursor stands.
+fn without_key(line: String) -> Vec<String> {
+    match line.strip_prefix("^C") {
+        Some(rest) if !rest.is_empty() => vec!["^C".to_owned(), rest.to_owned()],
+        _ => vec![line],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_before_output_is_a_line_of_its_own() {
+        assert_eq!(without_key("^C2 packets".to_owned()), ["^C", "2 packets"]);
+        assert_eq!(without_key("^C".to_owned()), ["^C"]);
+        assert_eq!(without_key("rtt".to_owned()), ["rtt"]);
+    }
 }
