@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::guest::observe::handles::detached;
+use crate::lifetime::started;
 
 /// How the names of our groups begin.
 const PREFIX: &str = "harness-here-";
@@ -57,7 +58,7 @@ impl Groups {
             .filter_map(|name| CONTROLLERS.into_iter().find(|known| known == name))
             .filter(|name| !enabled.iter().any(|one| one == name))
             .collect();
-        let own = std::process::id() as i32;
+        let own = std::process::id();
         let started = started(own).ok_or_else(|| io::Error::other("no /proc"))?;
         let mut name = format!("{PREFIX}{own}-{started}");
         for controller in &added {
@@ -142,7 +143,7 @@ pub fn sweep() {
 }
 
 /// The process that a group is named after, and when that started.
-fn owner(name: &str) -> Option<(i32, u64)> {
+fn owner(name: &str) -> Option<(u32, u64)> {
     let (pid, started) = name.split('+').next()?.split_once('-')?;
     Some((pid.parse().ok()?, started.parse().ok()?))
 }
@@ -185,12 +186,6 @@ fn words(file: &Path) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// When a process started, in clock ticks since the boot (proc(5)).
-fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +195,5 @@ mod tests {
         assert_eq!(owner("4711-99+cpu+cpuset"), Some((4711, 99)));
         assert_eq!(owner("4711-99"), Some((4711, 99)));
         assert_eq!(owner("other"), None);
-        let own = std::process::id() as i32;
-        assert!(started(own).is_some_and(|ticks| ticks > 0) && started(-1).is_none());
     }
 }

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::PackageCache;
 use super::proof::fetch;
-use super::store::hex;
+use crate::hex::hex;
 pub use maker::{MAKE, Maker};
 
 /// A tree and the debootstrap command line that it stands for.

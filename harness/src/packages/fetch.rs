@@ -25,7 +25,8 @@ use super::cache::{blocking, is_fresh};
 use super::index::{Indexes, Place};
 use super::mirrors::Wanted;
 use super::stats::Stats;
-use super::store::{Entry, Store, hex, now};
+use super::store::{Entry, Store, now};
+use crate::hex::hex;
 
 /// More than this one process does not fetch: a submission must not be able to copy a whole archive here.
 const FETCH_LIMIT: u64 = 16 << 30;

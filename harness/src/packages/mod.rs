@@ -20,5 +20,4 @@ pub use cache::PackageCache;
 pub use mirrors::Mirrors;
 pub use server::{Server, Takes};
 pub use stats::{Listed, Stats};
-pub use store::hex;
 pub use supply::{Error, Supply};

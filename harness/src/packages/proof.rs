@@ -17,7 +17,7 @@ use tokio::runtime::Builder;
 use super::answer::Content;
 use super::base::Order;
 use super::cache::PackageCache;
-use super::store::hex;
+use crate::hex::hex;
 
 /// No index of an archive is longer, unpacked.
 const LONGEST: u64 = 1 << 30;

@@ -11,7 +11,6 @@
 //! A body is complete or not there (written aside, then renamed), and a URL's entry is written after its body,
 //! so a process may be killed at any moment and any number of processes may share one store.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +21,8 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
+
+use crate::hex::hex;
 
 /// How often a lock that another process holds is tried.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
@@ -188,14 +189,6 @@ impl Drop for UrlLock {
 
 fn name(url: &str) -> String {
     hex(&Sha256::digest(url))
-}
-
-/// Bytes as digests are written.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The SHA-256 of what is left to read, in hexadecimal.

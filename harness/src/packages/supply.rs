@@ -14,7 +14,7 @@ use super::mirrors::Mirrors;
 use super::proof::{Missing, Wanted, prove};
 use super::server::{Server, Takes};
 use super::stats::Stats;
-use super::store::hex;
+use crate::hex::hex;
 use crate::host_look::Tunnels;
 use crate::stage::Medium;
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::lifetime::started;
 use crate::submission::Beneath;
 
 /// The name of the claim file.
@@ -55,14 +56,6 @@ impl Run {
     fn is_dead(&self, here: &Self) -> bool {
         self.host == here.host && self.space == here.space && started(self.pid) != Some(self.start)
     }
-}
-
-/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5). `None` if it has ended, even
-/// if it is a zombie: the parent of a killed run may be a container's init that never waits.
-fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19)?.parse().ok() }
 }
 
 /// Waits at most `patience` until no other run claims a folder. Use it if the owner of the claim is about to end.

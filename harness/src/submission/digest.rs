@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::tree::{Folder, Node, Spool};
+use crate::hex::hex;
 
 /// The digest of an archive's bytes.
 pub fn of_file(path: &Path) -> Result<String, Error> {
@@ -60,12 +61,4 @@ fn add_content(hash: &mut Sha256, mut content: impl Read) -> io::Result<()> {
         }
     }
     io::copy(&mut content, &mut Into(hash)).map(drop)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -19,7 +19,7 @@ use super::handles;
 use super::processes::{self, Stat};
 use crate::evidence::cgroup;
 use crate::guest::fakes::debootstrap;
-use crate::packages::hex;
+use crate::hex::hex;
 
 /// Programs that install packages, and the package that each is from.
 const INSTALLERS: [(&str, &str); 6] = [
