@@ -4,7 +4,8 @@ MAKEFLAGS += --no-print-directory
 
 TARGET  := target/x86_64-unknown-linux-gnu
 HARNESS := $(TARGET)/release/harness
-# Debian's cargo package is too old, so `ci/setup` requires another one. It installs everything else.
+# Debian's cargo package is too old, so `ci/setup` requires another one. It
+# installs everything else.
 CARGO   ?= cargo
 
 REFERENCE  := target/reference
@@ -17,7 +18,8 @@ FLAGS      ?=
 PART       ?=
 TAKE       ?=
 
-# Recipes read these variables from the environment, so make and the shell never interpret the characters of a path.
+# Recipes read these variables from the environment, so make and the shell never interpret the
+# characters of a path.
 ifneq ($(origin SUBMISSION),file)
 override SUBMISSION := $(value SUBMISSION)
 endif

@@ -1,5 +1,5 @@
-//! Packs `fixtures/course`, what students are handed, into the program, so that it works from anywhere; and names the
-//! program after its source, so that a report says what made it.
+//! Packs `fixtures/course`, what students are handed, into the program, so that it works from
+//! anywhere; and names the program after its source, so that a report says what made it.
 
 use std::error::Error;
 use std::fs::{self, File};

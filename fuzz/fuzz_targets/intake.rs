@@ -1,5 +1,5 @@
-//! Any bytes as an archive: nothing outside the folder it is unpacked into changes, nothing in it leads out, and
-//! what is done to a copy later stays in it.
+//! Any bytes as an archive: nothing outside the folder it is unpacked into changes, nothing in it
+//! leads out, and what is done to a copy later stays in it.
 #![no_main]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! Any lines as what a guest sends: no panic, and a line that is not the guest half's ends the recording.
+//! Any lines as what a guest sends: no panic, and a line that is not the guest
+//! half's ends the recording.
 #![no_main]
 
 use harness::wire::Inbox;

@@ -1,5 +1,6 @@
-//! The evidence bundle on disk. A run writes each recording as soon as its scenario ends, so a killed run
-//! keeps its evidence. `harness judge` reads the bundle. `docs/evidence.md` documents the files.
+//! The evidence bundle on disk. A run writes each recording as soon as its scenario ends, so a
+//! killed run keeps its evidence. `harness judge` reads the bundle. `docs/evidence.md`
+//! documents the files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -76,8 +77,8 @@ impl Error {
     }
 }
 
-/// Prepares a report directory: removes evidence and reports of an earlier run, and nothing else. So no
-/// old verdict stands beside new evidence.
+/// Prepares a report directory: removes evidence and reports of an earlier run, and nothing else.
+/// So no old verdict stands beside new evidence.
 pub fn start(directory: &Path) -> Result<(), Error> {
     let remove = |path: &Path| match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
@@ -156,7 +157,8 @@ fn write_cast(folder: &Path, recording: &Recording) -> Result<(), Error> {
     write_atomically(&folder.join("terminal.cast"), |out| cast::write(recording, out))
 }
 
-/// Writes the frames between the machine and its world, for programs such as tcpdump. No judge reads them.
+/// Writes the frames between the machine and its world, for programs such as tcpdump.
+/// No judge reads them.
 fn write_pcap(folder: &Path, recording: &Recording) -> Result<(), Error> {
     let frames: Vec<Vec<u8>> = recording.all::<Frames>(FRAMES).map(|(_, frames)| frames.bytes()).collect();
     if frames.is_empty() {
@@ -207,7 +209,8 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
     })
 }
 
-/// The files of a bundle that a stranger may have made. Reads regular files only and follows no link.
+/// The files of a bundle that a stranger may have made. Reads regular files only
+/// and follows no link.
 struct Files<'a> {
     home: Beneath,
     directory: &'a Path,

@@ -1,5 +1,6 @@
-//! `terminal.cast`: what a scenario's terminals showed, for `asciinema play` (asciicast, version 2). Each command stands
-//! in it as it was typed and has a marker, so that a player can go to it. For people: no judge reads it.
+//! `terminal.cast`: what a scenario's terminals showed, for `asciinema play` (asciicast, version
+//! 2). Each command stands in it as it was typed and has a marker, so that a player can go to it.
+//! For people: no judge reads it.
 
 use std::io::{self, Write};
 

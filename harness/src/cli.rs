@@ -32,13 +32,15 @@ pub struct Cli {
 pub enum Command {
     /// Grade a submission: run its tasks in virtual machines and write a report
     Grade(Grade),
-    /// Check only the layout, the marked portions and the syntax of scripts; needs no virtual machine
+    /// Check only the layout, the marked portions and the syntax of scripts;
+    /// needs no virtual machine
     Check(Check),
     /// Mark the evidence of an earlier run again, without a virtual machine
     Judge(Judge),
     /// List every check: id, points, title, and the checks that it needs
     Checks(Checks),
-    /// Explain one check: what the assignment says, what is checked and how, and typical causes of a failure
+    /// Explain one check: what the assignment says, what is checked and how, and
+    /// typical causes of a failure
     Explain(Explain),
     /// Show a sample session of the assignment beside the session of an earlier run
     Show(Show),
@@ -74,8 +76,8 @@ pub struct Grade {
     /// folder inside, or else the file's name]
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// Continue the newest unfinished run of this submission with the same options; recorded scenarios do not run
-    /// again
+    /// Continue the newest unfinished run of this submission with the same options; recorded
+    /// scenarios do not run again
     #[arg(long)]
     pub resume: bool,
     /// Number of virtual machines that run at once [default: one for every two processors]
@@ -84,8 +86,8 @@ pub struct Grade {
     /// What is driven, and in which machine
     #[command(flatten)]
     pub drive: Drive,
-    /// Grade in namespaces of this machine, without virtual machines. Needs root, and asks before it begins; the report
-    /// is not a mark (docs/here.md)
+    /// Grade in namespaces of this machine, without virtual machines. Needs root, and asks before
+    /// it begins; the report is not a mark (docs/here.md)
     #[arg(long, conflicts_with_all = ["accel", "image"])]
     pub here: bool,
     /// Do not ask before --here begins
@@ -212,7 +214,8 @@ pub struct Judge {
 /// Arguments that choose the virtual machine.
 #[derive(Debug, Args)]
 pub struct Machine {
-    /// Accelerator: kvm, tcg (slower emulation), or auto, which is kvm if it works and otherwise tcg
+    /// Accelerator: kvm, tcg (slower emulation), or auto, which is kvm if it
+    /// works and otherwise tcg
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub accel: Requested,
     /// Operating system in the virtual machine: debian-12 or ubuntu-22.04

@@ -1,4 +1,5 @@
-//! What is checked: all checks as a list, and one check in detail. Both come from the checks' rows and the rubric.
+//! What is checked: all checks as a list, and one check in detail. Both come from the checks'
+//! rows and the rubric.
 
 use std::fmt::Write as _;
 

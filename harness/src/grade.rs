@@ -68,7 +68,8 @@ pub struct Request<'a> {
     pub offline: bool,
     /// Whether to save the network traffic as `evidence/<scenario>/world.pcap`.
     pub pcap: bool,
-    /// Recordings of an earlier, unfinished run in the report's folder. Their scenarios are not driven again.
+    /// Recordings of an earlier, unfinished run in the report's folder. Their scenarios
+    /// are not driven again.
     pub kept: BTreeMap<String, Recording>,
     /// What an unfinished run leaves for `--resume`; `None` where nothing can go on with it.
     pub asked: Option<Asked>,
@@ -79,7 +80,8 @@ pub struct Request<'a> {
 pub enum Machine {
     /// In virtual machines with this operating system and accelerator.
     Virtual(vm::Request),
-    /// In namespaces of this machine. The number says how many times slower it is than the reference machine.
+    /// In namespaces of this machine. The number says how many times slower it is than
+    /// the reference machine.
     Here(f64),
 }
 
@@ -136,7 +138,8 @@ pub fn grade(submission: Submission, request: &Request, on: &mut dyn FnMut(Event
     Ok(bundle)
 }
 
-/// Prepares the machine, drives the scenarios and what follows through, and writes their recordings.
+/// Prepares the machine, drives the scenarios and what follows through, and
+/// writes their recordings.
 fn drive_all(
     submission: Submission,
     scenarios: &[&'static Scenario],

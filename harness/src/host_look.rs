@@ -1,8 +1,9 @@
 //! The real host's own look at a page in the machine, as a person would see it.
 //!
-//! The guest's world offers the host one tunnel to the page (see `guest/world/link.rs`). What answers there is the
-//! submission's. The host makes one request through the tunnel and none anywhere else: a redirect is what was answered, not
-//! an order; a body is cut at 64 KiB; and all of it has one time limit.
+//! The guest's world offers the host one tunnel to the page (see `guest/world/link.rs`). What
+//! answers there is the submission's. The host makes one request through the tunnel and none
+//! anywhere else: a redirect is what was answered, not an order; a body is cut at 64 KiB; and all
+//! of it has one time limit.
 
 use std::future::Future;
 use std::io;
@@ -80,8 +81,8 @@ mod tests {
         assert!(shown["error"].as_str().unwrap().contains("has not opened the way"));
     }
 
-    /// The page of a server that sends a head, and then the same piece again and again with pauses in between; how
-    /// long that took, too.
+    /// The page of a server that sends a head, and then the same piece again and again with pauses
+    /// in between; how long that took, too.
     fn page_of(head: &str, piece: &'static [u8], pause: Duration) -> (io::Result<Page>, Duration) {
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let SocketAddr::V4(address) = server.local_addr().unwrap() else { unreachable!("bound to IPv4") };

@@ -1,5 +1,5 @@
-//! Turns evidence into a report: calls every judge, gives each check exactly one verdict, and takes the
-//! points from the rubric. Pure: the same bundle and rubric make the same report.
+//! Turns evidence into a report: calls every judge, gives each check exactly one verdict, and takes
+//! the points from the rubric. Pure: the same bundle and rubric make the same report.
 
 use crate::cause;
 use crate::evidence::{Bundle, Cut, Recording};
@@ -108,8 +108,9 @@ fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Ve
         .collect()
 }
 
-/// Why the subtask's evidence is incomplete: the ending of its first unfinished scenario, or what blocked
-/// the grader in the submission's folder. An ending that the harness caused comes before others.
+/// Why the subtask's evidence is incomplete: the ending of its first unfinished scenario, or
+/// what blocked the grader in the submission's folder. An ending that the harness caused
+/// comes before others.
 fn cut_short(subtask: &task::Subtask, bundle: &Bundle) -> Option<Cut> {
     let cuts = subtask.scenarios.iter().filter_map(|scenario| match bundle.recording(scenario) {
         Ok(recording) => recording.cut().or_else(|| obstruction(recording)),
@@ -132,7 +133,8 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
     let max = rubric.points(spec.id);
     let (status, actual) = match (finding.status, cut) {
         (Status::Pass, _) | (_, None) => (finding.status, finding.actual),
-        // No mark is lost to a failure of ours, whatever a judge made of what little there was to see.
+        // No mark is lost to a failure of ours, whatever a judge made of what
+        // little there was to see.
         (_, Some(Cut { status: Status::Error, sentence })) => (Status::Error, sentence.clone()),
         (Status::Error, _) => (Status::Error, finding.actual),
         (status, Some(Cut { sentence, .. })) if finding.actual.is_empty() => (status, sentence.clone()),
@@ -154,7 +156,8 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
     }
 }
 
-/// The checks that decide a subtask's status. Informational checks count only if there are no others.
+/// The checks that decide a subtask's status. Informational checks count only if
+/// there are no others.
 fn subtask_status(checks: &[Check]) -> Status {
     let counted: Vec<_> = match checks.iter().filter(|check| check.max > 0.0).collect::<Vec<_>>() {
         marked if marked.is_empty() => checks.iter().collect(),

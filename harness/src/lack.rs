@@ -24,8 +24,8 @@ pub struct Lack {
 pub const LACK: &str = "lack";
 /// In the plan of a scenario: that groups of its machine cannot limit the CPU.
 pub const NO_CPU_CONTROLLER: &str = "no_cpu_controller";
-/// The checks of 2c that can fail without a limit of the CPU. The others may depend on it, or on what a script does when
-/// the limit is refused.
+/// The checks of 2c that can fail without a limit of the CPU. The others may depend on it, or on
+/// what a script does when the limit is refused.
 const SEEN_WITHOUT_CPU: [&str; 2] = ["2c/namespaces", "2c/root-isolated"];
 /// The most packages to list.
 const LISTED: usize = 20;

@@ -45,6 +45,6 @@ pub mod weight;
 pub mod wire;
 pub mod workdir;
 
-/// The package's version and the first digits of a digest of the source: `0.1.0+1a2b3c4d5e6f`. Two programs with the
-/// same text here drive and judge in the same way.
+/// The package's version and the first digits of a digest of the source: `0.1.0+1a2b3c4d5e6f`. Two
+/// programs with the same text here drive and judge in the same way.
 pub const VERSION: &str = env!("HARNESS_VERSION");

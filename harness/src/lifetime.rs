@@ -2,8 +2,9 @@
 
 use std::fs;
 
-/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5). `None` if it has ended, even
-/// if it is a zombie: the parent of a killed run may be a container's init that never waits.
+/// When a process began, in kernel ticks since boot: field 22 of /proc/PID/stat, see proc(5).
+/// `None` if it has ended, even if it is a zombie: the parent of a killed run may be a container's
+/// init that never waits.
 pub fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();

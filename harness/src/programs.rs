@@ -15,7 +15,8 @@ pub enum Verb {
     Build,
     /// `harness grade` and the other commands of an installed harness.
     Grade,
-    /// `harness grade --here`: what a virtual machine would have. Lists only programs that other grades do not need.
+    /// `harness grade --here`: what a virtual machine would have. Lists only programs that
+    /// other grades do not need.
     Here,
     /// `make test`. Lists only programs that grading does not need.
     Test,

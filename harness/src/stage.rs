@@ -1,5 +1,5 @@
-//! The read-only disk or folder for the guest: the guest half, the submission with the course's files over it,
-//! and the course's files alone.
+//! The read-only disk or folder for the guest: the guest half, the submission with the course's
+//! files over it, and the course's files alone.
 //!
 //! ```text
 //! harness-guest   the guest half
@@ -106,8 +106,8 @@ pub fn stage_grafted(graft: Graft, workdir: &Path, medium: Medium) -> Result<Pat
     medium.of(payload, disk)
 }
 
-/// Copies the files that the course supplies from `course` into a submission's folder, and replaces what
-/// is there. Follows no link in that folder.
+/// Copies the files that the course supplies from `course` into a submission's folder, and replaces
+/// what is there. Follows no link in that folder.
 pub fn supply(course: &Path, submission: &Path) -> Result<(), Error> {
     let copy = Beneath::open(submission).map_err(failed(submission))?;
     for supplied in course::SUPPLIED {

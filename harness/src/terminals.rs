@@ -1,6 +1,7 @@
 //! A recording's terminals: what was started on each of them, and what each showed when.
 //!
-//! The records of all tasks are read alike. One that has another form is passed over, as everywhere.
+//! The records of all tasks are read alike. One that has another form is passed
+//! over, as everywhere.
 
 use crate::evidence::{Recording, STARTS};
 
@@ -29,8 +30,8 @@ pub struct Piece<'a> {
     pub text: &'a str,
 }
 
-/// All sessions in the order in which they were started. Where no record says which terminal showed something, it was
-/// the last one.
+/// All sessions in the order in which they were started. Where no record says which terminal showed
+/// something, it was the last one.
 pub fn sessions(recording: &Recording) -> Vec<Session<'_>> {
     let mut sessions: Vec<Session> = Vec::new();
     for (index, record) in recording.records.iter().enumerate() {

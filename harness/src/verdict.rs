@@ -1,4 +1,5 @@
-//! The types of a judged run: the content of `report.json` (schema `harness-report/1`) and of every other report.
+//! The types of a judged run: the content of `report.json` (schema `harness-report/1`) and
+//! of every other report.
 
 use std::fmt;
 
@@ -174,7 +175,8 @@ pub struct Environment {
     pub started: String,
     /// Wall-clock seconds of the whole run.
     pub seconds: f64,
-    /// How many times slower this machine is than the reference one; student time limits are scaled by it.
+    /// How many times slower this machine is than the reference one; student time
+    /// limits are scaled by it.
     pub calibration: f64,
     /// How the machine was adapted to the submission, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -187,7 +189,8 @@ pub struct Environment {
 /// The sentence about a machine in which root can reach the recorder.
 pub const UNGUARDED: &str = "evidence is not protected in this machine";
 
-/// The first note about a machine in which evidence is not protected at all (`harness grade --here`).
+/// The first note about a machine in which evidence is not protected at all
+/// (`harness grade --here`).
 pub const NO_MARK: &str = "on this machine: not a mark";
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

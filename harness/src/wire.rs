@@ -1,9 +1,9 @@
 //! The protocol between guest half and host. A record is one line: a token that only the two halves
 //! know, a number, and JSON. The host adds the time of arrival.
 //!
-//! The submission owns the machine and may try to write to the guest half's standard output. A guarded
-//! kernel refuses that. In any case, a line with a wrong token, a wrong number or a time in the future
-//! ends the recording, and the recording says why.
+//! The submission owns the machine and may try to write to the guest half's standard output. A
+//! guarded kernel refuses that. In any case, a line with a wrong token, a wrong number or a time in
+//! the future ends the recording, and the recording says why.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -109,8 +109,8 @@ impl Inbox {
         self.opened = Instant::now();
     }
 
-    /// Parses one line, without its newline. After the first line that the guest half did not write,
-    /// all further lines are ignored.
+    /// Parses one line, without its newline. After the first line that the guest half did not
+    /// write, all further lines are ignored.
     pub fn take(&mut self, line: &[u8]) -> Option<&Record> {
         self.take_at(line, self.opened.elapsed())
     }

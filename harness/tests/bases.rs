@@ -61,8 +61,8 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-/// Files whose content differs between any two runs of the real debootstrap: logs, and caches and backups that
-/// hold the time or inode numbers of their making.
+/// Files whose content differs between any two runs of the real debootstrap: logs, and caches and
+/// backups that hold the time or inode numbers of their making.
 const DIFFERS: [&str; 4] = ["var/log/", "var/cache/ldconfig/aux-cache", "etc/machine-id", "var/cache/apt/"];
 
 #[test]
@@ -157,7 +157,8 @@ fn assert_same(real: &BTreeMap<PathBuf, String>, memo: &BTreeMap<PathBuf, String
     assert!(differences.is_empty(), "{} of {}:\n{}", differences.len(), real.len(), differences.join("\n"));
 }
 
-/// Makes a signed archive of an Ubuntu suite from Debian's packages, and a package `quince` of its own.
+/// Makes a signed archive of an Ubuntu suite from Debian's packages, and a package
+/// `quince` of its own.
 const ARCHIVE: &str = r#"
     mkdir -p "$DIR/ubuntu/pool/main" "$DIR/keys" "$DIR/quince/DEBIAN" "$DIR/quince/usr/bin"
     unshare -mp --fork debootstrap --download-only --variant=minbase bookworm "$DIR/debs" http://mirror.invalid/debian

@@ -1,5 +1,5 @@
-//! `index.html` in a browser: headless Chromium opens it from the disk, and axe-core looks for what keeps people from
-//! reading it. `target/browser` has the pictures, for people to look at.
+//! `index.html` in a browser: headless Chromium opens it from the disk, and axe-core looks for what
+//! keeps people from reading it. `target/browser` has the pictures, for people to look at.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! What went wrong first: one fault in a script, told once, with the checks that could not be seen because of it.
+//! What went wrong first: one fault in a script, told once, with the checks that could not
+//! be seen because of it.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use harness::evidence::{Bundle, Ending, Record, Recording};

@@ -1,4 +1,5 @@
-//! A class from Moodle's zip to its worksheet, without a virtual machine: only the layout is graded.
+//! A class from Moodle's zip to its worksheet, without a virtual machine: only
+//! the layout is graded.
 #![allow(clippy::unwrap_used)]
 
 mod synthetic;

@@ -1,5 +1,5 @@
-//! A class graded in virtual machines on tasks 1 and 2, by two processes that are killed again and again: every mark
-//! is as the corpus expects, nothing is graded twice and nothing is lost.
+//! A class graded in virtual machines on tasks 1 and 2, by two processes that are killed again and
+//! again: every mark is as the corpus expects, nothing is graded twice and nothing is lost.
 #![allow(clippy::unwrap_used)]
 
 mod synthetic;

@@ -1,7 +1,9 @@
-//! What a class of 300 costs: the list, marking it again and handing it back, in seconds and in memory.
+//! What a class of 300 costs: the list, marking it again and handing it back, in
+//! seconds and in memory.
 //!
-//! The reports are real: each submission has stored evidence of a reference or a mutant (`tests/evidence`). To look at the
-//! pages, name a folder in `HARNESS_CLASS_FOLDER`; it keeps the class.
+//! The reports are real: each submission has stored evidence of a reference or a
+//! mutant (`tests/evidence`). To look at the pages, name a folder in
+//! `HARNESS_CLASS_FOLDER`; it keeps the class.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod stored;
@@ -79,7 +81,8 @@ fn evidence() -> Vec<Bundle> {
     bundles
 }
 
-/// Puts into the results folder what `class grade` would: evidence and a report for everybody who can be graded.
+/// Puts into the results folder what `class grade` would: evidence and a report for
+/// everybody who can be graded.
 fn graded(home: &Path, zip: &Path, class: &[Participant]) {
     let results = Results::at(&home.join("results"));
     results.write_roster(&input::read(zip).unwrap()).unwrap();

@@ -1,5 +1,6 @@
-//! The corpus on this machine's own kernel: real tools in, verdicts out. Each scenario is driven in namespaces of its own
-//! (`harness grade --here`). Ignored by default: they build images and run containers, which takes seconds.
+//! The corpus on this machine's own kernel: real tools in, verdicts out. Each scenario is driven in
+//! namespaces of its own (`harness grade --here`). Ignored by default: they build images and run
+//! containers, which takes seconds.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod stored;
@@ -77,8 +78,8 @@ fn can_run() -> bool {
     can
 }
 
-/// Without `HARNESS_TEST_CASE` the whole corpus has its turn, a line for each case: its seconds, and what came out
-/// otherwise than expected.
+/// Without `HARNESS_TEST_CASE` the whole corpus has its turn, a line for each case: its seconds,
+/// and what came out otherwise than expected.
 #[test]
 #[ignore = "slow: half a minute and more for each case"]
 fn the_corpus_comes_out_as_expected_on_this_machine() {
@@ -107,8 +108,8 @@ fn the_corpus_comes_out_as_expected_on_this_machine() {
     assert_eq!(wrong, 0, "\n{table}");
 }
 
-/// Records evidence for `judges.rs`. `HARNESS_TEST_CASE` names the cases, divided by commas, each as
-/// `mutants/task3a-no-proc=3-run`; several scenarios are divided by `+`.
+/// Records evidence for `judges.rs`. `HARNESS_TEST_CASE` names the cases, divided by commas, each
+/// as `mutants/task3a-no-proc=3-run`; several scenarios are divided by `+`.
 #[test]
 #[ignore = "slow: writes tests/evidence, half a minute and more for each scenario"]
 fn evidence_is_recorded_for_the_judges() {

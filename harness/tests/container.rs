@@ -1,5 +1,6 @@
-//! Task 2 on this machine's own kernel: real scripts in, verdicts out. Every run has UTS and mount namespaces of its
-//! own in the place of the machine's. What needs the cpu controller is tested in a virtual machine.
+//! Task 2 on this machine's own kernel: real scripts in, verdicts out. Every run has UTS and
+//! mount namespaces of its own in the place of the machine's. What needs the cpu controller is
+//! tested in a virtual machine.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
@@ -215,7 +216,8 @@ fn a_script_that_prints_the_text_earns_nothing() {
     assert_eq!(lost(&bundle, "2c").len(), 7);
 }
 
-/// The corpus's cases of 2a and 2b, without a virtual machine. Those of 2c and hostile ones need one.
+/// The corpus's cases of 2a and 2b, without a virtual machine. Those of 2c and
+/// hostile ones need one.
 #[test]
 #[ignore = "slow: some twenty scripts, each with a compiler and two benchmarks"]
 fn the_corpus_gets_the_verdicts_it_expects() {

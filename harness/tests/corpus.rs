@@ -1,4 +1,5 @@
-//! Submissions whose verdict is known, graded in virtual machines. Each is a folder under `fixtures/submissions`.
+//! Submissions whose verdict is known, graded in virtual machines. Each is a folder under
+//! `fixtures/submissions`.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -33,8 +34,8 @@ fn vm_is_out_of_reach() -> bool {
     Command::new("qemu-system-x86_64").arg("--version").output().is_err()
 }
 
-/// Good submissions of each kind, one that does nothing, and of each kind of bad one the quickest: what `make test`
-/// runs.
+/// Good submissions of each kind, one that does nothing, and of each kind of bad one the quickest:
+/// what `make test` runs.
 #[test]
 fn a_handful_of_the_corpus_is_judged_as_expected() {
     grade(&[

@@ -216,7 +216,8 @@ fn without_a_terminal_and_without_yes_one_sentence_says_what_to_do() {
     assert!(said.contains(remedy) && said.trim().lines().count() == 1, "{said}");
 }
 
-/// Both references, every task. Checks of 2c have no verdict where the machine cannot limit the CPU.
+/// Both references, every task. Checks of 2c have no verdict where the machine
+/// cannot limit the CPU.
 #[test]
 #[ignore = "slow: two minutes and more"]
 fn both_references_get_full_marks_here_and_nothing_of_the_machine_changes() {

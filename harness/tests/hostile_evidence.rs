@@ -1,5 +1,6 @@
-//! Evidence that a hostile guest half or a stranger wrote: whatever is in it, it is read, judged and reported without a
-//! crash. `PROPTEST_CASES=100000 cargo test -p harness --test hostile_evidence` takes longer and sees more.
+//! Evidence that a hostile guest half or a stranger wrote: whatever is in it, it is read, judged
+//! and reported without a crash. `PROPTEST_CASES=100000 cargo test -p harness --test
+//! hostile_evidence` takes longer and sees more.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

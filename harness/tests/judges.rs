@@ -1,5 +1,5 @@
-//! Evidence in, findings out: what judges say of recordings that were made in virtual machines (`tests/evidence`),
-//! and of what is left of them when the machine is lost half-way.
+//! Evidence in, findings out: what judges say of recordings that were made in virtual machines
+//! (`tests/evidence`), and of what is left of them when the machine is lost half-way.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod stored;
@@ -88,7 +88,8 @@ fn recordings_are_judged_as_before() {
     }
 }
 
-/// References and mutants of tasks 3 and 4. A mutant's snapshot holds only the checks that did not pass.
+/// References and mutants of tasks 3 and 4. A mutant's snapshot holds only the
+/// checks that did not pass.
 #[test]
 fn stored_recordings_of_tasks_3_and_4_are_judged_as_before() {
     let cases: Vec<PathBuf> =
@@ -103,7 +104,8 @@ fn stored_recordings_of_tasks_3_and_4_are_judged_as_before() {
     }
 }
 
-/// Where a scenario was not recorded for a case, its checks have no verdict, and nothing is said of them.
+/// Where a scenario was not recorded for a case, its checks have no verdict, and
+/// nothing is said of them.
 #[test]
 fn stored_recordings_come_out_as_their_cases_say() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/submissions");
@@ -124,7 +126,8 @@ fn stored_recordings_come_out_as_their_cases_say() {
     }
 }
 
-/// Wherever a recording breaks off, every check gets a verdict, and what depends on the rest is no pass.
+/// Wherever a recording breaks off, every check gets a verdict, and what depends on
+/// the rest is no pass.
 #[test]
 fn a_recording_that_breaks_off_anywhere_still_gets_a_verdict_for_every_check() {
     for name in ["task1-reference", "task2-reference"] {
@@ -194,8 +197,8 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// What is recorded, and what decides by it, must not touch the machine: both also run on the host, on evidence of
-/// other machines.
+/// What is recorded, and what decides by it, must not touch the machine: both also run on the host,
+/// on evidence of other machines.
 #[test]
 fn evidence_and_judges_depend_on_no_instrument() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

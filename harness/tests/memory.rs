@@ -1,6 +1,7 @@
 //! What hostile evidence makes of the harness's memory: never much more than honest evidence does.
 //!
-//! Each attack runs in a process of its own (this program again), which says its peak (`VmHWM`) at the end.
+//! Each attack runs in a process of its own (this program again), which says its peak
+//! (`VmHWM`) at the end.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -198,7 +199,8 @@ fn a_linked_folder_of_evidence_is_neither_read_nor_written() {
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
     }
-    // A new run has a folder of its own there, also where no manifest says that the folder is one of ours.
+    // A new run has a folder of its own there, also where no manifest says that the
+    // folder is one of ours.
     fs::remove_dir(dir.path().join("evidence")).unwrap();
     fs::remove_file(dir.path().join("manifest.json")).unwrap();
     symlink(other.path().join("evidence"), dir.path().join("evidence")).unwrap();

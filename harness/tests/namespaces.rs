@@ -1,5 +1,5 @@
-//! Task 1 on this machine's own kernel: real programs in, verdicts out. Every run has a UTS namespace of its own in
-//! the place of the machine's.
+//! Task 1 on this machine's own kernel: real programs in, verdicts out. Every run has a UTS
+//! namespace of its own in the place of the machine's.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};

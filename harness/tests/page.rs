@@ -1,4 +1,5 @@
-//! `index.html`, from evidence that was recorded in virtual machines and from evidence that a hostile guest could send.
+//! `index.html`, from evidence that was recorded in virtual machines and from evidence that a
+//! hostile guest could send.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
-//! What each report makes of one run with everything in it: passes, lost marks, skips, a failure of ours, and
-//! text that a student's program chose. The renderings are in `snapshots/`, to be read as a diff.
+//! What each report makes of one run with everything in it: passes, lost marks, skips, a
+//! failure of ours, and text that a student's program chose. The renderings are in
+//! `snapshots/`, to be read as a diff.
 #![allow(clippy::unwrap_used)]
 
 use harness::report::{json, junit, markdown, terminal};
@@ -127,7 +128,8 @@ fn report() -> Report {
     }
 }
 
-/// Snapshots are beside each other at the top of the repository, without what depends on where a test lies.
+/// Snapshots are beside each other at the top of the repository, without what depends
+/// on where a test lies.
 fn assert_snapshot(name: &str, text: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("../../snapshots");

@@ -1,4 +1,5 @@
-//! No program that students may get, or that a submission meets in its machine, holds a solution in clear.
+//! No program that students may get, or that a submission meets in its machine, holds
+//! a solution in clear.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! A class graded by several machines: a Slurm job array, and GNU parallel over ssh. Both are real, on this machine.
+//! A class graded by several machines: a Slurm job array, and GNU parallel over ssh. Both are
+//! real, on this machine.
 #![allow(clippy::unwrap_used)]
 
 mod synthetic;

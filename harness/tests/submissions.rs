@@ -210,7 +210,8 @@ fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
     assert_ne!(desk.take("23m0001_assignment3").unwrap().info.sha256, first.info.sha256);
 }
 
-/// `harness grade .` writes its report into the submission; the next run must see the same submission.
+/// `harness grade .` writes its report into the submission; the next run must see
+/// the same submission.
 #[test]
 fn reports_of_earlier_runs_are_left_aside() {
     let limits = Limits { file: 1 << 10, ..Limits::default() };

@@ -1,5 +1,6 @@
-//! A restored machine against a booted one, both in this run: a table and which of the required bounds hold.
-//! `ci/bench` runs it; with a file as its argument it writes the figures there, too, as JSON.
+//! A restored machine against a booted one, both in this run: a table and which of the
+//! required bounds hold. `ci/bench` runs it; with a file as its argument it writes the figures
+//! there, too, as JSON.
 
 #[path = "../tests/machine/mod.rs"]
 mod machine;

@@ -1,5 +1,5 @@
-//! Prepares a template in the default cache, showing what happens, and opens a shell in a guest; with arguments,
-//! runs those there instead: `cargo run -p vm --example shell -- uname -a`.
+//! Prepares a template in the default cache, showing what happens, and opens a shell in a guest;
+//! with arguments, runs those there instead: `cargo run -p vm --example shell -- uname -a`.
 
 #[path = "../tests/machine/mod.rs"]
 mod machine;

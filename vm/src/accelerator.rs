@@ -64,7 +64,8 @@ impl fmt::Display for Kind {
 pub struct Accelerator {
     /// The accelerator.
     pub kind: Kind,
-    /// The reason, without a full stop: "no usable KVM here (the guest did not reach userspace in 10 s)".
+    /// The reason, without a full stop: "no usable KVM here (the guest did not reach
+    /// userspace in 10 s)".
     pub reason: String,
 }
 

@@ -1,4 +1,5 @@
-//! QEMU's arguments as they are written, and the open files that go with them: what lies behind the devices.
+//! QEMU's arguments as they are written, and the open files that go with them: what
+//! lies behind the devices.
 
 use std::fs::File;
 use std::io;
@@ -105,8 +106,8 @@ impl Arguments {
         }))
     }
 
-    /// An open file as QEMU's block layer takes it. The guest's flushes are not passed on: a disk that is written to does
-    /// not outlive a crash of the host anyway.
+    /// An open file as QEMU's block layer takes it. The guest's flushes are not passed on: a disk
+    /// that is written to does not outlive a crash of the host anyway.
     fn set(&mut self, file: &File, written: bool) -> io::Result<Value> {
         self.sets += 1;
         let set = self.sets;

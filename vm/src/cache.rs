@@ -1,8 +1,10 @@
-//! The cache of images and templates: where they lie, who may change them, and which can be removed.
+//! The cache of images and templates: where they lie, who may change them, and
+//! which can be removed.
 //!
-//! A new entry is made in `build/` under an exclusive lock on its name, and renamed into place when it is complete. So every
-//! entry in its place is complete. A process that dies loses its lock, and the next command removes its files from `build/`. A
-//! process that uses an entry holds a shared lock on its name.
+//! A new entry is made in `build/` under an exclusive lock on its name, and renamed into place
+//! when it is complete. So every entry in its place is complete. A process that dies loses its
+//! lock, and the next command removes its files from `build/`. A process that uses an entry holds
+//! a shared lock on its name.
 
 use std::cmp::Reverse;
 use std::fs::{self, File, TryLockError};
@@ -70,13 +72,15 @@ const MANIFEST: &str = "manifest.json";
 pub(crate) struct Lock(File);
 
 impl Lock {
-    /// The lock as a descriptor. A process that inherits the descriptor keeps the lock until the process ends.
+    /// The lock as a descriptor. A process that inherits the descriptor keeps the lock
+    /// until the process ends.
     pub(crate) fn descriptor(&self) -> Result<OwnedFd, Error> {
         self.0.try_clone().map(OwnedFd::from).map_err(Error::io("keep", "a lock"))
     }
 }
 
-/// A directory in which an entry is made. It is removed when dropped, unless the entry was moved to its place.
+/// A directory in which an entry is made. It is removed when dropped, unless the entry
+/// was moved to its place.
 #[derive(Debug)]
 pub(crate) struct Build(PathBuf);
 
@@ -205,7 +209,8 @@ impl Cache {
         self.made(&format!("build/{id}")).map(Build)
     }
 
-    /// Removes what dead processes left half made. Every command that uses the cache does this first.
+    /// Removes what dead processes left half made. Every command that uses the
+    /// cache does this first.
     pub(crate) fn clear_abandoned(&self) -> Result<(), Error> {
         let dir = self.root.join("build");
         for id in names(&dir)? {
@@ -247,7 +252,8 @@ impl Cache {
         read_json(&place.join(MANIFEST))
     }
 
-    /// Locks a name to make its entry. If others hold the lock, calls `on_wait` once and waits for them.
+    /// Locks a name to make its entry. If others hold the lock, calls `on_wait`
+    /// once and waits for them.
     pub(crate) fn lock(&self, id: &str, on_wait: impl FnOnce()) -> Result<Lock, Error> {
         if let Some(lock) = self.try_lock(id)? {
             return Ok(lock);

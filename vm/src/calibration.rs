@@ -30,8 +30,8 @@ impl Calibration {
         Ok(Calibration { compute: time(guest, COMPUTE)?, spawn: time(guest, SPAWN)? })
     }
 
-    /// The factor for time limits that suit the reference machine, a guest under KVM on a current server: the larger of the
-    /// two ratios, at least 1.
+    /// The factor for time limits that suit the reference machine, a guest under KVM on a current
+    /// server: the larger of the two ratios, at least 1.
     pub fn factor(&self) -> f64 {
         const COMPUTE: Duration = Duration::from_millis(100);
         const SPAWN: Duration = Duration::from_millis(50);
@@ -41,8 +41,8 @@ impl Calibration {
     }
 }
 
-/// QEMU's processor time for a script, the better of two runs. Unlike the time on the clock, it does not grow with the other
-/// work of the host.
+/// QEMU's processor time for a script, the better of two runs. Unlike the time on the clock, it
+/// does not grow with the other work of the host.
 fn time(guest: &mut Guest, script: &str) -> Result<Duration, Error> {
     let mut best = Duration::MAX;
     for _ in 0..2 {

@@ -1,8 +1,8 @@
 //! The messages between host and agent over the virtio-serial port: one JSON object a line.
 //!
-//! The host makes a new key for every session and sends it in its first line. Every later line of the agent carries a running
-//! number and a MAC over the number and the body. Another process that opens the port (the kernel admits one at a time) can
-//! end the session, but cannot speak in it.
+//! The host makes a new key for every session and sends it in its first line. Every later line of
+//! the agent carries a running number and a MAC over the number and the body. Another process that
+//! opens the port (the kernel admits one at a time) can end the session, but cannot speak in it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,8 @@ pub(crate) enum ToGuest {
         nonce: u64,
         /// Nanoseconds since 1970.
         unix_time: u64,
-        /// Random bytes for the kernel, in base64: every restored machine starts with the same pool.
+        /// Random bytes for the kernel, in base64: every restored machine
+        /// starts with the same pool.
         entropy: String,
         /// Whether each slot holds a disk to mount.
         payload: bool,

@@ -19,13 +19,14 @@ pub struct Command {
     pub max_output: u64,
     /// The most bytes in one line of its output.
     pub max_line: usize,
-    /// Whether it stays in the agent's control group, which no other program can change. Its children start there too. Other
-    /// programs run in a control group of their own.
+    /// Whether it stays in the agent's control group, which no other program can change. Its
+    /// children start there too. Other programs run in a control group of their own.
     pub kept: bool,
 }
 
 impl Command {
-    /// A program with empty standard input, a time limit of a minute, and at most 16 MiB of output in lines of at most 4 MiB.
+    /// A program with empty standard input, a time limit of a minute, and at most 16 MiB of output
+    /// in lines of at most 4 MiB.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Command {
         Command {
             argv: argv.into_iter().map(Into::into).collect(),

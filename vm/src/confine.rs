@@ -1,8 +1,10 @@
-//! What QEMU may do on the host. A guest that takes over QEMU by a fault in it meets these limits next.
+//! What QEMU may do on the host. A guest that takes over QEMU by a fault in it
+//! meets these limits next.
 //!
-//! QEMU filters its own system calls (`-sandbox`, seccomp(2)). Before it starts, its process gets resource limits.
-//! Where root starts it, the process also gets a user of its own, so that no two machines share one, and a network
-//! namespace without a card. Files reach QEMU as open descriptors: that user can open no file of the harness by name.
+//! QEMU filters its own system calls (`-sandbox`, seccomp(2)). Before it starts, its process gets
+//! resource limits. Where root starts it, the process also gets a user of its own, so that no two
+//! machines share one, and a network namespace without a card. Files reach QEMU as open
+//! descriptors: that user can open no file of the harness by name.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -20,8 +22,8 @@ use crate::Kind;
 /// All that QEMU's filter can deny.
 pub(crate) const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
 
-/// The limits of every QEMU. Its address space holds the guest's 2 GiB, translated code and the stacks of threads; its
-/// largest file is the guest's disk of 20 GiB with the disk's tables.
+/// The limits of every QEMU. Its address space holds the guest's 2 GiB, translated code and the
+/// stacks of threads; its largest file is the guest's disk of 20 GiB with the disk's tables.
 const LIMITS: [(Resource, u64); 4] = [
     (Resource::RLIMIT_AS, 6 << 30),
     (Resource::RLIMIT_FSIZE, 24 << 30),
@@ -32,16 +34,18 @@ const LIMITS: [(Resource, u64); 4] = [
 /// How many threads a user may have who has one QEMU: up to 64 work on its disks.
 const THREADS: u64 = 128;
 
-/// The user of a QEMU that root started is this one plus the process id. No system gives these numbers to people.
+/// The user of a QEMU that root started is this one plus the process id. No system gives
+/// these numbers to people.
 const FIRST_USER: u32 = 2_000_000_000;
 
 /// The largest process id of Linux.
 const LAST_PID: u32 = 1 << 22;
 
-/// Confines the process that `command` will start. It keeps the host's network only if it is `networked`.
+/// Confines the process that `command` will start. It keeps the host's network only
+/// if it is `networked`.
 pub(crate) fn confine(command: &mut Command, accel: Kind, networked: bool) {
-    // The caller's environment may hold secrets, such as a mirror's password. MALLOC_ARENA_MAX: each thread that allocates may
-    // reserve 64 MiB of addresses for itself.
+    // The caller's environment may hold secrets, such as a mirror's password. MALLOC_ARENA_MAX:
+    // each thread that allocates may reserve 64 MiB of addresses for itself.
     command.env_clear().env("MALLOC_ARENA_MAX", "4").current_dir("/");
     let groups = groups(accel).filter(|_| has_own_user());
     let apart = !networked && geteuid().is_root();
@@ -49,7 +53,8 @@ pub(crate) fn confine(command: &mut Command, accel: Kind, networked: bool) {
     unsafe {
         command.pre_exec(move || {
             if apart {
-                // Not every root may do this, in a container for example; the filter and the limits hold there too.
+                // Not every root may do this, in a container for example; the filter and the
+                // limits hold there too.
                 let _ = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC);
             }
             if let Some(groups) = &groups {
@@ -66,8 +71,9 @@ pub(crate) fn confine(command: &mut Command, accel: Kind, networked: bool) {
     }
 }
 
-/// Lets QEMU open a file again by the name of its descriptor in /proc, where root starts QEMU as another user. Nobody else
-/// can: the names of these files lead through a folder that only root may enter.
+/// Lets QEMU open a file again by the name of its descriptor in /proc, where root starts
+/// QEMU as another user. Nobody else can: the names of these files lead through a folder
+/// that only root may enter.
 pub(crate) fn lend(file: &File, written: bool) -> io::Result<()> {
     let needed = if written { 0o006 } else { 0o004 };
     let mode = file.metadata()?.mode() & 0o7777;
@@ -78,7 +84,8 @@ pub(crate) fn lend(file: &File, written: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether root started this process and may give its children any user: not in a namespace with few users.
+/// Whether root started this process and may give its children any user: not in a
+/// namespace with few users.
 fn has_own_user() -> bool {
     let has = |map: &str| {
         let text = fs::read_to_string(map).unwrap_or_default();
@@ -94,8 +101,8 @@ fn maps_all(line: &str, first: u32, last: u32) -> bool {
         if inside <= u64::from(first) && u64::from(last) < inside + length)
 }
 
-/// The groups in which a QEMU with a user of its own finds what it needs; `None` where only root may open `/dev/kvm`, and
-/// QEMU has to stay root.
+/// The groups in which a QEMU with a user of its own finds what it needs; `None` where only root
+/// may open `/dev/kvm`, and QEMU has to stay root.
 fn groups(accel: Kind) -> Option<Vec<Gid>> {
     if accel == Kind::Tcg {
         return Some(Vec::new());

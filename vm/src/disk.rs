@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::hardware::SLOT_SIZE;
 use crate::{Error, tool};
 
-/// Disk images (see [`disk_from_dir`](crate::disk_from_dir)) for the two slots every guest has. Both are
-/// mounted read-only, at `/run/vm/payload` and `/run/vm/store`, before the first program runs; an empty slot is
-/// not mounted.
+/// Disk images (see [`disk_from_dir`](crate::disk_from_dir)) for the two slots every guest has.
+/// Both are mounted read-only, at `/run/vm/payload` and `/run/vm/store`, before the first program
+/// runs; an empty slot is not mounted.
 #[derive(Debug, Clone, Default)]
 pub struct Disks {
     /// The programs to run.
@@ -18,9 +18,10 @@ pub struct Disks {
     pub store: Option<PathBuf>,
 }
 
-/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`). The image is sparse and has the fixed size of the slots; the file
-/// system in it is only as large as needed. The agent mounts it read-only. Files keep the owners that they have in `dir`, so
-/// the caller needs no privilege. `out` appears complete or not at all.
+/// Makes an ext4 image of `dir` at `out` (`mkfs.ext4 -d`). The image is sparse and has the fixed
+/// size of the slots; the file system in it is only as large as needed. The agent mounts it
+/// read-only. Files keep the owners that they have in `dir`, so the caller needs no privilege.
+/// `out` appears complete or not at all.
 pub fn disk_from_dir(dir: &Path, out: &Path) -> Result<(), Error> {
     let beside = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let image = tempfile::NamedTempFile::new_in(beside).map_err(Error::io("create a file in", beside))?;
@@ -54,8 +55,8 @@ fn measure(dir: &Path) -> std::io::Result<(u64, u64)> {
     Ok((bytes, entries))
 }
 
-/// Opens a disk for a slot. The slots of a template and of its guests must have the same size, so an empty slot is a file
-/// of that size without data.
+/// Opens a disk for a slot. The slots of a template and of its guests must have the same size, so
+/// an empty slot is a file of that size without data.
 pub(crate) fn open_for_slot(disk: Option<&Path>, scratch: &Path) -> Result<File, Error> {
     let Some(path) = disk else {
         let empty = tempfile::tempfile_in(scratch).map_err(Error::io("create a file in", scratch))?;

@@ -55,8 +55,8 @@ pub enum UserNamespaces {
     NotNeeded,
 }
 
-/// Looks at the machine. Starts only QEMU, for its version, and `unshare`, for a moment. The state of KVM is the result of the
-/// last [`prepare`](crate::prepare).
+/// Looks at the machine. Starts only QEMU, for its version, and `unshare`, for a moment. The state
+/// of KVM is the result of the last [`prepare`](crate::prepare).
 pub fn doctor(cache: &Cache) -> Result<Facts, Error> {
     cache.clear_abandoned()?;
     let kvm = match (kvm::device(), kvm::remembered(cache)) {

@@ -1,9 +1,10 @@
-//! Errors before a guest runs. They are faults of the infrastructure; a fault of the program in the guest is an
-//! [`Outcome`](crate::Outcome).
+//! Errors before a guest runs. They are faults of the infrastructure; a fault of the program in the
+//! guest is an [`Outcome`](crate::Outcome).
 
 use std::path::{Path, PathBuf};
 
-/// Why there is no image, no template or no guest. The text names the thing, the place and the remedy, if there is one.
+/// Why there is no image, no template or no guest. The text names the thing, the place and the
+/// remedy, if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file or directory failed.

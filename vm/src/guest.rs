@@ -14,8 +14,8 @@ use crate::memory::Seal;
 use crate::silence::{Silence, Verdict};
 use crate::{Command, Console, Error, Outcome};
 
-/// A machine counts as quiet after this time without a sign of life; signs come twice a second. If the deadline passes while
-/// the machine is quiet, the outcome is `Silent`, not `TimedOut`.
+/// A machine counts as quiet after this time without a sign of life; signs come twice a second. If
+/// the deadline passes while the machine is quiet, the outcome is `Silent`, not `TimedOut`.
 const QUIET: Duration = Duration::from_secs(4);
 
 /// The time between two looks at a quiet machine.
@@ -78,9 +78,10 @@ impl Guest {
         self.memory = memory;
     }
 
-    /// Runs a program and waits for its end. Calls `on_line` with each line of its standard output as it comes, without the
-    /// newline. May be called again after [`Outcome::Exited`] and [`Outcome::NotStarted`]. After any other outcome the guest is
-    /// spent, and each call returns that outcome.
+    /// Runs a program and waits for its end. Calls `on_line` with each line of its standard
+    /// output as it comes, without the newline. May be called again after [`Outcome::Exited`]
+    /// and [`Outcome::NotStarted`]. After any other outcome the guest is spent, and each call
+    /// returns that outcome.
     pub fn run(&mut self, command: &Command, on_line: &mut dyn FnMut(&[u8])) -> Outcome {
         if let Some(outcome) = &self.spent {
             return outcome.clone();
@@ -100,7 +101,8 @@ impl Guest {
         let began = Instant::now();
         let console = self.running.console.position();
         self.silence = Some(Silence::of(self.running.pid()));
-        // If a write fails, the agent, the machine or QEMU is gone, and the next message says which.
+        // If a write fails, the agent, the machine or QEMU is gone, and the
+        // next message says which.
         let _ = command
             .stdin
             .chunks(CHUNK)
@@ -163,9 +165,9 @@ impl Guest {
         self.running.pid()
     }
 
-    /// The host's end of a stream of bytes, or `None` if it was taken before. The other end is the port
-    /// [`STREAM`](crate::STREAM), which one program of the guest can open at a time. A side that writes waits for the other
-    /// side to read.
+    /// The host's end of a stream of bytes, or `None` if it was taken before. The other end is the
+    /// port [`STREAM`](crate::STREAM), which one program of the guest can open at a time. A side
+    /// that writes waits for the other side to read.
     pub fn stream(&mut self) -> Option<UnixStream> {
         self.running.stream.take()
     }

@@ -1,7 +1,8 @@
 //! The machine as its guest sees it, as arguments for QEMU.
 //!
-//! A template and the guests restored from it must be the same machine: the same arguments, the same ids, the same PCI
-//! addresses. What lies behind the devices on the host differs from one start to the next: see `arguments.rs`.
+//! A template and the guests restored from it must be the same machine: the same arguments, the
+//! same ids, the same PCI addresses. What lies behind the devices on the host differs from one
+//! start to the next: see `arguments.rs`.
 
 use crate::Kind;
 use crate::arguments::Arguments;
@@ -9,7 +10,8 @@ use crate::arguments::Arguments;
 /// The guests' memory, in MiB.
 pub(crate) const MEMORY_MIB: u64 = 2048;
 
-/// The size of the two slots for read-only disks, in bytes: a guest that wakes up does not look again.
+/// The size of the two slots for read-only disks, in bytes: a guest that wakes up
+/// does not look again.
 pub(crate) const SLOT_SIZE: u64 = 16 << 30;
 
 /// The disks of a guest, in the order in which it sees them.
@@ -18,23 +20,26 @@ pub(crate) const SLOTS: [&str; 3] = ["root", "payload", "store"];
 /// The id of the port on which the agent speaks, in QEMU's events.
 pub(crate) const AGENT_PORT: &str = "port0";
 
-/// The name of the port that carries the caller's own bytes: `/dev/virtio-ports/vm.stream` in a guest.
+/// The name of the port that carries the caller's own bytes:
+/// `/dev/virtio-ports/vm.stream` in a guest.
 pub const STREAM: &str = "vm.stream";
 
 /// The processors every guest has.
 const CPUS: u32 = 2;
 
-/// `qemu64` is the smallest model there is, which every host's KVM can offer; under TCG it boots and runs faster than
-/// `max` (docs/performance.md). `svm` would only make the guest load its own KVM.
+/// `qemu64` is the smallest model there is, which every host's KVM can offer; under TCG
+/// it boots and runs faster than `max` (docs/performance.md). `svm` would only make the
+/// guest load its own KVM.
 const CPU: &str = "qemu64,-svm";
 
 /// Always on the guest's kernel command line.
 const CMDLINE: &str = "rw console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off no_timer_check net.ifnames=0 \
     cgroup_no_v1=all systemd.unified_cgroup_hierarchy=1 random.trust_cpu=on";
 
-/// Under TCG, too: programs at the same addresses each time. QEMU translates code again for each address it runs at, so
-/// with randomised addresses every `execve` begins with a translation of the loader and the libraries; without, a
-/// fork and exec takes a third of the time (docs/performance.md).
+/// Under TCG, too: programs at the same addresses each time. QEMU translates code again for each
+/// address it runs at, so with randomised addresses every `execve` begins with a translation of the
+/// loader and the libraries; without, a fork and exec takes a third of the time
+/// (docs/performance.md).
 const CMDLINE_TCG: &str = "norandmaps";
 
 /// The machine's network cards.

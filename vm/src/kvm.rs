@@ -1,4 +1,5 @@
-//! Whether KVM works here. A device that opens proves little: KVM is trusted after a guest's kernel ran under it.
+//! Whether KVM works here. A device that opens proves little: KVM is trusted after a guest's
+//! kernel ran under it.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -14,7 +15,8 @@ use crate::image::Base;
 use crate::machine::{Kernel, Machine, Running, Uplink};
 use crate::{Accelerator, Error, Event, Kind, Requested, digest, qemu, tool};
 
-/// The time limit for a guest's kernel under KVM to start its first program. It takes one or two seconds where KVM works.
+/// The time limit for a guest's kernel under KVM to start its first program. It takes one or two
+/// seconds where KVM works.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A kernel prints the first of these when it starts its first program; systemd prints the others.
@@ -39,8 +41,8 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Chooses the accelerator that was asked for, or one that works. KVM counts as working after a kernel ran under it. The
-/// result is kept for this boot of the host, this QEMU and this processor.
+/// Chooses the accelerator that was asked for, or one that works. KVM counts as working after a
+/// kernel ran under it. The result is kept for this boot of the host, this QEMU and this processor.
 pub(crate) fn choose(
     cache: &Cache,
     requested: Requested,

@@ -1,5 +1,6 @@
-//! Throw-away virtual machines in QEMU: images, accelerators, templates that restore in under a second, and a channel into
-//! the guest. This crate does not know what the guests are for: the caller's [`Setup`] says what is in them.
+//! Throw-away virtual machines in QEMU: images, accelerators, templates that restore in under a
+//! second, and a channel into the guest. This crate does not know what the guests are for: the
+//! caller's [`Setup`] says what is in them.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), vm::Error> {
@@ -14,9 +15,9 @@
 //! # }
 //! ```
 //!
-//! Data flows one way. A [`Request`] names a suite and an accelerator. [`prepare`] makes an image and a booted, frozen
-//! [`Template`], or finds them in the [`Cache`]. [`Template::restore`] makes a [`Guest`]. [`Guest::run`] runs one program in
-//! the guest and returns an [`Outcome`].
+//! Data flows one way. A [`Request`] names a suite and an accelerator. [`prepare`] makes an image
+//! and a booted, frozen [`Template`], or finds them in the [`Cache`]. [`Template::restore`] makes a
+//! [`Guest`]. [`Guest::run`] runs one program in the guest and returns an [`Outcome`].
 
 pub mod agent;
 

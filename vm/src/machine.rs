@@ -75,8 +75,8 @@ pub(crate) struct Running {
     child: Child,
     pub(crate) qmp: Qmp,
     agent: UnixStream,
-    /// The other end of the guest's port for the caller's bytes. Open for as long as the machine runs: a port without
-    /// another end makes a guest wait that writes to it.
+    /// The other end of the guest's port for the caller's bytes. Open for as long as the machine
+    /// runs: a port without another end makes a guest wait that writes to it.
     pub(crate) stream: Option<UnixStream>,
     pub(crate) console: Record,
     /// Input to the console.
@@ -202,7 +202,8 @@ impl Running {
         self.agent.write_all(line)
     }
 
-    /// Waits for QEMU's end, at most this long, and returns whether it came. Other events are dropped.
+    /// Waits for QEMU's end, at most this long, and returns whether it came.
+    /// Other events are dropped.
     pub(crate) fn ended_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         loop {

@@ -1,9 +1,11 @@
-//! The file that holds a template's memory, and proof that nobody wrote to it since the template was made.
+//! The file that holds a template's memory, and proof that nobody wrote to it since
+//! the template was made.
 //!
-//! QEMU opens this file for writing even where a guest only maps it privately. A guest that took over QEMU could change
-//! the machine that later guests wake up in. The kernel sets a file's change time (`ctime`) at every write and lets
-//! nobody set it back, so a comparison of the file's attributes before and after each guest shows a write. A cache that was
-//! copied has other attributes; there the contents decide, by their digest.
+//! QEMU opens this file for writing even where a guest only maps it privately. A guest that took
+//! over QEMU could change the machine that later guests wake up in. The kernel sets a file's change
+//! time (`ctime`) at every write and lets nobody set it back, so a comparison of the file's
+//! attributes before and after each guest shows a write. A cache that was copied has other
+//! attributes; there the contents decide, by their digest.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -48,8 +50,8 @@ pub(crate) enum State {
     Unusable,
 }
 
-/// Creates the file in a template's new folder. QEMU may run as another user than root, who starts it; that user gets the
-/// right to write to the file, and nobody else gets into the folder.
+/// Creates the file in a template's new folder. QEMU may run as another user than root, who starts
+/// it; that user gets the right to write to the file, and nobody else gets into the folder.
 pub(crate) fn create(folder: &Path) -> Result<File, Error> {
     let path = folder.join(NAME);
     let create = || {
@@ -114,8 +116,8 @@ fn stamp(file: &File) -> io::Result<Stamp> {
     })
 }
 
-/// A digest of the file's length and of its data with their places. Holes are passed over; a block of zeros in the place of
-/// a hole gives the same digest.
+/// A digest of the file's length and of its data with their places. Holes are passed over; a block
+/// of zeros in the place of a hole gives the same digest.
 fn digest_of(file: &File) -> io::Result<String> {
     const PAGE: usize = 4096;
     let end = file.metadata()?.len();

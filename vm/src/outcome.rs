@@ -1,8 +1,10 @@
-//! How a program in a guest ended. Each thing that a hostile program can do to its machine has a name here.
+//! How a program in a guest ended. Each thing that a hostile program can do to its
+//! machine has a name here.
 
 use std::fmt;
 
-/// The last lines of the guest's console, with all control characters: make these visible before you show the lines.
+/// The last lines of the guest's console, with all control characters: make these visible
+/// before you show the lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Console(pub Vec<String>);
 
@@ -12,7 +14,8 @@ impl fmt::Display for Console {
     }
 }
 
-/// How [`Guest::run`](crate::Guest::run) ended. After anything but [`Outcome::Exited`] the guest is spent.
+/// How [`Guest::run`](crate::Guest::run) ended. After anything but
+/// [`Outcome::Exited`] the guest is spent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The program ended.
@@ -35,7 +38,8 @@ pub enum Outcome {
     Panicked(Console),
     /// The agent sent no more signs of life: the machine hangs.
     Silent(Console),
-    /// The agent ended or its port was closed while the machine ran on, or another process wrote to the port.
+    /// The agent ended or its port was closed while the machine ran on, or another
+    /// process wrote to the port.
     AgentLost(Console),
     /// The machine was restarted.
     Rebooted(Console),
@@ -57,7 +61,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the infrastructure is at fault, not the program in the guest. The caller may try again.
+    /// Whether the infrastructure is at fault, not the program in the guest. The
+    /// caller may try again.
     pub fn is_infrastructure(&self) -> bool {
         matches!(
             self,

@@ -18,10 +18,12 @@ use crate::{
     Setup, Source, Suite, Template, agent, digest, kvm, qemu, tool,
 };
 
-/// The time limit for a boot, and for QEMU to write the state. Under TCG they take 15 s and less than 1 s on a quiet host.
+/// The time limit for a boot, and for QEMU to write the state. Under TCG they take 15 s and less
+/// than 1 s on a quiet host.
 const BOOT: Duration = Duration::from_secs(900);
 
-/// How many templates of one image stay in the cache: each accelerator, QEMU and agent needs its own.
+/// How many templates of one image stay in the cache: each accelerator, QEMU and
+/// agent needs its own.
 const TEMPLATES_KEPT: usize = 4;
 
 /// The kind of guest that the caller wants.
@@ -37,13 +39,14 @@ pub struct Request {
     pub restore: RestoreBy,
     /// Name, packages and cards.
     pub setup: Setup,
-    /// The agent, a static program; `None` looks for `vm-agent` beside the running program. Needed only to make a template.
+    /// The agent, a static program; `None` looks for `vm-agent` beside the running program. Needed
+    /// only to make a template.
     pub agent: Option<PathBuf>,
 }
 
-/// Makes a template that guests can start from, with its image: download or packages, provisioning, accelerator, boot,
-/// snapshot. Takes from the cache what is there. Any number of processes may call this at once on one cache: one works, the
-/// others wait.
+/// Makes a template that guests can start from, with its image: download or packages, provisioning,
+/// accelerator, boot, snapshot. Takes from the cache what is there. Any number of processes may
+/// call this at once on one cache: one works, the others wait.
 pub fn prepare(cache: &Cache, request: &Request, on: &mut dyn FnMut(Event)) -> Result<Template, Error> {
     cache.clear_abandoned()?;
     if request.accel == Requested::Kvm {

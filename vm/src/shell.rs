@@ -9,8 +9,8 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
 use crate::{Command, Error, Guest, Outcome};
 
-/// A login shell with the serial port as its terminal. It prints a line when the port is open: before that, the port drops
-/// all input.
+/// A login shell with the serial port as its terminal. It prints a line when the port is open:
+/// before that, the port drops all input.
 const SHELL: &str = "exec 3<>/dev/ttyS0
     stty sane rows $ROWS cols $COLS <&3
     echo ready

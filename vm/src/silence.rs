@@ -84,7 +84,8 @@ fn judge(silent: Duration, ran: Duration, waited: Duration) -> Verdict {
     }
 }
 
-/// The first two fields of `/proc/PID/task/TID/schedstat` (Documentation/scheduler/sched-stats.rst), in nanoseconds.
+/// The first two fields of `/proc/PID/task/TID/schedstat`
+/// (Documentation/scheduler/sched-stats.rst), in nanoseconds.
 fn used(pid: u32) -> Use {
     let mut all = Use::default();
     for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {

@@ -9,8 +9,8 @@ pub(crate) fn free_disk(place: &Path) -> u64 {
     nix::sys::statvfs::statvfs(there).map_or(0, |found| found.blocks_available() * found.fragment_size())
 }
 
-/// What a file or a tree takes on disk, in bytes: sparse files take less than their length. No link is followed,
-/// and nothing on another file system is counted.
+/// What a file or a tree takes on disk, in bytes: sparse files take less than their length. No link
+/// is followed, and nothing on another file system is counted.
 pub(crate) fn size_on_disk(path: &Path) -> u64 {
     let entries = walkdir::WalkDir::new(path).follow_root_links(false).same_file_system(true);
     let found = entries.into_iter().flatten().filter_map(|entry| entry.metadata().ok());

@@ -1,7 +1,8 @@
 //! Starts processes that end with this process, however it ends.
 //!
-//! The kernel can send a signal to a child when its parent dies (`PR_SET_PDEATHSIG`, prctl(2)). The parent is the *thread* that
-//! forked, so one thread, which lives as long as the process, does all forks.
+//! The kernel can send a signal to a child when its parent dies (`PR_SET_PDEATHSIG`,
+//! prctl(2)). The parent is the *thread* that forked, so one thread, which lives as long as
+//! the process, does all forks.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -22,8 +23,9 @@ struct Order {
     reply: Sender<io::Result<Child>>,
 }
 
-/// Starts `command` in a process group of its own, so that Ctrl-C reaches this process first. The command inherits the
-/// descriptors in `keep` under their numbers. The kernel sends it `last_will` when this process ends.
+/// Starts `command` in a process group of its own, so that Ctrl-C reaches this process first. The
+/// command inherits the descriptors in `keep` under their numbers. The kernel sends it `last_will`
+/// when this process ends.
 pub(crate) fn spawn(command: Command, keep: Vec<OwnedFd>, last_will: Signal) -> io::Result<Child> {
     static FORKER: OnceLock<Sender<Order>> = OnceLock::new();
     let gone = || io::Error::other("the thread that starts processes is gone");
@@ -46,8 +48,8 @@ fn fork(mut command: Command, keep: &[OwnedFd], last_will: Signal) -> io::Result
     let parent: Pid = getpid();
     let inherited: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     command.process_group(0);
-    // SAFETY: between fork and exec only system calls are made, nothing is allocated, and the descriptors are
-    // open: `keep` outlives the fork.
+    // SAFETY: between fork and exec only system calls are made, nothing is allocated, and the
+    // descriptors are open: `keep` outlives the fork.
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(last_will)?;

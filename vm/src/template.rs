@@ -1,9 +1,10 @@
 //! A booted, frozen machine from which any number of guests start.
 //!
-//! A template is made once ([`prepare`](crate::prepare)): boot, wait for the agent and a quiet system, use the tools that
-//! guests will use, stop, and save the state of the devices. The memory is a file that the template's QEMU maps shared and
-//! each guest's QEMU maps privately (the migration capability `x-ignore-shared`). The disk is a qcow2 layer under each
-//! guest's own layer. If QEMU does not know the capability, the state contains the memory, and each guest reads it.
+//! A template is made once ([`prepare`](crate::prepare)): boot, wait for the agent and a quiet
+//! system, use the tools that guests will use, stop, and save the state of the devices. The memory
+//! is a file that the template's QEMU maps shared and each guest's QEMU maps privately (the
+//! migration capability `x-ignore-shared`). The disk is a qcow2 layer under each guest's own layer.
+//! If QEMU does not know the capability, the state contains the memory, and each guest reads it.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -31,7 +32,8 @@ pub enum RestoreBy {
     /// Shared memory; the stream if this QEMU cannot share memory.
     #[default]
     Auto,
-    /// The template's memory is a file that guests map privately (`x-ignore-shared`): nothing is copied.
+    /// The template's memory is a file that guests map privately
+    /// (`x-ignore-shared`): nothing is copied.
     SharedMemory,
     /// Each guest reads the template's memory from a file.
     Stream,
@@ -70,7 +72,8 @@ pub(crate) struct Manifest {
 }
 
 impl Template {
-    /// A new guest in the template's state, with the right time and new randomness. It is ready when this returns.
+    /// A new guest in the template's state, with the right time and new randomness. It is
+    /// ready when this returns.
     pub fn restore(&self, disks: &Disks) -> Result<Guest, Error> {
         let began = Instant::now();
         let empty = self.dir.join("empty.qcow2");
@@ -162,8 +165,8 @@ impl Template {
         self.manifest.restore
     }
 
-    /// Restores a guest, and connects the caller's terminal to a shell on its serial console until the shell ends. Returns
-    /// the outcome of the shell.
+    /// Restores a guest, and connects the caller's terminal to a shell on its serial console until
+    /// the shell ends. Returns the outcome of the shell.
     pub fn shell(&self, disks: &Disks) -> Result<Outcome, Error> {
         crate::shell::attach(self.restore(disks)?)
     }

@@ -1,4 +1,5 @@
-//! Which cryptography HTTPS uses: `ring`, which builds in a fraction of the time that the default takes.
+//! Which cryptography HTTPS uses: `ring`, which builds in a fraction of the time
+//! that the default takes.
 
 /// Makes it the process's choice. To be called before a client is made; again does no harm.
 pub fn use_ring() {

@@ -52,7 +52,8 @@ impl Program {
         [FAKEROOT, FAKECHROOT, NEWUIDMAP].contains(&self)
     }
 
-    /// Its path: in `$PATH`, or in the directories of administrators' programs, which not every `$PATH` has.
+    /// Its path: in `$PATH`, or in the directories of administrators' programs, which
+    /// not every `$PATH` has.
     pub fn find(self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&path)

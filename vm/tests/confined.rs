@@ -1,4 +1,5 @@
-//! What the QEMU of a guest may do on the host, as the kernel says it, and what becomes of a template that was written to.
+//! What the QEMU of a guest may do on the host, as the kernel says it, and what becomes of a
+//! template that was written to.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

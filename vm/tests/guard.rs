@@ -1,4 +1,5 @@
-//! Root in a guest against the recorder: every attack is refused, and honest programs notice nothing.
+//! Root in a guest against the recorder: every attack is refused, and honest
+//! programs notice nothing.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -9,7 +10,8 @@ use std::process::Command as Program;
 
 use vm::{Command, Disks, Guest, Outcome, Request, disk_from_dir, prepare};
 
-/// What is no secret and does no harm: numbers of descriptors, without what they are, and an empty list.
+/// What is no secret and does no harm: numbers of descriptors, without what they
+/// are, and an empty list.
 const HARMLESS: [&str; 2] = ["read /proc/PID/fd", "read /proc/PID/map_files"];
 
 fn guest_with(folder: &str) -> Guest {
@@ -50,7 +52,8 @@ fn allowed(guest: &mut Guest, script: &str, at_least: usize) -> Vec<String> {
 fn root_reaches_neither_the_agent_nor_what_it_started() {
     let mut guest = guest_with("attacks");
     said(&mut guest, "gcc -no-pie -w -o /root/attacks /run/vm/payload/attacks.c; exit $?");
-    // What is started by the kept shell and becomes another program is not kept. $PPID is the agent.
+    // What is started by the kept shell and becomes another program is not
+    // kept. $PPID is the agent.
     for victim in ["$$", "$PPID"] {
         let script = format!("setsid -w /root/attacks {victim}; exit 0");
         assert_eq!(allowed(&mut guest, &script, 100), [""; 0], "against {victim}");

@@ -1,4 +1,5 @@
-//! Real guests: one template in the default cache, made if need be, and a restored machine for each test.
+//! Real guests: one template in the default cache, made if need be, and a restored
+//! machine for each test.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

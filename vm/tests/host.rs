@@ -1,4 +1,5 @@
-//! Faults of the host, and other processes on it: a full disk, a killed harness, a KVM that does not work.
+//! Faults of the host, and other processes on it: a full disk, a killed harness, a
+//! KVM that does not work.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -4,8 +4,10 @@
 //! ```text
 //! floor run LOWER DIR PROGRAM            a container on a fresh overlay in DIR, torn down
 //! floor exec PID PROGRAM                 a process in the namespaces of PID
-//! floor net PID NAME N INTERFACE         veth pair, addresses 192.168.N.1 and .2, NAT, port 8000+N to 80
-//! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into its own layer in DIR
+//! floor net PID NAME N INTERFACE         veth pair, addresses 192.168.N.1 and .2, NAT, port 8000+N
+//!                                        to 80
+//! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into its own
+//!                                        layer in DIR
 //! floor stat FOLDER                      calls stat for every file
 //! floor hash FOLDER                      reads and hashes every file
 //! ```

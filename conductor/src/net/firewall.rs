@@ -8,11 +8,12 @@
 //! ```text
 //! set links         host ends of all containers' veth pairs
 //! set sources       (link, address): the source address of each container
-//! set allowed       (link, link): pairs that may exchange packets: peers in both directions, a link and the
-//!                   default interface (-i), a link and itself (-e)
-//! set masqueraded   (address, interface): -i; with -e also the container's own link, for calls to itself
-//! set unrouted      links of containers without -i: they use no published ports, and other machines reach theirs
-//!                   only with NAT
+//! set allowed       (link, link): pairs that may exchange packets: peers in both directions, a
+//!                   link and the default interface (-i), a link and itself (-e)
+//! set masqueraded   (address, interface): -i; with -e also the container's own link, for calls to
+//!                   itself
+//! set unrouted      links of containers without -i: they use no published ports, and other
+//!                   machines reach theirs only with NAT
 //! map exposed       port of the host -> address and port in a container
 //! ```
 //!

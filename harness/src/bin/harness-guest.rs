@@ -1,13 +1,14 @@
-//! The guest half: runs inside the machine, drives one scenario and writes its records to standard output. The harness
-//! starts it:
+//! The guest half: runs inside the machine, drives one scenario and writes its records to standard
+//! output. The harness starts it:
 //!
 //! - `drive SCENARIO` reads its job from standard input.
 //! - `make-tree` makes a base tree with debootstrap. It reads its job from standard input, too.
-//! - `in-world PROGRAM…` runs a program with a world around it and prints the traffic, for tests and for people. The
-//!   world's plan comes from standard input.
+//! - `in-world PROGRAM…` runs a program with a world around it and prints the traffic, for tests
+//!   and for people. The world's plan comes from standard input.
 //! - `machine` and `first` make a machine of namespaces (see [`harness::here`]).
 //!
-//! Started under the name `debootstrap`, `sleep` or one of those in [`replaced`], it acts as that program.
+//! Started under the name `debootstrap`, `sleep` or one of those in [`replaced`], it
+//! acts as that program.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -98,8 +99,8 @@ fn drive(scenario: &str) -> io::Result<()> {
     let slowdown = Pace::begin(job.slowdown);
     let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
     let recorder = Recorder::new(Marked::new(io::stdout(), job.token));
-    // From here on the submission's files are at work, and its programs from the first record `start`: the host tells by
-    // these two whose fault an end is.
+    // From here on the submission's files are at work, and its programs from the first record
+    // `start`: the host tells by these two whose fault an end is.
     recorder.record("begin", &site.submission)?;
     recorder.record(PACE, &slowdown)?;
     (scenario.drive)(&site, &job.plan, &recorder)
@@ -110,7 +111,8 @@ fn make_tree() -> io::Result<()> {
     base_tree::make(&serde_json::from_reader(io::stdin())?)
 }
 
-/// Runs a program in the machine while there is a world, and the machine's port 3000 is shown to the host; then prints one line of JSON for each thing that passed.
+/// Runs a program in the machine while there is a world, and the machine's port 3000 is shown to
+/// the host; then prints one line of JSON for each thing that passed.
 fn in_world(program: &str, arguments: &[&str]) -> io::Result<()> {
     let mut plan = String::new();
     io::stdin().read_to_string(&mut plan)?;
@@ -137,7 +139,8 @@ fn writable_copy(payload: &Path) -> io::Result<PathBuf> {
     Ok(copy)
 }
 
-/// Copies a folder with its modes, times and links. The files become those of who copies, whoever made the disk.
+/// Copies a folder with its modes, times and links. The files become those of who copies,
+/// whoever made the disk.
 fn copy_as_own(from: &Path, to: &Path) -> io::Result<()> {
     let how = ["-dR", "--preserve=mode,timestamps,links"];
     let copied = Command::new("cp").args(how).arg("--").args([from, to]).current_dir("/").output()?;

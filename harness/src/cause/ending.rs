@@ -8,8 +8,8 @@ use crate::evidence::process::Process;
 use crate::task::{finding, transcript};
 use crate::verdict::Cause;
 
-/// The record kinds that tell of an end: of a traced program, of a command of the container tool, of a command whose
-/// program was never seen.
+/// The record kinds that tell of an end: of a traced program, of a command of the container tool,
+/// of a command whose program was never seen.
 const KINDS: [&str; 3] = ["outcome", "command", "absent"];
 
 /// What the records of those kinds have in common.
@@ -32,8 +32,8 @@ struct Ended {
     running: Vec<Process>,
 }
 
-/// The ends that were not as they should be, in order. Some may be as a check asks: whether one kept checks from being
-/// seen is for those checks' texts to say.
+/// The ends that were not as they should be, in order. Some may be as a check asks: whether one
+/// kept checks from being seen is for those checks' texts to say.
 pub fn all(recording: &Recording) -> Vec<Found> {
     let ends =
         recording.records.iter().enumerate().filter(|(_, record)| KINDS.contains(&record.kind.as_str()));
@@ -92,7 +92,8 @@ impl Ended {
         self.how.get("status").and_then(serde_json::Value::as_i64)
     }
 
-    /// Whether it was stopped while a question stood on its screen: text in the last line, which no line end follows.
+    /// Whether it was stopped while a question stood on its screen: text in the last line, which
+    /// no line end follows.
     fn waits_for_input(&self, screen: &str) -> bool {
         let is_idle = self.stopped.as_ref().is_some_and(|why| why == "time" || why == "still");
         let last = screen.rsplit('\n').next().unwrap_or_default();

@@ -1,5 +1,6 @@
-//! What went wrong first: one fault in a script or a program often keeps a dozen checks from being seen. It is told
-//! once, with the shell's or the compiler's own message, and the checks that follow from it are listed beside it.
+//! What went wrong first: one fault in a script or a program often keeps a dozen checks from being
+//! seen. It is told once, with the shell's or the compiler's own message, and the checks that
+//! follow from it are listed beside it.
 //!
 //! Pure, like judging: what a terminal showed is data here, and decides nothing about marks.
 
@@ -52,13 +53,14 @@ fn of_task(task: &str, bundle: &Bundle, subtasks: &[Subtask]) -> Option<Cause> {
     with_checks(cause, checks)
 }
 
-/// The cause of these checks. What kept a single check from being seen is that check's own text, and no cause.
+/// The cause of these checks. What kept a single check from being seen is that check's
+/// own text, and no cause.
 fn with_checks(cause: Cause, checks: Vec<String>) -> Option<Cause> {
     (checks.len() > 1).then_some(Cause { checks, ..cause })
 }
 
-/// The lost checks whose text names what ended, and those that could not be seen and name such a check or nothing at all:
-/// the steps after a command that failed were not reached.
+/// The lost checks whose text names what ended, and those that could not be seen and name such a
+/// check or nothing at all: the steps after a command that failed were not reached.
 fn consequences(found: &Found, lost: &[&Check]) -> Vec<String> {
     let names_it = |check: &Check| found.marks.iter().any(|mark| check.actual.contains(mark.as_str()));
     let names_nothing = |check: &Check| check.status == Status::Skip && !check.actual.contains(['`', '/']);

@@ -11,7 +11,8 @@ const FATAL: [&str; 5] =
 /// How many lines bash shows for one fault: the message, and the line of the script.
 const LINES: usize = 2;
 
-/// What a line says of a script that cannot be read: `./conductor.sh: line 12: syntax error near unexpected token`.
+/// What a line says of a script that cannot be read: `./conductor.sh: line 12: syntax error
+/// near unexpected token`.
 pub fn fatal(line: &str) -> Option<Message> {
     if let Some(message) = interpreter(line) {
         return Some(message);

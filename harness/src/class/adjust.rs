@@ -1,5 +1,5 @@
-//! Changes of points after appeals: `adjust.csv`, with the columns id, check, delta, reason, who and when. They are
-//! applied last, so they survive marking again.
+//! Changes of points after appeals: `adjust.csv`, with the columns id, check, delta, reason, who
+//! and when. They are applied last, so they survive marking again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,8 @@ fn adjustment(id: &str, of: String, delta: &str, words: [String; 3]) -> Result<A
     Ok(Adjustment { of, delta, applied: 0.0, reason, who, when })
 }
 
-/// Applies changes, then the penalty for being late. Returns a sentence for each change that came to less than it says.
+/// Applies changes, then the penalty for being late. Returns a sentence for each change that came
+/// to less than it says.
 pub fn apply(report: &mut Report, adjustments: &[Adjustment], late: Option<Late>) -> Vec<String> {
     let mut remarks = vec![];
     report.adjustments.clear();

@@ -1,5 +1,5 @@
-//! Codes in place of ids: the same person has the same code as long as the key is the same, and without the key no
-//! code leads back.
+//! Codes in place of ids: the same person has the same code as long as the key is the same, and
+//! without the key no code leads back.
 
 use std::fs;
 use std::io;

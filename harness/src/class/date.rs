@@ -22,7 +22,8 @@ impl Stated {
     }
 }
 
-/// Reads a time. `None` where the text is none, or where day and month could be taken for each other.
+/// Reads a time. `None` where the text is none, or where day and month could be
+/// taken for each other.
 pub fn parse(text: &str) -> Option<Stated> {
     let text = text.trim();
     if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {

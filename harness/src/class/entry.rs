@@ -90,7 +90,8 @@ pub enum Held {
     Git(String),
 }
 
-/// Sorts the entries and names the ids that occur twice: no clash is resolved silently, so none of them is graded.
+/// Sorts the entries and names the ids that occur twice: no clash is resolved silently, so
+/// none of them is graded.
 pub fn settle_ids(entries: &mut [Entry]) {
     entries.sort_by(|a, b| a.id.cmp(&b.id));
     let mut times = BTreeMap::<String, Vec<String>>::new();

@@ -1,5 +1,6 @@
-//! What one participant handed in, made ready to be graded: unpacked from the class's zip, cloned, or where it lies.
-//! Of several files, the one archive is taken; where that is not clear, nothing is.
+//! What one participant handed in, made ready to be graded: unpacked from the class's
+//! zip, cloned, or where it lies. Of several files, the one archive is taken; where that
+//! is not clear, nothing is.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ pub struct Fetched {
     pub notes: Vec<String>,
 }
 
-/// Makes an entry ready. What has to be unpacked or cloned goes into `into`, which is emptied first.
+/// Makes an entry ready. What has to be unpacked or cloned goes into `into`,
+/// which is emptied first.
 ///
 /// # Errors
 /// When it cannot be read, or it is not clear what is to be graded.
@@ -105,7 +107,8 @@ fn has_tasks(top: &Beneath) -> bool {
     names.iter().any(is_task) || names.iter().any(inside)
 }
 
-/// The one archive among some files; the folder that holds nothing but them, where none of them is an archive.
+/// The one archive among some files; the folder that holds nothing but them, where none
+/// of them is an archive.
 fn archive_of(files: Vec<PathBuf>, folder: Option<&Path>) -> Result<Fetched, Error> {
     let (mut archives, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| Form::of(file).is_ok());
     let mut notes = vec![];
@@ -152,7 +155,8 @@ fn names(files: &[PathBuf]) -> String {
     all.join(", ")
 }
 
-/// Clones a repository. Nothing of it is run: no hook, no filter, no submodule, no program as a transport.
+/// Clones a repository. Nothing of it is run: no hook, no filter, no submodule, no
+/// program as a transport.
 fn clone(url: &str, into: &Path) -> Result<(), Error> {
     let mut git = Command::new("git");
     git.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "clone", "--quiet"])

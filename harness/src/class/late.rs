@@ -1,5 +1,5 @@
-//! Late submissions: the `[late]` table of a rubric, and what it takes for a time of submission. The time is the course
-//! system's; a run says nothing about it.
+//! Late submissions: the `[late]` table of a rubric, and what it takes for a time of submission.
+//! The time is the course system's; a run says nothing about it.
 
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;

@@ -27,7 +27,8 @@ pub struct Line {
     pub notes: Vec<String>,
 }
 
-/// Opens every submission, as a grade would, and says what is in it. Copies go to `scratch`, and are removed.
+/// Opens every submission, as a grade would, and says what is in it. Copies go to
+/// `scratch`, and are removed.
 pub fn lines(class: &Class, policy: Option<&Policy>, scratch: &Path) -> Vec<Line> {
     class.entries.iter().map(|entry| line(class, entry, policy, scratch)).collect()
 }
@@ -75,7 +76,8 @@ fn late(entry: &Entry, policy: Option<&Policy>) -> String {
     }
 }
 
-/// Takes the times of submission from Moodle's worksheet. Without a policy, times without a zone are of UTC.
+/// Takes the times of submission from Moodle's worksheet. Without a policy, times
+/// without a zone are of UTC.
 pub fn take_times(class: &mut Class, sheet: &Worksheet, policy: Option<&Policy>) {
     let zone = policy.map_or(time::UtcOffset::UTC, Policy::zone);
     let times: BTreeMap<String, Result<OffsetDateTime, String>> = sheet

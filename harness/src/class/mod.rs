@@ -1,8 +1,9 @@
 //! The submissions of a class: list them, grade them one by one, and hand the marks back.
 //!
-//! Data flows one way. [`input`] reads what a course system exported and names the [`Entry`] of each participant.
-//! [`fetch`] makes one of them ready to be graded, and [`run`] grades them all into a results folder. Everything that
-//! is handed back is a pure function of the reports in that folder.
+//! Data flows one way. [`input`] reads what a course system exported and names the [`Entry`]
+//! of each participant. [`fetch`] makes one of them ready to be graded, and [`run`] grades
+//! them all into a results folder. Everything that is handed back is a pure function of the
+//! reports in that folder.
 
 pub mod adjust;
 pub mod code;

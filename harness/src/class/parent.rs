@@ -1,5 +1,6 @@
-//! A grade that was started for a class ends when the class's process does, however that ends: otherwise it would hold
-//! the submission's report, and its machine, while the next process wants them.
+//! A grade that was started for a class ends when the class's process does, however that
+//! ends: otherwise it would hold the submission's report, and its machine, while the
+//! next process wants them.
 
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;

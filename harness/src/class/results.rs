@@ -1,5 +1,6 @@
-//! The folder with the results of a class. Several processes may write it at once, also over NFS: every file appears
-//! by a rename, and who grades a submission has claimed it by a file that only one can create.
+//! The folder with the results of a class. Several processes may write it at once, also over
+//! NFS: every file appears by a rename, and who grades a submission has claimed it by a file
+//! that only one can create.
 //!
 //! ```text
 //! class.json          who handed in what
@@ -90,7 +91,8 @@ pub struct Outcome {
     pub state: State,
     /// The submission's digest.
     pub sha256: String,
-    /// The digest of everything that the report depends on: submission, machine, harness and options.
+    /// The digest of everything that the report depends on: submission, machine,
+    /// harness and options.
     pub key: String,
     /// The digest of the rubric that it was marked with.
     pub rubric: String,
@@ -230,7 +232,8 @@ impl Results {
     }
 }
 
-/// Reads a JSON file of a folder; `None` where there is none. Links and pipes in its place are errors.
+/// Reads a JSON file of a folder; `None` where there is none. Links and pipes in
+/// its place are errors.
 ///
 /// # Errors
 /// When it cannot be read, or is something else.

@@ -1,8 +1,8 @@
-//! Grading a class: each submission in a process of its own, so that none can take another's grade along. One that our
-//! side failed is tried once more and then listed; the rest goes on.
+//! Grading a class: each submission in a process of its own, so that none can take another's grade
+//! along. One that our side failed is tried once more and then listed; the rest goes on.
 //!
-//! A submission that has a report of the same digest, machine, harness and options is skipped, so a run that was
-//! killed goes on where it was.
+//! A submission that has a report of the same digest, machine, harness and options is skipped, so a
+//! run that was killed goes on where it was.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -247,7 +247,8 @@ fn drive(
 ) -> Result<Ending, results::Error> {
     let results = request.results;
     results.forget_outcome(&entry.id)?;
-    // If `class grade` was killed a moment ago, its grade of this submission may not have ended yet.
+    // If `class grade` was killed a moment ago, its grade of this submission
+    // may not have ended yet.
     reports::wait_until_free(&results.report(&entry.id), PATIENCE);
     let since = Instant::now();
     while outcome.tries < TRIES && outcome.state == State::Failed {
@@ -294,7 +295,8 @@ fn log(results: &Results, id: &str) -> PathBuf {
     results.run(id).join("log.txt")
 }
 
-/// Runs `harness grade` and returns its exit status, `None` where a signal ended it. What it prints goes to a file.
+/// Runs `harness grade` and returns its exit status, `None` where a signal ended it. What it
+/// prints goes to a file.
 fn start(request: &Request, entry: &Entry, source: &Path) -> io::Result<Option<i32>> {
     let out = File::create(log(request.results, &entry.id))?;
     let mut command = Command::new(request.program);

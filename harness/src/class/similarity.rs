@@ -1,5 +1,6 @@
-//! What students wrote themselves, as a folder for each submission: programs such as `JPlag`, Dolos and copydetect
-//! compare those. What was handed out is left out, so that it makes nobody alike. There is no detector here.
+//! What students wrote themselves, as a folder for each submission: programs such as `JPlag`, Dolos
+//! and copydetect compare those. What was handed out is left out, so that it makes nobody alike.
+//! There is no detector here.
 
 use std::collections::BTreeMap;
 use std::fs;

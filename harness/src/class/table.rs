@@ -1,4 +1,5 @@
-//! What `class grade` shows while it works: a live table on a terminal, plain lines elsewhere, nothing when quiet.
+//! What `class grade` shows while it works: a live table on a terminal, plain lines
+//! elsewhere, nothing when quiet.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
@@ -17,7 +18,8 @@ pub struct Table {
     total: usize,
     done: usize,
     errors: usize,
-    /// Time spent on submissions that were graded, and how many they are: what the rest will take is guessed from it.
+    /// Time spent on submissions that were graded, and how many they are: what the rest will
+    /// take is guessed from it.
     graded: (f64, usize),
     began: Instant,
     jobs: usize,

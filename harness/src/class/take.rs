@@ -13,7 +13,8 @@ impl Take {
     /// Everything.
     pub const ALL: Self = Self { part: 1, of: 1 };
 
-    /// Whether the entry at this place, counted from 0, is of this part. Parts differ by one entry at most.
+    /// Whether the entry at this place, counted from 0, is of this part. Parts differ
+    /// by one entry at most.
     pub fn has(self, place: usize) -> bool {
         place % self.of == self.part - 1
     }

@@ -23,7 +23,8 @@ pub enum ClassCommand {
     List(List),
     /// Grade each submission in a process of its own; go on where an earlier run ended
     Grade(Grade),
-    /// Turn the reports into class.csv, class.html, Moodle's worksheet and feedback for each student
+    /// Turn the reports into class.csv, class.html, Moodle's worksheet and
+    /// feedback for each student
     Collect(Collect),
     /// Say whose marks differ between two folders of results, and why
     Diff(Diff),
@@ -34,7 +35,8 @@ pub enum ClassCommand {
 /// Where the submissions are.
 #[derive(Debug, Args)]
 pub struct Input {
-    /// A folder or zip of submissions, Moodle's or Gradescope's export, or a CSV file of id and path or url
+    /// A folder or zip of submissions, Moodle's or Gradescope's export, or a CSV file
+    /// of id and path or url
     #[arg(value_name = "IN")]
     pub input: PathBuf,
 }
@@ -45,8 +47,8 @@ pub struct Sheet {
     /// Moodle's offline grading worksheet, with the times of submission
     #[arg(long, value_name = "FILE")]
     pub worksheet: Option<PathBuf>,
-    /// The header of a column, on sites in other languages than English: identifier, grade, maximum, can-change,
-    /// submitted, feedback, graded
+    /// The header of a column, on sites in other languages than English: identifier, grade,
+    /// maximum, can-change, submitted, feedback, graded
     #[arg(long, value_name = "NAME=HEADER", requires = "worksheet")]
     pub column: Vec<String>,
 }
@@ -135,7 +137,8 @@ pub struct Similarity {
     /// Where they are
     #[command(flatten)]
     pub class: Input,
-    /// The folder for the results, with a folder for each submission; results of an earlier run are replaced
+    /// The folder for the results, with a folder for each submission; results of an
+    /// earlier run are replaced
     #[arg(long, value_name = "DIR")]
     pub into: PathBuf,
     /// Directory with the starter files, whose lines are left out

@@ -99,7 +99,8 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     };
     let graded = grade::grade(submission, &request, &mut |event| progress.show(event));
     drop(progress);
-    // Only one of two threads gets the folder and writes the report: this one, or the one that handles Ctrl-C.
+    // Only one of two threads gets the folder and writes the report: this one, or the one
+    // that handles Ctrl-C.
     let Some(place) = place.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         return Err(Failure::infrastructure("stopped by you"));
     };

@@ -1,4 +1,5 @@
-//! Ctrl-C during `harness grade`: writes a report of the recorded scenarios, prints what was kept, and exits.
+//! Ctrl-C during `harness grade`: writes a report of the recorded scenarios, prints what
+//! was kept, and exits.
 
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};

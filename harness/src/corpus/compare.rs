@@ -64,8 +64,8 @@ pub fn compare(expect: &Expect, report: &Report) -> Comparison {
 /// The end of an entry that means all checks of a subtask.
 const ALL: &str = "/*";
 
-/// What must become of a check that has marks. An entry that names the check goes before one that means all of its
-/// subtask.
+/// What must become of a check that has marks. An entry that names the check goes before one that
+/// means all of its subtask.
 pub(super) fn expected(expect: &Expect, id: &str) -> Status {
     let named = |list: &[String]| list.iter().any(|entry| entry == id);
     let meant = |list: &[String]| {
@@ -98,7 +98,8 @@ pub(super) fn is_informational(id: &str) -> bool {
     task::subtasks().iter().flat_map(|s| s.checks).any(|spec| spec.id == id && spec.informational)
 }
 
-/// What is not as expected about an informational check: it must fail where it is noted, and only there.
+/// What is not as expected about an informational check: it must fail where it is
+/// noted, and only there.
 fn misjudged(expect: &Expect, check: &Check) -> Option<String> {
     let (fits, expected) = if expect.noted.contains(&check.id) {
         (check.status == Status::Fail, "fail (noted)")

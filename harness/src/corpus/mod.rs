@@ -1,5 +1,5 @@
-//! Submissions whose verdict is known: assembles a submission from its folder, and compares the verdict
-//! with `expect.toml`. `docs/corpus.md` documents the folders.
+//! Submissions whose verdict is known: assembles a submission from its folder, and compares the
+//! verdict with `expect.toml`. `docs/corpus.md` documents the folders.
 
 mod assemble;
 mod compare;
@@ -36,8 +36,8 @@ pub struct Expect {
     pub about: String,
     /// The subtasks to grade.
     pub subtasks: Vec<String>,
-    /// The checks that must fail. Here and in `skip`, `3c/*` means all checks of 3c that have marks and are not named
-    /// by themselves.
+    /// The checks that must fail. Here and in `skip`, `3c/*` means all checks of 3c that have marks
+    /// and are not named by themselves.
     #[serde(default)]
     pub fail: Vec<String>,
     /// The checks that must be skipped.
@@ -122,8 +122,8 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { path, source }
 }
 
-/// Every case below `corpus`, in the order of names; the references first. A reference needs no `expect.toml`:
-/// it passes every check of every task.
+/// Every case below `corpus`, in the order of names; the references first. A reference needs no
+/// `expect.toml`: it passes every check of every task.
 pub fn cases(corpus: &Path) -> Result<Vec<Case>, Error> {
     let mut cases = vec![];
     for name in ["reference-bash", "reference-rust", "starter"] {

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Group {
     /// The path from the hierarchy's root, such as `/container`.
     pub path: String,
-    /// The content of `cpu.max`: `max 100000`, `50000 100000`. `None`: no such file, so this group has no limit
-    /// of its own (the root, or a group whose parent does not hand the cpu controller down).
+    /// The content of `cpu.max`: `max 100000`, `50000 100000`. `None`: no such file, so this
+    /// group has no limit of its own (the root, or a group whose parent does not hand the
+    /// cpu controller down).
     pub cpu_max: Option<String>,
     /// `nr_throttled` of `cpu.stat`: periods in which the kernel stopped the group.
     pub nr_throttled: u64,

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// More processes at a time than any solution needs: a tool that installs packages has some dozens.
 pub const PROCESSES: usize = 1000;
-/// More bytes on the disk than any solution needs: one that copies the whole tree for each image and container takes
-/// some 3 GiB in all of task 4.
+/// More bytes on the disk than any solution needs: one that copies the whole tree for each image
+/// and container takes some 3 GiB in all of task 4.
 pub const BYTES: u64 = 8 << 30;
 /// More files than any solution needs: a tree in which a compiler is installed has 20,000.
 pub const FILES: u64 = 500_000;
 
-/// The resource that the submission used up. As an error it ends the scenario: later steps on such a
-/// machine prove nothing.
+/// The resource that the submission used up. As an error it ends the scenario: later steps on such
+/// a machine prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]
 pub enum Exhausted {

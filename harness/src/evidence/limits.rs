@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The kind of the record with the factor of this run's time limits.
 pub const PACE: &str = "pace";
 
-/// The record `unfinished`: known work was cut off at its limit. A check that lacks later facts has no verdict.
+/// The record `unfinished`: known work was cut off at its limit. A check that lacks later
+/// facts has no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
     /// The step that was cut off.
@@ -29,5 +30,6 @@ pub struct Extended {
 /// The kind of an [`Extended`] record.
 pub const EXTENDED: &str = "extended";
 
-/// The kind of the record that known work goes on. The host needs it for the limit of the whole scenario.
+/// The kind of the record that known work goes on. The host needs it for the limit
+/// of the whole scenario.
 pub const WORKING: &str = "working";

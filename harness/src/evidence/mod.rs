@@ -1,9 +1,9 @@
 //! What a scenario leaves behind: the only thing that crosses from guest to host.
 //!
-//! The guest half writes [`Record`]s, one JSON object a line, while it drives a program; the host keeps what
-//! came out even when the guest is lost half-way. Judges read records back as plain values and never trust
-//! them to be complete. A [`Bundle`] is everything `harness judge` needs to mark a submission again without a
-//! VM; `docs/evidence.md` documents the files.
+//! The guest half writes [`Record`]s, one JSON object a line, while it drives a program; the host
+//! keeps what came out even when the guest is lost half-way. Judges read records back as plain
+//! values and never trust them to be complete. A [`Bundle`] is everything `harness judge` needs to
+//! mark a submission again without a VM; `docs/evidence.md` documents the files.
 
 pub mod cgroup;
 pub mod exhausted;
@@ -27,7 +27,8 @@ use crate::verdict::{Environment, Status, SubmissionInfo};
 pub struct Record {
     /// Milliseconds since the scenario's start, by the guest's monotonic clock.
     pub ms: u64,
-    /// Milliseconds since the guest half was started, by the host's clock, when the record arrived; older evidence has none.
+    /// Milliseconds since the guest half was started, by the host's clock, when the record arrived;
+    /// older evidence has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_ms: Option<u64>,
     /// The kind of observation, such as `processes` or `exit`.
@@ -36,8 +37,8 @@ pub struct Record {
     pub data: Value,
 }
 
-/// The kind of the record that a program of the submission starts. From the first one on, the submission
-/// answers for everything in the machine.
+/// The kind of the record that a program of the submission starts. From the first one on, the
+/// submission answers for everything in the machine.
 pub const STARTS: &str = "start";
 
 /// What a recording's ending says where the user stopped the run.
@@ -51,7 +52,8 @@ pub enum Ending {
     Finished,
     /// The guest was lost while student code ran: the submission caused that.
     Lost {
-        /// One sentence: the kernel panicked, the guest rebooted, it fell silent, it flooded the channel, …
+        /// One sentence: the kernel panicked, the guest rebooted, it fell silent, it
+        /// flooded the channel, …
         what: String,
         /// The last console lines.
         console: Vec<String>,
@@ -90,8 +92,8 @@ pub struct Cut {
 }
 
 impl Recording {
-    /// `None` if the scenario finished. Otherwise a missing record proves nothing, so a check that rests on
-    /// "never seen" must not pass.
+    /// `None` if the scenario finished. Otherwise a missing record proves nothing, so a check that
+    /// rests on "never seen" must not pass.
     pub fn cut(&self) -> Option<Cut> {
         match &self.ending {
             Ending::Finished => None,

@@ -98,8 +98,8 @@ impl Rules {
 /// One attempt to get through; the record `reach`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reach {
-    /// `first`, `first-open`, `online` and `web`, when only one container had a network; `connected`, `peer`, `open` and
-    /// `after-stop`, with all of them.
+    /// `first`, `first-open`, `online` and `web`, when only one container had a network;
+    /// `connected`, `peer`, `open` and `after-stop`, with all of them.
     pub step: String,
     /// `machine`, `lan`, or a container's role.
     pub from: String,

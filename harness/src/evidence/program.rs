@@ -1,4 +1,5 @@
-//! Programs of a submission: how each began, what it wrote to its terminal, which calls it made, and how it ended.
+//! Programs of a submission: how each began, what it wrote to its terminal, which calls it
+//! made, and how it ended.
 
 use serde::{Deserialize, Serialize};
 

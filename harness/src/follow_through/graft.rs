@@ -1,9 +1,10 @@
-//! Puts other commands into a submission's conductor: a `conductor.sh` that hands these to a program of ours and
-//! everything else to the submission's own, which lies beside it.
+//! Puts other commands into a submission's conductor: a `conductor.sh` that hands these to a
+//! program of ours and everything else to the submission's own, which lies beside it.
 //!
-//! What is put in are compiled programs: the guest half, which is `build` or `run` when it is called so
-//! ([`replaced`]), and for task 4, which asks for no conductor, the program of that name. Nothing that a submission can
-//! read in its machine is a solution, and the machine is thrown away after the scenario.
+//! What is put in are compiled programs: the guest half, which is `build` or `run` when it is
+//! called so ([`replaced`]), and for task 4, which asks for no conductor, the program of that
+//! name. Nothing that a submission can read in its machine is a solution, and the machine is
+//! thrown away after the scenario.
 
 use std::fmt::Write as _;
 use std::fs;

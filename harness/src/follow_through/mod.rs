@@ -1,9 +1,10 @@
-//! Follow-through marks: where a basic command of a conductor is broken, what builds on it is tried once more with
-//! only that command replaced.
+//! Follow-through marks: where a basic command of a conductor is broken, what builds on it is tried
+//! once more with only that command replaced.
 //!
-//! Pure on the host's side: [`wanted`] reads recordings and says which scenarios to drive again with which [`Graft`];
-//! their recordings lie beside the first ones, under names of their own, and the same judges read them. No replaced
-//! command earns anything by it: [`Graft::earns`] names the checks that rest on the submission's own work.
+//! Pure on the host's side: [`wanted`] reads recordings and says which scenarios to drive again
+//! with which [`Graft`]; their recordings lie beside the first ones, under names of their own, and
+//! the same judges read them. No replaced command earns anything by it: [`Graft::earns`] names the
+//! checks that rest on the submission's own work.
 
 mod graft;
 
@@ -64,8 +65,8 @@ impl Graft {
 /// All grafts; what earns by several has it from the first, which replaces least.
 pub const GRAFTS: [Graft; 4] = [Graft::Build, Graft::Run, Graft::BuildAndRun, Graft::Conductor];
 
-/// The scenarios to be driven again, and with what, by what has been recorded so far. Ask again when these are there:
-/// where `build` had to be replaced, it shows only then whether `run` works.
+/// The scenarios to be driven again, and with what, by what has been recorded so far. Ask again
+/// when these are there: where `build` had to be replaced, it shows only then whether `run` works.
 pub fn wanted(bundle: &Bundle) -> Vec<(&'static Scenario, Graft)> {
     if cfg!(not(feature = "follow-through")) {
         return Vec::new();
@@ -101,8 +102,8 @@ fn graft_for(bundle: &Bundle, scenario: &str) -> Option<Graft> {
     }
 }
 
-/// The basic command that failed, if one did: no image came of `build`, or no container of `run`. Of a machine that was
-/// lost it shows only whether it was `build` that used it up.
+/// The basic command that failed, if one did: no image came of `build`, or no container of `run`.
+/// Of a machine that was lost it shows only whether it was `build` that used it up.
 fn fault(recording: &Recording) -> Option<Graft> {
     let story = Timeline::of(recording);
     let build = story.at::<Command>("command", "build")?.value;
@@ -142,7 +143,8 @@ fn matrix_lost(bundle: &Bundle) -> bool {
     !is_flawless && lost(&task4::SUBTASK)
 }
 
-/// The bundle as it would be had the scenarios been driven with a graft only; `None` where none was.
+/// The bundle as it would be had the scenarios been driven with a graft only;
+/// `None` where none was.
 pub fn grafted(bundle: &Bundle, graft: Graft) -> Option<Bundle> {
     let mut changed = bundle.clone();
     let mut any = false;

@@ -16,7 +16,8 @@ pub trait Driver: fmt::Debug + Sync {
     /// How many times slower the machines are than the reference machine.
     fn slowdown(&self) -> f64;
 
-    /// Describes the machine in the report's environment; returns a sentence about it for the terminal.
+    /// Describes the machine in the report's environment; returns a sentence about
+    /// it for the terminal.
     fn describe(&self, environment: &mut Environment) -> String;
 
     /// How folders of the host reach a machine.

@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::evidence::{Bundle, Ending, Recording, STOPPED};
 use crate::task::Scenario;
 
-/// Adds a recording for each scenario that has none: it says that the user stopped the run. Returns the number of
-/// scenarios with a recording of their own. The added recordings are not written into the evidence.
+/// Adds a recording for each scenario that has none: it says that the user stopped the run.
+/// Returns the number of scenarios with a recording of their own. The added recordings are not
+/// written into the evidence.
 pub fn fill_in_stopped(bundle: &mut Bundle, scenarios: &[&Scenario]) -> usize {
     let mut kept = 0;
     for scenario in scenarios {

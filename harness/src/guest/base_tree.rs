@@ -24,7 +24,8 @@ pub struct Job {
 /// Makes the tree and sends it to the host. The script's messages go to standard output.
 ///
 /// # Errors
-/// If there is no world, a program is missing, the script fails, or the host does not take the tree.
+/// If there is no world, a program is missing, the script fails, or the host
+/// does not take the tree.
 pub fn make(job: &Job) -> io::Result<()> {
     let world = World::start(&job.world).map_err(io::Error::other)?;
     let work = tempfile::tempdir_in("/root")?;

@@ -1,5 +1,5 @@
-//! Where the guest half's observations go: one JSON object a line on its standard output, which the channel
-//! carries to the host.
+//! Where the guest half's observations go: one JSON object a line on its standard output, which the
+//! channel carries to the host.
 
 use std::io::{self, Write};
 use std::sync::Mutex;

@@ -1,9 +1,10 @@
-//! Makes a root tree trust an authority, as update-ca-certificates(8) does, without starting a program.
+//! Makes a root tree trust an authority, as update-ca-certificates(8) does,
+//! without starting a program.
 //!
-//! The certificate is put among the administrator's own (`/usr/local/share/ca-certificates`). Where the package
-//! ca-certificates is installed, what follows from it is put beside the package's: a link by name, a link by the
-//! hash of its subject, and its text at the end of the bundle. Where the package is installed later, it finds the
-//! certificate and does the same.
+//! The certificate is put among the administrator's own (`/usr/local/share/ca-certificates`). Where
+//! the package ca-certificates is installed, what follows from it is put beside the package's: a
+//! link by name, a link by the hash of its subject, and its text at the end of the bundle. Where
+//! the package is installed later, it finds the certificate and does the same.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -16,10 +17,12 @@ pub const CERTIFICATE: &str = "usr/local/share/ca-certificates/world.crt";
 const TRUSTED: &str = "etc/ssl/certs";
 /// All that is trusted in one file.
 const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
-/// The hash of the subject [`NAME`](crate::guest::world::AUTHORITY), as `openssl x509 -subject_hash` prints it.
+/// The hash of the subject [`NAME`](crate::guest::world::AUTHORITY), as
+/// `openssl x509 -subject_hash` prints it.
 const SUBJECT_HASH: &str = "f90bbe91";
 
-/// Makes the tree at `root` trust `certificate`, which is in PEM. One that was put there earlier is replaced.
+/// Makes the tree at `root` trust `certificate`, which is in PEM. One that was put there
+/// earlier is replaced.
 ///
 /// # Errors
 /// When a file cannot be written.

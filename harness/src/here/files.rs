@@ -1,8 +1,9 @@
-//! The files of a machine: a copy-on-write view of the host's, with devices, /proc, /sys, /run and folders of its own.
+//! The files of a machine: a copy-on-write view of the host's, with devices, /proc, /sys, /run
+//! and folders of its own.
 //!
-//! What the host mounts below `/` is not part of that view: file systems with programs get a view of their own, and all
-//! others stay hidden. Folders in which submissions work are on the host's disk directly, because an overlay (overlayfs)
-//! cannot lie on another one.
+//! What the host mounts below `/` is not part of that view: file systems with programs get a view
+//! of their own, and all others stay hidden. Folders in which submissions work are on the host's
+//! disk directly, because an overlay (overlayfs) cannot lie on another one.
 
 use std::fs::{self, File};
 use std::io;
@@ -159,8 +160,8 @@ fn run(root: &Path, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder the root, and unmounts all of the host's. Mounts are shared, as systemd makes them: otherwise a submission
-/// that forgets to make its own mounts private would pass by luck.
+/// Makes a folder the root, and unmounts all of the host's. Mounts are shared, as systemd makes
+/// them: otherwise a submission that forgets to make its own mounts private would pass by luck.
 fn enter(root: &Path) -> io::Result<()> {
     std::env::set_current_dir(root)?;
     pivot_root(".", ".")?;

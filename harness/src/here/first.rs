@@ -1,7 +1,9 @@
-//! The first process of a machine, PID 1: sets the machine up, starts its program and waits for all others.
+//! The first process of a machine, PID 1: sets the machine up, starts its program and
+//! waits for all others.
 //!
-//! Its standard input is a pipe of the harness: a line with the length of the program's input, that input, and then
-//! nothing until the harness ends or gives the machine up. When the pipe ends, so does PID 1, and with it the machine.
+//! Its standard input is a pipe of the harness: a line with the length of the program's input, that
+//! input, and then nothing until the harness ends or gives the machine up. When the pipe ends, so
+//! does PID 1, and with it the machine.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -48,7 +50,8 @@ pub fn first(plan: &str, argv: &[&str]) -> io::Result<i32> {
     run(argv, input)
 }
 
-/// A veth pair in place of a virtual machine's cable. Both ends begin in the machine; the world takes one of them.
+/// A veth pair in place of a virtual machine's cable. Both ends begin in the machine; the
+/// world takes one of them.
 fn network() -> io::Result<()> {
     let links: [&[&str]; 2] =
         [&["link", "set", "lo", "up"], &["link", "add", LAN, "type", "veth", "peer", "name", WORLD]];

@@ -1,8 +1,8 @@
 //! The control groups of machines: one for each run of the harness, and one in it for each machine.
 //!
-//! The name of a run's group says which process made it and which controllers it switched on for all groups, so that the
-//! next command can undo both when that process is gone. The module reaches the hierarchy through a detached mount of its
-//! own, because hosts mount it in different places.
+//! The name of a run's group says which process made it and which controllers it switched on for
+//! all groups, so that the next command can undo both when that process is gone. The module reaches
+//! the hierarchy through a detached mount of its own, because hosts mount it in different places.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,8 @@ use crate::lifetime::started;
 const PREFIX: &str = "harness-here-";
 /// The controllers that machines can share out, where the kernel has them in this hierarchy.
 const CONTROLLERS: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
-/// In a machine's group: its first processes. Those of the submission are in [`vm::agent::PROGRAMS`].
+/// In a machine's group: its first processes. Those of the submission are in
+/// [`vm::agent::PROGRAMS`].
 pub(super) const INIT: &str = "vm.init";
 
 /// The hierarchy's root.
@@ -160,7 +161,8 @@ fn remove_run(root: &Root, name: &str) {
     }
 }
 
-/// Kills the processes of a group, and removes it with its subgroups. Dying processes keep their group for a moment.
+/// Kills the processes of a group, and removes it with its subgroups. Dying processes keep
+/// their group for a moment.
 fn remove(group: &Path) {
     let _ = fs::write(group.join("cgroup.kill"), "1");
     for _ in 0..100 {

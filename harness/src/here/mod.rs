@@ -1,18 +1,20 @@
 //! Drives each scenario in new namespaces of this machine, on a copy-on-write view of its files.
 //!
-//! For a student whose own machine is already a virtual one. Scenarios, records and judges are the same as in virtual
-//! machines. Only the machine is made differently:
+//! For a student whose own machine is already a virtual one. Scenarios, records and judges are the
+//! same as in virtual machines. Only the machine is made differently:
 //!
 //! ```text
 //! harness                 makes a folder and a control group, and serves packages on a socket
 //!  └ harness-guest machine    joins the group and leaves the host's namespaces (outside.rs)
-//!     └ harness-guest first   PID 1: mounts the machine's files, makes its veth pair, reaps (first.rs, files.rs)
+//!     └ harness-guest first   PID 1: mounts the machine's files, makes its veth pair,
+//!        │                     reaps (first.rs, files.rs)
 //!        └ harness-guest drive   the guest half, as in a virtual machine
 //! ```
 //!
-//! All mounts, links, firewall rules and processes are in these namespaces and end with them. The host has only a folder
-//! in the cache and a control group. If a run is killed, the next command removes both. PID 1 reads from a pipe of the
-//! harness and ends with the pipe, so the machine ends when the harness does.
+//! All mounts, links, firewall rules and processes are in these namespaces and end with them. The
+//! host has only a folder in the cache and a control group. If a run is killed, the next command
+//! removes both. PID 1 reads from a pipe of the harness and ends with the pipe, so the machine ends
+//! when the harness does.
 //!
 //! A submission is root here. Nothing protects the evidence from it, so the report is not a mark.
 
@@ -42,8 +44,8 @@ pub use outside::outside;
 
 /// Where the machine finds the package cache.
 const PACKAGES: &str = "/run/vm/packages.sock";
-/// The folders of a machine that begin empty and can hold an overlay's layers, below `disk` in the machine's folder, with
-/// their modes.
+/// The folders of a machine that begin empty and can hold an overlay's layers, below `disk` in the
+/// machine's folder, with their modes.
 const FRESH: [(&str, u32); 7] = [
     ("home", 0o755),
     ("root", 0o700),
@@ -82,7 +84,8 @@ pub struct Here {
 }
 
 impl Here {
-    /// Keeps the machines' files in `workdir`. Time limits are those of the reference machine times `slowdown`.
+    /// Keeps the machines' files in `workdir`. Time limits are those of the reference
+    /// machine times `slowdown`.
     ///
     /// # Errors
     /// When this is not root, or a folder or control group cannot be made.
@@ -99,7 +102,8 @@ impl Here {
     }
 }
 
-/// An estimate from the load average: how many times slower this machine is than the reference machine.
+/// An estimate from the load average: how many times slower this machine is than
+/// the reference machine.
 pub fn slowdown() -> f64 {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|minute| minute.parse().ok()).unwrap_or(0.0);

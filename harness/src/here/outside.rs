@@ -1,4 +1,5 @@
-//! The outermost process of a machine: joins its control group, leaves the host's namespaces and waits for PID 1.
+//! The outermost process of a machine: joins its control group, leaves the host's namespaces
+//! and waits for PID 1.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,7 +9,8 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::{Plan, failed, groups};
 
-/// Runs a program as `plan` says, with the standard input of [`super::first`]; returns its exit status.
+/// Runs a program as `plan` says, with the standard input of [`super::first`];
+/// returns its exit status.
 ///
 /// # Errors
 /// When a namespace cannot be made.
@@ -24,7 +26,8 @@ pub fn outside(plan: &str, argv: &[&str]) -> io::Result<i32> {
             | CloneFlags::CLONE_NEWCGROUP,
     )
     .map_err(|error| failed("make namespaces")(error.into()))?;
-    // The group is now the root that the machine sees. A root with processes of its own cannot share out the CPU.
+    // The group is now the root that the machine sees. A root with processes of its own
+    // cannot share out the CPU.
     groups::join(groups::INIT).map_err(failed("join the control group of the machine's first processes"))?;
     let status = Command::new(std::env::current_exe()?).args(["first", plan]).args(argv).status()?;
     Ok(code(status))

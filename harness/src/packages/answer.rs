@@ -1,4 +1,5 @@
-//! An answer of the cache, whose body may still be on its way from the mirror. Clones share one body.
+//! An answer of the cache, whose body may still be on its way from the mirror.
+//! Clones share one body.
 
 use std::fs::File;
 use std::io;

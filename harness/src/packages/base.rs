@@ -1,17 +1,19 @@
-//! Base trees made in advance: what debootstrap takes 14 minutes for under emulation, it does here once.
+//! Base trees made in advance: what debootstrap takes 14 minutes for under
+//! emulation, it does here once.
 //!
-//! The real debootstrap makes the tree, on this host or in a guest ([`Maker`]), from the package cache. The tree is kept as a tar file
-//! beside the words of the command line that it stands for ([`Base`]), in a directory named by everything that
-//! went into it:
+//! The real debootstrap makes the tree, on this host or in a guest ([`Maker`]), from the package
+//! cache. The tree is kept as a tar file beside the words of the command line that it stands for
+//! ([`Base`]), in a directory named by everything that went into it:
 //!
 //! ```text
 //! bases/<key>/base.json     a Base
-//! bases/<key>/tree.tar      the tree; owners, modes, devices, links, extended attributes as they were
+//! bases/<key>/tree.tar      the tree: owners, modes, devices, links, extended attributes
 //! bases/new-…/              one in the making; swept when its maker is gone
 //! ```
 //!
-//! Two things in a tree depend on where it was made: the mirror's name, which is a placeholder here, and the machine's
-//! resolv.conf and hostname, which are left out. [`crate::guest::fakes::debootstrap`] puts the guest's in their place.
+//! Two things in a tree depend on where it was made: the mirror's name, which is a placeholder
+//! here, and the machine's resolv.conf and hostname, which are left out.
+//! [`crate::guest::fakes::debootstrap`] puts the guest's in their place.
 
 mod maker;
 
@@ -157,8 +159,9 @@ impl Order {
         format!("{}://{MIRROR}/{}", self.scheme(), self.archive)
     }
 
-    /// The directory of this tree under `bases`, made where it is missing; any number of processes may ask for
-    /// it at once. A new tree is made when the archive's index or this host's debootstrap changes.
+    /// The directory of this tree under `bases`, made where it is missing; any number of processes
+    /// may ask for it at once. A new tree is made when the archive's index or this host's
+    /// debootstrap changes.
     ///
     /// # Errors
     /// See [`BaseError`].

@@ -95,7 +95,8 @@ impl Drop for PackageCache {
     }
 }
 
-/// Whether upstream need not be asked: files in the pool and those named by their digest never change.
+/// Whether upstream need not be asked: files in the pool and those named by their
+/// digest never change.
 pub(super) fn is_fresh(entry: &Entry) -> bool {
     entry.url.contains("/pool/") || entry.url.contains("/by-hash/") || entry.age() < FRESH
 }
@@ -108,7 +109,8 @@ impl Fetcher {
     }
 }
 
-/// Work on files, on a thread for that. It never waits for other requests, so a few threads are enough.
+/// Work on files, on a thread for that. It never waits for other requests, so a
+/// few threads are enough.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

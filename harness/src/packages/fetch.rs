@@ -1,8 +1,8 @@
 //! Fetching from mirrors: one task for each address, however many guests wait for it.
 //!
-//! Who asks for an address that is being fetched gets the same answer as the first, and costs no thread. Another
-//! process that fetches the same address is waited for, but not for ever. An address that the mirror does not have
-//! leaves nothing on disk: it is remembered for a minute.
+//! Who asks for an address that is being fetched gets the same answer as the first, and costs no
+//! thread. Another process that fetches the same address is waited for, but not for ever. An
+//! address that the mirror does not have leaves nothing on disk: it is remembered for a minute.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -28,14 +28,16 @@ use super::stats::Stats;
 use super::store::{Entry, Store, now};
 use crate::hex::hex;
 
-/// More than this one process does not fetch: a submission must not be able to copy a whole archive here.
+/// More than this one process does not fetch: a submission must not be able to copy
+/// a whole archive here.
 const FETCH_LIMIT: u64 = 16 << 30;
-/// So many requests one process makes to mirrors. A full grade with an empty cache makes fewer than a thousand.
+/// So many requests one process makes to mirrors. A full grade with an empty cache makes
+/// fewer than a thousand.
 const REQUEST_LIMIT: u64 = 10_000;
 /// After so many answers of 404, mirrors are only asked for what a signed index names.
 const ABSENT_LIMIT: u64 = 200;
-/// For so long an answer of 404 is remembered, and a mirror that did not answer is left alone where the cache has
-/// an older file.
+/// For so long an answer of 404 is remembered, and a mirror that did not answer is left alone where
+/// the cache has an older file.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// How many such answers are remembered.
 const REMEMBERED_AT_MOST: usize = 1000;
@@ -126,7 +128,8 @@ impl Fetcher {
         landed.ok().and_then(|answer| answer.clone()).ok_or_else(|| io::Error::other("the fetch broke off"))
     }
 
-    /// Asks upstream, with what is known already as the condition. What is old is better than nothing.
+    /// Asks upstream, with what is known already as the condition. What is old is
+    /// better than nothing.
     async fn fetch(self: &Arc<Self>, flight: &Flight, wanted: &Wanted) -> io::Result<Option<Answer>> {
         // Without the lock, after all that time, both processes store the same.
         let _lock = self.store.lock(&flight.url, LOCK_PATIENCE).await?;
@@ -187,8 +190,8 @@ impl Fetcher {
         Ok(answer)
     }
 
-    /// The answer for what is not here while no mirror answers: our failure, unless an index shows that there is no such
-    /// file.
+    /// The answer for what is not here while no mirror answers: our failure, unless an index shows
+    /// that there is no such file.
     pub async fn lacked(self: &Arc<Self>, status: u16, wanted: &Wanted, why: &str) -> io::Result<Answer> {
         if self.place(wanted).await? == Place::Unnamed {
             return Ok(Answer::text(404, &format!("{}: the archive's index does not name it", wanted.url)));
@@ -270,7 +273,8 @@ impl Fetcher {
         .await
     }
 
-    /// One line for every request to a mirror, so that a person can see afterwards what was asked, and when.
+    /// One line for every request to a mirror, so that a person can see afterwards what
+    /// was asked, and when.
     fn log(&self, url: &str, response: &reqwest::Result<Response>) {
         let outcome = match response {
             Ok(response) => response.status().as_u16().to_string(),

@@ -1,7 +1,9 @@
-//! What the archive's own indexes, as far as the cache has them, say of an address: whether it ought to be there.
+//! What the archive's own indexes, as far as the cache has them, say of an address: whether
+//! it ought to be there.
 //!
-//! `Release` files name the indexes of a suite, `Packages` files the packages in the pool. A file that they name and
-//! a mirror does not have is a failure of ours; one that nobody names is the wish of whoever asks.
+//! `Release` files name the indexes of a suite, `Packages` files the packages in the pool. A file
+//! that they name and a mirror does not have is a failure of ours; one that nobody names is the
+//! wish of whoever asks.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -71,7 +73,8 @@ impl Indexes {
     }
 }
 
-/// Looks a file of a suite up in that suite's Release file. A suite's name may have several components.
+/// Looks a file of a suite up in that suite's Release file. A suite's name may
+/// have several components.
 fn in_release(store: &Store, wanted: &Wanted) -> Place {
     let parts: Vec<&str> = wanted.file.split('/').collect();
     for cut in 2..parts.len() {
@@ -89,8 +92,8 @@ fn in_release(store: &Store, wanted: &Wanted) -> Place {
     Place::Unknown
 }
 
-/// Whether a Release file lists a file by its name or by its digest. It lists uncompressed indexes as well, which no
-/// mirror has: those do not count.
+/// Whether a Release file lists a file by its name or by its digest. It lists uncompressed indexes
+/// as well, which no mirror has: those do not count.
 fn release_names(release: &str, inside: &str) -> bool {
     let by_hash = inside.split_once("/by-hash/");
     let listed = release.lines().filter_map(|line| {

@@ -1,9 +1,10 @@
 //! Which mirror stands for the archive that a guest asks for.
 //!
-//! A guest may name any host; what it asks for is told by the path. Only mirrors that the host's own
-//! configuration names are ever asked: `$HARNESS_MIRRORS`, then apt's sources (sources.list(5)), then the defaults
-//! that debootstrap carries. So nothing a submission asks for makes the host talk to a server of the
-//! submission's choosing, and no list of hosts is in our code.
+//! A guest may name any host; what it asks for is told by the path. Only mirrors that the
+//! host's own configuration names are ever asked: `$HARNESS_MIRRORS`, then apt's sources
+//! (sources.list(5)), then the defaults that debootstrap carries. So nothing a submission
+//! asks for makes the host talk to a server of the submission's choosing, and no list of
+//! hosts is in our code.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,8 +94,8 @@ impl Mirrors {
         mirrors
     }
 
-    /// Where to fetch what a guest asks for by `path`, such as `/debian/dists/bookworm/InRelease`; `None` where no
-    /// mirror stands for that archive, or the path is not a plain one.
+    /// Where to fetch what a guest asks for by `path`, such as `/debian/dists/bookworm/InRelease`;
+    /// `None` where no mirror stands for that archive, or the path is not a plain one.
     pub(super) fn url_for(&self, path: &str) -> Option<Wanted> {
         let (archive, file) = split(path)?;
         let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte))
@@ -132,7 +133,8 @@ impl Mirrors {
         }
     }
 
-    /// As apt means it: `mirror+file:` names a file that lists the mirrors (apt-transport-mirror(1)).
+    /// As apt means it: `mirror+file:` names a file that lists the mirrors
+    /// (apt-transport-mirror(1)).
     fn add_apt_uri(&mut self, uri: &str) {
         match uri.strip_prefix("mirror+file:") {
             None => self.add(uri),

@@ -1,8 +1,9 @@
-//! Proves before a run that the packages which its scenarios install are here or can be had: fetches into the cache what
-//! apt will ask for. Without that, a mirror that is down would look like a submission that fails.
+//! Proves before a run that the packages which its scenarios install are here or can be had:
+//! fetches into the cache what apt will ask for. Without that, a mirror that is down would look
+//! like a submission that fails.
 //!
-//! What apt chooses is worked out roughly: of alternatives the first one that the archive has, recommendations included.
-//! Only what is depended on has to be had.
+//! What apt chooses is worked out roughly: of alternatives the first one that the archive has,
+//! recommendations included. Only what is depended on has to be had.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,7 +42,8 @@ pub struct Wanted {
     pub packages: Vec<&'static str>,
 }
 
-/// Fetches what is not in the cache yet. Where it was proved before, for the same index, nothing is asked.
+/// Fetches what is not in the cache yet. Where it was proved before, for the same
+/// index, nothing is asked.
 ///
 /// # Errors
 /// Names the first file that is neither here nor to be had.

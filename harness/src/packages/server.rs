@@ -1,4 +1,5 @@
-//! The cache's HTTP side: on a guest's port, on a Unix socket, or on the loopback for programs of this host.
+//! The cache's HTTP side: on a guest's port, on a Unix socket, or on the loopback for
+//! programs of this host.
 
 use std::convert::Infallible;
 use std::fs::File;

@@ -1,4 +1,5 @@
-//! What a package cache has done: counters, and lists of what it could not serve that do not grow without bound.
+//! What a package cache has done: counters, and lists of what it could not serve that do
+//! not grow without bound.
 
 /// How many entries a list keeps, and how many characters of each.
 const KEPT: usize = 100;
@@ -29,7 +30,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Adds a text, which a guest may have chosen: control characters are replaced, and what is long is cut.
+    /// Adds a text, which a guest may have chosen: control characters are replaced, and
+    /// what is long is cut.
     pub fn add(&mut self, text: &str) {
         let shown = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '\u{fffd}' };
         let mut kept: String = text.chars().take(LENGTH).map(shown).collect();

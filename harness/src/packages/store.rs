@@ -5,11 +5,12 @@
 //!   urls/<sha256 of the URL>.json     what is known of a URL, and the digest of its body
 //!   bodies/<sha256 of the body>       the bodies, each once, however many URLs have it
 //!   locks/<sha256 of the URL>         there and locked while a URL is fetched
-//!   new/                              what is being written; left-overs of killed processes are swept
+//!   new/                              what is being written; killed processes' files are removed
 //! ```
 //!
-//! A body is complete or not there (written aside, then renamed), and a URL's entry is written after its body,
-//! so a process may be killed at any moment and any number of processes may share one store.
+//! A body is complete or not there (written aside, then renamed), and a URL's entry is
+//! written after its body, so a process may be killed at any moment and any number of
+//! processes may share one store.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -70,8 +71,8 @@ impl Store {
         Ok(store)
     }
 
-    /// The entry of a URL and its body, whose digest has just been checked. A body that does not match is
-    /// removed, and the URL counts as unknown.
+    /// The entry of a URL and its body, whose digest has just been checked. A body that does not
+    /// match is removed, and the URL counts as unknown.
     pub fn find(&self, url: &str) -> io::Result<Option<(Entry, File)>> {
         let Ok(entry) = fs::read(self.entry_path(url)) else { return Ok(None) };
         let Ok(entry) = serde_json::from_slice::<Entry>(&entry) else { return Ok(None) };
@@ -101,8 +102,8 @@ impl Store {
             .collect()
     }
 
-    /// Waits until no other process fetches this URL, and keeps them out until dropped. `None` where one still does
-    /// after `patience`: it may be stopped for good.
+    /// Waits until no other process fetches this URL, and keeps them out until dropped. `None`
+    /// where one still does after `patience`: it may be stopped for good.
     pub async fn lock(&self, url: &str, patience: Duration) -> io::Result<Option<UrlLock>> {
         let path = self.root.join("locks").join(name(url));
         let deadline = Instant::now() + patience;
@@ -139,7 +140,8 @@ impl Store {
         self.root.join("urls").join(name(url) + ".json")
     }
 
-    /// Removes what killed processes left: locks that nobody holds, and what was half-written a day ago.
+    /// Removes what killed processes left: locks that nobody holds, and what was
+    /// half-written a day ago.
     fn sweep(&self) {
         for entry in fs::read_dir(self.root.join("locks")).into_iter().flatten().flatten() {
             drop(UrlLock::attempt(&entry.path()));
@@ -173,7 +175,8 @@ impl UrlLock {
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(errno.into()),
         };
-        // Its last holder may have removed the file after this process opened it: then it locks nothing.
+        // Its last holder may have removed the file after this process opened it:
+        // then it locks nothing.
         let is_current = fs::metadata(path).is_ok_and(|there| {
             file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
         });

@@ -1,4 +1,5 @@
-//! What the guests of a run need from the host beyond their payload: packages, and a disk with base trees.
+//! What the guests of a run need from the host beyond their payload: packages, and a
+//! disk with base trees.
 
 use std::fs::{self, File};
 use std::io;
@@ -69,13 +70,14 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`, and makes
-    /// the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next run takes them). `maker` makes
-    /// those that are not there; `say` hears what takes long. Packages that scenarios install are fetched beforehand.
+    /// Opens the package cache in `$HARNESS_CACHE/packages`, serves it on a socket in `workdir`,
+    /// and makes the trees that were ordered (in `$HARNESS_CACHE/debootstrap`, from where the next
+    /// run takes them). `maker` makes those that are not there; `say` hears what takes long.
+    /// Packages that scenarios install are fetched beforehand.
     ///
     /// # Errors
-    /// If a tree or package is not available: without it, the real debootstrap would run for an hour, and the submission
-    /// would lose marks for our lack. If a directory cannot be written.
+    /// If a tree or package is not available: without it, the real debootstrap would run for an
+    /// hour, and the submission would lose marks for our lack. If a directory cannot be written.
     pub fn start(
         root: &Path,
         offline: bool,
@@ -136,7 +138,8 @@ impl Supply {
         }
     }
 
-    /// Serves packages as [`Supply::serve`] does, to a machine that shares this host's kernel, on a socket at `path`.
+    /// Serves packages as [`Supply::serve`] does, to a machine that shares this host's kernel,
+    /// on a socket at `path`.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -149,8 +152,8 @@ impl Supply {
         self.cache.stats()
     }
 
-    /// Files that guests wanted and that were not to be had by our failure, one sentence each: a signed index names
-    /// the file and the mirror has none, or no mirror answered.
+    /// Files that guests wanted and that were not to be had by our failure, one sentence each: a
+    /// signed index names the file and the mirror has none, or no mirror answered.
     pub fn our_lack(&self) -> Vec<String> {
         self.stats().lacking.texts()
     }

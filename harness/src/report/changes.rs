@@ -1,4 +1,5 @@
-//! What changed a report's points after they were given: appeals and lateness, as sentences for every report.
+//! What changed a report's points after they were given: appeals and lateness, as
+//! sentences for every report.
 
 use super::text::{points, visible};
 use crate::verdict::Report;

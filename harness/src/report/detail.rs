@@ -1,4 +1,5 @@
-//! How much of a report its reader gets. Staff see everything; what students are given is a choice of the course.
+//! How much of a report its reader gets. Staff see everything; what students are given is a
+//! choice of the course.
 
 use std::fmt;
 use std::path::Path;

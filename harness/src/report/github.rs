@@ -1,5 +1,6 @@
-//! `annotations.txt`, for a GitHub workflow: the workflow commands that mark a run with the checks that lost
-//! the most. Whoever prints them decides where; nothing else in a report may be printed as a command.
+//! `annotations.txt`, for a GitHub workflow: the workflow commands that mark a run with the
+//! checks that lost the most. Whoever prints them decides where; nothing else in a report may be
+//! printed as a command.
 
 use super::text::{shortened, visible};
 use crate::verdict::{Cause, Check, Report, Status};

@@ -1,4 +1,5 @@
-//! `results.json`, as Gradescope's autograder reads it: the score, and a test for each check that carries marks.
+//! `results.json`, as Gradescope's autograder reads it: the score, and a test for each
+//! check that carries marks.
 
 use serde_json::{Value, json};
 

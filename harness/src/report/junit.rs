@@ -1,7 +1,7 @@
 //! `junit.xml`, for CI systems: a suite for each subtask, a case for each check.
 //!
-//! Readers differ on the `message` attribute, so the body repeats it; some drop cases whose class and name occur
-//! twice, which no two checks do.
+//! Readers differ on the `message` attribute, so the body repeats it; some drop cases whose class
+//! and name occur twice, which no two checks do.
 
 use std::fmt::Write;
 
@@ -61,8 +61,8 @@ fn outcome(report: &Report, subtask: &Subtask, check: &Check) -> Outcome {
     }
 }
 
-/// Whether a check stands for a subtask that lost marks and of which no check failed: skipped cases alone would leave a
-/// CI run green.
+/// Whether a check stands for a subtask that lost marks and of which no check failed: skipped cases
+/// alone would leave a CI run green.
 fn is_first_of_skipped(report: &Report, subtask: &Subtask, check: &Check) -> bool {
     let counted = || subtask.checks.iter().filter(|check| check.max > 0.0);
     let is_red = |check: &Check| matches!(check.status, Status::Fail | Status::Error);

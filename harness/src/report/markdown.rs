@@ -1,4 +1,5 @@
-//! `summary.md`, for a job summary or a pull request: a table of the subtasks, then what lost marks.
+//! `summary.md`, for a job summary or a pull request: a table of the subtasks,
+//! then what lost marks.
 
 use std::fmt::Write;
 

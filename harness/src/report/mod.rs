@@ -1,5 +1,5 @@
-//! A judged run in words: one module for each reader. All are pure functions of a [`Report`]; the page also shows the
-//! evidence that it rests on.
+//! A judged run in words: one module for each reader. All are pure functions of a [`Report`]; the
+//! page also shows the evidence that it rests on.
 
 pub mod changes;
 pub mod detail;
@@ -23,7 +23,8 @@ use crate::verdict::Report;
 /// The files that [`write()`] writes.
 pub const FILES: [&str; 5] = ["index.html", "report.json", "junit.xml", "summary.md", "annotations.txt"];
 
-/// Writes `index.html`, `report.json`, `junit.xml`, `summary.md` and `annotations.txt` into a directory.
+/// Writes `index.html`, `report.json`, `junit.xml`, `summary.md` and
+/// `annotations.txt` into a directory.
 pub fn write(directory: &Path, report: &Report, bundle: &Bundle) -> Result<(), bundle::Error> {
     let page = match report.detail {
         None => page::render(report, bundle),

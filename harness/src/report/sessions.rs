@@ -1,4 +1,5 @@
-//! Sample sessions as text in two columns: the assignment's session on the left, the session of the run on the right.
+//! Sample sessions as text in two columns: the assignment's session on the left, the session of
+//! the run on the right.
 
 use std::fmt::Write;
 
@@ -66,7 +67,8 @@ pub fn reasons(step: &Step) -> Vec<&str> {
     reasons
 }
 
-/// Both sides of a row in pieces. What differs is marked; a line without a partner is marked as a whole.
+/// Both sides of a row in pieces. What differs is marked; a line without a partner
+/// is marked as a whole.
 pub fn pieces(row: &Row) -> (Vec<Piece>, Vec<Piece>) {
     let shown = |line: &Option<String>| visible(line.as_deref().unwrap_or_default()).replace('\t', "    ");
     let (asked, seen) = (shown(&row.asked), shown(&row.seen));

@@ -1,5 +1,5 @@
-//! The report on a terminal: one screen, a line for each subtask, then for each lost mark what was asked, what
-//! was seen, where to look and what proves it.
+//! The report on a terminal: one screen, a line for each subtask, then for each lost mark what was
+//! asked, what was seen, where to look and what proves it.
 
 use std::fmt::Write;
 
@@ -20,8 +20,8 @@ const STRONG: Style = Style::new().bold();
 /// How wide prose is set.
 const WIDTH: usize = 110;
 
-/// The report as text with colours; who prints it takes them out where they do not belong. `verbose` adds a line
-/// for each check.
+/// The report as text with colours; who prints it takes them out where they do not belong.
+/// `verbose` adds a line for each check.
 pub fn render(report: &Report, verbose: bool) -> String {
     let mut out = String::new();
     for note in &report.environment.notes {
@@ -154,7 +154,8 @@ fn detail(out: &mut String, check: &Check) {
         ("proof", &proof),
     ];
     for (word, text) in paragraphs {
-        // Only a failed check tells something about the submission; of the others there is only why.
+        // Only a failed check tells something about the submission; of the
+        // others there is only why.
         if check.status == Status::Fail || word == "seen" {
             paragraph(out, word, text);
         }
@@ -175,8 +176,8 @@ fn paragraph(out: &mut String, word: &str, text: &str) {
     }
 }
 
-/// A line in pieces of at most `width` characters, broken at spaces. Lines that begin with a space or a sign of
-/// a diff are columns, not prose, and stay.
+/// A line in pieces of at most `width` characters, broken at spaces. Lines that begin with a space
+/// or a sign of a diff are columns, not prose, and stay.
 fn wrapped(line: &str, width: usize) -> Vec<String> {
     if line.starts_with([' ', '+', '-', '\t']) || line.chars().count() <= width {
         return vec![line.to_owned()];

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Control characters, escape sequences and invisible spaces in a visible form; newlines and tabs stay. Nothing
-/// that is shown can move a cursor, colour a line or hide.
+/// Control characters, escape sequences and invisible spaces in a visible form; newlines and tabs
+/// stay. Nothing that is shown can move a cursor, colour a line or hide.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -12,8 +12,8 @@ pub fn visible(text: &str) -> String {
             '\r' => shown.push('␍'),
             '\0'..='\x1f' => shown.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('�')),
             '\x7f' => shown.push('␡'),
-            // C1 controls, fillers, zero-width characters, joiners, bidirectional marks and overrides, byte order
-            // mark, annotations, tags.
+            // C1 controls, fillers, zero-width characters, joiners, bidirectional marks and
+            // overrides, byte order mark, annotations, tags.
             '\u{80}'..='\u{9f}'
             | '\u{ad}'
             | '\u{61c}'
@@ -57,8 +57,8 @@ pub fn shortened(text: &str, characters: usize, lines: usize) -> String {
     short
 }
 
-/// The beginning of a text from a guest, visible: at most so many characters and lines, with a word on what was left out.
-/// Only that much is read, however long the text is.
+/// The beginning of a text from a guest, visible: at most so many characters and lines, with a word
+/// on what was left out. Only that much is read, however long the text is.
 pub fn start_of(text: &str, characters: usize, lines: usize) -> String {
     let end = text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at);
     let mut short = shortened(&visible(&text[..end]), characters, lines);

@@ -58,7 +58,8 @@ impl Run {
     }
 }
 
-/// Waits at most `patience` until no other run claims a folder. Use it if the owner of the claim is about to end.
+/// Waits at most `patience` until no other run claims a folder. Use it if the owner of the
+/// claim is about to end.
 pub fn wait_until_free(directory: &Path, patience: Duration) {
     let until = Instant::now() + patience;
     while Claim::new(directory).is_err_and(|error| error.is_taken()) && Instant::now() < until {

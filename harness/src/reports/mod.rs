@@ -89,8 +89,8 @@ impl Place {
         }
     }
 
-    /// Claims the newest folder with an unfinished run that `fits`; `None` where there is none. Folders that another run
-    /// has are passed over.
+    /// Claims the newest folder with an unfinished run that `fits`; `None` where there is none.
+    /// Folders that another run has are passed over.
     ///
     /// # Errors
     /// If the folders cannot be listed.

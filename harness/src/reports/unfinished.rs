@@ -1,4 +1,5 @@
-//! Marks the report folder of an unfinished run, so that `harness grade --resume` can continue the run.
+//! Marks the report folder of an unfinished run, so that `harness grade --resume`
+//! can continue the run.
 
 use std::fs;
 use std::io::Read;

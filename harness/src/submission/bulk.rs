@@ -1,5 +1,6 @@
-//! A zip with the work of many people, as course systems export it. What belongs to one of them passes the same gate
-//! as a submission of its own: names, kinds and sizes are checked before anything is written.
+//! A zip with the work of many people, as course systems export it. What belongs to one of them
+//! passes the same gate as a submission of its own: names, kinds and sizes are checked before
+//! anything is written.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

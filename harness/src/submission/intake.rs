@@ -50,7 +50,8 @@ impl Limits {
         self.total + (self.entries << 11)
     }
 
-    /// Bytes that an archive may have: what is read of a tar, and 64 MiB for tables, signatures and padding.
+    /// Bytes that an archive may have: what is read of a tar, and 64 MiB for tables,
+    /// signatures and padding.
     pub fn archive(&self) -> u64 {
         self.stream() + (64 << 20)
     }

@@ -131,8 +131,9 @@ pub fn archives(root: &Folder) -> Vec<String> {
 /// Looks for a git history in our copy and, if the source is a directory, in the folders above it.
 pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
     let git = Path::new(".git");
-    // A file `gitdir: …` (gitrepository-layout(5)) leads to where a worktree's or a submodule's history lies. That was not
-    // handed in, and no path that a submission names is followed out of it.
+    // A file `gitdir: …` (gitrepository-layout(5)) leads to where a worktree's or a
+    // submodule's history lies. That was not handed in, and no path that a submission names
+    // is followed out of it.
     if copy.kind(git).is_some() {
         let has_commit = copy.folder(git).is_ok_and(|repository| git::has_commit(&repository));
         return if has_commit { GitFact::Present } else { GitFact::Empty };

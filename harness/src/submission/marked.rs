@@ -69,8 +69,8 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// What a student wrote in a file: the lines that the handed-out file does not have or, where that is not known, the
-/// marked portions. A file without marks is the student's altogether.
+/// What a student wrote in a file: the lines that the handed-out file does not have or, where that
+/// is not known, the marked portions. A file without marks is the student's altogether.
 pub fn own_work(handed_out: Option<&str>, text: &str) -> String {
     if let Some(before) = handed_out {
         let diff = TextDiff::configure().timeout(Duration::from_secs(2)).diff_lines(before, text);

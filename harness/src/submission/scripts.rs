@@ -1,7 +1,9 @@
-//! Checks the scripts of a submission without running them: the interpreter line, and the messages of `bash -n`.
+//! Checks the scripts of a submission without running them: the interpreter line, and the
+//! messages of `bash -n`.
 //!
-//! `bash -n` reads commands and executes none (bash(1), *set -n*). It gets the text on its standard input, an empty
-//! environment, no start-up files, and limits on time, memory and files before the first byte. Its messages are data.
+//! `bash -n` reads commands and executes none (bash(1), *set -n*). It gets the text on its standard
+//! input, an empty environment, no start-up files, and limits on time, memory and files before the
+//! first byte. Its messages are data.
 
 use std::io::{Read, Write};
 use std::path::Path;

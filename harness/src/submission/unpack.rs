@@ -246,7 +246,8 @@ fn open_zip(file: File, most_of_a_table: u64) -> zip::result::ZipResult<Zip> {
     Ok(archive)
 }
 
-/// An entry's name, with the separators that the format asks for: some Windows programs write backslashes.
+/// An entry's name, with the separators that the format asks for: some Windows
+/// programs write backslashes.
 pub fn zip_name<R: Read + Seek>(
     archive: &mut ZipArchive<R>,
     index: usize,

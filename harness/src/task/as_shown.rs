@@ -1,9 +1,9 @@
 //! The sample sessions of the assignment, as plain text in `snapshots/as-shown`, compiled in.
 //!
-//! A person copied these files from the assignment; no test and no snapshot tool writes them. Square brackets, such as
-//! `[pid]`, mark text that varies from run to run. A line with a prompt is typed: `$ ` on the machine, `# ` in a container,
-//! `lan$ ` on another machine. The greeting of task 4 is from the handed-out `app.py`; the assignment shows only the
-//! command.
+//! A person copied these files from the assignment; no test and no snapshot tool writes them.
+//! Square brackets, such as `[pid]`, mark text that varies from run to run. A line with a prompt is
+//! typed: `$ ` on the machine, `# ` in a container, `lan$ ` on another machine. The greeting of
+//! task 4 is from the handed-out `app.py`; the assignment shows only the command.
 
 /// Task 1: the output of `namespace_prog`.
 pub const TASK_1: &str = include_str!("../../../snapshots/as-shown/1.txt");

@@ -1,7 +1,7 @@
 //! A check is one row: what is asked, what it needs, and the function that judges it.
 //!
-//! Order, number and ids of checks come from the rows alone, so they cannot disagree. A judge gets the verdicts on the
-//! checks that its own row names in `needs`.
+//! Order, number and ids of checks come from the rows alone, so they cannot disagree. A judge gets
+//! the verdicts on the checks that its own row names in `needs`.
 
 use crate::task::finding::Question;
 use crate::verdict::{Finding, Status};
@@ -98,8 +98,8 @@ impl Verdicts<'_> {
     }
 }
 
-/// Judges all rows, each after the rows of this table that it needs; the findings are in the order of the rows.
-/// `judge` calls a row's judge.
+/// Judges all rows, each after the rows of this table that it needs; the findings are in the order
+/// of the rows. `judge` calls a row's judge.
 pub fn judge<J: Copy>(
     rows: &'static [Row<J>],
     judge: impl Fn(J, Question, &Verdicts) -> Finding,

@@ -47,7 +47,8 @@ impl Question {
         self.end(Status::Skip, because)
     }
 
-    /// It is not judged, because a check that it needs did not pass. `seen` is what is wrong there, or nothing.
+    /// It is not judged, because a check that it needs did not pass. `seen` is what is
+    /// wrong there, or nothing.
     pub fn unmet(self, needed: &'static str, seen: &str) -> Finding {
         debug_assert!(
             self.check.needs.contains(&needed),

@@ -25,14 +25,16 @@ fn lacks(layout: &Layout, path: &str) -> bool {
     layout.files.iter().all(|file| file.path != path)
 }
 
-/// What a subtask needs and was not handed in, by a bundle's layout. `None` also where the bundle has none.
+/// What a subtask needs and was not handed in, by a bundle's layout. `None` also where
+/// the bundle has none.
 pub fn missing(subtask: &str, layout: &Value) -> Option<&'static str> {
     let path = needed(subtask)?;
     let layout = Layout::deserialize(layout).ok()?;
     lacks(&layout, path).then_some(path)
 }
 
-/// The scenarios of these subtasks that there is something to be driven for, in the order they are run.
+/// The scenarios of these subtasks that there is something to be driven for, in
+/// the order they are run.
 pub fn scenarios(subtasks: &[&Subtask], layout: &Layout) -> Vec<&'static Scenario> {
     let has_all = |subtask: &&&Subtask| needed(subtask.id).is_none_or(|path| !lacks(layout, path));
     let wanted = |scenario: &&Scenario| {

@@ -19,13 +19,15 @@ pub fn text(records: &[Record]) -> String {
         .collect()
 }
 
-/// Lines without what a terminal does to them: CR, NUL, escape sequences, blanks at the end, and blank lines.
+/// Lines without what a terminal does to them: CR, NUL, escape sequences, blanks at the
+/// end, and blank lines.
 pub fn lines(text: &str) -> Vec<String> {
     let plain = without_escapes(text).replace(['\r', '\0', '\u{7}'], "");
     plain.lines().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
 }
 
-/// Lines that are wanted (`-`) and lines that were seen instead (`+`), with the lines around them; empty when equal.
+/// Lines that are wanted (`-`) and lines that were seen instead (`+`), with the lines around
+/// them; empty when equal.
 pub fn difference(wanted: &[String], seen: &[String]) -> String {
     if wanted == seen {
         return String::new();
@@ -50,7 +52,8 @@ pub fn is_complete(wanted: &[String], seen: &[String]) -> bool {
     wanted.iter().all(|line| seen.any(|other| other == line))
 }
 
-/// Takes out escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`), and the two-character ones.
+/// Takes out escape sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL`), and
+/// the two-character ones.
 pub fn without_escapes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();

@@ -1,4 +1,5 @@
-// Opens pages in headless Chromium, from the disk: pictures in three widths and two themes, and what axe-core says.
+// Opens pages in headless Chromium, from the disk: pictures in three widths and two themes, and
+// what axe-core says.
 // Called by tests/browser.rs: look.mjs MODULES FOLDER PAGE... Prints one JSON object for each page.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";

@@ -1,5 +1,5 @@
-//! A throw-away machine for tests: namespaces with a cable, as a VM has it, and nothing of the real host's
-//! network or files within reach of what a test changes.
+//! A throw-away machine for tests: namespaces with a cable, as a VM has it, and nothing of the real
+//! host's network or files within reach of what a test changes.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-/// Runs a test inside a machine: the thread it runs on has a network of its own with `lan0` and `world0`, and
-/// /etc and /run of its own. Skips, saying so, where the tests do not run as root.
+/// Runs a test inside a machine: the thread it runs on has a network of its own with `lan0` and
+/// `world0`, and /etc and /run of its own. Skips, saying so, where the tests do not run as root.
 pub fn in_a_machine(test: impl FnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         eprintln!("skipped: needs root for namespaces");
@@ -26,7 +26,8 @@ pub fn in_a_machine(test: impl FnOnce() + Send + 'static) {
         mount(Some("overlay"), "/etc", Some("overlay"), MsFlags::empty(), Some(layers)).unwrap();
         // Where /etc/resolv.conf is itself a mount, as in containers, it hides the overlay's.
         let _ = nix::mount::umount("/etc/resolv.conf");
-        // What the machine is made to trust is the test's alone; where the folder is missing, there is one for all.
+        // What the machine is made to trust is the test's alone; where the folder is missing,
+        // there is one for all.
         must("mkdir -p /usr/local/share && mount -t tmpfs tmpfs /usr/local/share");
         must("ip link set lo up && ip link add lan0 type veth peer name world0");
         test();

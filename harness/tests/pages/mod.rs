@@ -1,5 +1,5 @@
-//! Pages that several tests look at: from evidence that was recorded in virtual machines, and from evidence that a hostile
-//! guest could send.
+//! Pages that several tests look at: from evidence that was recorded in virtual machines, and from
+//! evidence that a hostile guest could send.
 #![allow(dead_code, reason = "each of the tests uses a part of it")]
 
 use std::fs;

@@ -1,7 +1,8 @@
-//! Evidence that was recorded once and is judged by fast tests: trimmed to what judges read, and stored as text.
+//! Evidence that was recorded once and is judged by fast tests: trimmed to what judges
+//! read, and stored as text.
 //!
-//! A recording of task 3 or 4 is `tests/evidence/<case>/<scenario>.xz.base64`: JSON, compressed with xz. `conductor.rs`
-//! writes these files; `judges.rs` reads them.
+//! A recording of task 3 or 4 is `tests/evidence/<case>/<scenario>.xz.base64`: JSON, compressed
+//! with xz. `conductor.rs` writes these files; `judges.rs` reads them.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(dead_code, reason = "each test program uses its half")]
 

@@ -1,4 +1,5 @@
-//! A class that nobody took: a zip and a worksheet as Moodle makes them, with everything that goes wrong in one.
+//! A class that nobody took: a zip and a worksheet as Moodle makes them, with everything
+//! that goes wrong in one.
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::fmt::Write as _;

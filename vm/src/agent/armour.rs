@@ -1,5 +1,5 @@
-//! Protects the agent from a machine that is short of memory or processor time. What keeps other programs away from the agent
-//! is in `guard.rs`.
+//! Protects the agent from a machine that is short of memory or processor time. What keeps other
+//! programs away from the agent is in `guard.rs`.
 
 use std::fs;
 use std::io;

@@ -1,5 +1,6 @@
-//! Keeps root away from the agent and the kept programs. Loads the hooks of `vm/guard/guard.bpf.c` into the kernel, then locks the
-//! kernel down. This is done once, before the template is frozen, and lasts as long as the agent, restores included.
+//! Keeps root away from the agent and the kept programs. Loads the hooks of `vm/guard/guard.bpf.c`
+//! into the kernel, then locks the kernel down. This is done once, before the template is frozen,
+//! and lasts as long as the agent, restores included.
 //!
 //! The order matters: a locked-down kernel refuses programs that read its memory, and the hooks do.
 
@@ -79,11 +80,13 @@ pub(super) fn has_group() -> bool {
     Path::new(OWN).is_dir()
 }
 
-/// Moves the agent into a control group of its own and returns the group's inode. Every group from the root down has the
-/// controller `cpuset`: only this controller asks a hook before a process changes its group.
+/// Moves the agent into a control group of its own and returns the group's inode. Every group
+/// from the root down has the controller `cpuset`: only this controller asks a hook before a
+/// process changes its group.
 fn own_group() -> io::Result<u64> {
     fs::create_dir_all(KEPT)?;
-    // A controller that is enabled below the root cannot be disabled there again: enable only this one.
+    // A controller that is enabled below the root cannot be disabled there again:
+    // enable only this one.
     for parent in ["/sys/fs/cgroup", KEPT] {
         fs::write(format!("{parent}/cgroup.subtree_control"), "+cpuset")?;
     }

@@ -1,5 +1,6 @@
-//! The agent in a guest: a static program that waits on a virtio-serial port, runs programs for the host and reports how they
-//! ended. It starts once, in the template; every restored guest wakes up in its read.
+//! The agent in a guest: a static program that waits on a virtio-serial port, runs programs for
+//! the host and reports how they ended. It starts once, in the template; every restored guest
+//! wakes up in its read.
 
 mod armour;
 mod guard;
@@ -20,7 +21,8 @@ pub const PROGRAMS: &str = "vm.run";
 /// The time between two signs of life.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// A digest of the agent's source. When it changes, a new template is made; an agent built from another source is refused.
+/// A digest of the agent's source. When it changes, a new template is made; an agent built from
+/// another source is refused.
 pub fn source() -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();

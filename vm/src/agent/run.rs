@@ -60,8 +60,8 @@ fn write_once(path: &std::ffi::CStr, text: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Hands on what the program writes until it ends. A descendant that holds a pipe open does not keep the
-/// verdict back: what the program itself wrote is in the pipe when it ends.
+/// Hands on what the program writes until it ends. A descendant that holds a pipe open does not
+/// keep the verdict back: what the program itself wrote is in the pipe when it ends.
 fn attend(mut child: Child, input: &[u8], voice: &Voice) -> io::Result<()> {
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())

@@ -1,4 +1,5 @@
-//! Updates a machine after its restore, before any program runs: the time, new randomness, and the disks in its slots.
+//! Updates a machine after its restore, before any program runs: the time, new randomness, and
+//! the disks in its slots.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -19,8 +19,9 @@ const FRUITLESS: u32 = 3;
 /// How long the server may send nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Downloads `url` to `file`, unless the file is there with the right digest. An incomplete download lies beside the file, with
-/// the server's mark for its version, and a later call continues it.
+/// Downloads `url` to `file`, unless the file is there with the right digest. An
+/// incomplete download lies beside the file, with the server's mark for its version, and a
+/// later call continues it.
 pub(crate) fn fetch(url: &str, digest: &str, file: &Path, on: &mut dyn FnMut(Event)) -> Result<(), Error> {
     let part = beside(file, "part");
     let fail = |why: String| Error::Download { url: url.to_owned(), why };

@@ -1,7 +1,8 @@
 //! Images: a provisioned disk with the kernel it boots.
 //!
-//! The disk is an official cloud image or, if the download fails, one made from packages. Both get the same provisioning: one
-//! boot with a cloud-init seed. At its end the guest hands out its kernel, so that all machines boot in the same way.
+//! The disk is an official cloud image or, if the download fails, one made from packages. Both get
+//! the same provisioning: one boot with a cloud-init seed. At its end the guest hands out its
+//! kernel, so that all machines boot in the same way.
 
 pub(crate) mod download;
 mod packages;
@@ -21,7 +22,8 @@ use crate::{Accelerator, Error, Event, Setup, Source, Suite, digest, tool};
 /// The virtual size of a guest's disk: enough for some images of containers. The disk is sparse.
 pub(crate) const DISK: &str = "20G";
 
-/// The space to make an image on the host's disk, in bytes: the tree, the disk made from it and its compact form.
+/// The space to make an image on the host's disk, in bytes: the tree, the disk made from it
+/// and its compact form.
 const ROOM: u64 = 4 << 30;
 
 /// An image in the cache. While this value lives, the image stays there.
@@ -83,8 +85,8 @@ pub(crate) struct Base {
 /// Chooses the accelerator for a disk that boots.
 pub(crate) type Choose<'a> = dyn FnMut(&Base, &mut dyn FnMut(Event)) -> Result<Accelerator, Error> + 'a;
 
-/// The image for a suite: from the cache, else from `source`. An image made from packages is used while it is in the cache;
-/// the download is tried again only after its removal.
+/// The image for a suite: from the cache, else from `source`. An image made from packages is used
+/// while it is in the cache; the download is tried again only after its removal.
 pub(crate) fn ensure(
     cache: &Cache,
     suite: Suite,

@@ -1,6 +1,6 @@
-//! An image made from packages, for hosts that cannot download the official one. `mmdebstrap` makes the tree, `mkfs.ext4 -d`
-//! the disk. Neither needs root: an ordinary user makes both in a user namespace or, if the system refuses one, under
-//! `fakechroot` and `fakeroot`.
+//! An image made from packages, for hosts that cannot download the official one. `mmdebstrap` makes
+//! the tree, `mkfs.ext4 -d` the disk. Neither needs root: an ordinary user makes both in a user
+//! namespace or, if the system refuses one, under `fakechroot` and `fakeroot`.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -77,7 +77,8 @@ pub(super) fn make(
 
 /// `sh` with the script, able to make a tree that belongs to root.
 fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
-    /// Namespaces of its own: no other process sees its mounts, and all of it ends with this process.
+    /// Namespaces of its own: no other process sees its mounts, and all of it
+    /// ends with this process.
     const APART: [&str; 5] = ["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
     /// With all users that a tree has.
     const AS_USER: [&str; 2] = ["--map-root-user", "--map-auto"];
@@ -114,8 +115,8 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
 /// The number of steps that mmdebstrap and the script announce.
 const STEPS: u64 = 16;
 
-/// The host's package sources for this suite, as lines of a sources.list. If there are none, mmdebstrap uses the
-/// distribution's.
+/// The host's package sources for this suite, as lines of a sources.list. If there are none,
+/// mmdebstrap uses the distribution's.
 fn sources(suite: Suite) -> Result<String, Error> {
     let format = "$(REPO_URI) $(RELEASE) $(COMPONENT)";
     let output = tool::APT_GET.output(|command| {

@@ -1,4 +1,5 @@
-//! The official cloud images, by dated address and digest. Dated releases vanish after some months: then edit this file.
+//! The official cloud images, by dated address and digest. Dated releases vanish after some months:
+//! then edit this file.
 
 use crate::Suite;
 

@@ -1,5 +1,5 @@
-//! The boot that turns a disk into an image. cloud-init applies the seed. provision.sh does the rest and hands out the kernel
-//! on a disk of its own, as a tar archive.
+//! The boot that turns a disk into an image. cloud-init applies the seed. provision.sh does the
+//! rest and hands out the kernel on a disk of its own, as a tar archive.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -27,8 +27,8 @@ const SEED: [(&str, &str); 6] = [
 /// The size of the export disk: a kernel and its RAM disk fit.
 const EXPORT: u64 = 256 << 20;
 
-/// The time limit for the boot. A cloud image installs its packages in it, under emulation about 100 times slower than a
-/// host.
+/// The time limit for the boot. A cloud image installs its packages in it, under emulation about
+/// 100 times slower than a host.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
 
 /// The seed of a setup: each file's name and text.
@@ -41,7 +41,8 @@ pub(super) fn seed(setup: &Setup) -> Vec<(&'static str, String)> {
     files
 }
 
-/// Boots `base` with the seed, waits until the machine switches itself off, and copies kernel and RAM disk to `built`.
+/// Boots `base` with the seed, waits until the machine switches itself off, and copies kernel and
+/// RAM disk to `built`.
 pub(super) fn boot(
     base: &Base,
     built: &Path,
@@ -105,8 +106,8 @@ pub(super) fn boot(
 /// The number of phases that provision.sh announces.
 const PHASES: u64 = 6;
 
-/// Takes four files from the guest's export disk. The guest is our own here, but gets no more trust than another: its names
-/// are compared, never used as paths.
+/// Takes four files from the guest's export disk. The guest is our own here, but gets no more trust
+/// than another: its names are compared, never used as paths.
 fn unpack(export: &Path, to: &Path, title: String) -> std::io::Result<Manifest> {
     let mut root = String::new();
     let mut release = String::new();

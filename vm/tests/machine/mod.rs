@@ -1,4 +1,5 @@
-//! The cache and the machine of these tests: those of the harness, so that one image serves the tests of both crates.
+//! The cache and the machine of these tests: those of the harness, so that one image serves the
+//! tests of both crates.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

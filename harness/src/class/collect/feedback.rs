@@ -1,4 +1,5 @@
-//! What goes back to participants of Moodle: a comment in the worksheet, and a file in the feedback zip.
+//! What goes back to participants of Moodle: a comment in the worksheet, and a file
+//! in the feedback zip.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Write};
@@ -64,7 +65,8 @@ fn document(report: &Report) -> Markup {
     }
 }
 
-/// The points, and what cost some of them. It begins with a tag, so no spreadsheet takes it for a formula.
+/// The points, and what cost some of them. It begins with a tag, so no spreadsheet
+/// takes it for a formula.
 fn comment(report: &Report) -> Markup {
     html! {
         p { strong { (points(report.score)) " of " (points(report.max)) } " points" }

@@ -1,5 +1,5 @@
-//! What a class's results are handed back as. Everything here is a pure function of the reports: nothing is run, and
-//! the same results make the same files.
+//! What a class's results are handed back as. Everything here is a pure function of the reports:
+//! nothing is run, and the same results make the same files.
 
 mod feedback;
 mod page;
@@ -152,7 +152,8 @@ pub fn collect(request: &Request) -> Result<Collected, Error> {
     Ok(Collected { files, remarks })
 }
 
-/// The bundle that a report's page shows. Where less than everything is shown, or no names, no recordings are.
+/// The bundle that a report's page shows. Where less than everything is shown, or no
+/// names, no recordings are.
 fn bundle_of(request: &Request, row: &Row, report: &Report) -> Bundle {
     let with_recordings = request.detail == Detail::Full && request.key.is_none();
     let there = with_recordings.then(|| bundle::read(&request.results.report(&row.id)).ok()).flatten();

@@ -1,5 +1,5 @@
-//! `class.html`: the class on one page, for staff. It needs no network and no other file; links lead into the reports
-//! beside it. Everything is escaped by the template language.
+//! `class.html`: the class on one page, for staff. It needs no network and no other file; links
+//! lead into the reports beside it. Everything is escaped by the template language.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,7 +78,8 @@ fn name(row: &Row) -> String {
     visible(&row.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", "))
 }
 
-/// The submissions without a final mark, by reason. Each reason is one line, which opens to the list of submissions.
+/// The submissions without a final mark, by reason. Each reason is one line, which opens to the
+/// list of submissions.
 fn problems(rows: &[Row]) -> Markup {
     let mut by_reason = BTreeMap::<&str, Vec<&Row>>::new();
     for row in rows {

@@ -139,7 +139,8 @@ fn row(request: &Request, member: &Member, submitted: Option<OffsetDateTime>) ->
     (row, remarks)
 }
 
-/// The report of a submission, marked with the rubric that was asked for, and why its mark is not final.
+/// The report of a submission, marked with the rubric that was asked for, and why
+/// its mark is not final.
 fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Report, Option<String>), String> {
     if !member.problems.is_empty() {
         return Err(format!("not graded: {}", member.problems.join("; ")));

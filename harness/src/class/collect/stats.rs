@@ -110,7 +110,8 @@ pub fn lost(rows: &[Row]) -> Vec<Lost> {
     all
 }
 
-/// What was seen, without what differs from run to run: numbers and quoted words. So equal causes are one.
+/// What was seen, without what differs from run to run: numbers and quoted words. So
+/// equal causes are one.
 fn cause(actual: &str) -> String {
     let mut out = String::new();
     let mut in_number = false;

@@ -1,5 +1,5 @@
-//! Gradescope's export: a folder `submission_N` for each submission, and a YAML file that says whose it is. A
-//! submission of a group has several submitters and one grade.
+//! Gradescope's export: a folder `submission_N` for each submission, and a YAML file that says
+//! whose it is. A submission of a group has several submitters and one grade.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a course system exported, read into entries: one for each participant, with an id of the participant's and
-//! not of what is inside an archive, which its author chose.
+//! What a course system exported, read into entries: one for each participant, with an id of the
+//! participant's and not of what is inside an archive, which its author chose.
 
 mod gradescope;
 pub mod moodle;

@@ -1,5 +1,5 @@
-//! Moodle's "Download all submissions": a folder for each participant, or files whose names begin with the
-//! participant's. The name is for people; the number behind it is the participant's id.
+//! Moodle's "Download all submissions": a folder for each participant, or files whose names begin
+//! with the participant's. The name is for people; the number behind it is the participant's id.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,8 +24,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Takes a path apart: `NAME_NUMBER_assignsubmission_file`, then `/FILE` (Moodle 4.1 and later), `_/FILE` (3.1 to
-    /// 4.0) or `_FILE` (without folders). The first `_` ends the name: Moodle makes blanks of those in names.
+    /// Takes a path apart: `NAME_NUMBER_assignsubmission_file`, then `/FILE` (Moodle 4.1 and
+    /// later), `_/FILE` (3.1 to 4.0) or `_FILE` (without folders). The first `_` ends the name:
+    /// Moodle makes blanks of those in names.
     pub fn of(path: &str) -> Option<Self> {
         let (name, rest) = path.split_once('_')?;
         let (number, rest) = rest.split_once("_assignsubmission_")?;

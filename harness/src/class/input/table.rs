@@ -1,5 +1,5 @@
-//! A CSV table of submissions: the columns `id` and `path` or `url`, and where staff have them `name`, `email` and
-//! `submitted`.
+//! A CSV table of submissions: the columns `id` and `path` or `url`, and where staff have them
+//! `name`, `email` and `submitted`.
 
 use std::path::Path;
 

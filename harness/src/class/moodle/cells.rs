@@ -1,5 +1,6 @@
-//! A CSV text with the place of every cell in it, so that single cells can be replaced and every other byte stays.
-//! Readers of CSV give values away from their places; here only places are wanted.
+//! A CSV text with the place of every cell in it, so that single cells can be replaced
+//! and every other byte stays. Readers of CSV give values away from their places; here
+//! only places are wanted.
 
 use std::ops::Range;
 
@@ -13,7 +14,8 @@ pub struct Cells {
 }
 
 impl Cells {
-    /// Takes a text apart. The separator is the comma, semicolon or tab that the first row has most of.
+    /// Takes a text apart. The separator is the comma, semicolon or tab that the
+    /// first row has most of.
     pub fn of(text: String) -> Self {
         let body = text.strip_prefix('\u{feff}').map_or(0, |_| '\u{feff}'.len_utf8());
         let first = text[body..].lines().next().unwrap_or_default();

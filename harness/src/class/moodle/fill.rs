@@ -1,5 +1,5 @@
-//! Grades and feedback, filled into a worksheet. Moodle's import passes rows over without a word; whatever it would
-//! pass over is said here.
+//! Grades and feedback, filled into a worksheet. Moodle's import passes rows over without a word;
+//! whatever it would pass over is said here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,8 @@ pub struct Filled {
 }
 
 impl Worksheet {
-    /// Fills in marks by the participants' numbers. With `scale`, grades are scaled to the maximum of their row.
+    /// Fills in marks by the participants' numbers. With `scale`, grades are scaled to the
+    /// maximum of their row.
     pub fn fill(&self, marks: &BTreeMap<String, Mark>, scale: bool) -> Filled {
         let mut cells = vec![];
         let mut remarks = vec![];
@@ -76,7 +77,8 @@ impl Worksheet {
         Filled { text: self.cells.with(&cells), remarks }
     }
 
-    /// The grade's cell; nothing where the grade is there already. An error says why Moodle would not take it.
+    /// The grade's cell; nothing where the grade is there already. An error says why
+    /// Moodle would not take it.
     fn grade(&self, row: usize, mark: &Mark, scale: bool) -> Result<Option<(usize, usize, String)>, String> {
         let Some(column) = self.column(Column::Grade) else { return Ok(None) };
         let (score, of) = mark.grade;

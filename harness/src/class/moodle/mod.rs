@@ -1,4 +1,5 @@
-//! What Moodle takes back: its offline grading worksheet with the grades filled in, and a zip of feedback files.
+//! What Moodle takes back: its offline grading worksheet with the grades filled in, and a
+//! zip of feedback files.
 
 mod cells;
 pub mod fill;

@@ -1,5 +1,5 @@
-//! Moodle's offline grading worksheet. Its columns vary by site and are in the site's language; what the import needs
-//! is found by English names, or by names that staff give.
+//! Moodle's offline grading worksheet. Its columns vary by site and are in the site's language;
+//! what the import needs is found by English names, or by names that staff give.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,8 @@ pub enum Column {
     Graded,
 }
 
-/// Each column with the name by which `--column` calls it, and Moodle's English header in lower case.
+/// Each column with the name by which `--column` calls it, and Moodle's English
+/// header in lower case.
 const COLUMNS: [(Column, &str, &str); 7] = [
     (Column::Identifier, "identifier", "identifier"),
     (Column::Grade, "grade", "grade"),
@@ -72,7 +73,8 @@ pub struct Worksheet {
 }
 
 impl Worksheet {
-    /// Reads a worksheet. `named` gives the headers of columns on sites in other languages, as `grade=Bewertung`.
+    /// Reads a worksheet. `named` gives the headers of columns on sites in other languages,
+    /// as `grade=Bewertung`.
     ///
     /// # Errors
     /// When it cannot be read, or lacks a column that Moodle's import needs.
@@ -140,7 +142,8 @@ impl Worksheet {
         self.column(column).map(|column| self.cells.value(row, column))
     }
 
-    /// The rows with their participants' numbers, in the sheet's order. The number ends the cell in every language.
+    /// The rows with their participants' numbers, in the sheet's order. The number ends the
+    /// cell in every language.
     pub fn participants(&self) -> impl Iterator<Item = (usize, String)> {
         (1..self.cells.len()).filter_map(|row| {
             let cell = self.value(row, Column::Identifier)?;
@@ -150,7 +153,8 @@ impl Worksheet {
         })
     }
 
-    /// When a participant handed in: a time, nothing, or the text that is none. Times without a zone are of `zone`.
+    /// When a participant handed in: a time, nothing, or the text that is none. Times without
+    /// a zone are of `zone`.
     pub fn submitted(&self, row: usize, zone: UtcOffset) -> Option<Result<OffsetDateTime, String>> {
         let text = self.value(row, Column::Submitted)?;
         let text = text.trim();

@@ -75,8 +75,8 @@ fn options(drive: &Drive) -> Vec<OsString> {
     options
 }
 
-/// What a report depends on besides the submission: the machine, the harness and what was asked. How many machines
-/// run at a time, and marks, which can be given again, are no part of it.
+/// What a report depends on besides the submission: the machine, the harness and what was asked.
+/// How many machines run at a time, and marks, which can be given again, are no part of it.
 fn key(drive: &Drive) -> String {
     let path = |path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))

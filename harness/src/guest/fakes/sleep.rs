@@ -1,10 +1,10 @@
-//! `sleep` in the guest of a slow machine. A script that waits two seconds for what it has just started counts on a
-//! machine of today's speed; under emulation the same work takes many times as long, and a correct script would lose
-//! its race. There its seconds are longer, too.
+//! `sleep` in the guest of a slow machine. A script that waits two seconds for what it has just
+//! started counts on a machine of today's speed; under emulation the same work takes many times as
+//! long, and a correct script would lose its race. There its seconds are longer, too.
 //!
-//! [`install`] puts it ahead of the real one in the usual PATH, as a link to the guest half; started under that name,
-//! the guest half runs [`main`], which becomes the real one. What has another PATH, or its own way to wait, waits as
-//! long as it says.
+//! [`install`] puts it ahead of the real one in the usual PATH, as a link to the guest half;
+//! started under that name, the guest half runs [`main`], which becomes the real one. What has
+//! another PATH, or its own way to wait, waits as long as it says.
 
 use std::fs;
 use std::io;
@@ -20,13 +20,15 @@ const REAL: &str = "/usr/bin/sleep";
 /// How many times as long.
 const SETTINGS: &str = "/run/harness-sleep";
 
-/// How many times as long a second is where the machine is `slowdown` times slower than the reference machine. Scripts
-/// leave some room, so it need not be as much; and a script that only waits must not take for ever.
+/// How many times as long a second is where the machine is `slowdown` times slower than the
+/// reference machine. Scripts leave some room, so it need not be as much; and a script that only
+/// waits must not take for ever.
 pub fn stretch(slowdown: f64) -> f64 {
     (slowdown / 5.0).clamp(1.0, 5.0)
 }
 
-/// Makes every `sleep` take `times` as long. Needs the running program's own file to stay where it is.
+/// Makes every `sleep` take `times` as long. Needs the running program's own file
+/// to stay where it is.
 ///
 /// # Errors
 /// When /run or /usr/local/bin cannot be written.

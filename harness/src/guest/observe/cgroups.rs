@@ -1,7 +1,8 @@
 //! The cgroup v2 hierarchy: who is in which group, how much CPU a group may use, how much it used.
 //!
-//! Nothing here assumes where the hierarchy is mounted, nor that it is mounted at all when a submission is done
-//! with it: it is opened once, before student code runs, and read through that handle from then on.
+//! Nothing here assumes where the hierarchy is mounted, nor that it is mounted at all when a
+//! submission is done with it: it is opened once, before student code runs, and read through that
+//! handle from then on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};

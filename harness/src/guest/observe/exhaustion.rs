@@ -1,13 +1,13 @@
-//! What a program can take from the whole machine: one that uses it up is stopped at once and not at its limit, and
-//! where our own half fails for want of what was taken, the fault is not ours.
+//! What a program can take from the whole machine: one that uses it up is stopped at once and not
+//! at its limit, and where our own half fails for want of what was taken, the fault is not ours.
 
 use std::path::Path;
 use std::{fs, io};
 
 use crate::evidence::exhausted::{BYTES, Exhausted, FILES, PROCESSES};
 
-/// Whether an error says that the machine had no more of something that programs can use up: disk, memory, processes,
-/// files.
+/// Whether an error says that the machine had no more of something that programs can use up: disk,
+/// memory, processes, files.
 pub fn is_cause_of(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let exhausted =

@@ -17,7 +17,8 @@ const PROGRAMS: [&str; 4] = [
 ];
 /// Where iptables has its extensions, below a library directory.
 const EXTENSIONS: &str = "xtables";
-/// Non-empty when the older of the two kernel interfaces is in use; to ask it would bring it into use.
+/// Non-empty when the older of the two kernel interfaces is in use; to ask it
+/// would bring it into use.
 const LEGACY_IN_USE: &str = "net/ip_tables_names";
 
 /// Copies of the programs.

@@ -1,10 +1,11 @@
 //! Where the kernel's facts are read: procfs, sysfs and the control groups.
 //!
-//! Root can mount anything over `/proc`, `/sys` and what is below them, and who reads by these paths then reads what
-//! the mounter wrote. [`take`] makes mounts of our own that lie nowhere: a detached mount has no path, and nothing
-//! can be mounted on it (fsopen(2), fsmount(2)). The working directory becomes the root of that procfs, so its files
-//! have short relative paths and every function of `std::fs` works on them; sysfs and the control groups are reached
-//! through its links to our open files.
+//! Root can mount anything over `/proc`, `/sys` and what is below them, and who reads by these
+//! paths then reads what the mounter wrote. [`take`] makes mounts of our own that lie nowhere: a
+//! detached mount has no path, and nothing can be mounted on it (fsopen(2), fsmount(2)). The
+//! working directory becomes the root of that procfs, so its files have short relative paths and
+//! every function of `std::fs` works on them; sysfs and the control groups are reached through its
+//! links to our open files.
 //!
 //! Without [`take`], as in tests on a host, the usual paths are used.
 
@@ -25,8 +26,9 @@ struct Handles {
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 
-/// Makes the mounts and moves the process's working directory into the procfs. To be called once, before the first
-/// program of a submission runs; programs that are started later need a working directory of their own.
+/// Makes the mounts and moves the process's working directory into the procfs. To be called once,
+/// before the first program of a submission runs; programs that are started later need a working
+/// directory of their own.
 ///
 /// # Errors
 /// What the kernel answers: it needs Linux 5.2 and root.
@@ -88,7 +90,8 @@ mod tests {
     use crate::guest::observe::cgroups::Hierarchy;
     use crate::guest::observe::processes;
 
-    /// Files in which a path in /proc or /sys is no fact about a process: what the machine lost, and programs of their own.
+    /// Files in which a path in /proc or /sys is no fact about a process: what the machine lost,
+    /// and programs of their own.
     const OTHERS: [&str; 4] = ["handles.rs", "exhaustion.rs", "terminal.rs", "obstructed.rs"];
 
     #[test]
@@ -114,7 +117,8 @@ mod tests {
     const COVER: &str = "mount --make-rprivate / && mount -t tmpfs none /proc \
         && mkdir -p /proc/1 && echo forged > /proc/1/stat && mount -t tmpfs none /sys";
 
-    /// What is read in a process of its own after a mount over /proc and /sys; 0 where all is as it was.
+    /// What is read in a process of its own after a mount over /proc and /sys; 0
+    /// where all is as it was.
     fn after_a_mount() -> i32 {
         let Ok(()) = unshare(CloneFlags::CLONE_NEWNS) else { return 1 };
         let Ok(()) = take() else { return 2 };

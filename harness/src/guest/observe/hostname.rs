@@ -9,8 +9,8 @@ use nix::unistd::gethostname;
 
 use super::handles;
 
-/// The kernel wakes whoever polls this file when any host name changes (`proc_sys_poll`); it reads as the name in
-/// the UTS namespace of the reader.
+/// The kernel wakes whoever polls this file when any host name changes (`proc_sys_poll`); it reads
+/// as the name in the UTS namespace of the reader.
 const FILE: &str = "sys/kernel/hostname";
 
 /// The host name in the UTS namespace of process `pid`; empty when that cannot be looked into.
@@ -24,8 +24,8 @@ pub fn of(pid: i32) -> String {
     std::thread::spawn(look).join().ok().flatten().unwrap_or_default()
 }
 
-/// Tells of changes of the host name in the UTS namespace of the thread that made it. As a file handle it becomes
-/// ready (`POLLPRI`) when there is something to tell.
+/// Tells of changes of the host name in the UTS namespace of the thread that made it. As a file
+/// handle it becomes ready (`POLLPRI`) when there is something to tell.
 #[derive(Debug)]
 pub struct Watch {
     file: File,

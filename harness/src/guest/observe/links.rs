@@ -1,5 +1,5 @@
-//! What a network namespace has: links, IPv4 addresses and routes, asked of the kernel (rtnetlink(7)). The guest's
-//! own `ip` may be the submission's.
+//! What a network namespace has: links, IPv4 addresses and routes, asked of the kernel
+//! (rtnetlink(7)). The guest's own `ip` may be the submission's.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,7 +31,8 @@ pub fn here() -> io::Result<Network> {
     asked.header.family = AddressFamily::Inet;
     for message in dump(RouteNetlinkMessage::GetAddress(asked))? {
         let RouteNetlinkMessage::NewAddress(address) = message else { continue };
-        // Local is this end's address where the link has another one at its other end (rtnetlink(7)).
+        // Local is this end's address where the link has another one at its
+        // other end (rtnetlink(7)).
         let ip = address.attributes.iter().find_map(|attribute| match attribute {
             AddressAttribute::Local(IpAddr::V4(ip)) => Some(*ip),
             _ => None,

@@ -1,4 +1,5 @@
-//! Instruments: each reads one kind of fact from the kernel, by means that a submission cannot reach.
+//! Instruments: each reads one kind of fact from the kernel, by means that a
+//! submission cannot reach.
 
 pub mod cgroups;
 pub mod exhaustion;

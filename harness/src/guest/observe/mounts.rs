@@ -21,9 +21,9 @@ fn seen_by(process: &str) -> Vec<Mount> {
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
 }
 
-/// What became of the mount points of `before`: a sentence for each that is gone, or that something else covers now.
-/// What is mounted at any other place is no matter. Left out is what services mount and unmount below /run, and what
-/// comes when somebody looks (autofs).
+/// What became of the mount points of `before`: a sentence for each that is gone, or that something
+/// else covers now. What is mounted at any other place is no matter. Left out is what services
+/// mount and unmount below /run, and what comes when somebody looks (autofs).
 pub fn disturbed(before: &[Mount], now: &[Mount]) -> Vec<String> {
     let is_new = |mount: &&Mount| !before.iter().any(|old| old.is(mount));
     let by_itself = |old: &Mount| old.mount_point.starts_with("/run/") || old.fs_type == "autofs";

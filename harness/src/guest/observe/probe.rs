@@ -1,8 +1,8 @@
-//! Our own clients and servers in any network namespace: a thread joins it and speaks TCP or ICMP there. No program
-//! of the guest has a part in it.
+//! Our own clients and servers in any network namespace: a thread joins it and speaks TCP or ICMP
+//! there. No program of the guest has a part in it.
 //!
-//! Nothing here may hold a container's network namespace open for longer than the probe: a namespace lives as long as
-//! a socket in it, and with it the links that `stop` has to remove.
+//! Nothing here may hold a container's network namespace open for longer than the probe: a
+//! namespace lives as long as a socket in it, and with it the links that `stop` has to remove.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -60,7 +60,8 @@ impl Place {
     }
 }
 
-/// A server on a TCP port that answers each line with its own word and that line. It ends when dropped.
+/// A server on a TCP port that answers each line with its own word and that line.
+/// It ends when dropped.
 #[derive(Debug)]
 pub struct Echo {
     over: Arc<AtomicBool>,
@@ -192,7 +193,8 @@ mod tests {
     #[test]
     fn a_word_comes_back_with_the_servers_own() {
         let echo = Echo::start(Place::Machine, 0, "here");
-        // Port 0 is any port, and nobody is told which: that a server starts and ends is all there is to see.
+        // Port 0 is any port, and nobody is told which: that a server starts and ends is
+        // all there is to see.
         drop(echo.unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let SocketAddr::V4(address) = listener.local_addr().unwrap() else { panic!("an IPv6 address") };

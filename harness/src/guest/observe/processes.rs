@@ -1,7 +1,8 @@
-//! What the kernel says of a process: its ids, namespaces, root and cgroup, read from procfs by our own means.
+//! What the kernel says of a process: its ids, namespaces, root and cgroup, read from
+//! procfs by our own means.
 //!
-//! A process may vanish between two reads: whatever is gone by then comes back as zero or empty, and only a
-//! process that is gone from the start is `None`.
+//! A process may vanish between two reads: whatever is gone by then comes back as zero or empty,
+//! and only a process that is gone from the start is `None`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -75,7 +76,8 @@ fn namespaces(dir: &str) -> Namespaces {
     }
 }
 
-/// How long the first thread of a process has been on a CPU (`schedstat` in proc(5)); `None` when it is gone or dead.
+/// How long the first thread of a process has been on a CPU (`schedstat` in proc(5)); `None`
+/// when it is gone or dead.
 pub fn cpu_time(pid: i32) -> Option<Duration> {
     let text = fs::read_to_string(handles::proc(format!("{pid}/schedstat"))).ok()?;
     let nanoseconds = text.split_whitespace().next()?.parse().ok()?;
@@ -132,12 +134,14 @@ pub fn start_time(pid: i32) -> Option<u64> {
     stat(pid)?.get(19)?.parse().ok()
 }
 
-/// What a process does, by its letter in proc(5): `S` sleeps, `D` waits for a disk; `None` when it is gone.
+/// What a process does, by its letter in proc(5): `S` sleeps, `D` waits for a disk;
+/// `None` when it is gone.
 pub fn state(pid: i32) -> Option<char> {
     stat(pid)?.first()?.chars().next()
 }
 
-/// Processor time of a process and of its children that it has waited for, in clock ticks; `None` when it is gone.
+/// Processor time of a process and of its children that it has waited for, in clock ticks;
+/// `None` when it is gone.
 pub fn ticks(pid: i32) -> Option<u64> {
     let stat = stat(pid)?;
     stat.get(11..15)?.iter().map(|field| field.parse::<u64>().ok()).sum()
@@ -196,7 +200,8 @@ pub fn arguments(pid: i32) -> Vec<String> {
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
 }
 
-/// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and brackets (proc(5)).
+/// The fields of `/proc/PID/stat` after the name, which may itself hold spaces
+/// and brackets (proc(5)).
 fn stat(pid: i32) -> Option<Vec<String>> {
     let text = fs::read(handles::proc(format!("{pid}/stat"))).ok()?;
     let text = String::from_utf8_lossy(&text);

@@ -8,8 +8,8 @@ use procfs::process::Process;
 
 use super::handles;
 
-/// Ports on which something listens for IPv4 connections from elsewhere, in the network namespace of a process.
-/// Empty when the process is gone.
+/// Ports on which something listens for IPv4 connections from elsewhere, in the network namespace
+/// of a process. Empty when the process is gone.
 pub fn listening(pid: i32) -> BTreeSet<u16> {
     let is_open =
         |socket: &TcpNetEntry| socket.state == TcpState::Listen && !socket.local_address.ip().is_loopback();

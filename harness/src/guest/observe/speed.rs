@@ -12,7 +12,8 @@ const REFERENCE: f64 = 166e6;
 const MEASURED: Duration = Duration::from_millis(100);
 /// A machine so many times slower than the reference machine is emulated or overloaded.
 const SLOW: f64 = 3.0;
-/// By so much at most a busy host stretches a limit: a program that hangs must not keep it waiting for ever.
+/// By so much at most a busy host stretches a limit: a program that hangs must not keep
+/// it waiting for ever.
 const MOST: f64 = 4.0;
 
 /// Calls of glibc's `rand()` in a second here and now. Takes a tenth of a second.
@@ -35,15 +36,15 @@ fn calls_in(time: Duration) -> f64 {
     calls
 }
 
-/// By what a limit that suits the reference machine has to be stretched now: `calibrated` was measured once in a
-/// quiet moment, `calls_per_second` just now, when the host may have more to do.
+/// By what a limit that suits the reference machine has to be stretched now: `calibrated` was
+/// measured once in a quiet moment, `calls_per_second` just now, when the host may have more to do.
 pub fn slowdown(calibrated: f64, calls_per_second: f64) -> f64 {
     (REFERENCE / calls_per_second.max(1.0)).clamp(calibrated, MOST * calibrated)
 }
 
-/// The machine's speed at one moment, in calls of `rand()` a second that one processor of it makes. What else runs *in*
-/// the machine does not change it, so that a program cannot lengthen its own limits by keeping the machine busy; what
-/// else runs on the host does.
+/// The machine's speed at one moment, in calls of `rand()` a second that one processor of it makes.
+/// What else runs *in* the machine does not change it, so that a program cannot lengthen its own
+/// limits by keeping the machine busy; what else runs on the host does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace(f64);
 
@@ -51,7 +52,8 @@ pub struct Pace(f64);
 static CALIBRATED: OnceLock<f64> = OnceLock::new();
 
 impl Pace {
-    /// Measures it, which takes a third of a second: a host that is busy gives the machine its share in pieces.
+    /// Measures it, which takes a third of a second: a host that is busy gives the machine
+    /// its share in pieces.
     pub fn now() -> Self {
         Self::over(3 * MEASURED)
     }
@@ -65,19 +67,21 @@ impl Pace {
         Self(calls / spent.max(1e-3) * left.max(0.01))
     }
 
-    /// That at the first call of this function; the guest half makes it before a submission has its turn.
+    /// That at the first call of this function; the guest half makes it before a
+    /// submission has its turn.
     pub fn first() -> Self {
         static FIRST: OnceLock<Pace> = OnceLock::new();
         *FIRST.get_or_init(|| Self::over(MEASURED))
     }
 
-    /// As [`first`](Self::first), on a machine that was `calibrated`; returns its slowdown at that moment.
+    /// As [`first`](Self::first), on a machine that was `calibrated`; returns its
+    /// slowdown at that moment.
     pub fn begin(calibrated: f64) -> f64 {
         Self::first().slowdown(*CALIBRATED.get_or_init(|| calibrated))
     }
 
-    /// By what a limit that was set at the first pace has to be stretched at this one: at least by 1, and both together by
-    /// no more than a busy host stretches any.
+    /// By what a limit that was set at the first pace has to be stretched at this one: at least by
+    /// 1, and both together by no more than a busy host stretches any.
     pub fn stretch(self) -> f64 {
         self.stretch_since(Self::first(), CALIBRATED.get().copied())
     }
@@ -103,7 +107,8 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-/// What a hypervisor has taken of the machine's processors, in clock ticks, and all that passed on them (proc(5)).
+/// What a hypervisor has taken of the machine's processors, in clock ticks, and all that
+/// passed on them (proc(5)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stolen {
     stolen: u64,

@@ -1,4 +1,5 @@
-//! Knowing that nothing works any more: a program that waits for ever needs not be waited for until its time is over.
+//! Knowing that nothing works any more: a program that waits for ever needs not be waited for
+//! until its time is over.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ impl<'a> Stillness<'a> {
         Self { before, last: None, looked: None, since: None }
     }
 
-    /// For how long they have done nothing: none came or went, worked or waited for a disk, and what was `written`, in
-    /// bytes, has not grown. To be asked again and again; looks once a second.
+    /// For how long they have done nothing: none came or went, worked or waited for a
+    /// disk, and what was `written`, in bytes, has not grown. To be asked again and again;
+    /// looks once a second.
     pub fn lasts(&mut self, written: usize) -> Duration {
         let now = Instant::now();
         if self.looked.is_none_or(|looked| now - looked >= SAMPLE) {

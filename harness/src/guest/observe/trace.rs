@@ -1,9 +1,10 @@
-//! Watches a process tree with ptrace(2): each process stands still at its first instruction, after each exec and
-//! before its end, so that what is read of it then is no race.
+//! Watches a process tree with ptrace(2): each process stands still at its first instruction, after
+//! each exec and before its end, so that what is read of it then is no race.
 //!
-//! Seizing is invisible to job control and to the processes' parents. Nothing here blocks: [`Tracer::poll`] is
-//! called from the loop that also reads the terminal. Processes that evade it (`CLONE_UNTRACED`) are simply not
-//! evidence: judges ask for what was seen, never for what was not.
+//! Seizing is invisible to job control and to the processes' parents. Nothing here blocks:
+//! [`Tracer::poll`] is called from the loop that also reads the terminal. Processes that
+//! evade it (`CLONE_UNTRACED`) are simply not evidence: judges ask for what was seen,
+//! never for what was not.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
@@ -102,7 +103,8 @@ impl Tracer {
         self.alive.get(&pid).copied()
     }
 
-    /// The processes and threads below (and including) the seized process `root` that have not ended.
+    /// The processes and threads below (and including) the seized process `root`
+    /// that have not ended.
     pub fn alive_below(&self, root: i32) -> Vec<i32> {
         self.alive.iter().filter(|(_, origin)| **origin == root).map(|(pid, _)| *pid).collect()
     }
@@ -115,7 +117,8 @@ impl Tracer {
             }
             let mut status = 0;
             let flags = libc::__WALL | libc::WNOHANG | libc::__WNOTHREAD;
-            // SAFETY: writes one int. Not nix's waitpid: that one loses stops with real-time signals.
+            // SAFETY: writes one int. Not nix's waitpid: that one loses stops
+            // with real-time signals.
             let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
             if pid <= 0 {
                 return None;
@@ -229,13 +232,15 @@ impl Tracer {
 }
 
 impl Drop for Tracer {
-    /// Lets everything go that is still alive: a process that stops for a tracer which does not look stays stopped.
+    /// Lets everything go that is still alive: a process that stops for a tracer which does
+    /// not look stays stopped.
     fn drop(&mut self) {
         let deadline = Instant::now() + RELEASE;
         for pid in self.unclaimed.drain() {
             request(libc::PTRACE_DETACH, pid, 0);
         }
-        // What stands still can be let go at once; what runs has to stop for it, and so have announced children.
+        // What stands still can be let go at once; what runs has to stop for it, and so
+        // have announced children.
         self.alive.retain(|pid, _| ptrace::detach(Pid::from_raw(*pid), None).is_err());
         self.alive.extend(self.announced.drain());
         for pid in self.alive.keys() {
@@ -267,8 +272,9 @@ impl Drop for Tracer {
     }
 }
 
-/// Whether the kernel would end the first process of a PID namespace for a fault of its own, were it not traced: then it
-/// keeps the signal from it, and the fault comes again and again (`force_sig_info_to_task` in kernel/signal.c).
+/// Whether the kernel would end the first process of a PID namespace for a fault of its own, were
+/// it not traced: then it keeps the signal from it, and the fault comes again and again
+/// (`force_sig_info_to_task` in kernel/signal.c).
 fn is_fault_of_init(pid: i32, signal: i32) -> bool {
     const FAULTS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGSYS];
     if !FAULTS.contains(&signal) {
@@ -278,8 +284,8 @@ fn is_fault_of_init(pid: i32, signal: i32) -> bool {
     is_by_kernel && processes::is_init_of_namespace(pid) && !processes::handles(pid, signal)
 }
 
-/// One ptrace request that needs no memory. A process that was killed meanwhile answers ESRCH: its end is reported
-/// by the next wait, so nothing is lost by going on.
+/// One ptrace request that needs no memory. A process that was killed meanwhile answers ESRCH: its
+/// end is reported by the next wait, so nothing is lost by going on.
 fn request(what: libc::c_uint, pid: i32, signal: i32) {
     // SAFETY: these requests take no pointers.
     let answer = unsafe { libc::ptrace(what, pid, 0, libc::c_long::from(signal)) };
@@ -326,7 +332,8 @@ mod tests {
             }
             tracer.resume(event.pid);
         }
-        // A tracer that still looks on would take the end of the shell before its parent asks for it.
+        // A tracer that still looks on would take the end of the shell before
+        // its parent asks for it.
         drop(tracer);
         shell.kill().unwrap();
         shell.wait().unwrap();

@@ -1,9 +1,11 @@
-//! Known work: what may go on for long on a slow machine without anyone being at fault. Packages that our server sends,
-//! that dpkg and debootstrap unpack; a compiler at the course's files; `container_prog`.
+//! Known work: what may go on for long on a slow machine without anyone being at fault.
+//! Packages that our server sends, that dpkg and debootstrap unpack; a compiler at the course's
+//! files; `container_prog`.
 //!
-//! A worker is known by its program: the file must be the one that the package database of its own root directory says,
-//! by path and digest, so that a loop that is called `dpkg` is none. Who forges that database too gets an `error` where he
-//! would have had a `fail`, and no mark either way.
+//! A worker is known by its program: the file must be the one that the package database of
+//! its own root directory says, by path and digest, so that a loop that is called `dpkg`
+//! is none. Who forges that database too gets an `error` where he would have had a `fail`,
+//! and no mark either way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
@@ -225,7 +227,8 @@ impl<'a> Watch<'a> {
         self.remembered(file, check)
     }
 
-    /// Whether a compiler's argument is one of the course's files, with lines of ours before it perhaps.
+    /// Whether a compiler's argument is one of the course's files, with lines of
+    /// ours before it perhaps.
     fn is_of_course(&self, pid: i32, argument: &str) -> bool {
         let is_source = [".c", ".cc", ".cpp"].iter().any(|kind| argument.ends_with(kind));
         let place = if argument.starts_with('/') { "root" } else { "cwd" };
@@ -260,7 +263,8 @@ impl Default for Watch<'_> {
     }
 }
 
-/// A file's bytes; nothing of one that is too large, or that would keep its reader waiting, as a pipe does.
+/// A file's bytes; nothing of one that is too large, or that would keep its reader
+/// waiting, as a pipe does.
 fn read(path: &Path) -> Option<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).ok()?;
     let is_small = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= FILE_CAP);

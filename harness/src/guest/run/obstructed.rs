@@ -1,12 +1,12 @@
-//! Files in the submission's folder that our own half writes: the submission may have moved, locked or replaced them,
-//! and then the fault is not ours.
+//! Files in the submission's folder that our own half writes: the submission may have moved, locked
+//! or replaced them, and then the fault is not ours.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A file of the submission's folder that could not be used, and why. As an error it ends the scenario, at the
-/// submission's cost.
+/// A file of the submission's folder that could not be used, and why. As an error it ends the
+/// scenario, at the submission's cost.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {}: {source}", path.display())]
 pub struct Obstructed {
@@ -23,7 +23,8 @@ impl Obstructed {
     }
 }
 
-/// Writes a file in the place of whatever is there but a folder: a pipe, which would keep the writer waiting, or a link.
+/// Writes a file in the place of whatever is there but a folder: a pipe, which would keep the
+/// writer waiting, or a link.
 ///
 /// # Errors
 /// [`Obstructed`].

@@ -1,5 +1,6 @@
-//! How long a step is waited for. A limit is set for a machine of known speed; when it passes, it follows what the machine
-//! can do at that moment, and where known work still progresses it is moved on, up to a bound.
+//! How long a step is waited for. A limit is set for a machine of known speed; when it passes, it
+//! follows what the machine can do at that moment, and where known work still progresses it is
+//! moved on, up to a bound.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,8 @@ const PART: u32 = 4;
 pub enum Late {
     /// Its time is over.
     Idle,
-    /// Its time is over several times, and known work still goes on: the machine is too slow, or has too much else to do.
+    /// Its time is over several times, and known work still goes on: the machine is too slow, or
+    /// has too much else to do.
     Working(Progress),
 }
 
@@ -33,8 +35,8 @@ enum Decision {
     Stop(Late),
 }
 
-/// What becomes of a `limit` when `elapsed` has reached it: the machine is `slower` by so much than when it was set,
-/// `is_slow` at all, and shows this `progress`.
+/// What becomes of a `limit` when `elapsed` has reached it: the machine is `slower` by so much than
+/// when it was set, `is_slow` at all, and shows this `progress`.
 fn decide(limit: Duration, elapsed: Duration, slower: f64, is_slow: bool, progress: Progress) -> Decision {
     let followed = limit.mul_f64(slower.max(1.0));
     if elapsed < followed {
@@ -44,7 +46,8 @@ fn decide(limit: Duration, elapsed: Duration, slower: f64, is_slow: bool, progre
     match progress {
         Progress::None => Decision::Stop(Late::Idle),
         _ if elapsed < bound => Decision::Until((elapsed + limit / PART).min(bound)),
-        // A machine of full speed is slow only by what the submission does with it; our own server may be slow anywhere.
+        // A machine of full speed is slow only by what the submission does with it; our own server
+        // may be slow anywhere.
         Progress::Served => Decision::Stop(Late::Working(progress)),
         Progress::Works if is_slow => Decision::Stop(Late::Working(progress)),
         Progress::Works | Progress::Capped => Decision::Stop(Late::Idle),
@@ -62,7 +65,8 @@ pub struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// For a step that takes no longer than `limit` on a machine that is as fast as this one was [first](Pace::first).
+    /// For a step that takes no longer than `limit` on a machine that is as fast as this one was
+    /// [first](Pace::first).
     pub fn new(limit: Duration, watch: Watch<'a>) -> Self {
         Self { began: Instant::now(), limit, until: limit, watch, sample: None, moved: Duration::ZERO }
     }
@@ -77,7 +81,8 @@ impl<'a> Patience<'a> {
         self.began.elapsed()
     }
 
-    /// Whether the limit is near or has passed, so that [`late`](Self::late) takes a while to answer.
+    /// Whether the limit is near or has passed, so that [`late`](Self::late)
+    /// takes a while to answer.
     pub fn late(&mut self) -> Option<Late> {
         let elapsed = self.began.elapsed();
         if self.limit < SHORT {
@@ -134,7 +139,8 @@ impl Pulse {
         Self { watch, looked: Instant::now(), sample: Sample::default() }
     }
 
-    /// What has worked since the last look; `None` where nothing has, or where it is not time to look again.
+    /// What has worked since the last look; `None` where nothing has, or where it is
+    /// not time to look again.
     pub fn beat(&mut self) -> Option<Progress> {
         if self.looked.elapsed() < Self::EVERY {
             return None;

@@ -1,4 +1,5 @@
-//! Copies of the machine's own programs, made before a submission runs: later the machine's may be the submission's.
+//! Copies of the machine's own programs, made before a submission runs: later the machine's may
+//! be the submission's.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Programs and the libraries that they load, in a directory of their own. It goes when they are dropped.
+/// Programs and the libraries that they load, in a directory of their own. It goes
+/// when they are dropped.
 #[derive(Debug)]
 pub struct Programs {
     /// The programs lie here, their libraries in `lib` below it.

@@ -13,8 +13,8 @@ use rustix::termios::{Winsize, tcsetwinsize};
 /// The window every program meets.
 const WINDOW: Winsize = Winsize { ws_row: 50, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
 
-/// The file system of terminals as it was before the first program ran: one that unmounts /dev/pts, or mounts over it,
-/// takes nothing from the next.
+/// The file system of terminals as it was before the first program ran: one that unmounts /dev/pts,
+/// or mounts over it, takes nothing from the next.
 static DEVPTS: OnceLock<OwnedFd> = OnceLock::new();
 
 /// Keyboard and screen, which does not block, and what a program has open as its terminal.
@@ -41,8 +41,8 @@ fn devpts() -> io::Result<&'static OwnedFd> {
     DEVPTS.get().ok_or_else(|| io::Error::other("/dev/pts cannot be opened"))
 }
 
-/// Makes it the terminal of the calling process, in a session of its own, as `login_tty(3)` does; for use
-/// after fork.
+/// Makes it the terminal of the calling process, in a session of its own, as `login_tty(3)`
+/// does; for use after fork.
 ///
 /// # Errors
 /// When the process leads a group already.

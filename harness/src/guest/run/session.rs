@@ -1,5 +1,6 @@
-//! One loop that runs a program on a terminal, traces its processes, watches the machine's host name and enforces
-//! the student's limits, while it records what happens in the order in which it happens.
+//! One loop that runs a program on a terminal, traces its processes, watches the machine's
+//! host name and enforces the student's limits, while it records what happens in the order
+//! in which it happens.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -98,8 +99,8 @@ pub fn run(
     run_patiently(program, tracer, also, limits, Watch::new(), recorder, observe)
 }
 
-/// Runs `program` to its end or to a limit, which known work may pass. `observe` sees every event of its processes and of those that the
-/// processes in `also` create.
+/// Runs `program` to its end or to a limit, which known work may pass. `observe` sees every event
+/// of its processes and of those that the processes in `also` create.
 ///
 /// # Errors
 /// When the channel is gone, or no process can be made and traced.

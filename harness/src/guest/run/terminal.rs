@@ -1,8 +1,9 @@
-//! A program on a terminal, as a person runs it: a pty with a window size, output read as it comes, input typed
-//! only when the program waits for it.
+//! A program on a terminal, as a person runs it: a pty with a window size, output read as it comes,
+//! input typed only when the program waits for it.
 //!
-//! On a pipe a C program's output is buffered, doubled across fork and lost on SIGKILL; on a terminal it is not.
-//! What a terminal does to text (CR, NUL, doubled blank lines) stays in the recording; judges take it out.
+//! On a pipe a C program's output is buffered, doubled across fork and lost on SIGKILL; on a
+//! terminal it is not. What a terminal does to text (CR, NUL, doubled blank lines) stays in the
+//! recording; judges take it out.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -79,7 +80,8 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Creates the process, which waits for [`release`](Self::release) before it becomes the program.
+    /// Creates the process, which waits for [`release`](Self::release) before it
+    /// becomes the program.
     ///
     /// # Errors
     /// When no pty or process can be had, or a name holds a NUL.
@@ -108,7 +110,8 @@ impl Terminal {
                 let moved = group.is_none_or(|group| unistd::write(&group, b"0").is_ok());
                 if released && there && moved && be_ordinary().is_ok() {
                     let _ = unistd::execve(&file, &argv, &env);
-                    // A script without `#!`: a shell at whose prompt it is called runs it itself (bash(1)).
+                    // A script without `#!`: a shell at whose prompt it is called runs
+                    // it itself (bash(1)).
                     if Errno::last() == Errno::ENOEXEC {
                         let _ = unistd::execve(&by_shell[0], &by_shell, &env);
                     }
@@ -183,7 +186,8 @@ impl Terminal {
         Ok(())
     }
 
-    /// The process in the foreground, such as the shell that waits at its prompt or what it started.
+    /// The process in the foreground, such as the shell that waits at its
+    /// prompt or what it started.
     pub fn foreground(&self) -> Option<Pid> {
         unistd::tcgetpgrp(&self.master).ok()
     }
@@ -195,16 +199,16 @@ impl AsFd for Terminal {
     }
 }
 
-/// The file by which a program joins the group of those that come and go: the guest half's own is closed to all others.
-/// `None` where the guest half has no group of its own.
+/// The file by which a program joins the group of those that come and go: the guest half's own is
+/// closed to all others. `None` where the guest half has no group of its own.
 fn group_of_programs() -> io::Result<Option<File>> {
     let Some(root) = handles::cgroup() else { return Ok(None) };
     let file = Path::new(&root).join(vm::agent::PROGRAMS).join("cgroup.procs");
     File::options().write(true).open(file).map(Some)
 }
 
-/// The program starts with nothing blocked and nothing ignored, and may be killed when memory runs out, whatever
-/// the guest half arranged for itself.
+/// The program starts with nothing blocked and nothing ignored, and may be killed when memory runs
+/// out, whatever the guest half arranged for itself.
 fn be_ordinary() -> nix::Result<()> {
     use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
     let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
@@ -222,7 +226,8 @@ fn take_text(bytes: &mut Vec<u8>) -> String {
         Err(error) if error.error_len().is_none() => bytes.len() - error.valid_up_to(),
         _ => 0,
     };
-    // Invalid bytes earlier on hide where the last character starts; at most three bytes can belong to it.
+    // Invalid bytes earlier on hide where the last character starts; at most three
+    // bytes can belong to it.
     let keep = if incomplete <= 3 { incomplete } else { 0 };
     let rest = bytes.split_off(bytes.len() - keep);
     let text = String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,5 @@
-//! The frames on the world's end of the cable, for people who want to look at a run packet by packet.
+//! The frames on the world's end of the cable, for people who want to look at a
+//! run packet by packet.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -49,7 +50,8 @@ pub fn pcap_header() -> Vec<u8> {
 pub(super) struct Capture(Mutex<(Vec<u8>, usize)>);
 
 impl Capture {
-    /// Listens on the calling thread's namespace (packet(7)) and keeps what comes and goes on one link of it.
+    /// Listens on the calling thread's namespace (packet(7)) and keeps what comes and
+    /// goes on one link of it.
     pub fn start(self: &Arc<Self>, link: u32) -> io::Result<()> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;

@@ -21,7 +21,8 @@ use super::traffic::{Passed, Traffic};
 /// Seconds that an answer may be kept.
 const TTL: u32 = 300;
 
-/// Answers queries on a UDP socket bound to every address, each from the address that was asked, for ever.
+/// Answers queries on a UDP socket bound to every address, each from the address that
+/// was asked, for ever.
 pub(super) async fn serve_udp(
     socket: UdpSocket,
     plan: Arc<WorldPlan>,
@@ -70,8 +71,8 @@ impl Question {
     }
 }
 
-/// The answer to one query, or nothing where it is none. Names of one label do not exist, as on the Internet;
-/// every other has one A record and nothing else.
+/// The answer to one query, or nothing where it is none. Names of one label do not exist, as on the
+/// Internet; every other has one A record and nothing else.
 fn answer(query: &[u8], plan: &WorldPlan) -> Option<(Vec<u8>, Question)> {
     let query = Message::from_vec(query).ok()?;
     if query.metadata.message_type != MessageType::Query {

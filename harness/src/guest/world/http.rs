@@ -1,7 +1,9 @@
-//! The world's web servers: a page that proves the Internet was reached, and every package mirror there is.
+//! The world's web servers: a page that proves the Internet was reached, and every
+//! package mirror there is.
 //!
-//! Which requests are for packages is told by the path (`…/dists/…`, `…/pool/…`, as every Debian-like archive
-//! has them), never by a list of hosts. They go on to the cache on the host, with the name that they were sent to.
+//! Which requests are for packages is told by the path (`…/dists/…`, `…/pool/…`, as every
+//! Debian-like archive has them), never by a list of hosts. They go on to the cache on the host,
+//! with the name that they were sent to.
 
 use std::convert::Infallible;
 use std::io;

@@ -14,8 +14,8 @@ pub(super) async fn connect(neighbour: Ipv4Addr, to: SocketAddrV4) -> io::Result
     socket.connect(to.into()).await
 }
 
-/// Sends echo requests from the other LAN machine's address, one a second, until one is answered; says how long
-/// that answer took.
+/// Sends echo requests from the other LAN machine's address, one a second, until one is answered;
+/// says how long that answer took.
 pub(super) async fn ping(neighbour: Ipv4Addr, to: Ipv4Addr) -> io::Result<Duration> {
     // icmp(7): a datagram socket on which the kernel keeps identifier and checksum.
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4))?;

@@ -1,8 +1,9 @@
-//! The world's way to the host: one HTTP/2 connection, over a port of the machine that no program of a submission can open.
+//! The world's way to the host: one HTTP/2 connection, over a port of the machine that no program
+//! of a submission can open.
 //!
-//! Requests for packages go to the host's package cache. The world offers the host a tunnel to a page in the machine
-//! (`CONNECT`), and the host asks for the page through the tunnel, as if it had connected itself. A machine that makes a base
-//! tree sends the tree to the host (`PUT`).
+//! Requests for packages go to the host's package cache. The world offers the host a tunnel to a
+//! page in the machine (`CONNECT`), and the host asks for the page through the tunnel, as if it had
+//! connected itself. A machine that makes a base tree sends the tree to the host (`PUT`).
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -27,7 +28,8 @@ use tokio::sync::Mutex;
 
 use super::plan::Packages;
 
-/// How much the host may send of one answer before the world has passed it on, and of all answers together, in bytes.
+/// How much the host may send of one answer before the world has passed it on, and of all
+/// answers together, in bytes.
 const WINDOW: u32 = 1 << 20;
 const WINDOWS: u32 = 4 << 20;
 
@@ -49,7 +51,8 @@ impl Link {
         Self { to: to.clone(), sender: Mutex::default() }
     }
 
-    /// Takes hold of the machine's port before anything else can. Does nothing where packages do not come that way.
+    /// Takes hold of the machine's port before anything else can. Does nothing where packages
+    /// do not come that way.
     pub async fn hold(&self) -> io::Result<()> {
         if self.to == Packages::Host { self.sender().await.map(drop) } else { Ok(()) }
     }
@@ -65,7 +68,8 @@ impl Link {
         sender.send_request(request).await.map_err(io::Error::other)
     }
 
-    /// Offers the host a tunnel to a page of the machine; this end of it, once the host has taken it.
+    /// Offers the host a tunnel to a page of the machine; this end of it, once
+    /// the host has taken it.
     pub async fn offer(&self, page: SocketAddrV4) -> io::Result<TokioIo<Upgraded>> {
         let request = Request::connect(page.to_string()).body(()).map_err(io::Error::other)?;
         let answer = self.ask(request).await?;

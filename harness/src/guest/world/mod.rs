@@ -1,18 +1,22 @@
 //! Everything beyond the machine: a network namespace that stands for the LAN and the Internet.
 //!
-//! The machine's default interface leads here and nowhere else. The [`World`] answers ping, DNS, HTTP and HTTPS for
-//! every public address, serves packages under whatever name a tool asks for, and holds another machine on the
-//! LAN from which a scenario connects in. It is one thread in a namespace without a name, so nothing that a
-//! submission does to named namespaces, to the machine's firewall or to its resolv.conf ends it, and no rule
-//! of ours is in the machine's tables. `docs/world.md` tells the whole.
+//! The machine's default interface leads here and nowhere else. The [`World`] answers ping, DNS,
+//! HTTP and HTTPS for every public address, serves packages under whatever name a tool asks for,
+//! and holds another machine on the LAN from which a scenario connects in. It is one thread in a
+//! namespace without a name, so nothing that a submission does to named namespaces, to the
+//! machine's firewall or to its resolv.conf ends it, and no rule of ours is in the machine's
+//! tables. `docs/world.md` tells the whole.
 //!
 //! ```no_run
 //! # use harness::guest::world::{World, WorldPlan};
-//! # fn drive(plan: &WorldPlan, recorder: &harness::guest::recorder::Recorder) -> Result<(), Box<dyn std::error::Error>> {
+//! # use harness::guest::recorder::Recorder;
+//! # use std::error::Error;
+//! # fn drive(plan: &WorldPlan, recorder: &Recorder) -> Result<(), Box<dyn Error>> {
 //! use std::{net::SocketAddrV4, time::Duration};
 //! let world = World::start(plan)?;
 //! // … the submission forwards port 3000 to a container …
-//! let page = world.http_get_from_lan(SocketAddrV4::new(plan.machine, 3000), "/", Duration::from_secs(10));
+//! let exposed = SocketAddrV4::new(plan.machine, 3000);
+//! let page = world.http_get_from_lan(exposed, "/", Duration::from_secs(10));
 //! recorder.record("page-from-lan", &page.map_err(|error| error.to_string()))?;
 //! world.record(recorder)?;
 //! # Ok(())
@@ -91,10 +95,10 @@ pub struct World {
 }
 
 impl World {
-    /// Starts the world and connects the machine to it: the calling thread's network namespace is the machine,
-    /// and must hold `lan0` and `world0`, two ends of one cable.
-    /// Afterwards `lan0` has its address, the default route leads to the world, /etc/resolv.conf names a server
-    /// in it, and everything answers.
+    /// Starts the world and connects the machine to it: the calling thread's network namespace is
+    /// the machine, and must hold `lan0` and `world0`, two ends of one cable. Afterwards `lan0` has
+    /// its address, the default route leads to the world, /etc/resolv.conf names a server in it,
+    /// and everything answers.
     ///
     /// # Errors
     /// When an interface is missing, or the kernel refuses (not root).
@@ -156,8 +160,8 @@ impl World {
         self.authority.certificate()
     }
 
-    /// Opens an echo service on a TCP port of every address in the world: it reads one line and answers with
-    /// the plan's `echo_word`, a space, and that line.
+    /// Opens an echo service on a TCP port of every address in the world: it reads one line and
+    /// answers with the plan's `echo_word`, a space, and that line.
     pub fn listen(&self, port: u16) -> io::Result<()> {
         let (plan, traffic) = (Arc::clone(&self.plan), Arc::clone(&self.traffic));
         self.inside(async move {
@@ -169,8 +173,8 @@ impl World {
         })
     }
 
-    /// Connects from the other machine on the LAN. Addresses outside the LAN are tried through the machine, as
-    /// if it were a router, to learn whether it lets anyone in.
+    /// Connects from the other machine on the LAN. Addresses outside the LAN are tried through the
+    /// machine, as if it were a router, to learn whether it lets anyone in.
     pub fn connect_from_lan(&self, to: SocketAddrV4, within: Duration) -> io::Result<TcpStream> {
         let stream = self.inside(self.dial(to, within))?.into_std()?;
         stream.set_nonblocking(false)?;
@@ -190,8 +194,8 @@ impl World {
         self.inside(in_time(within, lan::ping(self.plan.neighbour, to)))
     }
 
-    /// Lets the real host look at a page in the machine, once: what the host says goes on to `page`, from the other machine
-    /// on the LAN. Returns at once; the host may not want to look.
+    /// Lets the real host look at a page in the machine, once: what the host says goes on to
+    /// `page`, from the other machine on the LAN. Returns at once; the host may not want to look.
     pub fn show_to_host(&self, page: SocketAddrV4) {
         let (neighbour, traffic) = (self.plan.neighbour, Arc::clone(&self.traffic));
         let host_link = Arc::clone(&self.host_link);
@@ -202,7 +206,8 @@ impl World {
         });
     }
 
-    /// Sends everything that a child writes to its standard output to the host. Returns when the host has all of it.
+    /// Sends everything that a child writes to its standard output to the host. Returns when
+    /// the host has all of it.
     ///
     /// # Errors
     /// If the host does not take a file from this machine, or the connection breaks.
@@ -216,8 +221,8 @@ impl World {
         self.traffic.take()
     }
 
-    /// Records everything that passed since the last call as evidence, one [`Moment`] a record of kind
-    /// [`RECORD`]; and, where the plan asks for them, the [`Frames`].
+    /// Records everything that passed since the last call as evidence, one [`Moment`] a record of
+    /// kind [`RECORD`]; and, where the plan asks for them, the [`Frames`].
     pub fn record(&self, recorder: &Recorder) -> io::Result<()> {
         self.passed().iter().try_for_each(|moment| recorder.record(RECORD, moment))?;
         self.capture.take().map_or(Ok(()), |frames| recorder.record(FRAMES, &frames))

@@ -1,5 +1,6 @@
-//! Links, addresses, routes and rules, asked of the kernel directly (rtnetlink(7)): the guest's own `ip` may be
-//! the submission's. Requests act on the network namespace of the thread that opened the socket.
+//! Links, addresses, routes and rules, asked of the kernel directly (rtnetlink(7)): the
+//! guest's own `ip` may be the submission's. Requests act on the network namespace of the
+//! thread that opened the socket.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -105,7 +106,8 @@ impl Netlink {
         self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE | NLM_F_REPLACE)
     }
 
-    /// Packets `from` an address, or all, look up `table`, after the rules of lower priority numbers.
+    /// Packets `from` an address, or all, look up `table`, after the rules of
+    /// lower priority numbers.
     pub fn add_rule(&self, priority: u32, from: Option<Ipv4Addr>, table: u8) -> io::Result<()> {
         self.request(RouteNetlinkMessage::NewRule(rule(priority, from, table)), NLM_F_CREATE)
     }

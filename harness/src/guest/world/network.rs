@@ -1,15 +1,18 @@
-//! The two sides of the cable: the machine's default interface, and a namespace in which every address is ours.
+//! The two sides of the cable: the machine's default interface, and a namespace in which
+//! every address is ours.
 //!
 //! ```text
 //!   machine                                world (a network namespace without a name)
-//!   lan0  10.a.b.m/24 ───────────────────  world0  10.a.b.g/24   the gateway, and every public address (AnyIP)
+//!   lan0  10.a.b.m/24 ───────────────────  world0  10.a.b.g/24   the gateway, and every
+//!                                                                public address (AnyIP)
 //!         default via 10.a.b.g                     10.a.b.n/32   the other machine on the LAN
 //! ```
 //!
-//! In the world the kernel itself delivers every address outside the LAN here (`local 0.0.0.0/0 dev lo`), so it
-//! answers ping and accepts TCP for all of them. Packets of the other LAN machine leave through the machine, as
-//! if the machine were its router, so that it can try to reach what the machine hides. Packets that reach the
-//! world without their source address translated come from nowhere on the LAN and get no answer.
+//! In the world the kernel itself delivers every address outside the LAN here
+//! (`local 0.0.0.0/0 dev lo`), so it answers ping and accepts TCP for all of them. Packets of the
+//! other LAN machine leave through the machine, as if the machine were its router, so that it can
+//! try to reach what the machine hides. Packets that reach the world without their source address
+//! translated come from nowhere on the LAN and get no answer.
 
 use std::fs;
 use std::io;
@@ -24,7 +27,8 @@ use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
 use super::plan::{PREFIX, WorldPlan};
 use crate::guest::observe::handles;
 
-/// The machine's default interface as every guest has it; [`WorldPlan::interface`] is its name afterwards.
+/// The machine's default interface as every guest has it; [`WorldPlan::interface`] is
+/// its name afterwards.
 pub const LAN: &str = "lan0";
 /// The other end of its cable.
 pub const WORLD: &str = "world0";
@@ -39,7 +43,8 @@ pub(super) fn enter_new_namespace() -> io::Result<fs::File> {
     fs::File::open(handles::proc("thread-self/ns/net"))
 }
 
-/// Moves every card but the machine's own out of the calling thread's namespace, the machine's, into `world`.
+/// Moves every card but the machine's own out of the calling thread's namespace, the
+/// machine's, into `world`.
 pub(super) fn hand_over_cards(world: &fs::File) -> io::Result<()> {
     let netlink = Netlink::open()?;
     netlink.move_link(link(WORLD)?, world.as_fd())?;
@@ -96,7 +101,8 @@ pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<u32> {
     netlink.add_route(&route(plan.gateway, PREFIX, world))?;
     netlink.add_route(&Route { local: true, ..route(Ipv4Addr::UNSPECIFIED, 0, loopback) })?;
 
-    // The other LAN machine's packets are looked up first, in a table in which the machine is the router.
+    // The other LAN machine's packets are looked up first, in a table in which the
+    // machine is the router.
     let neighbour =
         |to, prefix, via| Route { to, prefix, via, link: world, local: false, table: TABLE_NEIGHBOUR };
     netlink.add_route(&neighbour(plan.gateway, PREFIX, None))?;

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::network::LAN;
 
-/// The addresses and words of one run's world. A scenario's plan holds one; the judge reads it back.
+/// The addresses and words of one run's world. A scenario's plan holds one; the
+/// judge reads it back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorldPlan {
     /// The name of the machine's default interface.
@@ -48,14 +49,16 @@ pub enum Packages {
     Nowhere,
     /// Through the port of the machine that leads to the host.
     Host,
-    /// As [`Packages::Nowhere`]: in evidence of earlier versions, through a card at an address of QEMU's user network.
+    /// As [`Packages::Nowhere`]: in evidence of earlier versions, through a card at an address of
+    /// QEMU's user network.
     Uplink(SocketAddrV4),
     /// Through a Unix socket, where world and host share a file system.
     Socket(PathBuf),
 }
 
 impl WorldPlan {
-    /// Draws a world. The LAN is in 10.0.0.0/8, out of the way of the subnets that container tools take.
+    /// Draws a world. The LAN is in 10.0.0.0/8, out of the way of the subnets that
+    /// container tools take.
     pub fn draw(rng: &mut StdRng) -> Self {
         let [a, b] = [rng.random_range(16..=250), rng.random_range(0..=255)];
         let mut hosts = [0; 3];
@@ -83,8 +86,8 @@ impl WorldPlan {
         }
     }
 
-    /// The address that a name has in this world: always the same one, public-looking, without regard to case
-    /// or a final dot.
+    /// The address that a name has in this world: always the same one, public-looking, without
+    /// regard to case or a final dot.
     pub fn address_of(&self, name: &str) -> Ipv4Addr {
         hashed_address(self.names, &name.trim_end_matches('.').to_ascii_lowercase())
     }

@@ -1,4 +1,5 @@
-//! The servers of the world, in the world's thread and network namespace: DNS, HTTP, HTTPS and the echo services.
+//! The servers of the world, in the world's thread and network namespace: DNS, HTTP, HTTPS
+//! and the echo services.
 
 use std::future::Future;
 use std::io;
@@ -84,7 +85,8 @@ async fn serve(services: &Services) -> io::Result<()> {
     Ok(())
 }
 
-/// Serves each connection in a task of its own. An error on one connection does not affect the others.
+/// Serves each connection in a task of its own. An error on one connection does
+/// not affect the others.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     serve: impl Fn(tokio::net::TcpStream, SocketAddrV4, SocketAddrV4) -> F,

@@ -1,7 +1,9 @@
-//! HTTPS for every name: an authority of this world's own, and a certificate for whatever name a client asks for.
+//! HTTPS for every name: an authority of this world's own, and a certificate for whatever
+//! name a client asks for.
 //!
-//! The authority is made when the world starts and its key never leaves the world's memory, so no two machines
-//! trust the same one. Who shall trust it gets [`Authority::certificate`]; see [`crate::guest::trust`].
+//! The authority is made when the world starts and its key never leaves the world's memory, so no
+//! two machines trust the same one. Who shall trust it gets [`Authority::certificate`]; see
+//! [`crate::guest::trust`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -54,7 +56,8 @@ impl Authority {
         self.issuer.pem().replace("\r\n", "\n")
     }
 
-    /// Agrees on a key with a client, as the server it asked for, or as the one at the address it connected to.
+    /// Agrees on a key with a client, as the server it asked for, or as the one at the
+    /// address it connected to.
     pub async fn accept(&self, stream: TcpStream, to: SocketAddrV4) -> io::Result<TlsStream<TcpStream>> {
         in_time(PATIENCE, async {
             let hello: StartHandshake<_> = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;

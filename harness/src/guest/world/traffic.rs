@@ -5,8 +5,8 @@ use std::time::Instant;
 
 pub use crate::evidence::world::{Moment, Passed, RECORD};
 
-/// More than this between two calls of [`super::World::record`] is counted, not kept: a flood must not fill
-/// the evidence.
+/// More than this between two calls of [`super::World::record`] is counted, not kept: a flood must
+/// not fill the evidence.
 const KEPT: usize = 4096;
 /// Names and paths are cut here.
 const TEXT: usize = 300;

@@ -1,4 +1,5 @@
-//! Runs debootstrap: as root on this host, or else in a virtual machine, which needs no rights on the host.
+//! Runs debootstrap: as root on this host, or else in a virtual machine, which needs
+//! no rights on the host.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,8 +22,9 @@ use crate::stage::{GUEST_HALF, MOUNTED_AT};
 
 /// Makes the tree; the same text for this host and for a guest.
 pub const MAKE: &str = include_str!("make-tree.sh");
-/// The key that signs Ubuntu's archive since 2018 (F6ECB3762474EDA9D21B7022871920D1991BC93C): Debian's debootstrap
-/// looks for it in a package that few have, and checks nothing where it is missing.
+/// The key that signs Ubuntu's archive since 2018
+/// (F6ECB3762474EDA9D21B7022871920D1991BC93C): Debian's debootstrap looks for it in a
+/// package that few have, and checks nothing where it is missing.
 const UBUNTU_KEY: &[u8] = include_bytes!("../ubuntu-archive-2018.gpg");
 /// The program, here and in guests.
 const DEBOOTSTRAP: &str = "/usr/sbin/debootstrap";
@@ -39,7 +41,8 @@ pub enum Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// The quickest maker that works here, if any. Without root or without debootstrap, this is a guest.
+    /// The quickest maker that works here, if any. Without root or without
+    /// debootstrap, this is a guest.
     pub fn find(template: Option<&'a vm::Template>) -> Option<Self> {
         let has_debootstrap = Path::new(DEBOOTSTRAP).exists();
         match template {
@@ -56,7 +59,8 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Makes the tree of an order as the file [`TREE_FILE`] in the folder `making`. `say` hears what takes long.
+    /// Makes the tree of an order as the file [`TREE_FILE`] in the folder `making`. `say`
+    /// hears what takes long.
     pub(super) fn make(
         self,
         order: &Order,
@@ -111,7 +115,8 @@ impl Order {
     }
 }
 
-/// In namespaces of its own, so that no mount and no process of it outlives it, and it does not outlive us.
+/// In namespaces of its own, so that no mount and no process of it outlives it, and it
+/// does not outlive us.
 fn on_host(
     settings: &[(&'static str, String)],
     cache: &Arc<PackageCache>,

@@ -1,4 +1,5 @@
-//! Each subtask with its checks: what is asked, what was expected and seen, a hint, and the proof as a table.
+//! Each subtask with its checks: what is asked, what was expected and seen, a hint, and
+//! the proof as a table.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,8 @@ use crate::report::text::{points, start_of};
 use crate::task;
 use crate::verdict::{Check, Report, Status, Subtask};
 
-/// Most of one text that is shown, in characters and lines; and where the page has no room for that.
+/// Most of one text that is shown, in characters and lines; and where the page
+/// has no room for that.
 const LONG: (usize, usize) = (6000, 80);
 const SHORT: (usize, usize) = (160, 3);
 /// What all texts, the proofs of lost marks, and all replays may take of the page.

@@ -1,5 +1,5 @@
-//! The use of the CPU over time in 2b and 2c, beside the quota: a capped benchmark takes about twice its time, and the
-//! kernel says in which periods it held it back.
+//! The use of the CPU over time in 2b and 2c, beside the quota: a capped benchmark takes about
+//! twice its time, and the kernel says in which periods it held it back.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! The drawings of each subtask: the network, processes and their namespaces, the use of the CPU, the layers of images.
+//! The drawings of each subtask: the network, processes and their namespaces, the use of the CPU,
+//! the layers of images.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The layers of an image as they were found: the overlay stack of a running container, and which file came from which
-//! layer.
+//! The layers of an image as they were found: the overlay stack of a running container, and which
+//! file came from which layer.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! `index.html`: the report as one page that opens from a disk, with no network and no server.
 //!
-//! A submission's text reaches the page in three ways only: through maud, which escapes it; as cells of a terminal
-//! emulator that ran on this host; and in a JSON data block whose `<` are escaped. The page's policy lets nothing run
-//! but the one script below.
+//! A submission's text reaches the page in three ways only: through maud, which escapes it; as
+//! cells of a terminal emulator that ran on this host; and in a JSON data block whose `<` are
+//! escaped. The page's policy lets nothing run but the one script below.
 
 mod checks;
 mod cpu;

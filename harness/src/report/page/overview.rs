@@ -1,4 +1,5 @@
-//! The first screen: marks by subtask as bars, what went wrong first, what to do next; and at the end, the machine.
+//! The first screen: marks by subtask as bars, what went wrong first, what to do next; and at
+//! the end, the machine.
 
 use maud::{Markup, html};
 

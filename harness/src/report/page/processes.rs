@@ -1,4 +1,5 @@
-//! The processes of containers as a tree, each with the namespaces that it does not share with the machine.
+//! The processes of containers as a tree, each with the namespaces that it does not
+//! share with the machine.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +156,8 @@ fn counted(processes: usize) -> String {
     if processes == 1 { "one process".to_owned() } else { format!("{processes} processes") }
 }
 
-/// A process and its children. Records are data of a guest: the depth is bounded, so that a circle ends.
+/// A process and its children. Records are data of a guest: the depth is bounded,
+/// so that a circle ends.
 fn branch(process: &Process, all: &[&Process], letters: &Letters, depth: usize) -> Markup {
     let children: Vec<&&Process> = all
         .iter()

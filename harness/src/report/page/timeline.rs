@@ -59,7 +59,8 @@ fn ticks(longest: f64, scale: f64, height: f64) -> Markup {
 
 fn row(recording: &Recording, y: f64, scale: f64) -> Markup {
     let recorded = recording.records.last().map_or(0.0, |last| last.ms as f64 / 1000.0);
-    // Before its first record a scenario's machine is restored and reached; that is in its seconds alone.
+    // Before its first record a scenario's machine is restored and reached; that is
+    // in its seconds alone.
     let ready = (recording.seconds - recorded).max(0.0);
     let sessions = terminals::sessions(recording);
     let first = sessions.first().map_or(recorded, |session| session.started as f64 / 1000.0);
@@ -77,7 +78,8 @@ fn row(recording: &Recording, y: f64, scale: f64) -> Markup {
     }
 }
 
-/// How long the program ran that a record starts: what the next record of an end of the same words says.
+/// How long the program ran that a record starts: what the next record of an end of
+/// the same words says.
 fn seconds(recording: &Recording, start: usize) -> Option<f64> {
     let argv = recording.records.get(start)?.data.get("argv");
     let end = recording.records.iter().skip(start).find(|record| match record.kind.as_str() {

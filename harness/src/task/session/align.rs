@@ -8,7 +8,8 @@ const PAIR: f64 = 0.5;
 /// A line that was asked for, a line that was seen, or both.
 pub type Pair = (Option<usize>, Option<usize>);
 
-/// The best pairs of two lists of lines, in order: equal lines first, then lines that have much in common.
+/// The best pairs of two lists of lines, in order: equal lines first, then lines that
+/// have much in common.
 pub fn align(asked: &[String], seen: &[String]) -> Vec<Pair> {
     let worth: Vec<Vec<f64>> =
         asked.iter().map(|asked| seen.iter().map(|seen| worth(asked, seen)).collect()).collect();

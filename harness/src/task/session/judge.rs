@@ -9,8 +9,8 @@ use crate::verdict::Finding;
 /// Most differences that a finding quotes.
 const QUOTED: usize = 3;
 
-/// Judges the session of the subtask that a check belongs to. If a check that it needs did not pass, the finding refers to
-/// that check.
+/// Judges the session of the subtask that a check belongs to. If a check that it needs did not
+/// pass, the finding refers to that check.
 pub fn judge(recording: &Recording, question: Question, verdicts: &Verdicts) -> Finding {
     let question = question
         .expects("what the assignment shows, apart from what varies from run to run")

@@ -1,7 +1,7 @@
 //! Compares the assignment's sample sessions with the sessions of a run, line by line.
 //!
-//! `seen` collects the commands and their output from the evidence, `align` pairs the lines, and `rules` says which
-//! differences are fine and why. No mark depends on a session: facts decide.
+//! `seen` collects the commands and their output from the evidence, `align` pairs the lines, and
+//! `rules` says which differences are fine and why. No mark depends on a session: facts decide.
 
 mod align;
 mod judge;
@@ -123,8 +123,8 @@ pub fn all(bundle: &Bundle) -> Vec<Session> {
     SESSIONS.iter().filter_map(of).collect()
 }
 
-/// The session of a subtask; `id` is that of the subtask or of one of its checks. `None` if the subtask has no session,
-/// or none was recorded.
+/// The session of a subtask; `id` is that of the subtask or of one of its checks. `None` if the
+/// subtask has no session, or none was recorded.
 pub fn of(recording: &Recording, id: &str) -> Option<Session> {
     let subtask = id.split('/').next().unwrap_or(id);
     let asked = asked(subtask)?;

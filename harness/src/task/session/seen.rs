@@ -177,7 +177,8 @@ fn said(recording: &Recording, step: &str) -> Option<SeenStep> {
     Some(SeenStep { command: said.line, lines })
 }
 
-/// The key Ctrl-C and the output after it, as two lines. The terminal shows the key wherever the cursor stands.
+/// The key Ctrl-C and the output after it, as two lines. The terminal shows the key
+/// wherever the cursor stands.
 fn without_key(line: String) -> Vec<String> {
     match line.strip_prefix("^C") {
         Some(rest) if !rest.is_empty() => vec!["^C".to_owned(), rest.to_owned()],

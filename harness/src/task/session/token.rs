@@ -1,5 +1,5 @@
-//! Compares two lines word by word. A word of the assignment may contain placeholders such as `[pid]`. Blanks do not
-//! count, because the assignment does not prescribe the width of columns.
+//! Compares two lines word by word. A word of the assignment may contain placeholders such as
+//! `[pid]`. Blanks do not count, because the assignment does not prescribe the width of columns.
 
 /// Most words of a line that are compared. What comes after them counts as one word.
 const WORDS: usize = 48;

@@ -36,7 +36,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     check::judge(&ROWS, |judge, question, verdicts| judge(&timeline, question, verdicts))
 }
 
-/// There was no program to look at: what it should have done fails, what depends on that is skipped.
+/// There was no program to look at: what it should have done fails, what
+/// depends on that is skipped.
 fn nothing_ran(recording: &Recording, why: &str) -> Vec<Finding> {
     let proof = format!("evidence/{}/records.jsonl", recording.scenario);
     check::judge(&ROWS, |_, question, verdicts| {

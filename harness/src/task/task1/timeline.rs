@@ -148,8 +148,8 @@ impl<'a> ProcessTimeline<'a> {
         fault.map_or_else(String::new, |signal| format!("; child 1 crashed ({signal})"))
     }
 
-    /// Child 1 is the first process that is PID 1 of a new PID namespace; without one, the first that lives in a
-    /// UTS namespace of its own; else the first.
+    /// Child 1 is the first process that is PID 1 of a new PID namespace; without one, the first
+    /// that lives in a UTS namespace of its own; else the first.
     fn find_child1(&self) -> Option<usize> {
         let has_uts = |life: &Life| self.own_uts(life).is_some();
         (self.children.iter().position(|life| self.own_pid_namespace(life).is_some()))
@@ -157,8 +157,9 @@ impl<'a> ProcessTimeline<'a> {
             .or((!self.children.is_empty()).then_some(0))
     }
 
-    /// Child 2 is, of the later processes that were not created from inside child 1's PID namespace, the one that
-    /// comes closest to child 1's namespaces; else whatever was created later.
+    /// Child 2 is, of the later processes that were not created from inside child 1's
+    /// PID namespace, the one that comes closest to child 1's namespaces; else
+    /// whatever was created later.
     fn find_child2(&self) -> Option<usize> {
         let child1 = &self.children[self.child1?];
         let pid_namespace = self.own_pid_namespace(child1);

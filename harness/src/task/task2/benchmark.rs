@@ -4,7 +4,8 @@
 /// Values that the generator looks back.
 const DEGREE: usize = 31;
 
-/// glibc's default generator (`TYPE_3`, `random_r.c`): `x[n] = x[n-31] + x[n-3]`, its lowest bit dropped.
+/// glibc's default generator (`TYPE_3`, `random_r.c`): `x[n] = x[n-31] + x[n-3]`,
+/// its lowest bit dropped.
 struct Rand {
     /// The last values, as a ring.
     state: [u32; DEGREE],
@@ -14,8 +15,8 @@ struct Rand {
 
 impl Rand {
     fn new(seed: u32) -> Self {
-        // srand(0) is srand(1); the first values follow x -> 16807 x mod (2^31 - 1), by Schrage's method, with a
-        // seed above 2^31 taken as negative.
+        // srand(0) is srand(1); the first values follow x -> 16807 x mod (2^31 - 1), by Schrage's
+        // method, with a seed above 2^31 taken as negative.
         let mut word = if seed == 0 { 1 } else { i64::from(seed as i32) };
         let mut state = [0; DEGREE];
         for slot in &mut state {

@@ -88,7 +88,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let limits =
         Limits { time: Duration::from_secs_f64(20.0 + 3.0 * slowdown), output: 512 << 10, processes: 300 };
     let script = Program::new(&dir, ["./simple_container.sh"]);
-    // What systemd starts on the script's behalf is the script's doing (sd_booted(3): is it there?).
+    // What systemd starts on the script's behalf is the script's doing
+    // (sd_booted(3): is it there?).
     let also: &[i32] = if Path::new("/run/systemd/system").is_dir() { &[1] } else { &[] };
     let mark = plan.mark.into_bytes();
     let known =
@@ -147,7 +148,8 @@ fn reachable(pid: i32) -> Vec<Mounted> {
     mounts.map(look).collect()
 }
 
-/// Runs `container_prog` in `container_root` as it is now, to learn whether all that it needs is there.
+/// Runs `container_prog` in `container_root` as it is now, to learn whether all
+/// that it needs is there.
 fn probe(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<()> {
     let root = dir.join("container_root");
     if !root.join("container_prog").is_file() {
@@ -251,7 +253,8 @@ impl<'a> Observer<'a> {
         self.sample(recorder)
     }
 
-    /// Records what `container_prog` has used of the CPU by now: often at first, seldom when it takes long.
+    /// Records what `container_prog` has used of the CPU by now: often at first,
+    /// seldom when it takes long.
     fn usage(&mut self, recorder: &Recorder) -> io::Result<()> {
         let Some((pid, looks)) = &mut self.current else { return Ok(()) };
         let Some(used) = processes::cpu_time(*pid) else {
@@ -294,7 +297,8 @@ impl<'a> Observer<'a> {
         Ok(())
     }
 
-    /// Records which of the script's groups are still there after a moment in which they could be removed.
+    /// Records which of the script's groups are still there after a moment in which
+    /// they could be removed.
     fn settle(&mut self, recorder: &Recorder) -> io::Result<()> {
         let deadline = Instant::now() + REMOVAL;
         loop {

@@ -72,23 +72,24 @@ pub fn root_of(timeline: &ScriptTimeline, round: Option<&Round>, question: Quest
     question.pass(format!("its root is {} (inode {}, the machine's {})", root.path, root.ino, machine.ino))
 }
 
-/// By path, for something may be mounted there; or by itself, wherever it is mounted. In a mount namespace with another
-/// root (`pivot_root(2)`) there is no path to tell it by.
+/// By path, for something may be mounted there; or by itself, wherever it is mounted. In a mount
+/// namespace with another root (`pivot_root(2)`) there is no path to tell it by.
 fn is_container_root(timeline: &ScriptTimeline, root: &Directory) -> bool {
     let Some(Supplied { container_root, .. }) = &timeline.supplied else { return true };
     let named = Path::new(&root.path);
     named.file_name().is_none() || named.ends_with("task2/container_root") || root.is(container_root)
 }
 
-/// The first attempt of 2a to start `container_prog` in another root directory decides, or of what follows; where there
-/// was none, whether it starts in `container_root` as the script left it.
+/// The first attempt of 2a to start `container_prog` in another root directory decides, or of what
+/// follows; where there was none, whether it starts in `container_root` as the script left it.
 pub fn libraries(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("container_prog starts in a container_root that was empty");
     let is_isolated = |round: &&Round| !round.process().root.is(&timeline.machine.root);
     let in_2a = timeline.rounds[0].as_ref().filter(is_isolated);
     let isolated = timeline.rounds.iter().flatten().filter(is_isolated);
     let first = in_2a.or_else(|| isolated.min_by_key(|round| round.record));
-    // Other programs than container_prog may have run there before: where it ran in 2a, they were not in its place.
+    // Other programs than container_prog may have run there before: where it ran in 2a, they
+    // were not in its place.
     if let Some((record, process)) = timeline.entered.first()
         && in_2a.is_none()
         && first.is_none_or(|round| *record < round.record)

@@ -84,7 +84,8 @@ struct Machine {
     mounts: Vec<Mount>,
 }
 
-/// What was put into this run's `container_prog`, and where its root is to be; the record `supplied`.
+/// What was put into this run's `container_prog`, and where its root is to be;
+/// the record `supplied`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Supplied {
     seed: u32,
@@ -130,8 +131,8 @@ struct Born {
     member: Member,
 }
 
-/// A container's process before its end, or a process that ends in another root directory than the machine's
-/// without having become `container_prog`; the records `exiting` and `entered`.
+/// A container's process before its end, or a process that ends in another root directory than the
+/// machine's without having become `container_prog`; the records `exiting` and `entered`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Exiting {
     member: Member,
@@ -169,7 +170,8 @@ struct Limit {
     cpu_max: Option<String>,
 }
 
-/// What `container_prog` has used of the CPU so far; the record `use`. For people: no judge reads it.
+/// What `container_prog` has used of the CPU so far; the record `use`. For
+/// people: no judge reads it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Use {
     /// Its PID.
@@ -215,7 +217,8 @@ pub fn computes_nothing(recording: &Recording) -> bool {
         .is_some_and(|timeline| timeline.rounds[2].as_ref().is_some_and(timeline::Round::computes_nothing))
 }
 
-/// The lines that a recording of task 2 shows for one subtask (0 for 2a), with what varies from run to run named.
+/// The lines that a recording of task 2 shows for one subtask (0 for 2a), with what varies
+/// from run to run named.
 pub fn redacted_transcript(recording: &Recording, subtask: usize) -> Vec<String> {
     timeline::ScriptTimeline::read(recording)
         .map_or_else(Vec::new, |timeline| script::redacted(&timeline, subtask))

@@ -176,7 +176,8 @@ pub fn throttled(timeline: &ScriptTimeline, question: Question, verdicts: &Verdi
     )
 }
 
-/// The benchmark's times side by side; they prove nothing, but they are what a person would look at.
+/// The benchmark's times side by side; they prove nothing, but they are what a
+/// person would look at.
 fn comparison(timeline: &ScriptTimeline) -> String {
     let seconds = |subtask: usize| script::time(timeline, subtask).map(|time| time / 1e6);
     match (seconds(1), seconds(2)) {

@@ -20,7 +20,8 @@ const HOST: &str = "Hostname in the host: ";
 /// Stands for the names in the root directory.
 const NAMES: &str = "[names in container_root]";
 
-/// Compares with what the assignment shows. What the text says must also have been seen: the check needs these facts.
+/// Compares with what the assignment shows. What the text says must also have been seen: the
+/// check needs these facts.
 pub fn judge(
     timeline: &ScriptTimeline,
     subtask: usize,
@@ -134,8 +135,8 @@ fn is_entry(round: Option<&Round>, name: &String) -> bool {
     round.is_none_or(|round| round.run.entries.contains(name))
 }
 
-/// The names in the root directory in one line, if all that were seen there are among them, and there is nothing of the
-/// machine's own root; else sorted. What else stands there is kept.
+/// The names in the root directory in one line, if all that were seen there are among them, and
+/// there is nothing of the machine's own root; else sorted. What else stands there is kept.
 fn without_names(timeline: &ScriptTimeline, round: Option<&Round>, block: Vec<String>) -> Vec<String> {
     let Some(first) = block.iter().position(|line| line == LISTING).map(|index| index + 1) else {
         return block;

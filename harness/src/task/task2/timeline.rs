@@ -24,7 +24,8 @@ pub struct ScriptTimeline<'a> {
     pub supplied: Option<Supplied>,
     /// Of 2a, 2b and 2c.
     pub rounds: [Option<Round>; 3],
-    /// Processes that went into another root directory and ended there without becoming `container_prog`.
+    /// Processes that went into another root directory and ended there without
+    /// becoming `container_prog`.
     pub entered: Vec<(usize, Process)>,
     /// Host names that the machine had while the script ran.
     pub renamed: Vec<(usize, String)>,
@@ -97,7 +98,8 @@ impl Round {
         &self.run.member.process
     }
 
-    /// Whether it was run with the argument of 2a, which only lists. The script's comments ask for that in 2c too.
+    /// Whether it was run with the argument of 2a, which only lists. The script's comments
+    /// ask for that in 2c too.
     pub fn computes_nothing(&self) -> bool {
         self.process().cmdline.get(1).is_some_and(|argument| argument == "subtask1")
     }
@@ -192,8 +194,8 @@ impl<'a> ScriptTimeline<'a> {
         finding::place(self.recording, record)
     }
 
-    /// The terminal's lines from the start of a subtask's run to the next run; without a run, those between its
-    /// neighbours' runs.
+    /// The terminal's lines from the start of a subtask's run to the next run; without a run, those
+    /// between its neighbours' runs.
     pub fn lines(&self, subtask: usize) -> Vec<String> {
         let records = &self.recording.records;
         let end = records.iter().position(|record| record.kind == "outcome").unwrap_or(records.len());
@@ -210,7 +212,8 @@ impl<'a> ScriptTimeline<'a> {
         transcript::lines(&transcript::text(&records[from.min(to)..to]))
     }
 
-    /// A line of the terminal that says that a group's file did not take a value, as the end of a sentence.
+    /// A line of the terminal that says that a group's file did not take a value, as
+    /// the end of a sentence.
     pub fn refused_write(&self) -> String {
         let refuses = |line: &String| line.contains("cpu.max") || line.contains("write error");
         let lines = transcript::lines(&transcript::text(&self.recording.records));
@@ -220,8 +223,8 @@ impl<'a> ScriptTimeline<'a> {
             .map_or_else(String::new, |line| format!("; the terminal said: {line}"))
     }
 
-    /// What may say why a subtask's part of the script did not do what it should, as the end of a sentence: the last
-    /// line of the terminal that complains.
+    /// What may say why a subtask's part of the script did not do what it should, as the end of a
+    /// sentence: the last line of the terminal that complains.
     pub fn complaint(&self, subtask: usize) -> String {
         const WORDS: [&str; 9] = [
             "error",
@@ -307,8 +310,8 @@ fn round_of(rounds: &mut [Round], pid: i32) -> Option<&mut Round> {
     rounds.iter_mut().rev().find(|round| round.members.contains(&pid))
 }
 
-/// A run is of the subtask that its argument names; one whose argument names a subtask that another run has taken
-/// is of the subtask between whose neighbours it came.
+/// A run is of the subtask that its argument names; one whose argument names a subtask that another
+/// run has taken is of the subtask between whose neighbours it came.
 fn by_subtask(mut runs: Vec<Round>) -> [Option<Round>; 3] {
     let mut rounds = [None, None, None];
     for (index, round) in rounds.iter_mut().enumerate() {

@@ -1,7 +1,8 @@
 //! Task 3: a container tool, judged command by command.
 //!
-//! Each subtask has a folder: `run` (3a), `exec` (3b), `network` (3c), `overlay` (3d), and `build` (3e COPY, 3f RUN).
-//! `shared` holds what their scenarios have in common. One scenario, `3-run`, gives evidence for 3a, 3b and 3d.
+//! Each subtask has a folder: `run` (3a), `exec` (3b), `network` (3c), `overlay` (3d), and `build`
+//! (3e COPY, 3f RUN). `shared` holds what their scenarios have in common. One scenario, `3-run`,
+//! gives evidence for 3a, 3b and 3d.
 
 mod build;
 mod exec;

@@ -15,7 +15,8 @@ use crate::guest::observe::processes;
 use crate::task::task3::shared::state;
 use crate::task::transcript;
 
-/// What course staff install in the container of the external-service, and ask there, so many times.
+/// What course staff install in the container of the external-service, and ask
+/// there, so many times.
 const INSTALL: [&str; 4] = ["apt", "install", "-y", "curl"];
 pub const CURLED: usize = 2;
 /// Requests in the second run.
@@ -35,8 +36,8 @@ impl MatrixScenario<'_, '_> {
         Ok((script, both_run))
     }
 
-    /// Installs a program in the container of the external-service by `exec`, and asks for the page with it there, as
-    /// course staff do.
+    /// Installs a program in the container of the external-service by `exec`, and asks for the page
+    /// with it there, as course staff do.
     pub(super) fn exec_beside(&mut self, page: &Container) -> io::Result<()> {
         let limit = self.session.tool.limit(15.0, 3.0);
         let listed = self.session.call("ps-beside", &["ps"], limit)?;
@@ -72,7 +73,8 @@ impl MatrixScenario<'_, '_> {
         Ok(())
     }
 
-    /// Makes a clean start as the assignment's questions and answers have it: `rmi`, and `rm -rf .cache/layer`.
+    /// Makes a clean start as the assignment's questions and answers have it: `rmi`, and
+    /// `rm -rf .cache/layer`.
     pub(super) fn remove_images(&mut self) -> io::Result<()> {
         let limit = self.session.tool.limit(15.0, 3.0);
         for image in images(&self.site.submission, &[], &mut Trees::default()) {

@@ -29,7 +29,8 @@ pub struct Container {
     pub commands: Vec<String>,
     /// What of the services it holds.
     pub contents: Contents,
-    /// What of it comes from the folders that its root is mounted from; `None` where that could not be told.
+    /// What of it comes from the folders that its root is mounted from; `None` where
+    /// that could not be told.
     pub image: Option<Contents>,
     /// Its address.
     pub address: Option<Ipv4Addr>,
@@ -44,7 +45,8 @@ impl Container {
     }
 }
 
-/// All containers there are now. What is in those whose root is among `known` is not looked for again.
+/// All containers there are now. What is in those whose root is among `known` is
+/// not looked for again.
 pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
     let mut found: Vec<Container> = Vec::new();
     let mut processes: Vec<Process> = machine.contained();

@@ -184,9 +184,8 @@ pub struct Image {
     pub contents: Contents,
 }
 
-/// The images that hold anything of the services: folders with a `layers` file, and root file systems that no such
-/// file names.
-/// `uppers` are those of containers, which are no images.
+/// The images that hold anything of the services: folders with a `layers` file, and root file
+/// systems that no such file names. `uppers` are those of containers, which are no images.
 pub fn images(submission: &Path, uppers: &[Directory], trees: &mut Trees) -> Vec<Image> {
     let mut images = Vec::new();
     for (dir, named) in state::layered(submission) {

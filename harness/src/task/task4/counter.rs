@@ -89,7 +89,8 @@ pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) 
             "the counter-service does not answer with its count",
         );
     };
-    // The host's own look is ours to bring about: where it got through it must be counted like the others.
+    // The host's own look is ours to bring about: where it got through it must be
+    // counted like the others.
     let counted = pages.iter().filter(|page| page.value.from != "host" || page.value.status.is_some());
     let mut numbers = Vec::new();
     for page in counted {

@@ -36,7 +36,8 @@ use crate::task::task3::shared::terminals::Terminals;
 use crate::task::task3::shared::tool::Tool;
 use crate::task::task3::shared::view::Machine;
 
-/// Requests of the other LAN machine: one after the other, and by so many clients at once as many each.
+/// Requests of the other LAN machine: one after the other, and by so many clients
+/// at once as many each.
 pub const IN_A_ROW: usize = 20;
 const CLIENTS: usize = 6;
 const EACH: usize = 5;
@@ -46,7 +47,8 @@ const BY_MACHINE: usize = 3;
 const PORTS_CAP: usize = 40;
 /// How much of a page is kept, in characters.
 const PAGE_CAP: usize = 400;
-/// What an attempt to connect may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
+/// What an attempt to connect may take at most: a lost packet is sent again after 1, 3
+/// and 7 seconds (tcp(7)).
 const LONGEST: Duration = Duration::from_secs(8);
 /// Seconds after which app.py says by itself that the counter-service does not answer.
 const APP_PATIENCE: f64 = 15.0;
@@ -216,8 +218,8 @@ impl<'a> MatrixScenario<'a, '_> {
         Ok(())
     }
 
-    /// Asks for the page from everywhere, and the counter-service before and after; says from where the page
-    /// counts: from the LAN, or else from the machine itself.
+    /// Asks for the page from everywhere, and the counter-service before and after; says from where
+    /// the page counts: from the LAN, or else from the machine itself.
     fn count_pages(
         &self,
         seen: &[Container],
@@ -241,7 +243,8 @@ impl<'a> MatrixScenario<'a, '_> {
         Ok(from)
     }
 
-    /// Asks for the page one time after the other, as long as it counts; says whether it always did.
+    /// Asks for the page one time after the other, as long as it counts; says
+    /// whether it always did.
     fn ask_in_a_row(&self, from: &str) -> io::Result<bool> {
         for _ in 0..IN_A_ROW {
             if self.ask("in-a-row", from)?.number().is_none() {
@@ -313,7 +316,8 @@ impl<'a> MatrixScenario<'a, '_> {
         pages.iter().try_for_each(|page| self.record("page", page))
     }
 
-    /// Opens the way from the real host, which records itself what it sees, and waits until its visit is counted.
+    /// Opens the way from the real host, which records itself what it sees, and waits until
+    /// its visit is counted.
     fn let_the_host_look(&self, counter: &Container) -> io::Result<()> {
         let (place, to) = Self::inside(counter);
         let count =
@@ -333,7 +337,8 @@ impl<'a> MatrixScenario<'a, '_> {
         (Place::Process(counter.pid), SocketAddrV4::new(Ipv4Addr::LOCALHOST, counter_port(counter)))
     }
 
-    /// Asks each port of the machine that might lead to the counter-service for the count, from the LAN.
+    /// Asks each port of the machine that might lead to the counter-service for the
+    /// count, from the LAN.
     fn try_ports(&self, counter: &Container) -> io::Result<()> {
         let mut ports: BTreeSet<u16> = sockets::listening(std::process::id() as i32);
         // Ports that the rules of the firewall name.

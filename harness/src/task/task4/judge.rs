@@ -83,7 +83,8 @@ pub fn images_built(context: &MatrixContext, question: Question, _: &Verdicts) -
         return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let mut question = question.proof(&images.place);
-    // A container shows its image too, wherever the tool keeps it: by the folders that it is mounted from.
+    // A container shows its image too, wherever the tool keeps it: by the folders
+    // that it is mounted from.
     let mut holders: Vec<(String, Contents)> =
         images.value.images.iter().map(|image| (image.dir.clone(), image.contents)).collect();
     if let Some(seen) = &context.seen {

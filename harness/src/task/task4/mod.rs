@@ -37,7 +37,8 @@ pub static SUBTASK: Subtask = Subtask {
     judge: judge::judge,
 };
 
-/// Runs the orchestrator, asks its service from everywhere, and runs it again beside other containers.
+/// Runs the orchestrator, asks its service from everywhere, and runs it again
+/// beside other containers.
 pub static SCENARIO: Scenario = Scenario {
     id: "4-matrix",
     budget: Budget { fixed: 480, scaled: 75 },

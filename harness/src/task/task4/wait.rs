@@ -17,14 +17,15 @@ use crate::task::task3::shared::view::Machine;
 
 /// Time between two looks at the page and at what works.
 const PAUSE: Duration = Duration::from_secs(2);
-/// When nothing that the script started has worked or written for this long, nothing more will come.
+/// When nothing that the script started has worked or written for this long,
+/// nothing more will come.
 const STILL: Duration = Duration::from_secs(60);
 /// Between these the prompt shows the last command's status.
 const PROMPT_START: &str = "[status ";
 const PROMPT_END: &str = "]# ";
 
-/// The script, called at the prompt of a shell that stays: what it leaves in the background is not hung up on when it
-/// ends, as it would be if the terminal's first process ended with it.
+/// The script, called at the prompt of a shell that stays: what it leaves in the background is not
+/// hung up on when it ends, as it would be if the terminal's first process ended with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     shell: TerminalId,
@@ -109,7 +110,8 @@ pub struct Limits {
     pub all: Duration,
     /// For services to come up once the script has ended, or for a count once there is a page.
     pub more: Duration,
-    /// Scripts sleep between their steps; after this long without a sign the one before was the last.
+    /// Scripts sleep between their steps; after this long without a sign the one
+    /// before was the last.
     pub pause: Duration,
 }
 

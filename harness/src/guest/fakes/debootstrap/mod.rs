@@ -1,9 +1,9 @@
-//! `debootstrap` in the guest: unpacks a tree made in advance where it has one that the real program would make,
-//! and hands over to the real program otherwise.
+//! `debootstrap` in the guest: unpacks a tree made in advance where it has one that the real
+//! program would make, and hands over to the real program otherwise.
 //!
-//! [`install`] puts it ahead of the real one in the usual PATH (and in sudo's), as a link to the guest half;
-//! started under that name, the guest half runs [`main`]. The trees and how they come to be are
-//! [`crate::packages::base`]'s.
+//! [`install`] puts it ahead of the real one in the usual PATH (and in sudo's), as a link to the
+//! guest half; started under that name, the guest half runs [`main`]. The trees and how they come
+//! to be are [`crate::packages::base`]'s.
 
 mod options;
 mod unpack;
@@ -38,8 +38,9 @@ struct Settings {
     certificate: String,
 }
 
-/// Makes `debootstrap` take trees from `bases`, a directory with one folder for each (`bases/*/base.json`), and makes
-/// every tree trust `certificate`. Needs the running program's own file to stay where it is.
+/// Makes `debootstrap` take trees from `bases`, a directory with one folder for each
+/// (`bases/*/base.json`), and makes every tree trust `certificate`. Needs the running program's own
+/// file to stay where it is.
 ///
 /// # Errors
 /// When /run or /usr/local/sbin cannot be written.

@@ -15,7 +15,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Nothing for a command line with anything in it that changes the result in a way no tree stands for.
+    /// Nothing for a command line with anything in it that changes the result in a
+    /// way no tree stands for.
     pub fn parse(arguments: &[String]) -> Option<Self> {
         let mut request = Self {
             arch: None,

@@ -14,8 +14,8 @@ use tar::{Archive, Entry, EntryType};
 
 use crate::packages::base::Base;
 
-/// Unpacks a tar file into an empty or missing directory and makes the tree this machine's: its name server and
-/// host name, and the mirror that was asked for.
+/// Unpacks a tar file into an empty or missing directory and makes the tree this machine's: its
+/// name server and host name, and the mirror that was asked for.
 pub(super) fn unpack(tree: &Path, base: &Base, target: &Path, mirror: &str) -> io::Result<()> {
     umask(Mode::from_bits_truncate(0o022));
     fs::create_dir_all(target)?;
@@ -96,7 +96,8 @@ fn put(
     set_time(path, modified)
 }
 
-/// Sets the extended attributes, such as file capabilities, that GNU tar keeps as `SCHILY.xattr.NAME`.
+/// Sets the extended attributes, such as file capabilities, that GNU tar keeps as
+/// `SCHILY.xattr.NAME`.
 fn set_attributes(entry: &mut Entry<impl Read>, path: &Path) -> io::Result<()> {
     let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
     for extension in extensions {
@@ -113,8 +114,8 @@ fn set_time(path: &Path, modified: u64) -> io::Result<()> {
     Ok(utimensat(nix::fcntl::AT_FDCWD, path, &time, &time, nix::sys::stat::UtimensatFlags::NoFollowSymlink)?)
 }
 
-/// What debootstrap takes from the machine and the command line: the name server, the host name, the mirror's
-/// name in sources.list and in the names of apt's lists.
+/// What debootstrap takes from the machine and the command line: the name server, the host name,
+/// the mirror's name in sources.list and in the names of apt's lists.
 fn make_this_machines(base: &Base, target: &Path, mirror: &str) -> io::Result<()> {
     umask(Mode::from_bits_truncate(0o022));
     for file in ["etc/resolv.conf", "etc/hostname"] {

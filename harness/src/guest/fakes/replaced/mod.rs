@@ -1,10 +1,13 @@
-//! The two commands of a conductor that follow-through marks replace, as parts of the guest half: a submission that
-//! looks at what stands in place of its own command finds a compiled program and no text.
+//! The two commands of a conductor that follow-through marks replace, as parts of the guest
+//! half: a submission that looks at what stands in place of its own command finds a compiled
+//! program and no text.
 //!
-//! Started as [`BUILD`] or [`RUN`], the guest half is that command. State goes into the folders that the submission's
-//! setup.sh names, and what its other commands look for is left where conductors usually leave it.
+//! Started as [`BUILD`] or [`RUN`], the guest half is that command. State goes into the folders
+//! that the submission's setup.sh names, and what its other commands look for is left where
+//! conductors usually leave it.
 //!
-//! A build without the feature `follow-through` has none of these commands, and so no part of a solution.
+//! A build without the feature `follow-through` has none of these commands, and so
+//! no part of a solution.
 
 #[cfg(feature = "follow-through")]
 mod build;

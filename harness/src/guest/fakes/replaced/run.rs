@@ -1,5 +1,5 @@
-//! A container on an overlay of an image's layers. Its root directory has the name that the submission's own commands
-//! use, and its first process's PID is in a file.
+//! A container on an overlay of an image's layers. Its root directory has the name that the
+//! submission's own commands use, and its first process's PID is in a file.
 
 use std::convert::Infallible;
 use std::fs;
@@ -19,7 +19,8 @@ use nix::unistd::{ForkResult, chroot, fork};
 
 use super::commands::{Folders, WAITING};
 
-/// Mounts the container's root, and becomes the process that waits for its first one: tools find it by its arguments.
+/// Mounts the container's root, and becomes the process that waits for its first one: tools find
+/// it by its arguments.
 pub(super) fn container(arguments: &[String]) -> io::Result<()> {
     umask(Mode::from_bits_truncate(0o077));
     let [image, name, command @ ..] = arguments else {
@@ -49,7 +50,8 @@ pub(super) fn container(arguments: &[String]) -> io::Result<()> {
     Err(Command::new(own).arg0(WAITING).arg(&container).arg(&root).args(words).exec())
 }
 
-/// The layers' folders as overlayfs wants them: the base system, whichever end of the file it is at, comes last.
+/// The layers' folders as overlayfs wants them: the base system, whichever end of the file
+/// it is at, comes last.
 fn lower(folders: &Folders, image: &str) -> io::Result<String> {
     let image = folders.images.join(image);
     let Ok(text) = fs::read_to_string(image.join("layers")) else {

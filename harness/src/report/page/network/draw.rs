@@ -1,4 +1,5 @@
-//! A network as a drawing: the world on the left, the machine in the middle, the containers on the right.
+//! A network as a drawing: the world on the left, the machine in the middle, the
+//! containers on the right.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,5 @@
-//! The network, drawn: what was found, with what is missing dashed and what should not be there in red.
+//! The network, drawn: what was found, with what is missing dashed and what should
+//! not be there in red.
 
 mod draw;
 mod matrix;

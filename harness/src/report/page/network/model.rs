@@ -1,4 +1,5 @@
-//! What a network looked like at one moment, and who could reach whom, beside what is asked for. All of it is evidence.
+//! What a network looked like at one moment, and who could reach whom, beside what is asked for.
+//! All of it is evidence.
 
 use crate::evidence::Recording;
 use crate::evidence::network::{Network, Networks, Reach, Rules};
@@ -10,7 +11,8 @@ const PEERS: [(&str, &str); 2] = [("web", "store"), ("plain", "quiet")];
 /// The roles with `-i`, and the one with `-e`.
 const ONLINE: [&str; 3] = ["online", "web", "store"];
 const EXPOSED: &str = "web";
-/// The moments that are drawn, in words. What was tried with peers is drawn with the networks as they were then.
+/// The moments that are drawn, in words. What was tried with peers is drawn with the
+/// networks as they were then.
 const MOMENTS: [(&str, &str); 4] = [
     ("first", "One container, connected without options"),
     ("online", "One container, connected with -i"),
@@ -184,8 +186,8 @@ impl Port {
     }
 }
 
-/// One way for each pair of places. What is asked to be open must be open to each attempt; what is not is open if any
-/// attempt got through.
+/// One way for each pair of places. What is asked to be open must be open to each attempt; what is
+/// not is open if any attempt got through.
 fn ways(step: &str, reaches: &[Reach]) -> Vec<Way> {
     let mut ways: Vec<Way> = Vec::new();
     for reach in reaches.iter().filter(|reach| reach.step == step) {

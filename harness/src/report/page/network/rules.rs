@@ -24,8 +24,8 @@ fn has(rule: &str, wanted: &[&str]) -> bool {
     words.any(|word| wanted.contains(&word))
 }
 
-/// The rules that translate for a container: those that name one of its addresses, its network or its interface, and
-/// those for every source.
+/// The rules that translate for a container: those that name one of its addresses, its network or
+/// its interface, and those for every source.
 pub fn of(rules: &[String], inside: &Network, outside: Option<&Link>) -> Vec<String> {
     let own: Vec<Ipv4Addr> = inside
         .links

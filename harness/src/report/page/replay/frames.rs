@@ -1,5 +1,6 @@
-//! What a terminal showed, as frames: each says which rows of the screen changed. A terminal emulator on this host acts
-//! on the submission's control sequences; the page gets characters and colours.
+//! What a terminal showed, as frames: each says which rows of the screen changed. A terminal
+//! emulator on this host acts on the submission's control sequences; the page gets
+//! characters and colours.
 
 use avt::observer::Transcript;
 use avt::{Cell, Color, Line, Terminal};
@@ -22,7 +23,8 @@ const TEXT: (usize, usize) = (60, 60);
 /// One terminal's film.
 #[derive(Debug)]
 pub struct Film {
-    /// The frames, each a JSON array: milliseconds since its start, rows that moved up, changed rows.
+    /// The frames, each a JSON array: milliseconds since its start, rows that
+    /// moved up, changed rows.
     pub frames: Vec<Value>,
     /// All that it showed as text, without what was written over.
     pub text: Vec<String>,
@@ -48,7 +50,8 @@ pub fn film(session: &Session) -> Option<Film> {
 
     let command = visible(&session.command());
     if !command.is_empty() {
-        // The command is this program's own line: it is typed at the start, and is no part of the text.
+        // The command is this program's own line: it is typed at the start, and is
+        // no part of the text.
         terminal.feed(format!("{}\r\n", cast::prompt(&command)).as_str());
         film.take(0, &terminal, &mut shown);
     }
@@ -131,7 +134,8 @@ fn printable(char: char) -> char {
     }
 }
 
-/// Class names: `b`old, `d`im, `i`talic, `u`nderlined, `s`truck, in`v`erse, and the colour's number.
+/// Class names: `b`old, `d`im, `i`talic, `u`nderlined, `s`truck, in`v`erse, and
+/// the colour's number.
 fn style(cell: &Cell) -> String {
     let pen = cell.pen();
     let flags = [

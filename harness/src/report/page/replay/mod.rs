@@ -1,5 +1,5 @@
-//! The replay of a scenario's terminals. Without the page's script each command and what it showed is text; with it,
-//! each can be played.
+//! The replay of a scenario's terminals. Without the page's script each command and what it showed
+//! is text; with it, each can be played.
 
 mod frames;
 

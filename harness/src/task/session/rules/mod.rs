@@ -1,4 +1,5 @@
-//! Decides whether a difference between the assignment's line and the run's line is fine. Each rule gives its reason.
+//! Decides whether a difference between the assignment's line and the run's line is fine. Each
+//! rule gives its reason.
 
 mod links;
 mod processes;
@@ -98,7 +99,8 @@ impl Lines<'_> {
                 Some(NEIGHBOUR)
             }
             (None, Some(_)) => Some(IN_ADDITION),
-            // If the table lists other containers of the grader, it does not say `No containers found`.
+            // If the table lists other containers of the grader, it does not say
+            // `No containers found`.
             _ => Some(OWN_WORDS),
         }
     }

@@ -26,7 +26,8 @@ impl<'a> Built<'a> {
         }
     }
 
-    /// Whether there is an image: `build` said so, or what it was to make is there, whatever it said.
+    /// Whether there is an image: `build` said so, or what it was to make is
+    /// there, whatever it said.
     pub fn is_made(&self, step: &str) -> bool {
         let paths = self.plan.paths(step);
         let in_container = self.timeline.at::<Contents>("found", step);

@@ -9,8 +9,8 @@ use crate::task::task3::shared::overlays::Overlays;
 use crate::task::task3::shared::state::Image;
 use crate::verdict::Finding;
 
-/// Judges whether what each instruction brought is in a layer of its own above the base: of each step, its paths are
-/// what different instructions brought.
+/// Judges whether what each instruction brought is in a layer of its own above the base: of each
+/// step, its paths are what different instructions brought.
 pub fn own_layer(built: &Built, question: Question, steps: &[(&str, Vec<String>)]) -> Finding {
     let base = built.timeline.at::<Image>("image", "build").map(|seen| seen.value.named).unwrap_or_default();
     let mut question = question;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::guest::world::WorldPlan;
 use crate::task::task3::shared::tokens;
 
-/// Builds with COPY: a file to a new name, into a folder, into `/bin`; a folder to a new name, to `/`; two files.
+/// Builds with COPY: a file to a new name, into a folder, into `/bin`; a folder to a new
+/// name, to `/`; two files.
 pub const COPIES: [&str; 6] =
     ["copy-name", "copy-into", "copy-bin", "copy-folder", "copy-to-root", "copy-two"];
 /// Builds with RUN.
@@ -69,7 +70,8 @@ pub struct BuildPlan {
     pub names: BTreeMap<String, Names>,
     /// Files that COPY takes, by step.
     pub files: BTreeMap<String, Sample>,
-    /// Files that RUN writes, by step; what `run-rewrites` writes is another text for its copied file.
+    /// Files that RUN writes, by step; what `run-rewrites` writes is another text
+    /// for its copied file.
     pub written: BTreeMap<String, Sample>,
     /// The folders that COPY takes: to a new name, to `/`.
     pub folders: [String; 2],

@@ -90,7 +90,8 @@ pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding
     }
 }
 
-/// What a step's RUN wrote that first reads a file and then writes a word of its own: whether it found the file.
+/// What a step's RUN wrote that first reads a file and then writes a word of its own:
+/// whether it found the file.
 enum Read {
     Found,
     Missed,

@@ -79,7 +79,8 @@ impl Sources {
         self.all.iter_mut().filter(move |source| source.path == path)
     }
 
-    /// Makes what is not there and rights what is not as it should be. What is right stays untouched, times included.
+    /// Makes what is not there and rights what is not as it should be. What is right stays
+    /// untouched, times included.
     ///
     /// # Errors
     /// [`Obstructed`] where the submission has locked or replaced something.

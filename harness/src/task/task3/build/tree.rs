@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 /// Biggest file of which a digest is made.
 const DIGEST_CAP: u64 = 64 << 10;
 
-/// Mode, size, inode and time of change of everything below a folder. A folder's own times are left out: they change
-/// when something beside it does. Of what lies in its `etc`, a digest of the contents instead of inode and time: tools
-/// write some of it again and again, such as the name servers, and always the same.
+/// Mode, size, inode and time of change of everything below a folder. A folder's own times are left
+/// out: they change when something beside it does. Of what lies in its `etc`, a digest of the
+/// contents instead of inode and time: tools write some of it again and again, such as the name
+/// servers, and always the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State(BTreeMap<PathBuf, [i64; 5]>);
 

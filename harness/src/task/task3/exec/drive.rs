@@ -55,7 +55,8 @@ impl RunScenario<'_, '_, '_> {
         self.enter_as_shown()
     }
 
-    /// The assignment's sample session: a shell that waits for `sleep inf`, and a second one beside it.
+    /// The assignment's sample session: a shell that waits for `sleep inf`, and a
+    /// second one beside it.
     fn enter_as_shown(&mut self) -> io::Result<()> {
         let RunPlan { image, session: name, .. } = self.plan;
         let Some(first) = self.session.start_shell("session", &["run", image, name])? else { return Ok(()) };

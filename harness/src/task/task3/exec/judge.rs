@@ -89,8 +89,8 @@ impl ExecContext<'_> {
     }
 }
 
-/// The namespaces in which a process is not with the container, of the five that the assignment names. One that the
-/// container itself does not have is not asked for.
+/// The namespaces in which a process is not with the container, of the five that the assignment
+/// names. One that the container itself does not have is not asked for.
 fn apart(executed: &Namespaces, container: &Namespaces) -> Vec<&'static str> {
     [
         ("UTS", executed.uts, container.uts),

@@ -1,5 +1,5 @@
-//! Types the assignment's sample session of 3c: the shell of a container lists its interfaces before and after
-//! `addnetwork`, and pings the machine.
+//! Types the assignment's sample session of 3c: the shell of a container lists its interfaces
+//! before and after `addnetwork`, and pings the machine.
 //!
 //! It runs last, so that it cannot disturb a check that carries marks.
 

@@ -119,7 +119,8 @@ impl NetworkScenario<'_, '_> {
         }
         self.look("peer")?;
         self.try_all("peer")?;
-        // A host without a firewall: only routes and address translation are left to keep containers in.
+        // A host without a firewall: only routes and address translation are left
+        // to keep containers in.
         self.firewall.set_forward_policy("ACCEPT")?;
         self.try_all("open")?;
         self.firewall.set_forward_policy("DROP")?;
@@ -136,7 +137,8 @@ impl NetworkScenario<'_, '_> {
         self.try_all(role)?;
         if role == "first" {
             self.record("sniffed", &Sniffed { step: role.to_owned(), icmp: sniffer.map(Sniffer::pings) })?;
-            // A host without a firewall: only routes and address translation are left to keep a container in.
+            // A host without a firewall: only routes and address translation are left to
+            // keep a container in.
             self.firewall.set_forward_policy("ACCEPT")?;
             self.try_all("first-open")?;
             self.firewall.set_forward_policy("DROP")?;
@@ -147,7 +149,8 @@ impl NetworkScenario<'_, '_> {
         self.put_away(role, &running)
     }
 
-    /// Ends what `stop` left of a container that was alone: that is not what the next one is asked about.
+    /// Ends what `stop` left of a container that was alone: that is not what the
+    /// next one is asked about.
     fn put_away(&mut self, role: &str, running: &Running) -> io::Result<()> {
         for process in running.view.remains(self.session.machine) {
             let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
@@ -163,7 +166,8 @@ impl NetworkScenario<'_, '_> {
             .map(drop)
     }
 
-    /// Listens on the machine's end as it is called in the assignment; `None` where there is no such link.
+    /// Listens on the machine's end as it is called in the assignment; `None` where
+    /// there is no such link.
     fn sniffer(&self, role: &str) -> Option<Sniffer> {
         let name = format!("{}-outside", self.plan.name(role));
         let link = self.networks.machine.links.iter().find(|link| link.name == name)?;
@@ -178,7 +182,8 @@ impl NetworkScenario<'_, '_> {
         Ok(())
     }
 
-    /// Stops the exposed container, with a process in it that does not heed signals; the others stay.
+    /// Stops the exposed container, with a process in it that does not heed
+    /// signals; the others stay.
     fn stop(&mut self) -> io::Result<()> {
         let plan = self.plan;
         if !self.has("web") {
@@ -229,7 +234,8 @@ impl NetworkScenario<'_, '_> {
         Ok(networks)
     }
 
-    /// Tries every way that a check asks about, all at once: most of what must not get through takes its whole time.
+    /// Tries every way that a check asks about, all at once: most of what must not get through
+    /// takes its whole time.
     fn try_all(&self, step: &str) -> io::Result<()> {
         let plan = self.plan;
         let word = |place: &str| plan.words.get(place).map_or("", String::as_str);

@@ -17,8 +17,8 @@ pub fn outside_links(inside: &Network, machine: &Network) -> Vec<Link> {
     machine.links.iter().filter(pairs).cloned().collect()
 }
 
-/// The machine's address in a container's network: one whose network the container's first address is in, or else, as
-/// with a pair of /32, the one at the other end of the container's pair.
+/// The machine's address in a container's network: one whose network the container's first address
+/// is in, or else, as with a pair of /32, the one at the other end of the container's pair.
 pub fn machine_end(inside: &Network, machine: &Network) -> Option<Address> {
     let own: Vec<Address> = inside
         .links

@@ -44,8 +44,8 @@ pub fn isolated(context: &NetworkContext, question: Question, verdicts: &Verdict
     context.ways(question, "connected", &ways, false, "no container reaches another one")
 }
 
-/// Where containers are not isolated by default, only the two peers are judged: 3c/isolated-by-default
-/// covers the rest.
+/// Where containers are not isolated by default, only the two peers are judged:
+/// 3c/isolated-by-default covers the rest.
 pub fn peer(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
     let apart = verdicts.passed("3c/isolated-by-default");
     let question = question.expects(if apart {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::guest::world::WorldPlan;
 use crate::task::task3::shared::tokens;
 
-/// The containers' roles, in the order in which they are made; the first two are alone and end before the next one.
+/// The containers' roles, in the order in which they are made; the first two are alone and end
+/// before the next one.
 pub const ALONE: [&str; 2] = ["first", "online"];
 pub const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 
@@ -20,7 +21,8 @@ pub const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 pub struct NetworkPlan {
     pub world: WorldPlan,
     pub image: String,
-    /// Container names by role: those that are alone, without options and with `-i`, and the others.
+    /// Container names by role: those that are alone, without options and with
+    /// `-i`, and the others.
     pub first: String,
     pub online: String,
     pub plain: String,
@@ -34,8 +36,9 @@ pub struct NetworkPlan {
     pub sleeps: [String; 7],
     /// The word with which a place's server answers, by role, and `machine`.
     pub words: BTreeMap<String, String>,
-    /// The port that `web` exposes, and the machine's port for it. Only what asks about `-e` uses these: a rule that names
-    /// one of them the wrong way round must not be in the way of anything else.
+    /// The port that `web` exposes, and the machine's port for it. Only what asks about
+    /// `-e` uses these: a rule that names one of them the wrong way round must not be in
+    /// the way of anything else.
     pub inner: u16,
     pub outer: u16,
     /// The port on which servers in the containers listen.

@@ -12,8 +12,8 @@ use crate::verdict::Finding;
 /// The containers that have a network at once, in the order in which they got it.
 const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 
-/// `alone` is what a container that is alone has: its pair, the Internet with `-i`, its exposed port. What is lost
-/// there already is not lost here once more.
+/// `alone` is what a container that is alone has: its pair, the Internet with `-i`, its exposed
+/// port. What is lost there already is not lost here once more.
 pub fn two_containers(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
     let question = question.expects("each container gets its own network and works as it does alone");
     if !verdicts.passed("3c/veth-pair") {
@@ -68,7 +68,8 @@ fn shared(context: &NetworkContext, networks: &Networks) -> Option<String> {
         }
         let mut own = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
         let Some(own) = own.next() else { continue };
-        // What a wide prefix spans is one network in name only; where packets get through is asked after this.
+        // What a wide prefix spans is one network in name only; where packets get through
+        // is asked after this.
         let meets = |other: &Address| {
             own.reaches(other.ip) && Address { ip: own.ip, prefix: own.prefix.max(24) }.reaches(other.ip)
         };

@@ -11,8 +11,8 @@ use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::state::{self, Image};
 
 impl RunScenario<'_, '_, '_> {
-    /// Tries them, those that delete something last. These are left out while something is mounted in the
-    /// submission's folder: a tool that deletes its cache would delete through that mount.
+    /// Tries them, those that delete something last. These are left out while something is mounted
+    /// in the submission's folder: a tool that deletes its cache would delete through that mount.
     pub fn try_given_commands(&mut self) -> io::Result<()> {
         let RunPlan { image, second_image, third_image, .. } = self.plan;
         let quick = self.session.tool.limit(10.0, 3.0);

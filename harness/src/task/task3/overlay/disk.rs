@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::guest::observe::mounts;
 
-/// File systems that keep files of their own, on a disk or in memory. Others may hang when they are asked, or tell of a
-/// disk that is counted already.
+/// File systems that keep files of their own, on a disk or in memory. Others may hang when they are
+/// asked, or tell of a disk that is counted already.
 const OWN: [&str; 8] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "tmpfs"];
 
 /// Bytes in use on all file systems of the machine. That of `shared` is left out: others

@@ -41,7 +41,8 @@ pub struct OverlayContext<'a> {
     pub timeline: Timeline<'a>,
     image: Option<Seen<Image>>,
     second: Option<Seen<Image>>,
-    /// While the container with the default shell runs, beside the one with a command if that came up.
+    /// While the container with the default shell runs, beside the one with a
+    /// command if that came up.
     both: Option<Seen<Overlays>>,
     worker: Option<Seen<ContainerView>>,
     shell: Option<Seen<ContainerView>>,
@@ -76,7 +77,8 @@ fn paths(dirs: &[Directory]) -> String {
     dirs.iter().map(|dir| dir.path.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether `named` is the layer itself or the folder that holds it, as `layers/<key>` holds `layers/<key>/diff`.
+/// Whether `named` is the layer itself or the folder that holds it, as `layers/<key>` holds
+/// `layers/<key>/diff`.
 fn names_layer(named: &Directory, layer: &Directory) -> bool {
     named.is(layer) || Path::new(&layer.path).parent() == Some(Path::new(&named.path))
 }
@@ -144,8 +146,8 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
             return question
                 .fail(format!("there is one image, but its root tree exists more than once: {trees}"));
         }
-        // The base itself, unless the disk on which it lies is not looked at, and half of it for what debootstrap leaves
-        // elsewhere.
+        // The base itself, unless the disk on which it lies is not looked at, and half of it for
+        // what debootstrap leaves elsewhere.
         let own =
             if context.timeline.plan::<RunPlan>().is_some_and(|plan| plan.shared_disk) { 0 } else { whole };
         let grown = disk("before").and_then(|before| growth(&before.value, &built.value));
@@ -176,7 +178,8 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// What is in use on the machine's disks beyond what was before; `None` in evidence that does not tell.
+/// What is in use on the machine's disks beyond what was before; `None` in
+/// evidence that does not tell.
 fn growth(before: &Disk, after: &Disk) -> Option<u64> {
     Some(after.used?.saturating_sub(before.used?))
 }

@@ -89,8 +89,8 @@ impl RunScenario<'_, '_, '_> {
         self.session.call("images", &["images"], self.session.tool.limit(10.0, 3.0)).map(drop)
     }
 
-    /// Two containers of the first image, one with a command and one with the default shell, from `run` to `stop`; whether
-    /// any came up.
+    /// Two containers of the first image, one with a command and one with the default shell, from
+    /// `run` to `stop`; whether any came up.
     fn run(&mut self) -> io::Result<bool> {
         let RunPlan { image, worker, shell, named_shell, sleeps, .. } = self.plan;
         let first = self.session.start("worker", &["run", image, worker], &["sleep", &sleeps[0]])?;
@@ -198,7 +198,8 @@ impl RunScenario<'_, '_, '_> {
         self.record("typed", &Typed { step: step.to_owned(), shown, running })
     }
 
-    /// What the submission takes up beside the first image's layers, and what is in use on the whole machine.
+    /// What the submission takes up beside the first image's layers, and what is in use
+    /// on the whole machine.
     fn disk(&self, step: &str, lowest: Option<&Directory>) -> io::Result<()> {
         let named = self.base.iter().flatten().filter(|dir| state::is_root_tree(Path::new(&dir.path)));
         let beside = state::size(self.submission, &named.cloned().collect::<Vec<_>>());

@@ -62,7 +62,8 @@ pub fn twice(context: &RunContext, question: Question, _: &Verdicts) -> Finding 
     )
 }
 
-/// Whether the mount points that the machine had are as they were while containers run, and after `stop`.
+/// Whether the mount points that the machine had are as they were while containers
+/// run, and after `stop`.
 pub fn machine_unchanged(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     let mut question = question.expects(
         "while a container runs and after stop, the machine's mounts are in place and nothing covers them",
@@ -136,8 +137,8 @@ pub fn stop(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     question.pass("stop left nothing")
 }
 
-/// Whether a second container was started under its name. That is a matter of cannot-run-twice: what `stop` makes of
-/// two is not judged.
+/// Whether a second container was started under its name. That is a matter of cannot-run-twice:
+/// what `stop` makes of two is not judged.
 fn is_doubled(context: &RunContext, step: &str) -> bool {
     let started =
         |again| context.timeline.at::<Refused>("refused", again).is_some_and(|seen| seen.value.started);
@@ -145,7 +146,8 @@ fn is_doubled(context: &RunContext, step: &str) -> bool {
     is_exited && started("again-after-exit") || step == "stop-worker" && started("again-while-running")
 }
 
-/// Whether the neighbour still ran when the other container was stopped: what else ended it is no matter of `stop`.
+/// Whether the neighbour still ran when the other container was stopped: what else ended it is
+/// no matter of `stop`.
 fn was_alive(context: &RunContext) -> bool {
     ["worker-before-stop", "worker-after-exec"]
         .into_iter()
@@ -153,7 +155,8 @@ fn was_alive(context: &RunContext) -> bool {
         .all(|seen| seen.value.alive)
 }
 
-/// The rules of a stopped container: its address may be another's next, and a port that leads to it is then open.
+/// The rules of a stopped container: its address may be another's next, and a port that
+/// leads to it is then open.
 pub fn stop_rules(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("stop leaves no firewall rule of the container while others run");
     match network::rules_of_exposed(context.bundle) {
@@ -166,8 +169,8 @@ pub fn stop_rules(context: &RunContext, question: Question, _: &Verdicts) -> Fin
     }
 }
 
-/// What is left of a container, in words. An overlay that is still mounted, and the folder that cannot be deleted
-/// because of it, are a matter of `3d/unmounted-on-stop`.
+/// What is left of a container, in words. An overlay that is still mounted, and the folder that
+/// cannot be deleted because of it, are a matter of `3d/unmounted-on-stop`.
 pub fn remains(left: &Left) -> Vec<String> {
     let mut words = Vec::new();
     if !left.processes.is_empty() {

@@ -24,8 +24,8 @@ pub struct Absent {
     pub screen: String,
 }
 
-/// A file of ours could not be laid into the submission's folder; the record `obstructed`. What needs it is tried all the
-/// same, and fails by itself.
+/// A file of ours could not be laid into the submission's folder; the record `obstructed`. What
+/// needs it is tried all the same, and fails by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Obstruction {
     /// What the scenario calls this step.
@@ -67,8 +67,8 @@ impl ToolSession<'_, '_> {
         self.terminals.run(step, &self.tool.call(words), limit)
     }
 
-    /// Writes a file into the tool's folder, such as a Conductorfile. Once the submission has had its turn, a folder that
-    /// it moved or locked is recorded and no error.
+    /// Writes a file into the tool's folder, such as a Conductorfile. Once the submission has had
+    /// its turn, a folder that it moved or locked is recorded and no error.
     ///
     /// # Errors
     /// When the channel is gone.
@@ -86,8 +86,8 @@ impl ToolSession<'_, '_> {
         self.recorder.record(OBSTRUCTED, &obstruction)
     }
 
-    /// `run` or `exec` with a command that goes on: first as the transcripts have it, then with the `--` of the
-    /// usage lines. Records a `container` or `absent` record.
+    /// `run` or `exec` with a command that goes on: first as the transcripts have it, then with the
+    /// `--` of the usage lines. Records a `container` or `absent` record.
     ///
     /// # Errors
     /// When the channel is gone.

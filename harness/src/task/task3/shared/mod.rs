@@ -19,8 +19,8 @@ use crate::guest::fakes::debootstrap;
 use crate::guest::trust::trust;
 use crate::guest::world::{World, WorldPlan};
 
-/// Connects the machine to a world and makes it trust that world's servers, and gives it the quick `debootstrap` where
-/// trees made in advance are at hand.
+/// Connects the machine to a world and makes it trust that world's servers, and gives it the quick
+/// `debootstrap` where trees made in advance are at hand.
 ///
 /// # Errors
 /// When there are no cards for it, or the kernel refuses.

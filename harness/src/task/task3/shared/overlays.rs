@@ -13,7 +13,8 @@ use crate::guest::observe::mounts;
 /// One overlay file system, however often and wherever it is mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlay {
-    /// Its device number: one for each mount of the file system itself; bind mounts and copies share it.
+    /// Its device number: one for each mount of the file system itself; bind mounts
+    /// and copies share it.
     pub device: String,
     /// Where it is mounted, `machine:/path` or `process 7:/path`.
     pub at: Vec<String>,
@@ -69,7 +70,8 @@ impl Overlays {
     }
 }
 
-/// The upper folder of the overlay that is a container's root, where the kernel tells its whole path.
+/// The upper folder of the overlay that is a container's root, where the kernel
+/// tells its whole path.
 pub fn upper_of_root(mounts: &[Mount]) -> Option<String> {
     let root = mounts.iter().rfind(|mount| mount.mount_point == "/" && mount.fs_type == "overlay")?;
     let upper = root.options.split(',').find_map(|option| option.strip_prefix("upperdir="))?;

@@ -1,4 +1,5 @@
-//! Lines typed at a prompt as the assignment's sample sessions have them, and what the terminal showed.
+//! Lines typed at a prompt as the assignment's sample sessions have them, and what
+//! the terminal showed.
 
 use std::io;
 use std::time::Duration;
@@ -11,14 +12,16 @@ use super::terminals::TerminalId;
 /// How much of an answer is kept, in characters.
 const CAP: usize = 16 << 10;
 
-/// A line that was typed and what followed it, up to the next prompt; the record `said`. For people: no mark depends on it.
+/// A line that was typed and what followed it, up to the next prompt; the record `said`. For
+/// people: no mark depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
     /// What the scenario calls this moment.
     pub step: String,
     /// What was typed. For the start of a shell, its command.
     pub line: String,
-    /// What the terminal showed, with the prompt at its end; `None` where the prompt did not come back.
+    /// What the terminal showed, with the prompt at its end; `None` where the
+    /// prompt did not come back.
     pub shown: Option<String>,
 }
 
@@ -42,8 +45,8 @@ impl ToolSession<'_, '_> {
         self.said(step, line, shown)
     }
 
-    /// Types a line whose program does not end by itself. Presses Ctrl-C when the answer contains `word` as many times as
-    /// `times` says, and records the answer.
+    /// Types a line whose program does not end by itself. Presses Ctrl-C when the answer contains
+    /// `word` as many times as `times` says, and records the answer.
     ///
     /// # Errors
     /// As [`say`](Self::say).

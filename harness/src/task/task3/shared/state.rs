@@ -52,7 +52,8 @@ pub struct Size {
     pub bytes: u64,
 }
 
-/// A folder called `name` that holds what `wanted` asks for, in the submission or in one of the usual places.
+/// A folder called `name` that holds what `wanted` asks for, in the submission or in one
+/// of the usual places.
 pub fn find(submission: &Path, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new)).find_map(|root| {
         folders(root).find(|dir| dir.file_name().is_some_and(|own| own == name) && wanted(dir))
@@ -80,7 +81,8 @@ pub fn is_root_tree(dir: &Path) -> bool {
     ["etc", "usr", "var"].iter().all(|name| dir.join(name).is_dir())
 }
 
-/// Every folder that has a `layers` file, whatever it is called, with the folders that this file names.
+/// Every folder that has a `layers` file, whatever it is called, with the folders
+/// that this file names.
 pub fn layered(submission: &Path) -> Vec<(PathBuf, Vec<Directory>)> {
     let with_file = everywhere(submission).filter(|dir| dir.join("layers").is_file());
     let read = |dir: PathBuf| {
@@ -91,7 +93,8 @@ pub fn layered(submission: &Path) -> Vec<(PathBuf, Vec<Directory>)> {
     with_file.filter_map(read).collect()
 }
 
-/// Every folder that looks like the root of a system and is not mounted, in the submission or in the usual places.
+/// Every folder that looks like the root of a system and is not mounted, in the submission or
+/// in the usual places.
 pub fn root_trees(submission: &Path) -> Vec<Directory> {
     everywhere(submission)
         .filter(|dir| is_root_tree(dir))
@@ -135,7 +138,8 @@ impl Image {
     }
 }
 
-/// The folders that a `layers` file names, in whatever format: absolute, or relative to any folder of the state.
+/// The folders that a `layers` file names, in whatever format: absolute, or relative to any
+/// folder of the state.
 fn named(text: &str, image: &Path, submission: &Path) -> Vec<Directory> {
     let words = text.split(|char: char| char.is_whitespace() || ":;,=\"'[]{}".contains(char));
     let mut found: Vec<Directory> = Vec::new();

@@ -38,8 +38,8 @@ const QUIET: Duration = Duration::from_millis(150);
 const STILL: Duration = Duration::from_secs(180);
 /// The same after the first timeout.
 const STILL_AGAIN: Duration = Duration::from_secs(20);
-/// After the first timeout, later steps get their limit divided by this. A tool that hangs does so at
-/// most steps, and any other tool needs a small part of its limit.
+/// After the first timeout, later steps get their limit divided by this. A tool that hangs does so
+/// at most steps, and any other tool needs a small part of its limit.
 const PATIENCE_AGAIN: u32 = 4;
 /// What one program may write: what `apt` says of two images, several times over.
 const OUTPUT_CAP: u64 = 4 << 20;
@@ -104,8 +104,8 @@ impl<'a, 'r> Terminals<'a, 'r> {
         }
     }
 
-    /// Gives up waiting once no process has been active for some minutes, apart from those in `before` (by
-    /// PID and start time). After the first timeout, later steps get less time.
+    /// Gives up waiting once no process has been active for some minutes, apart from those in
+    /// `before` (by PID and start time). After the first timeout, later steps get less time.
     #[must_use]
     pub fn giving_up(mut self, before: &'a BTreeSet<(i32, u64)>) -> Self {
         self.before = Some(before);
@@ -251,7 +251,8 @@ impl<'a, 'r> Terminals<'a, 'r> {
         self.recorder.record(kind, data)
     }
 
-    /// What may go on beyond a limit: the known work of processes that came since the terminals was made.
+    /// What may go on beyond a limit: the known work of processes that came since
+    /// the terminals was made.
     pub fn work(&self) -> work::Watch<'static> {
         work::Watch::since(self.since).compiling(self.course.clone())
     }
@@ -296,8 +297,8 @@ impl<'a, 'r> Terminals<'a, 'r> {
             && transcript::lines(last).last().is_some_and(|line| line.ends_with(['#', '$']))
     }
 
-    /// Types a line and returns what the terminal shows from there on once the prompt is back; `None` where it
-    /// does not come back in time.
+    /// Types a line and returns what the terminal shows from there on once the prompt is back;
+    /// `None` where it does not come back in time.
     ///
     /// # Errors
     /// When the channel is gone, or the machine [exhausted](Exhausted).

@@ -84,8 +84,8 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The answer to a question that is not judged because a check that it needs did not pass: the machine was lost, or
-    /// `needed` and what was `seen` of it.
+    /// The answer to a question that is not judged because a check that it needs did not pass: the
+    /// machine was lost, or `needed` and what was `seen` of it.
     pub fn unmet(&self, question: Question, needed: &'static str, seen: &str) -> Finding {
         match self.recording.cut() {
             Some(cut) => question.fail(cut.sentence),
@@ -122,8 +122,8 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Why there is no image with FROM alone: how its `build` ended. Where a container runs there is one, whatever
-    /// `build` said: the status of a script is easily that of its last test.
+    /// Why there is no image with FROM alone: how its `build` ended. Where a container runs there
+    /// is one, whatever `build` said: the status of a script is easily that of its last test.
     pub fn why_unbuilt(&self) -> Option<String> {
         let ran = self.recording.records.iter().any(|record| record.kind == "container");
         if ran { None } else { self.why_failed("build") }

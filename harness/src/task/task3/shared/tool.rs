@@ -1,4 +1,5 @@
-//! The submission's `conductor.sh`, called as a person calls it: `./conductor.sh` from its own folder.
+//! The submission's `conductor.sh`, called as a person calls it: `./conductor.sh`
+//! from its own folder.
 
 use std::fs;
 use std::io;

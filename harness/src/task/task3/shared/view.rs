@@ -44,7 +44,8 @@ impl Machine {
         }
     }
 
-    /// Processes that were not there from the start. One that is dead and only waited for has no namespaces.
+    /// Processes that were not there from the start. One that is dead and only waited
+    /// for has no namespaces.
     pub fn arrived(&self) -> Vec<Process> {
         processes::parents()
             .keys()
@@ -54,7 +55,8 @@ impl Machine {
             .collect()
     }
 
-    /// Those of them that are in a container: in another namespace than the machine's, or below another root.
+    /// Those of them that are in a container: in another namespace than the machine's,
+    /// or below another root.
     pub fn contained(&self) -> Vec<Process> {
         self.arrived().into_iter().filter(|process| self.contains(process)).take(PROCESSES_CAP).collect()
     }
@@ -161,7 +163,8 @@ impl ContainerView {
     }
 }
 
-/// Whether two processes are in the same container: any namespace that is not the machine's, or the root.
+/// Whether two processes are in the same container: any namespace that is not the
+/// machine's, or the root.
 fn shares(main: &Process, other: &Process, machine: &Machine) -> bool {
     let (a, b, outside) = (&main.namespaces, &other.namespaces, &machine.namespaces);
     [(a.pid, b.pid, outside.pid), (a.mnt, b.mnt, outside.mnt), (a.net, b.net, outside.net)]
@@ -194,7 +197,8 @@ fn pids(proc: &Path) -> Vec<i32> {
     pids
 }
 
-/// Compares a container's /dev with the machine's, whose null, zero, tty and the like must be there.
+/// Compares a container's /dev with the machine's, whose null, zero, tty and
+/// the like must be there.
 fn dev(container: &Path) -> Dev {
     let device = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.dev());
     let machine = PathBuf::from(handles::dev());

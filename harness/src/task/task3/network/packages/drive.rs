@@ -19,7 +19,8 @@ use crate::task::task3::shared::terminals::Terminals;
 use crate::task::task3::shared::tool::Tool;
 use crate::task::task3::shared::view::Machine;
 
-/// Translations are most of what it unpacks; without the error mode, a list that cannot be had is a warning.
+/// Translations are most of what it unpacks; without the error mode, a list that cannot
+/// be had is a warning.
 const UPDATE: &str = "apt-get -q -o Acquire::Languages=none -o APT::Update::Error-Mode=any update";
 /// What asks for every namespace, root and working directory of a process (nsenter(1)).
 const INSIDE: [&str; 7] = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
@@ -69,7 +70,8 @@ fn perform(session: &mut ToolSession, programs: &Programs, plan: &PackagesPlan) 
     build_with_apt(session, plan)
 }
 
-/// Builds an image in which RUN installs a package, between a COPY and one whose file another RUN rewrites.
+/// Builds an image in which RUN installs a package, between a COPY and one whose file
+/// another RUN rewrites.
 fn build_with_apt(session: &mut ToolSession, plan: &PackagesPlan) -> io::Result<()> {
     let PackagesPlan { built, built_name, built_sleep, files: [first, second], text, .. } = plan;
     for file in [first, second] {
