@@ -44,6 +44,9 @@ pub enum Command {
     Explain(Explain),
     /// Show a sample session of the assignment beside the session of an earlier run
     Show(Show),
+    /// Drive a scenario again up to the moment that decided a check, and open a shell in that
+    /// machine
+    Debug(Debug),
     /// List, grade and hand back the submissions of a class
     Class(class::Class),
     /// Report whether this machine can grade, how fast, and what to fix
@@ -209,6 +212,24 @@ pub struct Judge {
     /// Print one line per check
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Arguments of `debug`.
+#[derive(Debug, Args)]
+pub struct Debug {
+    /// Directory of the report, such as reports/23m0001/latest
+    pub report: PathBuf,
+    /// Id of the check, such as 3c/peer
+    pub check: String,
+    /// The submission [default: where the report says that it was]
+    #[arg(long, value_name = "PATH")]
+    pub submission: Option<PathBuf>,
+    /// Use only cached packages
+    #[arg(long)]
+    pub offline: bool,
+    /// The virtual machine
+    #[command(flatten)]
+    pub machine: Machine,
 }
 
 /// Arguments that choose the virtual machine.

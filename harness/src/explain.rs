@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::rubric::Rubric;
+use crate::see;
 use crate::task::{self, CheckSpec};
 
 /// One line of the list.
@@ -81,6 +82,8 @@ pub fn explain(id: &str, rubric: &Rubric) -> Option<String> {
     let causes: Vec<String> = check.causes.iter().map(|cause| format!("- {cause}")).collect();
     part("Typical causes of a failure", &causes);
     part("Where to look", &[check.hint.to_owned()]);
+    let see: Vec<String> = check.see.iter().map(|line| see::plain(line)).collect();
+    part("See it yourself", &see);
     let pages: Vec<String> = check.man.iter().filter_map(|page| command(page)).collect();
     part("Manual pages", &pages);
     Some(text)

@@ -5,6 +5,7 @@
 //! A scenario is repeated once if our infrastructure failed. It is never repeated if the submission
 //! failed or timed out.
 
+mod again;
 mod allowance;
 pub mod driver;
 mod ending;
@@ -42,6 +43,7 @@ use crate::verdict::{Environment, UNGUARDED};
 use crate::weight::Budget;
 use crate::wire;
 
+pub use again::{Again, again};
 pub use stopped::fill_in_stopped;
 
 use driver::Driver;
@@ -106,6 +108,9 @@ pub enum Error {
     /// The default setup.sh cannot be written.
     #[error("cannot add a setup.sh beside conductor.sh in our copy of the submission: {0}")]
     StandIn(#[source] std::io::Error),
+    /// A scenario cannot be driven again.
+    #[error("cannot drive the scenario again: {0}")]
+    Again(String),
     /// The layout cannot be converted to JSON.
     #[error("cannot convert the submission's layout to JSON: {0}")]
     Layout(#[from] serde_json::Error),
@@ -164,7 +169,9 @@ fn drive_all(
     fit.notes().into_iter().for_each(|note| on(Event::Note(note)));
     environment.notes.extend(fit.notes());
     let payload = stage(submission, request.workdir, driver.medium())?;
-    let supply = supply(scenarios, &fit, &*driver, request, on)?;
+    let has_world = |scenario: &&&Scenario| plan(scenario, "", &*driver, request).get("world").is_some();
+    let in_worlds: Vec<_> = scenarios.iter().filter(has_world).map(|scenario| scenario.id).collect();
+    let supply = supply(&in_worlds, &fit, &*driver, &request.stores(), on)?;
     let store = supply.as_ref().map(|supply| supply.store(driver.medium())).transpose()?.flatten();
     // Remove the earlier report only now, when the grader has everything that it needs.
     if request.kept.is_empty() {
@@ -237,25 +244,35 @@ fn follow_through(
     }
 }
 
-/// Starts the package server and makes the base trees, if a scenario's plan has a `world` (a
-/// [`crate::guest::world::WorldPlan`]).
+/// Where packages and base trees come from, and a folder for temporary files.
+struct Stores<'a> {
+    cache: &'a vm::Cache,
+    workdir: &'a Path,
+    offline: bool,
+}
+
+impl Request<'_> {
+    fn stores(&self) -> Stores<'_> {
+        Stores { cache: self.cache, workdir: self.workdir, offline: self.offline }
+    }
+}
+
+/// Starts the package server and makes the base trees for these scenarios, whose plans have a
+/// `world` (a [`crate::guest::world::WorldPlan`]).
 fn supply(
-    scenarios: &[&'static Scenario],
+    scenarios: &[&'static str],
     fit: &Fit,
     driver: &dyn Driver,
-    request: &Request,
+    stores: &Stores,
     on: &mut dyn FnMut(Event),
 ) -> Result<Option<Supply>, Error> {
-    let has_world = |scenario: &&&Scenario| plan(scenario, "", driver, request).get("world").is_some();
-    let scenarios: Vec<_> = scenarios.iter().filter(has_world).map(|scenario| scenario.id).collect();
     if scenarios.is_empty() {
         return Ok(None);
     }
-    let (orders, maker) = (fit.orders(&scenarios), driver.maker());
+    let Stores { cache, workdir, offline } = *stores;
+    let (orders, wanted) = (fit.orders(scenarios), fit.packages(scenarios));
     let mut say = |line| on(Event::Note(line));
-    let root = request.cache.root();
-    let wanted = fit.packages(&scenarios);
-    Ok(Some(Supply::start(root, request.offline, request.workdir, &orders, &wanted, maker, &mut say)?))
+    Ok(Some(Supply::start(cache.root(), offline, workdir, &orders, &wanted, driver.maker(), &mut say)?))
 }
 
 fn plan(scenario: &Scenario, interface: &str, driver: &dyn Driver, request: &Request) -> Value {

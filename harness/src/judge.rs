@@ -6,6 +6,7 @@ use crate::evidence::{Bundle, Cut, Recording};
 use crate::follow_through::{self, GRAFTS, Graft};
 use crate::lack::{self, Hindrance};
 use crate::rubric::Rubric;
+use crate::see;
 use crate::task::task3::shared::launch::{OBSTRUCTED, Obstruction};
 use crate::task::{self, CheckSpec, handed_in, session};
 use crate::verdict::{Check, Finding, FollowThrough, Marked, Report, Status, Subtask};
@@ -103,7 +104,13 @@ fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Ve
                 }
             };
             let finding = hindrances.iter().fold(finding, |finding, one| one.applied_to(finding));
-            check(spec, finding, cut.as_ref(), rubric)
+            let check = check(spec, finding, cut.as_ref(), rubric);
+            let see = if check.status == Status::Fail {
+                see::commands(spec, &check.evidence, bundle)
+            } else {
+                vec![]
+            };
+            Check { see, ..check }
         })
         .collect()
 }
@@ -152,6 +159,7 @@ fn check(spec: &CheckSpec, finding: Finding, cut: Option<&Cut>, rubric: &Rubric)
         actual,
         hint: spec.hint.to_owned(),
         evidence: finding.evidence,
+        see: vec![],
         follow_through: None,
     }
 }
@@ -220,6 +228,7 @@ mod tests {
         title: "",
         requirement: "",
         hint: "",
+        see: &[],
         informational: false,
         needs: &[],
         considers: &[],

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Checks(arguments) => commands::checks::list(arguments),
         Command::Explain(arguments) => commands::checks::explain(arguments),
         Command::Show(arguments) => commands::show::run(arguments),
+        Command::Debug(arguments) => commands::debug::run(arguments),
         Command::Class(arguments) => commands::class::run(arguments),
         Command::Doctor => commands::doctor::run(),
         Command::Vm(arguments) => commands::vm::run(arguments),

@@ -243,6 +243,9 @@ pub struct Check {
     pub hint: String,
     /// The places in the report directory that show it.
     pub evidence: Vec<String>,
+    /// Commands that show it by hand, with the names of this run; only for failed checks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub see: Vec<String>,
     /// How the check passed with a broken command replaced, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_through: Option<FollowThrough>,

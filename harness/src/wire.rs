@@ -35,7 +35,32 @@ pub struct Job {
     pub slowdown: f64,
     /// The prefix of each line that the guest half writes.
     pub token: String,
+    /// Where to stop for a person, and the person's shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
 }
+
+/// A stop of a scenario, with a shell for a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pause {
+    /// When to stop; at the scenario's end if absent, or if the moment does not come.
+    pub at: Option<Moment>,
+    /// A script for `/bin/sh` that is the shell.
+    pub script: String,
+}
+
+/// A moment of a scenario: just after a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// The record's kind.
+    pub kind: String,
+    /// The record's number among those of its kind, from 1.
+    pub number: usize,
+}
+
+/// The kind of the record that says that a scenario has stopped for a person. Its data is true if
+/// the moment came.
+pub const PAUSED: &str = "paused";
 
 /// The exit status of a guest half whose machine ran out of a resource. The submission caused that.
 pub const SPOILT: u8 = 75;

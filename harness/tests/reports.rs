@@ -24,6 +24,7 @@ fn check(id: &str, status: Status, max: f64, actual: &str) -> Check {
                is that here?"
                 .to_owned(),
         evidence: vec!["evidence/2/records.jsonl#17".to_owned()],
+        see: vec![],
         follow_through: None,
     }
 }

@@ -1,4 +1,4 @@
-//! `harness vm shell` on a real terminal.
+//! `harness vm shell` and `harness debug` on a real terminal.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
@@ -30,6 +30,32 @@ fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
     terminal.send_line("echo $((6 * 7))$?").unwrap();
     terminal.exp_string("42130").unwrap();
     terminal.send_line("exit").unwrap();
+    terminal.exp_eof().unwrap();
+    let status = format!("{:?}", terminal.process().wait().unwrap());
+    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+}
+
+#[test]
+fn debug_stops_where_a_check_was_decided_and_ends_with_a_key() {
+    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
+    if !harness().args(["vm", "build"]).status().unwrap().success() {
+        eprintln!("skipped: no machine can be made here");
+        return;
+    }
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures");
+    let mut debug = harness();
+    debug.args(["debug", &format!("{fixtures}/evidence/reference"), "1/child2-joins-pid-namespace"]);
+    debug.args(["--submission", &format!("{fixtures}/submissions/reference-bash")]);
+    let mut terminal = spawn_command(debug, Some(PATIENCE)).unwrap();
+    terminal
+        .exp_string("the machine when 1/child2-joins-pid-namespace was decided: after `./namespace_prog`")
+        .unwrap();
+    // Child 2 has just begun; the program has not gone on since.
+    terminal.exp_string("assignment3#").unwrap();
+    terminal.send_line("pgrep -c namespace_prog; basename $PWD | rev").unwrap();
+    terminal.exp_regex("[23]\r").unwrap();
+    terminal.exp_string("3tnemngissa").unwrap();
+    terminal.send_control(']').unwrap();
     terminal.exp_eof().unwrap();
     let status = format!("{:?}", terminal.process().wait().unwrap());
     assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");

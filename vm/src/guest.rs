@@ -97,6 +97,19 @@ impl Guest {
         outcome
     }
 
+    /// Like [`Guest::run`]. From the line for which `is_open` returns true, the caller's terminal
+    /// is the guest's console, `/dev/ttyS0`, until the program ends or Ctrl-] is typed.
+    ///
+    /// # Errors
+    /// When the console cannot be used.
+    pub fn run_with_console(
+        &mut self,
+        command: &Command,
+        is_open: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<Outcome, Error> {
+        crate::shell::run(self, command, is_open)
+    }
+
     fn attend(&mut self, command: &Command, on_line: &mut dyn FnMut(&[u8])) -> Outcome {
         let began = Instant::now();
         let console = self.running.console.position();

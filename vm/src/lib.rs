@@ -67,6 +67,7 @@ pub use hardware::STREAM;
 pub use outcome::{Console, Outcome};
 pub use prepare::{Request, prepare};
 pub use setup::Setup;
+pub use shell::script as console_shell;
 pub use suite::{Source, Suite};
 pub use template::{RestoreBy, Template};
 pub use tls::use_ring;

@@ -26,6 +26,7 @@ use harness::guest::fakes::sleep;
 use harness::guest::observe::exhaustion;
 use harness::guest::observe::handles;
 use harness::guest::observe::speed::Pace;
+use harness::guest::pause::Pause;
 use harness::guest::recorder::Recorder;
 use harness::guest::run::obstructed;
 use harness::guest::trust::trust;
@@ -98,12 +99,15 @@ fn drive(scenario: &str) -> io::Result<()> {
     // The machine may have more to do than on the day when it was calibrated.
     let slowdown = Pace::begin(job.slowdown);
     let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
-    let recorder = Recorder::new(Marked::new(io::stdout(), job.token));
+    let pause = job.pause.map(|plan| Pause::new(plan, site.submission.clone()));
+    let recorder = Recorder::new(Marked::new(io::stdout(), job.token)).pausing(pause);
     // From here on the submission's files are at work, and its programs from the first record
     // `start`: the host tells by these two whose fault an end is.
     recorder.record("begin", &site.submission)?;
     recorder.record(PACE, &slowdown)?;
-    (scenario.drive)(&site, &job.plan, &recorder)
+    let driven = (scenario.drive)(&site, &job.plan, &recorder);
+    recorder.end()?;
+    driven
 }
 
 fn make_tree() -> io::Result<()> {

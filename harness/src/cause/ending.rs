@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use super::Found;
-use crate::evidence::Recording;
 use crate::evidence::process::Process;
-use crate::task::{finding, transcript};
+use crate::evidence::{Recording, place};
+use crate::task::transcript;
 use crate::verdict::Cause;
 
 /// The record kinds that tell of an end: of a traced program, of a command of the container tool,
@@ -63,7 +63,7 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
             what,
             quote: lines[lines.len().saturating_sub(4)..].join("\n"),
             hint: hint.to_owned(),
-            evidence: vec![finding::place(recording, index)],
+            evidence: vec![place::of(recording, index)],
             ..Cause::default()
         },
     }

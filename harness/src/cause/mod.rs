@@ -10,7 +10,7 @@ mod message;
 mod screen;
 mod shell;
 
-use crate::evidence::{Bundle, Recording};
+use crate::evidence::{Bundle, Recording, place};
 use crate::submission::Layout;
 use crate::task::{self, handed_in};
 use crate::verdict::{Cause, Check, Status, Subtask};
@@ -141,7 +141,7 @@ fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
             line: message.line,
             quote: quote.join("\n"),
             hint: hint.to_owned(),
-            evidence: vec![task::finding::place(recording, lines[index].record)],
+            evidence: vec![place::of(recording, lines[index].record)],
             checks: Vec::new(),
         },
         marks: Vec::new(),

@@ -156,6 +156,7 @@ mod tests {
             actual: String::new(),
             hint: String::new(),
             evidence: vec![],
+            see: vec![],
             follow_through: None,
         };
         let subtask = Subtask {

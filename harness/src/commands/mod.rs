@@ -6,6 +6,7 @@ pub mod checks;
 pub mod class;
 pub mod completions;
 pub mod corpus;
+pub mod debug;
 pub mod doctor;
 pub mod grade;
 mod here;

@@ -62,6 +62,7 @@ fn an_informational_check_must_fail_where_it_is_noted_and_only_there() {
             actual: "seen".into(),
             hint: String::new(),
             evidence: vec![],
+            see: vec![],
             follow_through: None,
         };
         let exec = crate::verdict::Subtask {

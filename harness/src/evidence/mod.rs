@@ -10,6 +10,7 @@ pub mod exhausted;
 pub mod limits;
 pub mod mount;
 pub mod network;
+pub mod place;
 pub mod process;
 pub mod program;
 pub mod world;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,10 +19,14 @@ use crate::host_look::HostLook;
 use crate::lack::{self, LACK};
 use crate::packages::Supply;
 use crate::stage::{GUEST_HALF, MOUNTED_AT};
+use crate::task::Scenario;
 use crate::wire::{Inbox, Job};
 
 /// The most bytes of records that one scenario may send.
 const MAX_OUTPUT: u64 = 64 << 20;
+
+/// How long a person may look around in a machine that stands still.
+pub(super) const MAX_DEBUG: Duration = Duration::from_secs(24 * 3600);
 
 /// Drives one scenario, and drives it once more if our infrastructure failed.
 pub(super) fn record(place: &Place, run: &Run, request: &Request) -> Recording {
@@ -49,21 +53,23 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
     let mut allowance = Allowance::of(run.scenario.budget, slowdown);
     let supplied =
         Supplied { payload: &run.payload, store: packages.and(place.store.as_deref()), packages, tunnels };
-    let outcome = command(run, &Job { plan: plan.clone(), slowdown, token }).and_then(|command| {
-        let mut machine = place.driver.start(supplied)?;
-        inbox.open();
-        let more = Arc::clone(&command.more);
-        let mut take = |line: &[u8]| {
-            let Some(record) = inbox.take(line) else { return };
-            more.store(allowance.after(record), Ordering::Relaxed);
-            if run.scenario.visit.as_ref().is_some_and(|visit| visit.after == record.kind) {
-                look = look
-                    .take()
-                    .or_else(|| from_host.take().map(|from_host| thread::spawn(move || from_host.look())));
-            }
-        };
-        Ok(machine.run(&command, &mut take))
-    });
+    let outcome = command(run.scenario, &Job { plan: plan.clone(), slowdown, token, pause: None }).and_then(
+        |command| {
+            let mut machine = place.driver.start(supplied)?;
+            inbox.open();
+            let more = Arc::clone(&command.more);
+            let mut take = |line: &[u8]| {
+                let Some(record) = inbox.take(line) else { return };
+                more.store(allowance.after(record), Ordering::Relaxed);
+                if run.scenario.visit.as_ref().is_some_and(|visit| visit.after == record.kind) {
+                    look = look.take().or_else(|| {
+                        from_host.take().map(|from_host| thread::spawn(move || from_host.look()))
+                    });
+                }
+            };
+            Ok(machine.run(&command, &mut take))
+        },
+    );
     let weight = inbox.weight();
     let (mut records, spoilt) = inbox.finish();
     // Only the host makes this record.
@@ -89,11 +95,11 @@ fn record_once(place: &Place, run: &Run, plan: &Value) -> (Recording, u64) {
 }
 
 /// The guest half with its job and its limits.
-fn command(run: &Run, job: &Job) -> Result<vm::Command, String> {
+pub(super) fn command(scenario: &Scenario, job: &Job) -> Result<vm::Command, String> {
     let program = Path::new(MOUNTED_AT).join(GUEST_HALF);
-    let mut command = vm::Command::new([&program.to_string_lossy(), "drive", run.scenario.id]);
+    let mut command = vm::Command::new([&program.to_string_lossy(), "drive", scenario.id]);
     command.stdin = serde_json::to_vec(job).map_err(|error| error.to_string())?;
-    command.deadline = run.scenario.budget.on(job.slowdown);
+    command.deadline = scenario.budget.on(job.slowdown);
     command.max_output = MAX_OUTPUT;
     command.kept = true;
     Ok(command)

@@ -3,6 +3,7 @@
 pub mod base_tree;
 pub mod fakes;
 pub mod observe;
+pub mod pause;
 pub mod recorder;
 pub mod run;
 pub mod trust;

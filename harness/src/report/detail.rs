@@ -64,6 +64,7 @@ impl Detail {
             again.evidence.clear();
         }
         if self == Self::Verdict {
+            check.see.clear();
             for text in [&mut check.requirement, &mut check.expected, &mut check.actual, &mut check.hint] {
                 text.clear();
             }
@@ -88,6 +89,7 @@ mod tests {
             actual: "seen".into(),
             hint: "hint".into(),
             evidence: vec!["evidence/2/records.jsonl#1".into()],
+            see: vec!["findmnt".into()],
             follow_through: Some(FollowThrough {
                 replaced: "run".into(),
                 score: 1.0,

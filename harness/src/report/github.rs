@@ -71,6 +71,7 @@ mod tests {
             actual: actual.into(),
             hint: "look there".into(),
             evidence: vec![],
+            see: vec![],
             follow_through: None,
         }
     }

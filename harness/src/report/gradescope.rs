@@ -76,6 +76,7 @@ mod tests {
             actual: "\u{1b}[2Jseen".into(),
             hint: String::new(),
             evidence: vec![],
+            see: vec![],
             follow_through: None,
         };
         let checks = vec![

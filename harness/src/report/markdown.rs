@@ -161,6 +161,10 @@ fn detail(md: &mut String, check: &Check) {
     if !check.hint.is_empty() {
         let _ = writeln!(md, "hint: {}\n", inline(&check.hint));
     }
+    if !check.see.is_empty() {
+        let lines: Vec<String> = check.see.iter().map(|line| inline(line)).collect();
+        let _ = writeln!(md, "see it yourself: {}\n", lines.join("<br>"));
+    }
     if !check.evidence.is_empty() {
         let _ = writeln!(md, "proof: {}\n", inline(&check.evidence.join(", ")));
     }

@@ -160,6 +160,9 @@ fn detail(out: &mut String, check: &Check) {
             paragraph(out, word, text);
         }
     }
+    if check.status == Status::Fail {
+        paragraph(out, "type", &check.see.join("\n"));
+    }
     if let Some(own) = &check.follow_through {
         let text = format!("+{} {}: {}", points(own.score), own.condition(), own.actual);
         paragraph(out, "but", &text);

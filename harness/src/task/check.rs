@@ -17,6 +17,8 @@ pub struct CheckSpec {
     pub requirement: &'static str,
     /// Where to look when it fails, without giving the answer.
     pub hint: &'static str,
+    /// Shell commands that show the fact by hand. [`crate::see`] tells the placeholders in them.
+    pub see: &'static [&'static str],
     /// Carries no marks by default.
     pub informational: bool,
     /// Ids of the checks without which this one may not be judged.
@@ -166,6 +168,8 @@ mod tests {
     fn every_row_says_how_the_check_is_seen() {
         for check in checks().values() {
             assert!(check.how.ends_with('.') && !check.requirement.is_empty(), "{}", check.id);
+            // A sample session is its own command.
+            assert_eq!(check.see.is_empty(), check.id.ends_with("/as-shown"), "{}", check.id);
             assert!(check.man.iter().all(|page| page.ends_with(')')), "{}", check.id);
         }
     }

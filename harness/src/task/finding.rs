@@ -102,8 +102,3 @@ pub fn find<'a>(bundle: &'a Bundle, scenario: &str) -> Result<&'a Recording, Str
         Some(recording) => Ok(recording),
     }
 }
-
-/// Where in the bundle a record is, counted from 1 as lines are.
-pub fn place(recording: &Recording, index: usize) -> String {
-    format!("evidence/{}/records.jsonl#{}", recording.scenario, index + 1)
-}

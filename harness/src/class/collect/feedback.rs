@@ -121,6 +121,7 @@ mod tests {
             actual: "=cmd|' /C calc'!A0 <script>alert(1)</script>\nsecond".into(),
             hint: String::new(),
             evidence: vec![],
+            see: vec![],
             follow_through: None,
         };
         let subtask = Subtask {

@@ -13,7 +13,7 @@ use super::session;
 use super::size::Room;
 use super::status::{badge, class, sign, word};
 use crate::evidence::Bundle;
-use crate::report::text::{points, start_of};
+use crate::report::text::{points, start_of, visible};
 use crate::task;
 use crate::verdict::{Check, Report, Status, Subtask};
 
@@ -141,6 +141,9 @@ fn told(report: &Report, check: &Check, proof: &Markup, most: (usize, usize)) ->
                 }
                 @if check.status == Status::Fail && cause.is_none() && !check.hint.is_empty() {
                     dt { "Hint" } dd { (shown(&check.hint)) }
+                }
+                @if cause.is_none() && !check.see.is_empty() {
+                    dt { "See it yourself" } dd { pre tabindex="0" { code { (visible(&check.see.join("\n"))) } } }
                 }
                 @if !check.evidence.is_empty() { dt { "Proof" } dd { (proof) } }
             }

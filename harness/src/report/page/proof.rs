@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::size::Room;
 use super::value;
-use crate::evidence::{Bundle, Record, Recording};
+use crate::evidence::{Bundle, Record, Recording, place};
 use crate::report::text::visible;
 
 /// Most records that are shown of one check.
@@ -84,11 +84,9 @@ fn one(place: &str, bundle: &Bundle, room: &mut Room) -> Markup {
 
 /// The record at a place such as `evidence/2/records.jsonl#17`.
 fn find<'a>(place: &str, bundle: &'a Bundle) -> Option<(&'a Recording, &'a Record)> {
-    let (path, line) = place.split_once('#')?;
-    let scenario = path.strip_prefix("evidence/")?.strip_suffix("/records.jsonl")?;
-    let recording = bundle.recordings.get(scenario)?;
-    let index: usize = line.parse().ok()?;
-    Some((recording, recording.records.get(index.checked_sub(1)?)?))
+    let (name, line) = place::parse(place)?;
+    let recording = bundle.recordings.get(name)?;
+    Some((recording, recording.records.get(line - 1)?))
 }
 
 fn title(record: &Record) -> String {

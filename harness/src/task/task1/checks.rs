@@ -23,6 +23,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 1 in a new PID namespace",
             requirement: CHILD1,
             hint: "`man 2 clone`: which flags decide in which namespaces the new process starts?",
+            see: &["sudo strace -f -e trace=clone,clone3,fork,vfork,unshare,setns,execve ./namespace_prog"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -41,6 +42,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 1 in a new UTS namespace",
             requirement: CHILD1,
             hint: "`man 7 uts_namespaces`: compare /proc/PID/ns/uts of child 1 and of the parent.",
+            see: &["sudo strace -f -e trace=clone,clone3,unshare,setns,sethostname ./namespace_prog"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -61,6 +63,7 @@ pub static ROWS: [Row<Judge>; 8] = [
                       namespace as child1.",
             hint: "`man 7 pid_namespaces`: whom does a change of PID namespace concern, the caller or its next \
                children? And for how long does a PID namespace take new processes?",
+            see: &["sudo strace -f -e trace=clone,clone3,fork,vfork,pidfd_open,setns ./namespace_prog"],
             informational: false,
             needs: &["1/child1-pid-namespace"],
             considers: &[],
@@ -80,6 +83,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 2 in child 1's UTS namespace",
             requirement: CHILD2,
             hint: "`man 2 setns`: which of child 1's namespaces does each call join, and who is in it afterwards?",
+            see: &[
+                "sudo strace -f -e trace=clone,clone3,fork,vfork,pidfd_open,setns,sethostname ./namespace_prog",
+            ],
             informational: false,
             needs: &["1/child1-uts-namespace"],
             considers: &[],
@@ -100,6 +106,10 @@ pub static ROWS: [Row<Judge>; 8] = [
                       cs695",
             hint: "Follow each sethostname, setns and unshare: in which UTS namespace is the process that calls it, \
                and in which one is the parent at the end?",
+            see: &[
+                "hostname; sudo ./namespace_prog; hostname",
+                "sudo strace -f -e trace=setns,unshare,sethostname ./namespace_prog",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -119,6 +129,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             requirement: "The output of the program should be as follows",
             hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Who has to \
                wait for whom, so that the lines come in this order?",
+            see: &["sudo ./namespace_prog | cat -A"],
             informational: false,
             needs: &[
                 "1/child1-pid-namespace",
@@ -142,6 +153,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "ends by itself and leaves nothing running",
             requirement: "Write code at marked portions in the file task1/namespace_prog.c",
             hint: "Which calls wait for a child, and what lets each child come to its end?",
+            see: &["time sudo ./namespace_prog; echo $?; pgrep -a namespace_prog"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -157,6 +169,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "as the sample output",
             requirement: "The output of the program should be as follows",
             hint: "`harness show REPORT 1/as-shown` and the report's page show both sides. Look at the lines that are marked as different.",
+            see: &[],
             informational: true,
             needs: &["1/transcript"],
             considers: &[],

@@ -4,11 +4,11 @@
 use nix::sys::signal::Signal;
 
 use super::{Born, Called, Ended, Exiting, Machine};
+use crate::evidence::place;
 use crate::evidence::process::Process;
 use crate::evidence::program::End;
 use crate::evidence::program::{Hostname, Outcome};
 use crate::evidence::{Ending, Recording};
-use crate::task::finding::place;
 
 /// A process at one moment.
 pub struct State {
@@ -208,7 +208,7 @@ impl<'a> ProcessTimeline<'a> {
     }
 
     pub fn proof(&self, record: usize) -> String {
-        place(self.recording, record)
+        place::of(self.recording, record)
     }
 
     /// Whether anything of the task was done at all.

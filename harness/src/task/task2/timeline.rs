@@ -9,7 +9,7 @@ use crate::evidence::cgroup::Group;
 use crate::evidence::process::Process;
 use crate::evidence::program::End;
 use crate::evidence::program::{Hostname, Outcome, Stopped};
-use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::evidence::{Bundle, Ending, Record, Recording, place};
 use crate::task::check::{self, Row};
 use crate::task::{finding, transcript};
 use crate::verdict::Finding;
@@ -191,7 +191,7 @@ impl<'a> ScriptTimeline<'a> {
     }
 
     pub fn proof(&self, record: usize) -> String {
-        finding::place(self.recording, record)
+        place::of(self.recording, record)
     }
 
     /// The terminal's lines from the start of a subtask's run to the next run; without a run, those

@@ -17,8 +17,8 @@ const SHELL: &str = "/bin/bash";
 ///
 /// - [`BUILD`]: `build IMAGE [CONDUCTORFILE]`
 /// - [`RUN`]: `run IMAGE CONTAINER [--] [COMMAND…]`
-/// - `WAITING`: the process that `run` becomes, with the container's folder, its root
-///   directory and the command
+/// - `WAITING`: the process that `run` becomes, with the container's folder, its root directory and
+///   the command
 pub fn call(name: &str, arguments: &[String]) -> Option<ExitCode> {
     let done = match name {
         BUILD => build::image(arguments).map(|()| ExitCode::SUCCESS),

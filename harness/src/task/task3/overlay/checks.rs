@@ -19,6 +19,7 @@ pub static ROWS: [Row<Judge>; 7] = [
                       the image directory. Name the file 'layers'",
             hint: "Does the image's folder hold a file `layers`, and do the folders that it names exist? Compare them \
                with lowerdir in /proc/mounts.",
+            see: &["find . -name layers -exec head -v {} +"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -35,6 +36,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             requirement: "Remove copying of the base root directory to the image directory. Remove copying of the image \
                       root directory to the container directory",
             hint: "`du -sh` of the image's and the container's folder, before and after.",
+            see: &["du -xsh . .[!.]*"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -50,6 +52,9 @@ pub static ROWS: [Row<Judge>; 7] = [
             title: "one overlay for a running container",
             requirement: "When a container is running, only one overlayfs should be mounted.",
             hint: "`findmnt -t overlay` while a container runs, on the machine and in the container.",
+            see: &[
+                "findmnt -t overlay -o TARGET,OPTIONS; nsenter -t {pid} -m findmnt -t overlay -o TARGET,OPTIONS",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -69,6 +74,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             requirement: "read the layer from the 'layers' file of the image directory and use it for mounting overlayfs \
                       of the container",
             hint: "Which of the overlay's folders takes what a container writes, and who else uses that folder?",
+            see: &["nsenter -t {pid} -m findmnt -n -o OPTIONS / | tr , '\\n'"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -84,6 +90,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             title: "one base for all",
             requirement: "consider the base root directory as a layer of overlay fs",
             hint: "Compare the lowest folder of two containers and of two images on the same base.",
+            see: &["find . -name layers -exec head -v {} +"],
             informational: false,
             needs: &["3d/one-overlay-while-running"],
             considers: &[],
@@ -99,6 +106,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             title: "unmounted by stop",
             requirement: "When the container stops, the overlay file system should also be unmounted.",
             hint: "`findmnt -t overlay` after stop.",
+            see: &["findmnt -t overlay"],
             informational: false,
             needs: &["3d/one-overlay-while-running"],
             considers: &[],
@@ -118,6 +126,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             requirement: "You are free to modify any part of the bash script to make it better, considering it does not \
                       break any functionality.",
             hint: "Try build without a file name, images, rmi, rmcache and -h by hand.",
+            see: &["./conductor.sh -h; ./conductor.sh images"],
             informational: true,
             needs: &[],
             considers: &[],

@@ -19,6 +19,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "five namespaces of its own",
             requirement: "The container will have isolated UTS, PID, NET, MOUNT and IPC namespaces.",
             hint: "Compare the links in /proc/PID/ns of a process in the container with those of your shell.",
+            see: &["ls -l /proc/{pid}/ns /proc/self/ns"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -34,6 +35,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "PID 1",
             requirement: "The first process will have pid = 1 in the container.",
             hint: "`man 1 unshare`, --fork: who is the first process in a new PID namespace?",
+            see: &["grep NSpid /proc/{pid}/status"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -53,6 +55,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "container-name will have a subdirectory named rootfs which will be mounted as root directory \
                       for the container.",
             hint: "What does /proc/PID/root of the container's process point to?",
+            see: &["ls -l /proc/{pid}/root; ls -di / /proc/{pid}/root/."],
             informational: false,
             needs: &[],
             considers: &[],
@@ -70,6 +73,7 @@ pub static ROWS: [Row<Judge>; 14] = [
                       host) bind mount to container-rootfs/dev",
             hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
                it. From where are they mounted, and is it early or late enough?",
+            see: &["nsenter -t {pid} -a findmnt /proc /sys /dev"],
             informational: false,
             needs: &["3a/root"],
             considers: &[],
@@ -90,6 +94,9 @@ pub static ROWS: [Row<Judge>; 14] = [
                       tools that utilize those filesystems to be confined within the container isolation.",
             hint: "Compare `findmnt` on the machine before run, while the container runs, and after stop. A mount below a \
                bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
+            see: &[
+                "findmnt -l >before # before run; then, while the container runs: findmnt -l | diff before -",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -108,6 +115,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "ps lists the container's processes",
             requirement: "procfs for tools dependent on it like ps, top etc. to work correctly",
             hint: "ps reads /proc: of which PID namespace does the one in the container tell?",
+            see: &["nsenter -t {pid} -a ps -ef"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -123,6 +131,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "bash without a command",
             requirement: "If no command is given, it will execute /bin/bash by default.",
             hint: "Run it by hand without a command: is there a prompt, and which program wrote it?",
+            see: &["./conductor.sh run {image} {container} # without a command"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -139,6 +148,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "command <args> is the program and its arguments (if any) that will be executed within the \
                       container as the first process.",
             hint: "Look at /proc/PID/cmdline of what runs in the container: are all words there, and no others?",
+            see: &["xargs -0 -n 1 </proc/{pid}/cmdline"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -155,6 +165,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "It will also set correct file permission on the container-rootfs/ so that tools like apt \
                       work correctly.",
             hint: "`stat /` inside the container. apt does some of its work as a user who is not root.",
+            see: &["stat -c '%a %n' /proc/{pid}/root/."],
             informational: false,
             needs: &["3a/root"],
             considers: &[],
@@ -171,6 +182,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "This function will show all running containers by querying entries within the configured \
                       CONTAINERDIR directory.",
             hint: "Which folder does ps look into, and which one does run make?",
+            see: &["./conductor.sh ps"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -190,6 +202,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "If you run a container and exit from it, you cannot run the same container again. First you \
                       will need to delete the container using stop command, then run it.",
             hint: "What does run do when the container's folder is there already?",
+            see: &["./conductor.sh run {image} {container} true; echo $?"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -207,6 +220,7 @@ pub static ROWS: [Row<Judge>; 14] = [
                       the container; unmounting any remaining mount point within the container rootfs; deleting \
                       container-name",
             hint: "After stop, look for the container's processes, mounts, interfaces and folder.",
+            see: &["findmnt -l; ps -ef; ip link; ip netns; ls -la"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -226,6 +240,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "stop removes the container's firewall rules",
             requirement: "Stopping a container will delete all state of the container",
             hint: "After stop, look for rules that still name the container's address or interface while another container runs.",
+            see: &["iptables-save; nft list ruleset"],
             informational: true,
             needs: &[],
             considers: &[],
@@ -241,6 +256,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "as the sample session",
             requirement: "the sample outputs of the tool if you have set up everything properly is shown below",
             hint: "`harness show REPORT 3a/as-shown` and the report's page show both sides. Look at the lines that are marked as different.",
+            see: &[],
             informational: true,
             needs: &[
                 "3a/default-shell",

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::command::Command;
 use super::launch::Absent;
-use crate::evidence::{Bundle, Recording};
+use crate::evidence::{Bundle, Recording, place};
 use crate::task::check::Row;
 use crate::task::finding::{self, Question};
 use crate::verdict::Finding;
@@ -52,7 +52,7 @@ impl<'a> Timeline<'a> {
         let records = self.recording.records.iter().enumerate().filter(|(_, record)| record.kind == kind);
         let seen = |(index, record): (usize, &crate::evidence::Record)| {
             let value = T::deserialize(&record.data).ok()?;
-            Some(Seen { place: finding::place(self.recording, index), value })
+            Some(Seen { place: place::of(self.recording, index), value })
         };
         records.filter_map(seen).collect()
     }
@@ -62,7 +62,7 @@ impl<'a> Timeline<'a> {
         self.recording.records.iter().enumerate().find_map(|(index, record)| {
             let mine = record.kind == kind && record.data["step"] == step;
             let value = mine.then(|| T::deserialize(&record.data).ok()).flatten()?;
-            Some(Seen { place: finding::place(self.recording, index), value })
+            Some(Seen { place: place::of(self.recording, index), value })
         })
     }
 

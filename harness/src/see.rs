@@ -1,0 +1,134 @@
+//! The commands that show by hand what a check looks at, with the names of a run.
+//!
+//! A row's `see` may contain `{container}`, `{image}` and `{pid}`. They stand for the container of
+//! the submission's last command before the evidence, for its image, and for a command that finds
+//! its process.
+
+use crate::evidence::{Bundle, Recording, place};
+use crate::task::{self, CheckSpec};
+use crate::terminals;
+
+/// Most commands of the submission that are repeated before the commands that look.
+const REPEATED: usize = 6;
+
+/// What to type: the submission's commands that lead there, then those of the check's row.
+pub fn commands(spec: &CheckSpec, evidence: &[String], bundle: &Bundle) -> Vec<String> {
+    let before = Commands::before(evidence, bundle);
+    let look = spec.see.iter().map(|command| before.filled(command));
+    if spec.see.is_empty() { vec![] } else { before.repeated().into_iter().chain(look).collect() }
+}
+
+/// What to type in the machine itself: only the commands of the check's row.
+pub fn look(check: &str, evidence: &[String], bundle: &Bundle) -> Vec<String> {
+    let before = Commands::before(evidence, bundle);
+    let rows = task::subtasks().into_iter().flat_map(|subtask| subtask.checks);
+    let see = rows.filter(|row| row.id == check).flat_map(|row| row.see);
+    see.map(|command| before.filled(command)).collect()
+}
+
+/// A command of a row without a run: its placeholders become `CONTAINER`, `IMAGE` and `PID`.
+pub fn plain(command: &str) -> String {
+    Commands::default().filled(command)
+}
+
+/// The submission's commands in one scenario, up to a record.
+#[derive(Default)]
+struct Commands<'a> {
+    all: Vec<Vec<&'a str>>,
+}
+
+impl<'a> Commands<'a> {
+    /// The commands before the last record that is evidence.
+    fn before(evidence: &[String], bundle: &'a Bundle) -> Self {
+        let last = evidence.iter().filter_map(|text| place::parse(text)).next_back();
+        last.and_then(|(name, line)| Some(Self::until(bundle.recordings.get(name)?, line)))
+            .unwrap_or_default()
+    }
+
+    fn until(recording: &'a Recording, line: usize) -> Self {
+        let before = terminals::sessions(recording).into_iter().filter(|session| session.record < line);
+        let own = before.map(|session| session.argv);
+        Self { all: own.filter(|argv| argv.first().is_some_and(|first| first.starts_with("./"))).collect() }
+    }
+
+    /// The `run` command of the container that the last command names, or else the last `run`.
+    fn run(&self) -> Option<&[&'a str]> {
+        let runs = || self.all.iter().filter(|argv| argv.get(1) == Some(&"run") && argv.len() > 3);
+        let last = self.all.last()?;
+        runs().rfind(|argv| last.contains(&argv[3])).or_else(|| runs().next_back()).map(Vec::as_slice)
+    }
+
+    fn filled(&self, command: &str) -> String {
+        let run = self.run();
+        let (image, container) = run.map_or(("IMAGE", "CONTAINER"), |argv| (argv[2], argv[3]));
+        let pid = match run.map(|argv| &argv[4..]) {
+            None => "PID".to_owned(),
+            Some([]) => "$(pgrep -nx bash)".to_owned(),
+            Some(words) => format!("$(pgrep -nf {})", quoted(&words.join(" "))),
+        };
+        command.replace("{container}", container).replace("{image}", image).replace("{pid}", &pid)
+    }
+
+    /// The last commands about this container, its image and the containers named beside it.
+    fn repeated(&self) -> Vec<String> {
+        let (Some(run), Some(last)) = (self.run(), self.all.last()) else { return vec![] };
+        let names: Vec<&str> = last.iter().skip(2).chain(&run[2..4]).copied().collect();
+        let concerns = |argv: &&Vec<&str>| argv.iter().skip(2).any(|word| names.contains(word));
+        let own: Vec<_> = self.all.iter().filter(concerns).collect();
+        own[own.len().saturating_sub(REPEATED)..].iter().map(|argv| typed(argv)).collect()
+    }
+}
+
+/// A command as a person types it. `run` goes to the background, so that the next command can be
+/// typed.
+fn typed(argv: &[&str]) -> String {
+    let words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
+    let background = if argv.get(1) == Some(&"run") { " &" } else { "" };
+    format!("{}{background}", words.join(" "))
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands() -> Commands<'static> {
+        let all = [
+            "./conductor.sh build img Conductorfile",
+            "./conductor.sh run img web sleep 123",
+            "./conductor.sh run other db",
+            "./conductor.sh addnetwork web -i",
+        ];
+        Commands { all: all.iter().map(|line| line.split(' ').collect()).collect() }
+    }
+
+    #[test]
+    fn names_are_those_of_the_container_of_the_last_command() {
+        let look = commands().filled("nsenter -t {pid} -n true # {container} {image}");
+        assert_eq!(look, "nsenter -t $(pgrep -nf 'sleep 123') -n true # web img");
+    }
+
+    #[test]
+    fn what_leads_there_leaves_other_containers_out() {
+        let lines = [
+            "./conductor.sh build img Conductorfile",
+            "./conductor.sh run img web sleep 123 &",
+            "./conductor.sh addnetwork web -i",
+        ];
+        assert_eq!(commands().repeated(), lines);
+    }
+
+    #[test]
+    fn without_a_run_the_placeholders_are_plain_words() {
+        assert_eq!(plain("ls -l /proc/{pid}/ns"), "ls -l /proc/PID/ns");
+        assert!(Commands::default().repeated().is_empty());
+    }
+}
