@@ -69,14 +69,15 @@ pub fn child1_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
             process.pid, timeline.machine.namespaces.pid
         )),
         None => question.fail(format!(
-            "child 1 is process {} in {} PID namespace {}",
+            "child 1 is process {} in {} PID namespace {}{}",
             process.own_pid(),
             if process.namespaces.pid == timeline.machine.namespaces.pid {
                 "the machine's own"
             } else {
                 "the"
             },
-            process.namespaces.pid
+            process.namespaces.pid,
+            timeline.refusals()
         )),
     }
 }
@@ -87,9 +88,10 @@ pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
     let question = question.proof(timeline.proof(child1.last().record));
     let Some(namespace) = timeline.own_uts(child1) else {
         return question.fail(format!(
-            "child 1 (process {}) stays in the machine's own UTS namespace {}",
+            "child 1 (process {}) stays in the machine's own UTS namespace {}{}",
             child1.pid(),
-            timeline.machine.namespaces.uts
+            timeline.machine.namespaces.uts,
+            timeline.refusals()
         ));
     };
     let names: Vec<&str> = child1
@@ -104,7 +106,7 @@ pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         format!(
             "child 1 (process {}) in the new UTS namespace {namespace}, which is called {name:?}{}",
             child1.pid(),
-            if name == NAME { String::new() } else { timeline.crash() }
+            if name == NAME { String::new() } else { timeline.crash() + &timeline.refusals() }
         ),
     )
 }
@@ -116,7 +118,11 @@ pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.unmet("1/child1-pid-namespace", "");
     };
     let Some(child2) = timeline.child2() else {
-        return question.fail(format!("no second process was created{}", timeline.crash()));
+        return question.fail(format!(
+            "no second process was created{}{}",
+            timeline.crash(),
+            timeline.refusals()
+        ));
     };
     let question = question.proof(timeline.proof(child2.first().record));
     let process = &child2.first().process;
@@ -133,14 +139,16 @@ pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
     } else {
         "yet another"
     };
+    let is_joined = process.namespaces.pid == wanted;
     question.answer(
-        process.namespaces.pid == wanted,
+        is_joined,
         format!(
-            "child 2 (process {}) is PID {} in {whose} PID namespace {}{}",
+            "child 2 (process {}) is PID {} in {whose} PID namespace {}{}{}",
             process.pid,
             process.own_pid(),
             process.namespaces.pid,
-            timeline.crash()
+            timeline.crash(),
+            if is_joined { String::new() } else { timeline.refusals() }
         ),
     )
 }
@@ -152,7 +160,11 @@ pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.unmet("1/child1-uts-namespace", "");
     };
     let Some(child2) = timeline.child2() else {
-        return question.fail(format!("no second process was created{}", timeline.crash()));
+        return question.fail(format!(
+            "no second process was created{}{}",
+            timeline.crash(),
+            timeline.refusals()
+        ));
     };
     if timeline.is_made_by_child1(child2) {
         return question.proof(timeline.proof(child2.first().record)).fail(format!(
@@ -171,7 +183,11 @@ pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
     };
     question.answer(
         uts == wanted,
-        format!("child 2 (process {}) is in {whose} UTS namespace {uts}", child2.pid()),
+        format!(
+            "child 2 (process {}) is in {whose} UTS namespace {uts}{}",
+            child2.pid(),
+            if uts == wanted { String::new() } else { timeline.refusals() }
+        ),
     )
 }
 

@@ -1,12 +1,13 @@
 //! The traced processes of task 1 over time: which one is child 1, which one is child 2, and in
 //! which namespaces each lived.
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 use super::{Born, Called, Ended, Exiting, Machine};
 use crate::evidence::place;
 use crate::evidence::process::Process;
-use crate::evidence::program::End;
+use crate::evidence::program::{Call, End};
 use crate::evidence::program::{Hostname, Outcome};
 use crate::evidence::{Ending, Recording};
 
@@ -52,6 +53,8 @@ pub struct ProcessTimeline<'a> {
     pub outcome: Option<Outcome>,
     /// Processes that a signal ended.
     killed: Vec<(i32, i32)>,
+    /// System calls that failed, a few words each.
+    refused: Vec<String>,
     child1: Option<usize>,
     child2: Option<usize>,
 }
@@ -66,6 +69,7 @@ impl<'a> ProcessTimeline<'a> {
             renamed: Vec::new(),
             outcome: recording.first("outcome"),
             killed: Vec::new(),
+            refused: Vec::new(),
             child1: None,
             child2: None,
         };
@@ -119,6 +123,9 @@ impl<'a> ProcessTimeline<'a> {
     }
 
     fn called(&mut self, record: usize, called: Called) {
+        if called.call.result < 0 {
+            self.refused.push(refusal(&called.call));
+        }
         let uts = called.process.namespaces.uts;
         if called.call.name == "sethostname" && called.call.result == 0 && uts == self.machine.namespaces.uts
         {
@@ -136,6 +143,12 @@ impl<'a> ProcessTimeline<'a> {
             Some(life) => life.states.push(state),
             None => self.parent.push(state),
         }
+    }
+
+    /// The system calls that failed, as the end of a sentence.
+    pub fn refusals(&self) -> String {
+        let shown: Vec<&str> = self.refused.iter().take(4).map(String::as_str).collect();
+        if shown.is_empty() { String::new() } else { format!("; {}", shown.join(", ")) }
     }
 
     /// That child 1 crashed, if it did, as the end of a sentence.
@@ -228,5 +241,51 @@ pub fn lost(recording: &Recording) -> String {
     match &recording.ending {
         Ending::Finished => "nothing more was recorded".to_owned(),
         Ending::Lost { what, .. } | Ending::Infrastructure { what, .. } => what.clone(),
+    }
+}
+/// A failed call in a few words: `setns(9, CLONE_NEWUTS) failed: Invalid argument`.
+fn refusal(Call { name, arguments: [first, second], result }: &Call) -> String {
+    let errno = i32::try_from(result.unsigned_abs()).map_or(Errno::UnknownErrno, Errno::from_raw);
+    let arguments = match name.as_str() {
+        "setns" => format!("{first}, {}", namespaces(*second)),
+        "unshare" => namespaces(*first),
+        _ => "…".to_owned(),
+    };
+    format!("{name}({arguments}) failed: {}", errno.desc())
+}
+
+/// The flags of setns(2) and unshare(2) by name; a number where others are set.
+fn namespaces(flags: u64) -> String {
+    const NAMES: [(u64, &str); 7] = [
+        (0x0002_0000, "CLONE_NEWNS"),
+        (0x0200_0000, "CLONE_NEWCGROUP"),
+        (0x0400_0000, "CLONE_NEWUTS"),
+        (0x0800_0000, "CLONE_NEWIPC"),
+        (0x1000_0000, "CLONE_NEWUSER"),
+        (0x2000_0000, "CLONE_NEWPID"),
+        (0x4000_0000, "CLONE_NEWNET"),
+    ];
+    let known = NAMES.iter().filter(|(flag, _)| flags & flag != 0);
+    let rest = NAMES.iter().fold(flags, |rest, (flag, _)| rest & !flag);
+    if rest != 0 || flags == 0 {
+        return format!("{flags:#x}");
+    }
+    known.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_call_is_told_with_its_flags_and_its_error() {
+        let call = |name: &str, arguments, result| refusal(&Call { name: name.into(), arguments, result });
+        assert_eq!(call("setns", [9, 0x0400_0000], -22), "setns(9, CLONE_NEWUTS) failed: Invalid argument");
+        assert_eq!(
+            call("unshare", [0x2400_0000, 0], -1),
+            "unshare(CLONE_NEWUTS|CLONE_NEWPID) failed: Operation not permitted"
+        );
+        assert_eq!(call("setns", [9, 0], -22), "setns(9, 0x0) failed: Invalid argument");
+        assert_eq!(call("sethostname", [1, 14], -1), "sethostname(…) failed: Operation not permitted");
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, ScriptPlan,
-    Supplied, Use,
+    Stranger, Supplied, Use,
 };
 use crate::evidence::cgroup::Group;
 use crate::evidence::mount::Mount;
@@ -279,7 +279,7 @@ impl<'a> Observer<'a> {
     fn sample(&mut self, recorder: &Recorder) -> io::Result<()> {
         let mut pids = self.members.clone();
         pids.extend(inhabitants(&self.namespaces));
-        let places = pids.into_iter().filter_map(|pid| {
+        let places = pids.iter().filter_map(|&pid| {
             let cgroup = Some(cgroups::of(pid)).filter(|cgroup| !cgroup.is_empty())?;
             let limits = self.hierarchy.chain(&cgroup).into_iter().map(limit).collect();
             Some(Place { pid, cgroup, limits })
@@ -287,8 +287,10 @@ impl<'a> Observer<'a> {
         let members = places.take(50).collect();
         let created = self.watch.created();
         let there = created.iter().filter(|group| self.hierarchy.exists(group));
-        let groups = there.take(50).map(|group| limit(self.hierarchy.group(group))).collect();
-        let sample = Sample { members, groups };
+        let groups: Vec<Limit> = there.take(50).map(|group| limit(self.hierarchy.group(group))).collect();
+        let strangers = groups.iter().flat_map(|limit| self.strangers(&limit.group, &pids));
+        let others = strangers.take(20).collect();
+        let sample = Sample { members, groups, others };
         if self.last.as_ref() == Some(&sample) {
             return Ok(());
         }
@@ -321,6 +323,18 @@ impl<'a> Observer<'a> {
     fn has_own_root(&self, pid: i32) -> bool {
         let root = processes::directory(Path::new(&handles::proc(format!("{pid}/root/."))));
         root.is_some_and(|root| !root.is(&self.machine.root))
+    }
+
+    /// The processes of a group that are none of `pids`.
+    fn strangers(&self, group: &str, pids: &BTreeSet<i32>) -> Vec<Stranger> {
+        let inside = self.hierarchy.read(group, "cgroup.procs").unwrap_or_default();
+        let inside = inside.lines().filter_map(|line| line.parse().ok());
+        let others = inside.filter(|pid| !pids.contains(pid));
+        let named = others.take(20).filter_map(|pid| {
+            let command = processes::read(pid)?.cmdline.join(" ").chars().take(80).collect();
+            Some(Stranger { group: group.to_owned(), pid, command })
+        });
+        named.collect()
     }
 
     fn is_container_prog(&mut self, pid: i32) -> bool {

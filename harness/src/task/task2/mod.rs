@@ -152,6 +152,18 @@ struct Sample {
     members: Vec<Place>,
     /// Groups made since the script started, with their limits.
     groups: Vec<Limit>,
+    /// Processes in those groups that are not the containers'.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Stranger>,
+}
+
+/// A process in a group of the script that is not a container's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Stranger {
+    group: String,
+    pid: i32,
+    /// The start of its command line.
+    command: String,
 }
 
 /// Where a container's process is now.

@@ -103,8 +103,11 @@ pub fn members(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> F
             timeline.limits.iter().find(|limit| limit.cpu_max.as_deref().and_then(cgroup::cores).is_some());
         return match elsewhere {
             Some(limit) => question.proof(timeline.proof(first.record)).fail(format!(
-                "the cap is on {}; process {} of the container ran in {}",
-                limit.group, first.pid, first.cgroup
+                "the cap is on {}; process {} of the container ran in {}{}",
+                limit.group,
+                first.pid,
+                first.cgroup,
+                timeline.inside(&[&limit.group])
             )),
             None => question.skip("no group has a cap"),
         };
@@ -226,6 +229,10 @@ pub fn removed(timeline: &ScriptTimeline, question: Question, _: &Verdicts) -> F
     } else if left.is_empty() {
         question.pass(format!("cgroups made and removed: {}", created.len()))
     } else {
-        question.fail(format!("cgroups still there after the script ended: {}", left.join(", ")))
+        question.fail(format!(
+            "cgroups still there after the script ended: {}{}",
+            left.join(", "),
+            timeline.inside(&left)
+        ))
     }
 }

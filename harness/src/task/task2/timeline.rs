@@ -3,7 +3,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::{Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Supplied};
+use super::{
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Stranger, Supplied,
+};
 use crate::evidence::cgroup;
 use crate::evidence::cgroup::Group;
 use crate::evidence::process::Process;
@@ -31,6 +33,8 @@ pub struct ScriptTimeline<'a> {
     pub renamed: Vec<(usize, String)>,
     /// Groups made while the script ran, with each limit they had.
     pub limits: Vec<Limit>,
+    /// Processes in these groups that were not the containers'.
+    strangers: Vec<Stranger>,
     pub groups: Option<Groups>,
     pub probe: Option<Probe>,
     pub outcome: Option<Outcome>,
@@ -125,6 +129,7 @@ impl<'a> ScriptTimeline<'a> {
             entered: Vec::new(),
             renamed: Vec::new(),
             limits: Vec::new(),
+            strangers: Vec::new(),
             groups: recording.first("groups"),
             probe: recording.first("probe"),
             outcome: recording.first("outcome"),
@@ -167,7 +172,12 @@ impl<'a> ScriptTimeline<'a> {
                 }
             }
             "sample" => {
-                let Some(Sample { members, groups }) = data(record) else { return };
+                let Some(Sample { members, groups, others }) = data(record) else { return };
+                for stranger in others {
+                    if !self.strangers.contains(&stranger) {
+                        self.strangers.push(stranger);
+                    }
+                }
                 for limit in groups {
                     if !self.limits.contains(&limit) {
                         self.limits.push(limit);
@@ -221,6 +231,19 @@ impl<'a> ScriptTimeline<'a> {
             .into_iter()
             .find(refuses)
             .map_or_else(String::new, |line| format!("; the terminal said: {line}"))
+    }
+
+    /// Which processes outside the containers were in these groups, as the end of a sentence.
+    pub fn inside(&self, groups: &[&str]) -> String {
+        let is_there = |stranger: &&Stranger| groups.contains(&stranger.group.as_str());
+        let told: Vec<String> = self
+            .strangers
+            .iter()
+            .filter(is_there)
+            .take(3)
+            .map(|one| format!("; process {} (`{}`) was in {}", one.pid, one.command, one.group))
+            .collect();
+        told.concat()
     }
 
     /// What may say why a subtask's part of the script did not do what it should, as the end of a
