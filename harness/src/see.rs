@@ -72,9 +72,17 @@ impl<'a> Commands<'a> {
     /// The last commands about this container, its image and the containers named beside it.
     fn repeated(&self) -> Vec<String> {
         let (Some(run), Some(last)) = (self.run(), self.all.last()) else { return vec![] };
-        let names: Vec<&str> = last.iter().skip(2).chain(&run[2..4]).copied().collect();
-        let concerns = |argv: &&Vec<&str>| argv.iter().skip(2).any(|word| names.contains(word));
-        let own: Vec<_> = self.all.iter().filter(concerns).collect();
+        // `exec web sleep 5` names one container; its other words are no names.
+        let is_name = |word: &&&str| {
+            self.all.iter().any(|argv| argv.get(1) == Some(&"run") && argv.get(3) == Some(*word))
+        };
+        let names: Vec<&str> = last.iter().skip(2).filter(is_name).chain(&run[2..4]).copied().collect();
+        let concerns = |argv: &&Vec<&str>| argv.iter().skip(2).take(2).any(|word| names.contains(word));
+        // An image has many containers: a run counts by its own name.
+        let is_own = |argv: &&Vec<&str>| {
+            argv.get(1) != Some(&"run") || argv.get(3).is_some_and(|name| names.contains(name))
+        };
+        let own: Vec<_> = self.all.iter().filter(concerns).filter(is_own).collect();
         own[own.len().saturating_sub(REPEATED)..].iter().map(|argv| typed(argv)).collect()
     }
 }
@@ -104,7 +112,8 @@ mod tests {
         let all = [
             "./conductor.sh build img Conductorfile",
             "./conductor.sh run img web sleep 123",
-            "./conductor.sh run other db",
+            "./conductor.sh run other db sleep 9",
+            "./conductor.sh run img neighbour sleep 5",
             "./conductor.sh addnetwork web -i",
         ];
         Commands { all: all.iter().map(|line| line.split(' ').collect()).collect() }

@@ -14,6 +14,11 @@ const SUBTASKS: [&str; 3] = ["3a", "3b", "3d"];
 
 /// A report on task 3 in which each command of the tool showed this and ended so.
 fn report(screen: &str, end: &Value, stopped: &Value) -> Report {
+    report_of(screen, end, stopped, false)
+}
+
+/// The same; `crlf` says whether the script has line ends of Windows.
+fn report_of(screen: &str, end: &Value, stopped: &Value, crlf: bool) -> Report {
     let recording = |scenario: &str| {
         let mut records = vec![];
         let mut add = |kind: &str, data: Value| {
@@ -47,7 +52,7 @@ fn report(screen: &str, end: &Value, stopped: &Value) -> Report {
             records,
         }
     };
-    let file = json!({ "path": "task3/conductor.sh", "found_as": null, "bytes": 1, "crlf": false, "lacks_run_bit": false });
+    let file = json!({ "path": "task3/conductor.sh", "found_as": null, "bytes": 1, "crlf": crlf, "lacks_run_bit": false });
     let layout = json!({
         "form": "directory", "folder": null, "depth": 0, "entries": 1, "left_aside": [], "files": [file],
         "git": "present", "unmarked": null,
@@ -83,6 +88,14 @@ fn line_ends_of_windows_are_named() {
     let screen = "./conductor.sh: line 3: $'\\r': command not found\r\n";
     let report = report(screen, &json!({ "status": 127 }), &Value::Null);
     assert!(report.causes[0].what.contains("line ends of Windows"), "{}", report.causes[0].what);
+}
+
+#[test]
+fn line_ends_of_windows_are_named_where_the_kernel_does_not_even_start_the_script() {
+    let silent = |crlf| report_of("", &json!({ "status": 127 }), &Value::Null, crlf);
+    let [cause] = &silent(true).causes[..] else { panic!("one cause") };
+    assert!(cause.what.contains("task3/conductor.sh has line ends of Windows"), "{}", cause.what);
+    assert!(!silent(false).causes[0].what.contains("Windows"));
 }
 
 #[test]

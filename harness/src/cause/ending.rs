@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Found;
+use super::{Found, shell};
 use crate::evidence::process::Process;
 use crate::evidence::{Recording, place};
 use crate::task::transcript;
@@ -11,6 +11,9 @@ use crate::verdict::Cause;
 /// The record kinds that tell of an end: of a traced program, of a command of the container tool,
 /// of a command whose program was never seen.
 const KINDS: [&str; 3] = ["outcome", "command", "absent"];
+
+/// The most characters of a question that are quoted.
+const LONGEST_QUESTION: usize = 120;
 
 /// What the records of those kinds have in common.
 #[derive(Deserialize)]
@@ -32,7 +35,7 @@ struct Ended {
     running: Vec<Process>,
 }
 
-/// The ends that were not as they should be, in order. Some may be as a check asks: whether one
+/// The ends that were not as they should be, in order. Each file is named as the shell named it. Some may be as a check asks: whether one
 /// kept checks from being seen is for those checks' texts to say.
 pub fn all(recording: &Recording) -> Vec<Found> {
     let ends =
@@ -43,20 +46,38 @@ pub fn all(recording: &Recording) -> Vec<Found> {
         .collect()
 }
 
+/// The first command whose program could not be started: status 127, and nothing on its terminal.
+/// Returns the index of its record, and the program's name.
+pub fn never_started(recording: &Recording) -> Option<(usize, String)> {
+    recording.records.iter().enumerate().find_map(|(index, record)| {
+        let end = Ended::deserialize(&record.data).ok().filter(|_| KINDS.contains(&record.kind.as_str()))?;
+        let screen = end.screen_before(recording, index);
+        let program = end.argv_of(recording, index).into_iter().next()?;
+        (end.status() == Some(127) && screen.trim().is_empty()).then_some((index, program))
+    })
+}
+
 fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
-    let argv = if end.argv.is_empty() { started(recording, index) } else { end.argv.clone() };
+    let argv = end.argv_of(recording, index);
     let name = argv.join(" ");
-    let screen = end.screen.clone().unwrap_or_else(|| transcript::text(&recording.records[..index]));
+    let screen = end.screen_before(recording, index);
     let lines: Vec<String> = transcript::lines(&screen);
-    let waits = end.waits_for_input(&screen);
-    let what = end.told(&name, lines.len(), waits);
-    let hint = if waits {
+    let question = end.question(&screen);
+    let what = match &question {
+        Some(question) => {
+            format!("`{name}` waits for input: the last line on its screen was \"{question}\".")
+        }
+        None => end.told(&name, lines.len()),
+    };
+    let hint = if question.is_some() {
         "Nobody types while a script is graded: take what you need from arguments or from setup.sh."
     } else {
         "Run the same command by hand: its own last lines say what it came to."
     };
     // Of a container tool, what counts is its command: each step has other names.
     let command = argv.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let complaint = lines.iter().rev().take(4).find_map(|line| shell::complaint(line));
+    let (file, line) = complaint.map_or((None, None), |message| (Some(message.file), message.line));
     Found {
         marks: vec![format!("`{command}"), what.trim_end_matches('.').to_owned()],
         cause: Cause {
@@ -64,6 +85,8 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
             quote: lines[lines.len().saturating_sub(4)..].join("\n"),
             hint: hint.to_owned(),
             evidence: vec![place::of(recording, index)],
+            file,
+            line,
             ..Cause::default()
         },
     }
@@ -84,6 +107,15 @@ fn started(recording: &Recording, index: usize) -> Vec<String> {
 }
 
 impl Ended {
+    /// What was run: where the record does not say it, the program of the last start.
+    fn argv_of(&self, recording: &Recording, index: usize) -> Vec<String> {
+        if self.argv.is_empty() { started(recording, index) } else { self.argv.clone() }
+    }
+
+    fn screen_before(&self, recording: &Recording, index: usize) -> String {
+        self.screen.clone().unwrap_or_else(|| transcript::text(&recording.records[..index]))
+    }
+
     fn is_bad(&self) -> bool {
         self.stopped.is_some() || self.by_itself.is_some() || self.status() != Some(0)
     }
@@ -92,27 +124,24 @@ impl Ended {
         self.how.get("status").and_then(serde_json::Value::as_i64)
     }
 
-    /// Whether it was stopped while a question stood on its screen: text in the last line, which
-    /// no line end follows.
-    fn waits_for_input(&self, screen: &str) -> bool {
-        let is_idle = self.stopped.as_ref().is_some_and(|why| why == "time" || why == "still");
-        let last = screen.rsplit('\n').next().unwrap_or_default();
+    /// The question that stood on its screen while nothing else happened: text in the last line,
+    /// which no line end follows.
+    fn question(&self, screen: &str) -> Option<String> {
+        let is_idle = self.stopped.as_ref().is_some_and(|why| why == "time" || why == "still")
+            || self.by_itself == Some(false);
         let sleeps = self.running.iter().any(|process| process.exe.ends_with("/sleep"));
-        is_idle && !sleeps && !transcript::without_escapes(last).trim().is_empty()
+        let last = transcript::without_escapes(screen.rsplit('\n').next().unwrap_or_default());
+        let question: String = last.trim().chars().take(LONGEST_QUESTION).collect();
+        (is_idle && !sleeps && !question.is_empty()).then_some(question)
     }
 
-    fn told(&self, name: &str, lines: usize, waits: bool) -> String {
+    fn told(&self, name: &str, lines: usize) -> String {
         let shown = match lines {
             0 => "without a line on its terminal".to_owned(),
             1 => "after one line on its terminal".to_owned(),
             lines => format!("after {lines} lines on its terminal"),
         };
         let seconds = self.seconds;
-        if waits {
-            return format!(
-                "`{name}` waits for input: it was stopped after {seconds:.0} s, and its last line is a question."
-            );
-        }
         match (&self.stopped, self.by_itself) {
             (Some(why), _) => {
                 let busy = self
@@ -138,5 +167,36 @@ impl Ended {
                 None => format!("`{name}` was killed by a signal, {shown}."),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Ending, Record};
+
+    fn cause(screen: &str) -> Cause {
+        let data = serde_json::json!({
+            "argv": ["./conductor.sh", "run", "img", "web"], "ended": false, "screen": screen, "step": "worker",
+        });
+        let record = Record { ms: 0, host_ms: None, kind: "absent".to_owned(), data };
+        let recording = Recording {
+            scenario: "3-run".to_owned(),
+            plan: serde_json::Value::Null,
+            ending: Ending::Finished,
+            seconds: 1.0,
+            records: vec![record],
+        };
+        all(&recording).pop().unwrap().cause
+    }
+
+    #[test]
+    fn a_command_that_asks_waits_for_input_though_nothing_stopped_it() {
+        let asks = cause("CS695 Conductor\r\nWhich port? ");
+        assert_eq!(
+            asks.what,
+            "`./conductor.sh run img web` waits for input: the last line on its screen was \"Which port?\"."
+        );
+        assert!(cause("CS695 Conductor\r\n").what.contains("what it should run was never seen"));
     }
 }

@@ -45,12 +45,26 @@ fn of_task(task: &str, bundle: &Bundle, subtasks: &[Subtask]) -> Option<Cause> {
         // Nothing of a file that cannot be read has run: whatever was lost was lost by that.
         return with_checks(found.cause, lost.iter().map(|check| check.id.clone()).collect());
     }
+    if let Some(cause) = recordings().find_map(|recording| of_interpreter(recording, bundle)) {
+        return with_checks(cause, lost.iter().map(|check| check.id.clone()).collect());
+    }
     let ends: Vec<Found> = recordings().flat_map(ending::all).collect();
-    let following = ends.into_iter().map(|found| (consequences(&found, &lost), found.cause));
+    let following = ends.into_iter().map(|found| (consequences(&found, &lost), located(found.cause, bundle)));
     // The first of those that explain the most. `max_by_key` would take the last one.
     let (checks, cause) =
         following.reduce(|best, next| if next.0.len() > best.0.len() { next } else { best })?;
     with_checks(cause, checks)
+}
+
+/// A cause whose file and line are those of the submission's own file, if the shell named one.
+fn located(cause: Cause, bundle: &Bundle) -> Cause {
+    let file = cause.file.as_deref().and_then(|name| submitted(name, bundle));
+    let line = cause.line.filter(|_| file.is_some());
+    let what = match (&file, line) {
+        (Some(file), Some(line)) => format!("{} The shell names {file}, line {line}.", cause.what),
+        _ => cause.what,
+    };
+    Cause { what, file, line, ..cause }
 }
 
 /// The cause of these checks. What kept a single check from being seen is that check's
@@ -104,6 +118,28 @@ fn not_handed_in(path: &str, lost: &[&Check]) -> Cause {
     }
 }
 
+/// A script with line ends of Windows whose first line names an interpreter that is not there: the
+/// kernel refuses to start the script, and no shell says anything.
+fn of_interpreter(recording: &Recording, bundle: &Bundle) -> Option<Cause> {
+    let (index, program) = ending::never_started(recording)?;
+    let path = submitted(&program, bundle).filter(|path| has_crlf(path, bundle))?;
+    Some(Cause {
+        what: windows(&path),
+        file: Some(path),
+        line: Some(1),
+        hint: WINDOWS.to_owned(),
+        evidence: vec![place::of(recording, index)],
+        ..Cause::default()
+    })
+}
+
+/// What to do about line ends of Windows.
+const WINDOWS: &str = "Save the file with line ends of Unix: `file` shows which ones it has.";
+
+fn windows(path: &str) -> String {
+    format!("{path} has line ends of Windows (CRLF), which the shell takes for part of each command.")
+}
+
 /// A message of a shell or a compiler after which nothing of the file can work.
 fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
     let lines = screen::lines(recording);
@@ -119,7 +155,7 @@ fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
     }
     let name = path.clone().unwrap_or_else(|| message.file.clone());
     let what = if is_windows && message.is_shell {
-        format!("{name} has line ends of Windows (CRLF), which the shell takes for part of each command.")
+        windows(&name)
     } else {
         match message.line {
             Some(line) => format!("{} in {name}, line {line}: {}", message.who(), message.text),
@@ -127,7 +163,7 @@ fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
         }
     };
     let hint = if is_windows && message.is_shell {
-        "Save the file with line ends of Unix: `file` shows which ones it has."
+        WINDOWS
     } else if message.is_shell {
         "`bash -n` reads a script without running it. The fault may be above the line that it names: look for a quote, a \
          bracket or a keyword that is not closed."

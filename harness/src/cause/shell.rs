@@ -32,6 +32,20 @@ pub fn fatal(line: &str) -> Option<Message> {
     })
 }
 
+/// What a shell says of a line of its script, whether or not it goes on.
+pub fn complaint(line: &str) -> Option<Message> {
+    let (place, number, text) = numbered(line)?;
+    let file = Path::new(place).extension().is_some();
+    file.then(|| Message {
+        file: place.to_owned(),
+        line: Some(number),
+        text: text.to_owned(),
+        is_shell: true,
+        is_windows: false,
+        lines: 1,
+    })
+}
+
 /// A line of bash (`FILE: line N: TEXT`) or of dash (`FILE: N: TEXT`).
 fn numbered(line: &str) -> Option<(&str, u32, &str)> {
     let (place, rest) = line.split_once(": ")?;
@@ -60,7 +74,7 @@ fn interpreter(line: &str) -> Option<Message> {
 
 #[cfg(test)]
 mod tests {
-    use super::fatal;
+    use super::{complaint, fatal};
 
     #[test]
     fn a_syntax_error_names_its_script_and_line() {
@@ -78,6 +92,14 @@ mod tests {
         let text = "bash: ./conductor.sh: /bin/bash^M: bad interpreter: No such file or directory";
         let message = fatal(text).unwrap();
         assert_eq!((message.file.as_str(), message.is_windows), ("./conductor.sh", true));
+    }
+
+    #[test]
+    fn a_complaint_names_its_script_and_line() {
+        let message = complaint("./conductor.sh: line 405: IP_SUBNET: unbound variable").unwrap();
+        assert_eq!((message.file.as_str(), message.line), ("./conductor.sh", Some(405)));
+        assert_eq!(message.text, "IP_SUBNET: unbound variable");
+        assert!(complaint("iptables v1.8.9: 12: no chain").is_none());
     }
 
     #[test]
