@@ -78,8 +78,15 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
     let command = argv.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");
     let complaint = lines.iter().rev().take(4).find_map(|line| shell::complaint(line));
     let (file, line) = complaint.map_or((None, None), |message| (Some(message.file), message.line));
+    let mut marks = vec![format!("`{command}"), what.trim_end_matches('.').to_owned()];
+    if let [tool, build, image, ..] = argv.as_slice()
+        && build == "build"
+    {
+        // What runs an image that was not built fails because of the build.
+        marks.push(format!("`{tool} run {image} "));
+    }
     Found {
-        marks: vec![format!("`{command}"), what.trim_end_matches('.').to_owned()],
+        marks,
         cause: Cause {
             what,
             quote: lines[lines.len().saturating_sub(4)..].join("\n"),

@@ -9,6 +9,7 @@ use super::changes;
 use super::sessions;
 use super::text::{points, shortened, visible};
 use crate::evidence::STOPPED;
+use crate::task::finding;
 use crate::verdict::{Check, Report, Status, UNGUARDED};
 
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -59,10 +60,13 @@ pub fn render(report: &Report, verbose: bool) -> String {
     causes(&mut out, report, verbose);
     for check in report.subtasks.iter().flat_map(|subtask| &subtask.checks) {
         // What follows from a cause is told there.
-        let is_own = report.cause_of(check).is_none();
+        let is_own = report.cause_of(check).is_none() && (verbose || !is_folded(check));
         if is_own && check.needs_explaining() || verbose && check.status == Status::Fail {
             detail(&mut out, check);
         }
+    }
+    if !verbose {
+        folded(&mut out, report);
     }
     for session in report.sessions.iter().filter(|_| verbose) {
         let _ = write!(out, "\n{}", sessions::render(session, WIDTH));
@@ -96,6 +100,25 @@ pub fn render(report: &Report, verbose: bool) -> String {
         let _ = writeln!(out, "  {OURS}{UNGUARDED}: {}{OURS:#}", visible(why));
     }
     out
+}
+
+/// A check that is told in few words: another check that did not pass kept it from being judged.
+fn is_folded(check: &Check) -> bool {
+    check.status == Status::Skip && check.follow_through.is_none() && finding::needed(&check.actual).is_some()
+}
+
+/// The checks that were not judged because another check did not pass, in one paragraph.
+fn folded(out: &mut String, report: &Report) {
+    let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
+    let own = checks.filter(|check| check.needs_explaining() && report.cause_of(check).is_none());
+    let told: Vec<String> = own
+        .filter(|check| is_folded(check))
+        .filter_map(|check| Some(format!("{} needs {}", check.id, finding::needed(&check.actual)?)))
+        .collect();
+    if !told.is_empty() {
+        let _ = writeln!(out, "\n  {STRONG}not judged, since a check that they need did not pass{STRONG:#}");
+        paragraph(out, "", &told.join(", "));
+    }
 }
 
 /// What went wrong first, once for all the checks that could not be seen because of it.

@@ -78,9 +78,17 @@ impl Question {
 /// What a finding says of evidence that an older harness recorded.
 pub const OLDER: &str = "the evidence is older than this check: grade the submission again";
 
+/// How the sentence of a check begins that is not judged because another one did not pass.
+const UNMET: &str = "not judged: this check needs ";
+
+/// The check that was needed, of a sentence made by [`unmet`].
+pub fn needed(sentence: &str) -> Option<&str> {
+    sentence.strip_prefix(UNMET)?.split(',').next()
+}
+
 /// The sentence of a check that is not judged because another one did not pass.
 pub fn unmet(needed: &str, seen: &str) -> String {
-    let sentence = format!("not judged: this check needs {needed}, which did not pass");
+    let sentence = format!("{UNMET}{needed}, which did not pass");
     if seen.is_empty() { sentence } else { format!("{sentence} ({seen})") }
 }
 

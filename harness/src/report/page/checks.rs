@@ -14,7 +14,7 @@ use super::size::Room;
 use super::status::{badge, class, sign, word};
 use crate::evidence::Bundle;
 use crate::report::text::{points, start_of, visible};
-use crate::task;
+use crate::task::{self, finding};
 use crate::verdict::{Check, Report, Status, Subtask};
 
 /// Most of one text that is shown, in characters and lines; and where the page
@@ -116,7 +116,8 @@ fn check(report: &Report, check: &Check, proof: &Markup, room: &mut Room) -> Str
 fn told(report: &Report, check: &Check, proof: &Markup, most: (usize, usize)) -> Markup {
     let shown = |text: &str| shown(text, most);
     let cause = report.cause_of(check);
-    let open = check.needs_explaining() && cause.is_none();
+    let is_unmet = check.status == Status::Skip && finding::needed(&check.actual).is_some();
+    let open = check.needs_explaining() && cause.is_none() && !is_unmet;
     let status = if cause.is_some() { Status::Skip } else { check.status };
     html! {
         details.check.(class(status)) id=(anchor(&check.id)) open[open] {
