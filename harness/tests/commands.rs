@@ -293,3 +293,19 @@ fn the_version_names_the_source_and_is_the_one_in_reports() {
     let report: Value = serde_json::from_slice(&fs::read(report.join("report.json")).unwrap()).unwrap();
     assert_eq!(report["environment"]["harness"], version);
 }
+
+#[test]
+fn debug_names_what_it_lacks_before_it_starts_a_machine() {
+    let home = TempDir::new().unwrap();
+    let bundle = bundle(home.path());
+    let debug = |check: &str| {
+        let mut command = harness(&home);
+        command.current_dir(home.path()).arg("debug").arg(&bundle).arg(check);
+        command
+    };
+    debug("3c/peer").assert().code(2).stderr(contains("no check \"3c/peer\"; it has the subtasks 1"));
+    debug("1/transcript")
+        .assert()
+        .code(2)
+        .stderr(contains("23m0001.tar, where the report says").and(contains("--submission PATH")));
+}

@@ -27,6 +27,19 @@ pub fn run(arguments: &Debug) -> Result<Status, Failure> {
         )));
     }
     let source = arguments.submission.as_deref().unwrap_or(Path::new(&bundle.submission.source));
+    if arguments.submission.is_none() && !source.exists() {
+        return Err(Failure::unreadable(format!(
+            "{}, where the report says that the submission was, is not there; name it with --submission PATH",
+            source.display()
+        )));
+    }
+    if bundle.environment.harness != harness::VERSION {
+        harness::note!(
+            "harness: this report was made by harness {}, this is {}: the scenario may differ",
+            bundle.environment.harness,
+            harness::VERSION
+        );
+    }
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
