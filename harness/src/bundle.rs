@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use vm::FileError;
 
 use crate::cast;
 use crate::evidence::{Bundle, Ending, Record, Recording};
@@ -51,15 +52,8 @@ struct Head {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// The operation, as a verb.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file does not follow `docs/evidence.md`.
     #[error("{} is no evidence of this harness: {why}", path.display())]
     Malformed {
@@ -72,8 +66,8 @@ pub enum Error {
 
 impl Error {
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
+        let error = FileError::at(what, path);
+        move |source| error(source).into()
     }
 }
 

@@ -106,13 +106,13 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// The default setup.sh cannot be written.
-    #[error("cannot add a setup.sh beside conductor.sh in our copy of the submission: {0}")]
+    #[error("cannot add a setup.sh beside conductor.sh in our copy of the submission")]
     StandIn(#[source] std::io::Error),
     /// A scenario cannot be driven again.
     #[error("cannot drive the scenario again: {0}")]
     Again(String),
     /// The layout cannot be converted to JSON.
-    #[error("cannot convert the submission's layout to JSON: {0}")]
+    #[error("cannot convert the submission's layout to JSON")]
     Layout(#[from] serde_json::Error),
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use toml::{Spanned, Value};
+use vm::FileError;
 
 use crate::class::late::Policy;
 
@@ -31,13 +31,8 @@ pub struct Rubric {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
-    #[error("cannot read the rubric {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is not a table of tables of numbers.
     #[error("{} is no rubric: {why}", path.display())]
     Malformed {
@@ -85,8 +80,7 @@ impl Rubric {
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
         let mut rubric = Self::default();
         if let Some(path) = path {
-            let text = fs::read_to_string(path)
-                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+            let text = fs::read_to_string(path).map_err(FileError::at("read the rubric", path))?;
             let Parsed { points, late } = parse(path, &text, |check| rubric.points.contains_key(check))?;
             rubric.points.extend(points);
             rubric.late = late;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The path of the running program is unknown.
-    #[error("cannot find the running program: {0}")]
+    #[error("cannot find the running program")]
     NoSelf(#[source] io::Error),
     /// The program is not in the folder of the running program.
     #[error("{} is missing: build all programs with `cargo build --workspace`, and keep them in one folder", .0.display())]

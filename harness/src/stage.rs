@@ -13,6 +13,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use vm::FileError;
+
 use crate::follow_through::{self, Graft};
 use crate::submission::{Beneath, Submission};
 use crate::{course, siblings};
@@ -30,13 +32,8 @@ const CONDUCTOR: &str = "conductor";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be put in place.
-    #[error("cannot stage {}: {source}", path.display())]
-    Io {
-        /// The file in question.
-        path: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The guest half is not there.
     #[error(transparent)]
     Sibling(#[from] siblings::Error),
@@ -94,9 +91,9 @@ pub fn stage_grafted(graft: Graft, workdir: &Path, medium: Medium) -> Result<Pat
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(failed(&payload)(io::Error::other(said)));
+            return Err(failed(&payload)(io::Error::other(said)).into());
         }
-        Err(source) => return Err(failed(&payload)(source)),
+        Err(source) => return Err(failed(&payload)(source).into()),
     }
     let programs = follow_through::Programs {
         guest_half: Path::new(MOUNTED_AT).join(GUEST_HALF),
@@ -134,7 +131,6 @@ fn copy_in(from: &Path, copy: &Beneath, to: &Path) -> io::Result<()> {
     copy.set_mode(to, mode)
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { path, source }
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at("stage", path)
 }

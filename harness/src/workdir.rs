@@ -17,7 +17,7 @@ pub struct Workdir {
 
 /// Why the temporary directory cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} {}: {source}; set HARNESS_CACHE to a writable directory", path.display())]
+#[error("cannot {what} {} (set HARNESS_CACHE to a writable directory)", path.display())]
 pub struct Error {
     what: &'static str,
     path: PathBuf,

@@ -162,7 +162,7 @@ fn a_bundle_leads_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     write_bundle(dir.path(), "honest");
     let records = dir.path().join("evidence/1/records.jsonl");
-    let refused = || bundle::read(dir.path()).unwrap_err().to_string();
+    let refused = || vm::chain(&bundle::read(dir.path()).unwrap_err());
 
     fs::remove_file(&records).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &records).unwrap();

@@ -396,7 +396,7 @@ fn other_files_and_damaged_archives_are_named_as_such() {
     let whole = gzip(&tar(&plain_and(&[])));
     fs::write(desk.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(desk.take("cut.tar.gz"), Err(Error::Damaged { .. })));
-    assert!(matches!(desk.take("missing.tar"), Err(Error::Io { .. })));
+    assert!(matches!(desk.take("missing.tar"), Err(Error::File(_))));
     let desk = Desk::with_tar("other.tar", &[file("essay.txt", b"")]);
     assert!(matches!(desk.take("other.tar"), Err(Error::NoSubmission { .. })));
 }

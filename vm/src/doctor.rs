@@ -90,7 +90,7 @@ fn user_namespaces() -> UserNamespaces {
     match tried {
         Ok(_) => UserNamespaces::Allowed,
         Err(Error::ToolFailed { output, .. }) => UserNamespaces::Refused(output.trim().to_owned()),
-        Err(error) => UserNamespaces::Refused(error.to_string()),
+        Err(error) => UserNamespaces::Refused(crate::chain(&error)),
     }
 }
 

@@ -1,22 +1,46 @@
 //! Errors before a guest runs. They are faults of the infrastructure; a fault of the program in the
 //! guest is an [`Outcome`](crate::Outcome).
 
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// An operation on a file or folder that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {}", path.display())]
+pub struct FileError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    /// Adds to an error what was done, as a verb ("create", "lock"), and with which file or folder.
+    pub fn at(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { what, path, source }
+    }
+}
+
+/// An error and its causes on one line. Libraries often repeat a cause in their own text; it is
+/// then left out.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| cause.source()) {
+        let cause = cause.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
 
 /// Why there is no image, no template or no guest. The text names the thing, the place and the
 /// remedy, if there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call on a file or directory failed.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// The operation, as a verb: "create", "lock".
-        what: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The kernel's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A needed program is not installed.
     #[error("{program} is not installed; on Debian and Ubuntu: apt install {package}")]
     ToolMissing {
@@ -91,10 +115,9 @@ pub enum Error {
 }
 
 impl Error {
-    #[allow(dead_code)]
-    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
-        let path = path.into();
-        move |source| Error::Io { what, path, source }
+    pub(crate) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let error = FileError::at(what, path);
+        move |source| error(source).into()
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn processor() -> String {
 
 fn try_kernel(cache: &Cache, base: &Base) -> Result<(), Unusable> {
     let unusable = |why: String| Unusable { why, remedy: None };
-    let started = start(cache, base).map_err(|error| unusable(error.to_string()))?;
+    let started = start(cache, base).map_err(|error| unusable(crate::chain(&error)))?;
     let mut running = started;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {

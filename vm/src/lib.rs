@@ -60,7 +60,7 @@ pub use calibration::Calibration;
 pub use command::Command;
 pub use disk::{Disks, disk_from_dir};
 pub use doctor::{Facts, Kvm, UserNamespaces, doctor};
-pub use error::Error;
+pub use error::{Error, FileError, chain};
 pub use event::{Event, Unit};
 pub use guest::Guest;
 pub use hardware::STREAM;

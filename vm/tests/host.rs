@@ -44,7 +44,7 @@ fn a_full_host_disk_is_the_infrastructure_s_fault() {
 
         drop(guest);
         fs::write(scratch.join("rest"), vec![0; 17 << 20]).unwrap_err();
-        let error = template.restore(&Disks::default()).unwrap_err().to_string();
+        let error = vm::chain(&template.restore(&Disks::default()).unwrap_err());
         assert!(error.contains("No space left on device"), "{error}");
     });
     small.join().unwrap();

@@ -18,7 +18,7 @@ const SHORTEST: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
-    #[error("cannot read the key {}: {source}; make one with: head -c 32 /dev/urandom > FILE", path.display())]
+    #[error("cannot read the key {} (make one with: head -c 32 /dev/urandom > FILE)", path.display())]
     Io {
         /// The file.
         path: PathBuf,

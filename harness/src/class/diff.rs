@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::Path;
+
+use vm::FileError;
 
 use super::results::{self, read_json};
 use crate::report::text::points;
@@ -26,10 +27,10 @@ pub struct Change {
 /// When the folder has no `reports`, or one of them cannot be read.
 pub fn reports(folder: &Path) -> Result<BTreeMap<String, Report>, results::Error> {
     let reports = folder.join("reports");
-    let failed = |source: io::Error| results::Error::Io { what: "read", path: reports.clone(), source };
+    let failed = || FileError::at("read", &reports);
     let mut all = BTreeMap::new();
-    for entry in fs::read_dir(&reports).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
+    for entry in fs::read_dir(&reports).map_err(failed())? {
+        let entry = entry.map_err(failed())?;
         let id = entry.file_name().to_string_lossy().into_owned();
         if let Some(report) = read_json(&reports, &format!("{id}/report.json"))? {
             all.insert(id, report);

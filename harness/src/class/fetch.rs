@@ -30,7 +30,7 @@ pub enum Error {
 
 impl From<submission::Error> for Error {
     fn from(error: submission::Error) -> Self {
-        if error.is_ours() { Self::Ours(error.to_string()) } else { Self::Theirs(error.to_string()) }
+        if error.is_ours() { Self::Ours(vm::chain(&error)) } else { Self::Theirs(vm::chain(&error)) }
     }
 }
 

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use vm::FileError;
 
 use super::entry::{Class, Kind, Person};
 use crate::bundle::write_atomically;
@@ -32,15 +33,8 @@ const MOST_BYTES: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as a verb.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A file is not ours.
     #[error("{} was not written by `harness class grade`: {why}", path.display())]
     Malformed {
@@ -175,11 +169,9 @@ impl Results {
     /// When there is none, or it is not ours.
     pub fn roster(&self) -> Result<Roster, Error> {
         let path = self.0.join("class.json");
-        let roster: Roster = self.read("class.json")?.ok_or_else(|| Error::Io {
-            what: "read",
-            path: path.clone(),
-            source: io::ErrorKind::NotFound.into(),
-        })?;
+        let roster: Roster = self
+            .read("class.json")?
+            .ok_or_else(|| FileError::at("read", &path)(io::ErrorKind::NotFound.into()))?;
         let is_known = roster.schema == SCHEMA
             && roster.entries.iter().all(|member| crate::submission::id::given(&member.id).is_some());
         if is_known {
@@ -212,8 +204,8 @@ impl Results {
     pub fn forget_outcome(&self, id: &str) -> Result<(), Error> {
         let path = self.run(id).join("outcome.json");
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(Error::Io { what: "remove", path, source })
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::at("remove", path)(error).into())
             }
             _ => Ok(()),
         }
@@ -242,7 +234,7 @@ pub fn read_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Optio
     let text = match Beneath::open(folder).and_then(|top| top.read(Path::new(name), MOST_BYTES)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Io { what: "read", path, source }),
+        Err(error) => return Err(FileError::at("read", path)(error).into()),
     };
     serde_json::from_slice(&text).map(Some).map_err(|error| Error::Malformed { path, why: error.to_string() })
 }

@@ -153,9 +153,9 @@ fn grade_one(request: &Request, entry: &Entry, scratch: &Path, began: &dyn Fn(bo
         .and_then(|()| {
             Claim::new(&run).map_err(|error| {
                 if error.is_taken() {
-                    Ending::Elsewhere(error.to_string())
+                    Ending::Elsewhere(vm::chain(&error))
                 } else {
-                    Ending::Failed(error.to_string())
+                    Ending::Failed(vm::chain(&error))
                 }
             })
         });
@@ -165,7 +165,7 @@ fn grade_one(request: &Request, entry: &Entry, scratch: &Path, began: &dyn Fn(bo
     };
     match claimed(request, entry, scratch, began) {
         Ok(ending) => ending,
-        Err(error) => Ending::Failed(error.to_string()),
+        Err(error) => Ending::Failed(vm::chain(&error)),
     }
 }
 

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use vm::FileError;
 
 use super::code::Key;
 use super::entry::{Class, Entry};
@@ -50,13 +51,8 @@ pub enum Error {
     #[error(transparent)]
     Starter(#[from] submission::Error),
     /// A folder cannot be made or emptied.
-    #[error("cannot write {}: {source}", path.display())]
-    Io {
-        /// The file or folder in question.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Something else is there.
     #[error("{} has other files in it: name an empty folder or one that `class similarity` made", path.display())]
     NotOurs {
@@ -108,14 +104,14 @@ pub fn write(request: &Request) -> Result<Written, Error> {
 }
 
 fn begin(into: &Path) -> Result<(), Error> {
-    let failed = |source| Error::Io { path: into.to_owned(), source };
-    fs::create_dir_all(into).map_err(failed)?;
-    let is_empty = fs::read_dir(into).map_err(failed)?.next().is_none();
+    let failed = || FileError::at("write", into);
+    fs::create_dir_all(into).map_err(failed())?;
+    let is_empty = fs::read_dir(into).map_err(failed())?.next().is_none();
     if !is_empty {
         if !into.join(MARKER).is_file() {
             return Err(Error::NotOurs { path: into.to_owned() });
         }
-        fs::remove_dir_all(into).map_err(failed)?;
+        fs::remove_dir_all(into).map_err(failed())?;
     }
     write_atomically(&into.join(MARKER), |_| Ok(()))?;
     Ok(())
@@ -135,7 +131,7 @@ fn own_files(
         fetch(request.class, entry, &request.scratch.join("entry")).map_err(|error| error.to_string())?;
     let into = tempfile::tempdir_in(request.scratch).map_err(|error| error.to_string())?;
     let opened = submission::open(&fetched.source, into.path(), &Limits::default(), None)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| vm::chain(&error))?;
     let mut files = vec![];
     for (path, name) in COMPARED {
         let Ok(content) = opened.read(Path::new(path), marked::MOST_BYTES) else { continue };

@@ -89,11 +89,11 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
     let attempt = || -> Result<Comparison, String> {
         let subtasks = case.expect.graded();
         let root = corpus::assemble(&arguments.folder, case, &place.join("made"))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| vm::chain(&error))?;
         let into = place.join("submission");
-        std::fs::create_dir_all(&into).map_err(|error| error.to_string())?;
+        std::fs::create_dir_all(&into).map_err(|error| vm::chain(&error))?;
         let submission =
-            submission::open(&root, &into, &Limits::default(), None).map_err(|error| error.to_string())?;
+            submission::open(&root, &into, &Limits::default(), None).map_err(|error| vm::chain(&error))?;
         let directory = match &arguments.report {
             Some(directory) => directory.join(&case.name),
             None => place.join("report"),
@@ -111,9 +111,9 @@ fn grade_case(arguments: &Corpus, cache: &vm::Cache, case: &Case, place: &Path) 
             kept: BTreeMap::new(),
             asked: None,
         };
-        let bundle = grade::grade(submission, &request, &mut |_| {}).map_err(|error| error.to_string())?;
+        let bundle = grade::grade(submission, &request, &mut |_| {}).map_err(|error| vm::chain(&error))?;
         let report = judge::judge(&bundle, &Rubric::default());
-        report::write(&directory, &report, &bundle).map_err(|error| error.to_string())?;
+        report::write(&directory, &report, &bundle).map_err(|error| vm::chain(&error))?;
         Ok(corpus::compare(&case.expect, &report))
     };
     attempt().unwrap_or_else(|error| Comparison { differences: vec![error], ..Comparison::default() })

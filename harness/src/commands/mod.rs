@@ -16,6 +16,7 @@ pub mod show;
 mod stop;
 pub mod vm;
 
+use std::error::Error;
 use std::fmt::{self, Display};
 use std::path::Path;
 use std::process::ExitCode;
@@ -77,13 +78,13 @@ pub struct Failure {
 
 impl Failure {
     /// The submission or the arguments are at fault.
-    pub fn unreadable(error: impl Display) -> Self {
-        Self { status: Status::Unreadable, message: error.to_string() }
+    pub fn unreadable(error: impl Into<Box<dyn Error>>) -> Self {
+        Self { status: Status::Unreadable, message: ::vm::chain(&*error.into()) }
     }
 
     /// The infrastructure is at fault.
-    pub fn infrastructure(error: impl Display) -> Self {
-        Self { status: Status::Infrastructure, message: error.to_string() }
+    pub fn infrastructure(error: impl Into<Box<dyn Error>>) -> Self {
+        Self { status: Status::Infrastructure, message: ::vm::chain(&*error.into()) }
     }
 
     /// A submission could not be opened. The submission is at fault unless our copy of it failed.

@@ -62,7 +62,10 @@ impl Stop {
             Ok(()) => format!(
                 "stopped by you; {kept} of {all} scenarios are kept in {there}; the same command with --resume goes on"
             ),
-            Err(error) => format!("stopped by you; {kept} of {all} scenarios are kept in {there}; {error}"),
+            Err(error) => {
+                let why = vm::chain(&error);
+                format!("stopped by you; {kept} of {all} scenarios are kept in {there}; {why}")
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ fn boot(cache: &Cache, arguments: &Boot) -> Result<Status, Failure> {
             harness::note!("{}the command ended with status {code}", String::from_utf8_lossy(&stderr));
             Ok(Status::Lacking)
         }
-        outcome => Err(Failure::infrastructure(outcome)),
+        outcome => Err(Failure::infrastructure(outcome.to_string())),
     }
 }
 

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use vm::FileError;
 
 use crate::task::Subtask;
 use crate::{siblings, task};
@@ -85,13 +86,8 @@ pub struct Edit {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read or written.
-    #[error("cannot use {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// An `expect.toml` is not valid.
     #[error("{}: {why}", path.display())]
     Malformed {
@@ -117,9 +113,8 @@ pub enum Error {
     Sibling(#[from] siblings::Error),
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { path, source }
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at("use", path)
 }
 
 /// Every case below `corpus`, in the order of names; the references first. A reference needs no
@@ -158,7 +153,7 @@ fn case(corpus: &Path, name: &str) -> Result<Option<Case>, Error> {
             Expect { base: Some(name.to_owned()), subtasks, ..Expect::default() }
         }
         Err(_) if !path.exists() => return Ok(None),
-        Err(source) => return Err(Error::Io { path, source }),
+        Err(error) => return Err(failed(&path)(error).into()),
     };
     let known = task::subtasks();
     if let Some(id) = expect.subtasks.iter().find(|id| known.iter().all(|subtask| subtask.id != **id)) {

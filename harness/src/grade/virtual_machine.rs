@@ -38,7 +38,7 @@ impl Driver for vm::Template {
             payload: Some(supplied.payload.to_owned()),
             store: supplied.store.map(Path::to_owned),
         };
-        let mut guest = self.restore(&disks).map_err(|error| error.to_string())?;
+        let mut guest = self.restore(&disks).map_err(|error| vm::chain(&error))?;
         if let Some(packages) = supplied.packages {
             packages.serve(&mut guest, supplied.tunnels);
         }

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use vm::FileError;
 
 use crate::grade::driver::{Driver, Running, Supplied};
 use crate::lack::NO_CPU_CONTROLLER;
@@ -63,15 +64,10 @@ pub enum Error {
     #[error("--here needs root for namespaces and mounts: run the same command with sudo")]
     NotRoot,
     /// A folder cannot be made.
-    #[error("cannot make a folder for machines in {}: {source}", path.display())]
-    Folder {
-        /// Where.
-        path: PathBuf,
-        /// The kernel's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// There is no control group for the machines.
-    #[error("cannot make a control group (cgroup v2): {0}")]
+    #[error("cannot make a control group (cgroup v2)")]
     Group(#[source] io::Error),
 }
 
@@ -96,7 +92,7 @@ impl Here {
         let folder = tempfile::Builder::new()
             .prefix("machines-")
             .tempdir_in(workdir)
-            .map_err(|source| Error::Folder { path: workdir.to_owned(), source })?;
+            .map_err(FileError::at("make a folder for machines in", workdir))?;
         let groups = Groups::make().map_err(Error::Group)?;
         Ok(Self { folder, groups, slowdown })
     }

@@ -84,7 +84,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
     /// A file or program on this host failed.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     Io {
         /// What was tried.
         what: String,

@@ -173,7 +173,7 @@ impl Fetcher {
                 let status = response.status();
                 self.lacked(502, wanted, &format!("the mirror answered {status}")).await.map(Some)
             }
-            (Err(error), None) => self.lacked(502, wanted, &whole_story(&error)).await.map(Some),
+            (Err(error), None) => self.lacked(502, wanted, &vm::chain(&error)).await.map(Some),
         }
     }
 
@@ -248,7 +248,7 @@ impl Fetcher {
     ) -> io::Result<u64> {
         let promised = response.content_length();
         let mut sha256 = Sha256::new();
-        let broke_off = |error: reqwest::Error| io::Error::other(whole_story(&error.without_url()));
+        let broke_off = |error: reqwest::Error| io::Error::other(vm::chain(&error.without_url()));
         while let Some(chunk) = response.chunk().await.map_err(broke_off)? {
             body.write_all(&chunk)?;
             sha256.update(&chunk);
@@ -278,7 +278,7 @@ impl Fetcher {
     fn log(&self, url: &str, response: &reqwest::Result<Response>) {
         let outcome = match response {
             Ok(response) => response.status().as_u16().to_string(),
-            Err(error) => whole_story(error).replace('\n', " "),
+            Err(error) => vm::chain(error).replace('\n', " "),
         };
         let line = format!("{} {url} {outcome}\n", now());
         let file = File::options().create(true).append(true).open(self.root.join("upstream.log"));
@@ -350,10 +350,4 @@ fn named_digest(url: &str) -> Option<&str> {
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(ToOwned::to_owned)
-}
-
-/// An error with its causes: reqwest's own text names none of them.
-fn whole_story(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |story, cause| format!("{story}: {cause}"))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
+use vm::FileError;
 
 use super::base::{BASE_FILE, BaseError, Maker, Order, TREE_FILE};
 use super::cache::PackageCache;
@@ -23,17 +24,10 @@ use crate::stage::Medium;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of ours failed.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A package that a scenario installs is neither here nor to be had.
-    #[error("cannot get a package that scenarios install in {suite}: {source}")]
+    #[error("cannot get a package that scenarios install in {suite}")]
     NoPackage {
         /// Of which suite.
         suite: String,
@@ -41,7 +35,7 @@ pub enum Error {
         source: Missing,
     },
     /// A base tree that a scenario needs is neither here nor to be had.
-    #[error("no base tree of {suite}: {source}")]
+    #[error("no base tree of {suite}")]
     NoTree {
         /// Of which suite.
         suite: String,
@@ -51,11 +45,6 @@ pub enum Error {
     /// The disk cannot be made.
     #[error(transparent)]
     Vm(#[from] vm::Error),
-}
-
-fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { what, path, source }
 }
 
 /// A running package server, and the store disk.
@@ -89,10 +78,11 @@ impl Supply {
     ) -> Result<Self, Error> {
         let packages = root.join("packages");
         let cache = PackageCache::open(&packages, Mirrors::of_this_host(), offline)
-            .map_err(failed("open the package cache in", &packages))?;
+            .map_err(FileError::at("open the package cache in", &packages))?;
         let cache = Arc::new(cache);
         let socket = workdir.join("packages.sock");
-        let server = Server::on_socket(&cache, &socket).map_err(failed("serve packages at", &socket))?;
+        let server =
+            Server::on_socket(&cache, &socket).map_err(FileError::at("serve packages at", &socket))?;
         let bases = root.join("debootstrap");
         let mut prepare = |order: &Order| {
             order
@@ -119,7 +109,7 @@ impl Supply {
             Medium::Disk => disk(&self.bases, &self.trees).map(Some),
             Medium::Folder => {
                 let folder = self.workdir.join("store");
-                fs::create_dir_all(&folder).map_err(failed("make", &folder))?;
+                fs::create_dir_all(&folder).map_err(FileError::at("make", &folder))?;
                 link(&self.trees, &folder)?;
                 Ok(Some(folder))
             }
@@ -169,13 +159,13 @@ fn disk(bases: &Path, trees: &[PathBuf]) -> Result<PathBuf, Error> {
     let key = &hex(&Sha256::digest(names.join("\n")))[..16];
     let image = bases.join(format!("store-{key}.img"));
     let lock = bases.join(format!("store-{key}.lock"));
-    let file = File::create(&lock).map_err(failed("create", &lock))?;
+    let file = File::create(&lock).map_err(FileError::at("create", &lock))?;
     let _lock = Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| failed("lock", &lock)(errno.into()))?;
+        .map_err(|(_, errno)| FileError::at("lock", &lock)(errno.into()))?;
     if image.exists() {
         return Ok(image);
     }
-    let content = tempfile::tempdir_in(bases).map_err(failed("make a directory in", bases))?;
+    let content = tempfile::tempdir_in(bases).map_err(FileError::at("make a directory in", bases))?;
     link(trees, content.path())?;
     vm::disk_from_dir(content.path(), &image)?;
     Ok(image)
@@ -185,9 +175,9 @@ fn disk(bases: &Path, trees: &[PathBuf]) -> Result<PathBuf, Error> {
 fn link(trees: &[PathBuf], into: &Path) -> Result<(), Error> {
     for tree in trees {
         let folder = into.join(tree.file_name().unwrap_or_default());
-        fs::create_dir(&folder).map_err(failed("make", &folder))?;
+        fs::create_dir(&folder).map_err(FileError::at("make", &folder))?;
         for file in [BASE_FILE, TREE_FILE] {
-            fs::hard_link(tree.join(file), folder.join(file)).map_err(failed("link", &folder))?;
+            fs::hard_link(tree.join(file), folder.join(file)).map_err(FileError::at("link", &folder))?;
         }
     }
     Ok(())

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use vm::FileError;
 
 use crate::lifetime::started;
 use crate::submission::Beneath;
@@ -82,13 +83,8 @@ pub enum Error {
         run: Box<Run>,
     },
     /// The claim file cannot be written or read.
-    #[error("cannot claim the report folder {}: {source}", directory.display())]
-    Io {
-        /// The folder.
-        directory: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Error {
@@ -108,7 +104,7 @@ impl Claim {
     /// # Errors
     /// If another run has the folder, or the claim file cannot be written.
     pub fn new(directory: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Io { directory: directory.to_owned(), source };
+        let failed = |error| FileError::at("claim the report folder", directory)(error);
         let this = Run::this();
         let file = directory.join(FILE);
         // Each iteration makes the claim, fails, or removes the claim of a dead run.
@@ -116,7 +112,7 @@ impl Claim {
             match create(&file, &this) {
                 Ok(()) => return Ok(Self(file)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(failed(error).into()),
             }
             match read(&file) {
                 Ok(Some(run)) if run.is_dead(&this) => {
@@ -126,10 +122,10 @@ impl Claim {
                     return Err(Error::Taken { directory: directory.to_owned(), run: Box::new(run) });
                 }
                 Ok(None) => {}
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(failed(error).into()),
             }
         }
-        Err(failed(io::Error::other("other runs keep claiming it; try again later")))
+        Err(failed(io::Error::other("other runs keep claiming it; try again later")).into())
     }
 }
 
@@ -232,7 +228,7 @@ mod tests {
             fs::remove_file(&file).unwrap();
         }
         fs::write(&file, "{").unwrap();
-        assert!(matches!(Claim::new(home.path()), Err(Error::Io { .. })));
+        assert!(matches!(Claim::new(home.path()), Err(Error::File(_))));
     }
 
     #[test]

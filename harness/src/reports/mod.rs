@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use vm::FileError;
 
 use self::unfinished::Asked;
 use crate::submission::Beneath;
@@ -50,13 +51,8 @@ pub enum Error {
     #[error(transparent)]
     Bundle(#[from] bundle::Error),
     /// The folder or the link `latest` cannot be created.
-    #[error("cannot create {} for the report: {source}", path.display())]
-    Io {
-        /// The folder or link.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Error {
@@ -104,7 +100,7 @@ impl Place {
             Some(directory) => vec![directory.to_owned()],
             None if !series.is_dir() => Vec::new(),
             None => {
-                let numbers = numbers(&series).map_err(failed(&series))?;
+                let numbers = numbers(&series).map_err(FileError::at("read", &series))?;
                 numbers.iter().rev().map(|number| series.join(number.to_string())).collect()
             }
         };
@@ -135,7 +131,8 @@ impl Place {
 
     fn numbered(series: &Path) -> Result<Self, Error> {
         fs::create_dir_all(series).map_err(failed(series))?;
-        let mut number = numbers(series).map_err(failed(series))?.last().map_or(1, |last| last + 1);
+        let mut number =
+            numbers(series).map_err(FileError::at("read", series))?.last().map_or(1, |last| last + 1);
         loop {
             let directory = series.join(number.to_string());
             match fs::create_dir(&directory) {
@@ -145,7 +142,7 @@ impl Place {
                 }
                 // Another run has created this folder in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(failed(&directory)(error)),
+                Err(error) => return Err(failed(&directory)(error).into()),
             }
         }
     }
@@ -164,7 +161,7 @@ impl Place {
         let Some(series) = &self.series else { return Ok(()) };
         let link = series.join(LATEST);
         let has_report = |number: &u64| series.join(number.to_string()).join("report.json").is_file();
-        let newest = numbers(series).map_err(failed(series))?.into_iter().rfind(has_report);
+        let newest = numbers(series).map_err(FileError::at("read", series))?.into_iter().rfind(has_report);
         // Do not replace a file or folder named `latest` that the harness did not create.
         let is_ours = fs::symlink_metadata(&link).map_or(true, |there| there.is_symlink());
         if let (Some(newest), true) = (newest, is_ours) {
@@ -172,7 +169,7 @@ impl Place {
             let _ = fs::remove_file(&new);
             std::os::unix::fs::symlink(newest.to_string(), &new)
                 .and_then(|()| fs::rename(&new, &link))
-                .map_err(failed(&link))?;
+                .map_err(FileError::at("create the link", &link))?;
         }
         Ok(())
     }
@@ -241,9 +238,8 @@ fn is_same(there: &SubmissionInfo, new: &SubmissionInfo) -> bool {
             || real(&there.source).is_some_and(|there| Some(there) == real(&new.source)))
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { path, source }
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at("create the report folder", path)
 }
 
 /// Writes the report files of a judged run to its folder, and updates `latest`.

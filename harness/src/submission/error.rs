@@ -5,24 +5,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use vm::FileError;
+
 /// Why a submission cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory of the submission cannot be read.
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// The operation, as a verb.
-        what: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The operating system's error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Our copy of the submission cannot be written, for example because the disk is full. The
     /// submission is not at fault.
     #[error(
-        "cannot copy {} to the cache: {source}; \
-         free disk space, or set HARNESS_CACHE to a folder on another disk",
+        "cannot copy {} to the cache (free disk space, or set HARNESS_CACHE to a folder on another disk)",
         path.display()
     )]
     Ours {
@@ -167,7 +161,7 @@ impl Error {
     }
 
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
+        let error = FileError::at(what, path);
+        move |source| error(source).into()
     }
 }

@@ -13,6 +13,7 @@ use aya::programs::Lsm;
 use aya::{Btf, Ebpf, EbpfLoader};
 
 use crate::channel::PORT;
+use crate::error::chain;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../guard/guard.bpf.o");
 
@@ -42,13 +43,13 @@ const OWN: &str = "/sys/fs/cgroup/keep/agent";
 /// Why root can reach the agent.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io { what: &'static str, source: io::Error },
     #[error("the kernel has no BPF in its list of security modules ({0})")]
     NoLsm(String),
-    #[error("the kernel does not describe its types: {0}")]
+    #[error("the kernel does not describe its types")]
     Types(#[from] aya::BtfError),
-    #[error("the kernel refuses the hooks: {0}")]
+    #[error("the kernel refuses the hooks")]
     Load(#[from] aya::EbpfError),
     #[error("the kernel refuses the hook {hook}: {why}")]
     Hook { hook: &'static str, why: String },
@@ -126,17 +127,6 @@ fn lsm<'a>(hooks: &'a mut Ebpf, function: &'static str) -> Result<&'a mut Lsm, E
     program
         .try_into()
         .map_err(|error: aya::programs::ProgramError| Error::Hook { hook: function, why: chain(&error) })
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 fn major(path: &str) -> io::Result<u32> {

@@ -45,7 +45,7 @@ pub fn source() -> String {
 pub fn main() -> ExitCode {
     armour::put_on();
     let port = OpenOptions::new().read(true).write(true).open(format!("/dev/virtio-ports/{PORT}"));
-    let unguarded = guard::raise().err().map(|error| error.to_string());
+    let unguarded = guard::raise().err().map(|error| crate::chain(&error));
     match port.and_then(|port| serve(&port, unguarded)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

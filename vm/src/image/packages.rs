@@ -94,7 +94,7 @@ fn as_root_in_effect(on: &mut dyn FnMut(Event)) -> Result<Command, Error> {
         tried(&AS_USER[..1]).and_then(|_| tried(&AS_USER)).err()
     };
     if let Some(why) = refused {
-        let why = why.to_string();
+        let why = crate::chain(&why);
         let why = why.lines().last().unwrap_or_default();
         on(Event::Note(format!(
             "this user cannot make a user namespace ({why}): fakechroot makes the image"

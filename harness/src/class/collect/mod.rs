@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vm::FileError;
 
 use super::adjust::Adjustments;
 use super::code::Key;
@@ -63,13 +64,8 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] bundle::Error),
     /// A folder cannot be made or emptied.
-    #[error("cannot write {}: {source}", path.display())]
-    Io {
-        /// The file or folder in question.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Something else is there.
     #[error("{} has other files in it: name an empty folder or one that `class collect` made", path.display())]
     NotOurs {
@@ -178,12 +174,12 @@ fn begin(request: &Request) -> Result<(), Error> {
     write_atomically(&into.join(UNFINISHED), |_| Ok(()))?;
     for name in [MARKER, "class.csv", "class.html", "worksheet.csv", "feedback.zip"] {
         match fs::remove_file(into.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(into)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(into)(error).into()),
             _ => {}
         }
     }
     match fs::remove_dir_all(into.join("reports")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(into)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(into)(error).into()),
         _ => Ok(()),
     }
 }
@@ -191,9 +187,8 @@ fn begin(request: &Request) -> Result<(), Error> {
 /// Marks a folder of ours that is being written.
 const UNFINISHED: &str = ".collecting";
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::Io { path, source }
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    FileError::at("write", path)
 }
 
 /// Whose marks a worksheet or a page is about, in words.

@@ -145,7 +145,7 @@ fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Repo
     if !member.problems.is_empty() {
         return Err(format!("not graded: {}", member.problems.join("; ")));
     }
-    let outcome = request.results.outcome(&member.id).map_err(|error| error.to_string())?;
+    let outcome = request.results.outcome(&member.id).map_err(|error| vm::chain(&error))?;
     let Some(outcome) = outcome else {
         return Err("not graded yet, or its grade was cut off: run `harness class grade` again".to_owned());
     };
@@ -153,7 +153,7 @@ fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Repo
     if outcome.state == State::Unreadable {
         return Err(format!("cannot be graded: {}", outcome.message));
     }
-    let report = request.results.read_report(&member.id).map_err(|error| error.to_string())?;
+    let report = request.results.read_report(&member.id).map_err(|error| vm::chain(&error))?;
     let Some(mut report) = report.filter(|report| report.submission.sha256 == outcome.sha256) else {
         return Err(format!("error of ours, no report: {}", outcome.message));
     };
@@ -164,7 +164,7 @@ fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Repo
             .is_some_and(|marked| marked.rubric == rubric.sha256() && marked.harness == crate::VERSION);
         if !is_current {
             let bundle =
-                bundle::read(&request.results.report(&member.id)).map_err(|error| error.to_string())?;
+                bundle::read(&request.results.report(&member.id)).map_err(|error| vm::chain(&error))?;
             report = judge::judge(&bundle, rubric);
         }
     }

@@ -7,8 +7,9 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+
+use vm::FileError;
 
 use super::entry::{Class, Entry, Held, Kind, settle_ids};
 use crate::submission::bulk::{Bulk, Packed};
@@ -27,13 +28,8 @@ const MOST_OF_METADATA: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read at all.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The folder or file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It is a damaged zip.
     #[error(transparent)]
     Zip(#[from] submission::Error),
@@ -65,8 +61,7 @@ type Children = BTreeMap<String, Held>;
 /// # Errors
 /// When it is none. What is wrong with single submissions stands in their entries.
 pub fn read(path: &Path) -> Result<Class, Error> {
-    let failed = |source| Error::Io { path: path.to_owned(), source };
-    let facts = fs::metadata(path).map_err(failed)?;
+    let facts = fs::metadata(path).map_err(FileError::at("read", path))?;
     let (kind, (mut entries, left_aside)) = if facts.is_dir() {
         from_folder(path)?
     } else if matches!(Form::of(path), Ok(Form::Zip)) {
@@ -91,14 +86,14 @@ fn from_folder(path: &Path) -> Result<Read, Error> {
     }
     let metadata = |_: &Held| {
         let file = Beneath::open(&top).and_then(|top| top.read(Path::new(METADATA), MOST_OF_METADATA));
-        file.map_err(|source| Error::Io { path: top.join(METADATA), source })
+        Ok(file.map_err(FileError::at("read", top.join(METADATA)))?)
     };
     sort_out(path, children, metadata)
 }
 
 fn children_of(path: &Path) -> Result<Children, Error> {
     let list = || Beneath::open(path)?.names(MOST_CHILDREN);
-    let names = list().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let names = list().map_err(FileError::at("read", path))?;
     let child =
         |name: std::ffi::OsString| (name.to_string_lossy().into_owned(), Held::Paths(vec![path.join(&name)]));
     Ok(names.into_iter().map(child).collect())

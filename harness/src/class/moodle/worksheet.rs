@@ -2,10 +2,10 @@
 //! what the import needs is found by English names, or by names that staff give.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use time::{OffsetDateTime, UtcOffset};
+use vm::FileError;
 
 use super::cells::Cells;
 use crate::class::date;
@@ -48,13 +48,8 @@ const COLUMNS: [(Column, &str, &str); 7] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
-    #[error("cannot read the worksheet {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// It is no worksheet.
     #[error("{} is no worksheet of Moodle's: {why}", path.display())]
     Malformed {
@@ -79,12 +74,12 @@ impl Worksheet {
     /// # Errors
     /// When it cannot be read, or lacks a column that Moodle's import needs.
     pub fn read(path: &Path, named: &[String]) -> Result<Self, Error> {
-        let failed = |source| Error::Io { path: path.to_owned(), source };
+        let failed = || FileError::at("read the worksheet", path);
         let malformed = |why: String| Error::Malformed { path: path.to_owned(), why };
-        if fs::metadata(path).map_err(failed)?.len() > MOST_BYTES {
+        if fs::metadata(path).map_err(failed())?.len() > MOST_BYTES {
             return Err(malformed(format!("it is larger than {} MiB", MOST_BYTES >> 20)));
         }
-        let bytes = fs::read(path).map_err(failed)?;
+        let bytes = fs::read(path).map_err(failed())?;
         let text = String::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
         Self::of(text, named).map_err(malformed)
     }

@@ -8,18 +8,20 @@ use std::path::{Path, PathBuf};
 /// A file of the submission's folder that could not be used, and why. As an error it ends the
 /// scenario, at the submission's cost.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what} {}: {source}", path.display())]
+#[error("cannot {what} {}: {why}", path.display())]
 pub struct Obstructed {
     what: &'static str,
     path: PathBuf,
-    source: io::Error,
+    // Not called `source`: this error travels inside an `io::Error`, whose readers take only the
+    // text.
+    why: io::Error,
 }
 
 impl Obstructed {
     /// For [`Result::map_err`]: what was tried with which file.
     pub fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
         let path = path.to_owned();
-        move |source| io::Error::other(Self { what, path, source })
+        move |why| io::Error::other(Self { what, path, why })
     }
 }
 

@@ -70,15 +70,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no world. Always the infrastructure's doing.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {what}: {source}")]
+#[error("cannot {what}: {why}")]
 pub struct WorldError {
     what: &'static str,
-    source: io::Error,
+    // Not called `source`: this error travels inside an `io::Error`, whose readers take only the
+    // text.
+    why: io::Error,
 }
 
 impl WorldError {
     fn at(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self { what, source }
+        move |why| Self { what, why }
     }
 }
 

@@ -152,7 +152,7 @@ fn in_guest(
     making: &Path,
     step: &mut dyn FnMut(&str),
 ) -> Result<(), BaseError> {
-    let not_restored = |error: vm::Error| BaseError::Guest { why: error.to_string() };
+    let not_restored = |error: vm::Error| BaseError::Guest { why: vm::chain(&error) };
     let work = tempfile::tempdir().map_err(failed("make a folder for a guest's disk"))?;
     let server = Server::on_socket(cache, &work.path().join("packages"))
         .map_err(failed("serve packages to a guest"))?;
@@ -200,7 +200,7 @@ fn guest_half(work: &Path) -> Result<PathBuf, BaseError> {
     fs::create_dir(&content)
         .and_then(|()| fs::copy(program, content.join(GUEST_HALF)))
         .map_err(failed("copy the guest half"))?;
-    vm::disk_from_dir(&content, &disk).map_err(|error| BaseError::Guest { why: error.to_string() })?;
+    vm::disk_from_dir(&content, &disk).map_err(|error| BaseError::Guest { why: vm::chain(&error) })?;
     Ok(disk)
 }
 

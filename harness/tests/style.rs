@@ -1,4 +1,4 @@
-//! The width of comments in this repository's source files.
+//! Rules for this repository's source files (CONTRIBUTING.md) that rustfmt and clippy do not check.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use walkdir::{DirEntry, WalkDir};
 
-/// Columns of a comment line, with its indentation (CONTRIBUTING.md).
+/// Columns of a comment line, with its indentation.
 const WIDTH: usize = 100;
 
 /// Folders that hold no source of ours: build output, and files as students write them.
@@ -26,24 +26,38 @@ fn marker(file: &Path) -> Option<&'static str> {
     }
 }
 
-#[test]
-fn a_comment_line_has_at_most_100_columns() {
+/// The places of the lines that break a rule. `breaks` gets the file's marker and a line.
+fn places(breaks: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let ours = |entry: &DirEntry| OTHERS.iter().all(|name| entry.file_name() != *name);
-    let (mut files, mut wide) = (0, Vec::new());
+    let (mut files, mut places) = (0, Vec::new());
     for entry in WalkDir::new(root).into_iter().filter_entry(ours).flatten() {
         let place = entry.path().strip_prefix(root).unwrap();
         let Some(marker) = marker(place).filter(|_| entry.file_type().is_file()) else { continue };
         files += 1;
         for (index, line) in fs::read_to_string(entry.path()).unwrap().lines().enumerate() {
-            let columns = line.chars().count();
-            if line.trim_start().starts_with(marker) && columns > WIDTH {
-                wide.push(format!("{}:{}: {columns} columns", place.display(), index + 1));
+            if breaks(marker, line) {
+                places.push(format!("{}:{}", place.display(), index + 1));
             }
         }
     }
-
     assert!(files > 500, "only {files} source files were found below {}", root.display());
+    places
+}
+
+#[test]
+fn a_comment_line_has_at_most_100_columns() {
+    let wide = places(|marker, line| line.trim_start().starts_with(marker) && line.chars().count() > WIDTH);
     // rustfmt's `wrap_comments` would keep the width, but no stable release has it.
     assert!(wide.is_empty(), "wrap these comments at {WIDTH} columns:\n{}", wide.join("\n"));
+}
+
+#[test]
+fn the_text_of_an_error_does_not_repeat_its_cause() {
+    // `main` prints the chain of causes, so a cause would be printed twice.
+    let cause = concat!("{", "source}");
+    let is_macro = |line: &str| line.contains("!(");
+    let is_repeated = |line: &str| line.contains(cause) && line.contains('"') && !is_macro(line);
+    let repeated = places(|marker, line| marker == "//" && is_repeated(line));
+    assert!(repeated.is_empty(), "leave the cause out of the text:\n{}", repeated.join("\n"));
 }
