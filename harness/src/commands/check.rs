@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use harness::evidence::Bundle;
 use harness::judge;
-use harness::report;
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
 use harness::say;
@@ -38,7 +37,7 @@ pub fn run(arguments: &Check) -> Result<Status, Failure> {
             Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
         reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     }
-    say::styled(&report::terminal::render(&report, true));
+    super::print_report(&report, true);
     if let Some(directory) = &arguments.report {
         say!("  {}", directory.join("index.html").display());
         printed_from(directory)?;

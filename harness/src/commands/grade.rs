@@ -15,7 +15,7 @@ use harness::selection::select;
 use harness::submission::{self, Limits, Submission};
 use harness::task::handed_in;
 use harness::workdir::Workdir;
-use harness::{judge, report, say};
+use harness::{judge, say};
 
 use super::stop::{self, Stop};
 use super::vm::machine;
@@ -117,7 +117,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let report = arguments.detail.of(judged);
     reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     unfinished::clear(place.directory());
-    say::styled(&report::terminal::render(&report, arguments.talk.verbose));
+    super::print_report(&report, arguments.talk.verbose);
     let written = place.directory().join("index.html");
     say!("  {}", written.display());
     printed_from(&written)?;

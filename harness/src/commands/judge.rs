@@ -2,7 +2,7 @@
 
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
-use harness::{bundle, judge, report, say};
+use harness::{bundle, judge, say};
 
 use super::{Failure, Status, printed_from};
 use crate::cli::Judge;
@@ -17,7 +17,7 @@ pub fn run(arguments: &Judge) -> Result<Status, Failure> {
             Place::claim(Some(directory), &report.submission, arguments.force).map_err(Failure::place)?;
         reports::write(&place, &report, &bundle).map_err(Failure::place)?;
     }
-    say::styled(&report::terminal::render(&report, arguments.verbose));
+    super::print_report(&report, arguments.verbose);
     if let Some(directory) = &arguments.report {
         say!("  {}", directory.join("index.html").display());
         printed_from(directory)?;

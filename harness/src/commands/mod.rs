@@ -22,6 +22,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use harness::judge::Outcome;
+use harness::report::terminal;
+use harness::verdict::Report;
 use harness::{reports, say, submission};
 
 /// The exit status of `harness`. Scripts rely on it; `harness --help` documents it.
@@ -67,6 +69,17 @@ pub fn printed_from(report: &Path) -> Result<(), Failure> {
         status,
         message: format!("{message}; the report is in {there}"),
     })
+}
+
+/// The terminal's width, or that of a report where standard output is no terminal.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(terminal::WIDTH)
+}
+
+/// Prints a report. Its prose fits the terminal.
+fn print_report(report: &Report, verbose: bool) {
+    say::styled(&terminal::render_within(width().min(terminal::WIDTH), report, verbose));
 }
 
 /// Why a command failed, and the exit status for that.

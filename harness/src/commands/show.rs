@@ -8,9 +8,6 @@ use harness::task::session::{self, Session, told};
 use super::{Failure, Status};
 use crate::cli::Show;
 
-/// The width where standard output is no terminal.
-const WIDTH: usize = 110;
-
 /// Shows one session, or lists all sessions of the run.
 pub fn run(arguments: &Show) -> Result<Status, Failure> {
     let bundle = bundle::read(&arguments.report).map_err(Failure::unreadable)?;
@@ -28,7 +25,7 @@ pub fn run(arguments: &Show) -> Result<Status, Failure> {
             arguments.report.display()
         )));
     };
-    say::styled(&sessions::render(session, width()));
+    say::styled(&sessions::render(session, super::width()));
     super::printed()?;
     Ok(Status::Good)
 }
@@ -40,10 +37,4 @@ fn list(sessions: &[Session]) {
     for session in sessions {
         say!("{:<14}  {}", session.check, told(session));
     }
-}
-
-/// The terminal's width.
-fn width() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    size.ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }

@@ -1,9 +1,11 @@
 //! The report on a terminal: one screen, a line for each subtask, then for each lost mark what was
 //! asked, what was seen, where to look and what proves it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
+use textwrap::{Options, WordSplitter};
 
 use super::changes;
 use super::sessions;
@@ -18,12 +20,20 @@ const OURS: Style = AnsiColor::Yellow.on_default();
 const QUIET: Style = Style::new().dimmed();
 const STRONG: Style = Style::new().bold();
 
-/// How wide prose is set.
-const WIDTH: usize = 110;
+/// The columns of a report that does not go to a terminal. Longer lines of prose are hard to read.
+pub const WIDTH: usize = 110;
+
+/// The columns before a paragraph: blanks, and a word that names it.
+const MARGIN: usize = 12;
 
 /// The report as text with colours; who prints it takes them out where they do not belong.
 /// `verbose` adds a line for each check.
 pub fn render(report: &Report, verbose: bool) -> String {
+    render_within(WIDTH, report, verbose)
+}
+
+/// As [`render`], with prose wrapped at `width` columns.
+pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
     let mut out = String::new();
     for note in &report.environment.notes {
         let _ = writeln!(out, "  {OURS}note{OURS:#}  {}", visible(note));
@@ -57,19 +67,19 @@ pub fn render(report: &Report, verbose: bool) -> String {
             }
         }
     }
-    causes(&mut out, report, verbose);
+    causes(&mut out, report, verbose, width);
     for check in report.subtasks.iter().flat_map(|subtask| &subtask.checks) {
         // What follows from a cause is told there.
         let is_own = report.cause_of(check).is_none() && (verbose || !is_folded(check));
         if is_own && check.needs_explaining() || verbose && check.status == Status::Fail {
-            detail(&mut out, check);
+            detail(&mut out, check, width);
         }
     }
     if !verbose {
-        folded(&mut out, report);
+        folded(&mut out, report, width);
     }
     for session in report.sessions.iter().filter(|_| verbose) {
-        let _ = write!(out, "\n{}", sessions::render(session, WIDTH));
+        let _ = write!(out, "\n{}", sessions::render(session, width));
     }
     let _ = write!(out, "\n  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
     if report.follow_through > 0.0 {
@@ -108,7 +118,7 @@ fn is_folded(check: &Check) -> bool {
 }
 
 /// The checks that were not judged because another check did not pass, in one paragraph.
-fn folded(out: &mut String, report: &Report) {
+fn folded(out: &mut String, report: &Report, width: usize) {
     let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let own = checks.filter(|check| check.needs_explaining() && report.cause_of(check).is_none());
     let told: Vec<String> = own
@@ -117,20 +127,20 @@ fn folded(out: &mut String, report: &Report) {
         .collect();
     if !told.is_empty() {
         let _ = writeln!(out, "\n  {STRONG}not judged, since a check that they need did not pass{STRONG:#}");
-        paragraph(out, "", &told.join(", "));
+        paragraph(out, "", &told.join(", "), width);
     }
 }
 
 /// What went wrong first, once for all the checks that could not be seen because of it.
-fn causes(out: &mut String, report: &Report, verbose: bool) {
+fn causes(out: &mut String, report: &Report, verbose: bool, width: usize) {
     for cause in &report.causes {
         let _ = writeln!(out, "\n  {STRONG}what went wrong first{STRONG:#}");
-        paragraph(out, "", &cause.what);
-        paragraph(out, "screen", &cause.quote);
-        paragraph(out, "hint", &cause.hint);
-        paragraph(out, "proof", &cause.evidence.join(", "));
+        paragraph(out, "", &cause.what, width);
+        paragraph(out, "screen", &cause.quote, width);
+        paragraph(out, "hint", &cause.hint, width);
+        paragraph(out, "proof", &cause.evidence.join(", "), width);
         let so = if verbose { cause.checks.join(" ") } else { by_subtask(&cause.checks) };
-        paragraph(out, "so", &format!("these {} checks could not be seen: {so}", cause.checks.len()));
+        paragraph(out, "so", &format!("these {} checks could not be seen: {so}", cause.checks.len()), width);
     }
 }
 
@@ -163,7 +173,7 @@ fn check_line(out: &mut String, check: &Check) {
     );
 }
 
-fn detail(out: &mut String, check: &Check) {
+fn detail(out: &mut String, check: &Check, width: usize) {
     let style = style(check.status);
     let status = if check.status == Status::Fail { String::new() } else { format!("  {}", check.status) };
     let score = format!("{:>5} / {}", points(check.score), points(check.max));
@@ -180,52 +190,36 @@ fn detail(out: &mut String, check: &Check) {
         // Only a failed check tells something about the submission; of the
         // others there is only why.
         if check.status == Status::Fail || word == "seen" {
-            paragraph(out, word, text);
+            paragraph(out, word, text, width);
         }
     }
     if check.status == Status::Fail {
-        paragraph(out, "type", &check.see.join("\n"));
+        paragraph(out, "type", &check.see.join("\n"), width);
     }
     if let Some(own) = &check.follow_through {
         let text = format!("+{} {}: {}", points(own.score), own.condition(), own.actual);
-        paragraph(out, "but", &text);
+        paragraph(out, "but", &text, width);
     }
 }
 
 /// A word in the margin and its text beside it, wrapped where it is prose.
-fn paragraph(out: &mut String, word: &str, text: &str) {
+fn paragraph(out: &mut String, word: &str, text: &str, width: usize) {
     let text = shortened(&visible(text), 2000, 40);
     let mut margin = word;
-    for line in text.lines().flat_map(|line| wrapped(line, WIDTH - 12)) {
+    for line in text.lines().flat_map(|line| wrapped(line, width.saturating_sub(MARGIN))) {
         let _ = writeln!(out, "{}", format!("    {QUIET}{margin:<7}{QUIET:#} {line}").trim_end());
         margin = "";
     }
 }
 
-/// A line in pieces of at most `width` characters, broken at spaces. Lines that begin with a space
-/// or a sign of a diff are columns, not prose, and stay.
-fn wrapped(line: &str, width: usize) -> Vec<String> {
-    if line.starts_with([' ', '+', '-', '\t']) || line.chars().count() <= width {
-        return vec![line.to_owned()];
+/// A line in pieces of at most `width` columns, broken at spaces. Lines that begin with a space or
+/// a sign of a diff are columns, not prose, and stay.
+fn wrapped(line: &str, width: usize) -> Vec<Cow<'_, str>> {
+    if line.starts_with([' ', '+', '-', '\t']) {
+        return vec![line.into()];
     }
-    let mut pieces = vec![String::new()];
-    let mut length = 0;
-    for word in line.split(' ') {
-        let more = word.chars().count();
-        if length > 0 && length + 1 + more > width {
-            pieces.push(String::new());
-            length = 0;
-        }
-        if let Some(piece) = pieces.last_mut() {
-            if length > 0 {
-                piece.push(' ');
-                length += 1;
-            }
-            piece.push_str(word);
-            length += more;
-        }
-    }
-    pieces
+    let whole_words = Options::new(width).break_words(false).word_splitter(WordSplitter::NoHyphenation);
+    textwrap::wrap(line, whole_words)
 }
 
 fn style(status: Status) -> Style {
