@@ -35,8 +35,9 @@ struct Ended {
     running: Vec<Process>,
 }
 
-/// The ends that were not as they should be, in order. Each file is named as the shell named it. Some may be as a check asks: whether one
-/// kept checks from being seen is for those checks' texts to say.
+/// The ends that were not as they should be, in order. Each file is named as the shell named
+/// it. Some may be as a check asks: whether one kept checks from being seen is for those
+/// checks' texts to say.
 pub fn all(recording: &Recording) -> Vec<Found> {
     let ends =
         recording.records.iter().enumerate().filter(|(_, record)| KINDS.contains(&record.kind.as_str()));
