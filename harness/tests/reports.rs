@@ -154,6 +154,14 @@ fn on_a_terminal_with_a_line_for_each_check() {
 }
 
 #[test]
+fn on_a_terminal_of_60_columns() {
+    let text = anstream::adapter::strip_str(&terminal::render_within(60, &report(), true)).to_string();
+    let is_prose = |line: &&str| !line.trim_start().starts_with(['+', '-']);
+    let wide: Vec<&str> = text.lines().filter(is_prose).filter(|line| line.chars().count() > 60).collect();
+    assert_eq!(wide, [""; 0], "{text}");
+}
+
+#[test]
 fn as_markdown() {
     assert_snapshot("report-markdown", &markdown::render(&report()));
 }

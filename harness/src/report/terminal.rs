@@ -12,7 +12,7 @@ use super::sessions;
 use super::text::{points, shortened, visible};
 use crate::evidence::STOPPED;
 use crate::task::finding;
-use crate::verdict::{Check, Report, Status, UNGUARDED};
+use crate::verdict::{Check, Report, Status, Subtask, UNGUARDED};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default();
@@ -25,6 +25,12 @@ pub const WIDTH: usize = 110;
 
 /// The columns before a paragraph: blanks, and a word that names it.
 const MARGIN: usize = 12;
+
+/// The columns of a line about a subtask with the checks that did not pass beside its marks.
+const TABLE: usize = 106;
+
+/// The columns before what is told of a subtask.
+const INDENT: usize = 9;
 
 /// The report as text with colours; who prints it takes them out where they do not belong.
 /// `verbose` adds a line for each check.
@@ -39,31 +45,10 @@ pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
         let _ = writeln!(out, "  {OURS}note{OURS:#}  {}", visible(note));
     }
     for subtask in &report.subtasks {
-        let style = style(subtask.status);
-        let lost: Vec<_> =
-            subtask.checks.iter().filter(|check| check.needs_explaining()).map(Check::name).collect();
-        let mut remark = match lost.as_slice() {
-            names if names.len() > 3 => format!("{} and {} more", names[..2].join(" "), names.len() - 2),
-            names => names.join(" "),
-        };
-        if subtask.follow_through > 0.0 {
-            let _ = write!(remark, " (follow-through {})", points(subtask.follow_through));
-        }
-        let seconds = match subtask.seconds {
-            0.0 => String::new(),
-            seconds => format!(" {QUIET}{:>8}{QUIET:#}", format!("{seconds:.1} s")),
-        };
-        let line = format!(
-            "  {style}{:<6}{style:#} {:<28} {style}{:>5} / {:<5}{style:#} {remark:<44}{seconds}",
-            subtask.id,
-            subtask.title,
-            points(subtask.score),
-            points(subtask.max),
-        );
-        let _ = writeln!(out, "{}", line.trim_end());
+        subtask_line(&mut out, subtask, width);
         if verbose {
             for check in &subtask.checks {
-                check_line(&mut out, check);
+                check_line(&mut out, check, width);
             }
         }
     }
@@ -81,28 +66,17 @@ pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
     for session in report.sessions.iter().filter(|_| verbose) {
         let _ = write!(out, "\n{}", sessions::render(session, width));
     }
-    let _ = write!(out, "\n  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
-    if report.follow_through > 0.0 {
-        let _ = write!(out, "      {} of them by follow-through", points(report.follow_through));
-    }
-    let errors = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
-    let errors: Vec<&Check> = errors.filter(|check| check.status == Status::Error).collect();
-    match errors.len() {
-        number if number > 0 && errors.iter().all(|check| check.actual == STOPPED) => {
-            let _ = write!(out, "      {number} checks have no verdict: stopped by you, --resume goes on");
-        }
-        0 => {}
-        1 => out.push_str(
-            "      1 check has no verdict: our infrastructure failed, no mark was given or taken for it",
-        ),
-        number => {
-            let _ = write!(
-                out,
-                "      {number} checks have no verdict: our infrastructure failed, no mark was given or taken for them"
-            );
+    let marks = format!("  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
+    let remarks = remarks(report);
+    if width >= TABLE || remarks.is_empty() {
+        let remarks: String = remarks.iter().map(|remark| format!("      {remark}")).collect();
+        let _ = writeln!(out, "\n{marks}{remarks}");
+    } else {
+        let _ = writeln!(out, "\n{marks}");
+        for line in remarks.iter().flat_map(|remark| wrapped(remark, width.saturating_sub(2))) {
+            let _ = writeln!(out, "  {line}");
         }
     }
-    out.push('\n');
     for sentence in changes::sentences(report) {
         let _ = writeln!(out, "  {sentence}");
     }
@@ -110,6 +84,63 @@ pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
         let _ = writeln!(out, "  {OURS}{UNGUARDED}: {}{OURS:#}", visible(why));
     }
     out
+}
+
+/// A subtask's marks, and the checks that did not pass: beside the marks where there is room, else
+/// below them.
+fn subtask_line(out: &mut String, subtask: &Subtask, width: usize) {
+    let style = style(subtask.status);
+    let lost: Vec<_> =
+        subtask.checks.iter().filter(|check| check.needs_explaining()).map(Check::name).collect();
+    let mut remark = match lost.as_slice() {
+        names if names.len() > 3 => format!("{} and {} more", names[..2].join(" "), names.len() - 2),
+        names => names.join(" "),
+    };
+    if subtask.follow_through > 0.0 {
+        let _ = write!(remark, " (follow-through {})", points(subtask.follow_through));
+    }
+    let seconds = match subtask.seconds {
+        0.0 => String::new(),
+        seconds => format!(" {QUIET}{:>8}{QUIET:#}", format!("{seconds:.1} s")),
+    };
+    let marks = format!(
+        "  {style}{:<6}{style:#} {:<28} {style}{:>5} / {:<5}{style:#}",
+        subtask.id,
+        subtask.title,
+        points(subtask.score),
+        points(subtask.max),
+    );
+    if width >= TABLE {
+        let _ = writeln!(out, "{}", format!("{marks} {remark:<44}{seconds}").trim_end());
+        return;
+    }
+    let _ = writeln!(out, "{}", format!("{marks}{seconds}").trim_end());
+    for line in wrapped(remark.trim_start(), width.saturating_sub(INDENT)) {
+        let _ = writeln!(out, "{}", format!("{:INDENT$}{line}", "").trim_end());
+    }
+}
+
+/// What is told beside the sum of the marks.
+fn remarks(report: &Report) -> Vec<String> {
+    let mut remarks = vec![];
+    if report.follow_through > 0.0 {
+        remarks.push(format!("{} of them by follow-through", points(report.follow_through)));
+    }
+    let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
+    let errors: Vec<&Check> = checks.filter(|check| check.status == Status::Error).collect();
+    match errors.len() {
+        0 => {}
+        number if errors.iter().all(|check| check.actual == STOPPED) => {
+            remarks.push(format!("{number} checks have no verdict: stopped by you, --resume goes on"));
+        }
+        1 => remarks.push(
+            "1 check has no verdict: our infrastructure failed, no mark was given or taken for it".to_owned(),
+        ),
+        number => remarks.push(format!(
+            "{number} checks have no verdict: our infrastructure failed, no mark was given or taken for them"
+        )),
+    }
+    remarks
 }
 
 /// A check that is told in few words: another check that did not pass kept it from being judged.
@@ -157,19 +188,20 @@ fn by_subtask(checks: &[String]) -> String {
     counts.iter().map(|(subtask, count)| format!("{count} of {subtask}")).collect::<Vec<_>>().join(", ")
 }
 
-fn check_line(out: &mut String, check: &Check) {
+fn check_line(out: &mut String, check: &Check, width: usize) {
     let style = style(check.status);
     let score = if check.max > 0.0 {
         format!("{} / {}", points(check.score), points(check.max))
     } else {
         "informational".to_owned()
     };
+    let title = if width < TABLE { String::new() } else { format!("{:<50} ", check.title) };
     let _ = writeln!(
         out,
-        "         {style}{:<5}{style:#} {:<28} {QUIET}{:<50} {score}{QUIET:#}",
+        "{:INDENT$}{style}{:<5}{style:#} {:<28} {QUIET}{title}{score}{QUIET:#}",
+        "",
         check.status,
         check.name(),
-        check.title
     );
 }
 
@@ -177,7 +209,8 @@ fn detail(out: &mut String, check: &Check, width: usize) {
     let style = style(check.status);
     let status = if check.status == Status::Fail { String::new() } else { format!("  {}", check.status) };
     let score = format!("{:>5} / {}", points(check.score), points(check.max));
-    let _ = writeln!(out, "\n  {style}{:<42} {score}{style:#}{QUIET}{status}{QUIET:#}", check.id);
+    let id = if width < TABLE { 40 } else { 42 };
+    let _ = writeln!(out, "\n  {style}{:<id$} {score}{style:#}{QUIET}{status}{QUIET:#}", check.id);
     let proof = check.evidence.join(", ");
     let paragraphs = [
         ("asked", &check.requirement),
@@ -194,30 +227,43 @@ fn detail(out: &mut String, check: &Check, width: usize) {
         }
     }
     if check.status == Status::Fail {
-        paragraph(out, "type", &check.see.join("\n"), width);
+        // A command that was broken in two could not be copied.
+        paragraph(out, "type", &check.see.join("\n"), usize::MAX);
     }
     if let Some(own) = &check.follow_through {
         let text = format!("+{} {}: {}", points(own.score), own.condition(), own.actual);
-        paragraph(out, "but", &text, width);
+        prose(out, "but", &text, width);
     }
 }
 
-/// A word in the margin and its text beside it, wrapped where it is prose.
+/// A word in the margin and its text beside it. Lines that begin with a space or a sign of a diff
+/// are columns and stay as they are; other lines are prose.
 fn paragraph(out: &mut String, word: &str, text: &str, width: usize) {
+    beside(out, word, text, |line| {
+        if line.starts_with([' ', '+', '-', '\t']) {
+            vec![line.into()]
+        } else {
+            wrapped(line, width.saturating_sub(MARGIN))
+        }
+    });
+}
+
+/// As [`paragraph`], where every line is prose.
+fn prose(out: &mut String, word: &str, text: &str, width: usize) {
+    beside(out, word, text, |line| wrapped(line, width.saturating_sub(MARGIN)));
+}
+
+fn beside(out: &mut String, word: &str, text: &str, pieces: impl Fn(&str) -> Vec<Cow<'_, str>>) {
     let text = shortened(&visible(text), 2000, 40);
     let mut margin = word;
-    for line in text.lines().flat_map(|line| wrapped(line, width.saturating_sub(MARGIN))) {
+    for line in text.lines().flat_map(pieces) {
         let _ = writeln!(out, "{}", format!("    {QUIET}{margin:<7}{QUIET:#} {line}").trim_end());
         margin = "";
     }
 }
 
-/// A line in pieces of at most `width` columns, broken at spaces. Lines that begin with a space or
-/// a sign of a diff are columns, not prose, and stay.
+/// A line in pieces of at most `width` columns, broken at spaces.
 fn wrapped(line: &str, width: usize) -> Vec<Cow<'_, str>> {
-    if line.starts_with([' ', '+', '-', '\t']) {
-        return vec![line.into()];
-    }
     let whole_words = Options::new(width).break_words(false).word_splitter(WordSplitter::NoHyphenation);
     textwrap::wrap(line, whole_words)
 }
