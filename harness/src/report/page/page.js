@@ -83,6 +83,14 @@
       if (film.frames.length) go(0);
     }
 
+    // The first command whose screen changed.
+    function first() {
+      var shows = chapters.findIndex(function (chapter) {
+        return JSON.parse(chapter.querySelector("script").textContent).frames.length > 1;
+      });
+      return Math.max(shows, 0);
+    }
+
     function stop() {
       clearTimeout(timer);
       timer = undefined;
@@ -123,7 +131,7 @@
       if (navigator.clipboard) navigator.clipboard.writeText(screen.textContent.trimEnd()).catch(function () {});
     });
     stop();
-    load(0);
+    load(first());
     box.querySelector(".chapters").before(player);
   }
 

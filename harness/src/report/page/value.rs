@@ -185,7 +185,10 @@ fn rest(more: usize) -> Markup {
     html! { @if more > 0 { p.quiet { (more) " more in the file" } } }
 }
 
-/// A field's name as words.
+/// A field's name as a heading. A heading must not be empty (WCAG 2.1, 1.3.1).
 fn label(name: &str) -> String {
-    visible(&name.replace('_', " "))
+    match visible(&name.replace('_', " ")) {
+        label if label.trim().is_empty() => "(no name)".to_owned(),
+        label => label,
+    }
 }
