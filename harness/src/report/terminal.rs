@@ -69,8 +69,8 @@ pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
     let marks = format!("  {STRONG}{} / {}{STRONG:#}", points(report.score), points(report.max));
     let remarks = remarks(report);
     if width >= TABLE || remarks.is_empty() {
-        let remarks: String = remarks.iter().map(|remark| format!("      {remark}")).collect();
-        let _ = writeln!(out, "\n{marks}{remarks}");
+        let beside = std::iter::once(marks).chain(remarks).collect::<Vec<_>>().join("      ");
+        let _ = writeln!(out, "\n{beside}");
     } else {
         let _ = writeln!(out, "\n{marks}");
         for line in remarks.iter().flat_map(|remark| wrapped(remark, width.saturating_sub(2))) {
