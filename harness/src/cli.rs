@@ -44,8 +44,7 @@ pub enum Command {
     Explain(Explain),
     /// Show a sample session of the assignment beside the session of an earlier run
     Show(Show),
-    /// Drive a scenario again up to the moment that decided a check, and open a shell in that
-    /// machine
+    /// Run a scenario again, stop after the evidence for a check, and open a shell in that machine
     Debug(Debug),
     /// List, grade and hand back the submissions of a class
     Class(class::Class),

@@ -33,7 +33,7 @@ pub enum Error {
     #[error("this report has no check {0:?}; it has the subtasks {1}")]
     NoCheck(String, String),
     /// No machine ran for this check.
-    #[error("no machine ran for {0}, so there is none to look at")]
+    #[error("no virtual machine ran for {0}")]
     NoMachine(String),
 }
 

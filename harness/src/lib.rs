@@ -35,7 +35,7 @@ pub mod report;
 pub mod reports;
 pub mod rubric;
 pub mod say;
-mod see;
+pub mod see;
 pub mod selection;
 pub mod siblings;
 pub mod stage;

@@ -51,27 +51,42 @@ impl<'a> Commands<'a> {
         Self { all: own.filter(|argv| argv.first().is_some_and(|first| first.starts_with("./"))).collect() }
     }
 
-    /// The `run` command of the container that the last command names, or else the last `run`.
+    /// The `run` command of the container that the last command names, or else the last `run`; none
+    /// if the last command builds an image.
     fn run(&self) -> Option<&[&'a str]> {
         let runs = || self.all.iter().filter(|argv| argv.get(1) == Some(&"run") && argv.len() > 3);
-        let last = self.all.last()?;
+        let last = self.all.last().filter(|_| self.last_build().is_none())?;
         runs().rfind(|argv| last.contains(&argv[3])).or_else(|| runs().next_back()).map(Vec::as_slice)
+    }
+
+    /// The last command, if it builds an image.
+    fn last_build(&self) -> Option<&[&'a str]> {
+        self.all.last().filter(|argv| argv.get(1) == Some(&"build") && argv.len() > 2).map(Vec::as_slice)
     }
 
     fn filled(&self, command: &str) -> String {
         let run = self.run();
         let (image, container) = run.map_or(("IMAGE", "CONTAINER"), |argv| (argv[2], argv[3]));
+        let image = self.last_build().map_or(image, |argv| argv[2]);
         let pid = match run.map(|argv| &argv[4..]) {
-            None => "PID".to_owned(),
-            Some([]) => "$(pgrep -nx bash)".to_owned(),
-            Some(words) => format!("$(pgrep -nf {})", quoted(&words.join(" "))),
+            None | Some([]) => "PID".to_owned(),
+            Some(words) => format!("$(pgrep -nxf {})", quoted(&words.join(" "))),
         };
         command.replace("{container}", container).replace("{image}", image).replace("{pid}", &pid)
     }
 
-    /// The last commands about this container, its image and the containers named beside it.
+    /// The last commands about this container, its image and the containers named beside it. None
+    /// where a person cannot repeat them: the grader wrote the image's Conductorfile.
     fn repeated(&self) -> Vec<String> {
+        if let Some(build) = self.last_build() {
+            return if is_given(build) { vec![typed(build)] } else { vec![] };
+        }
         let (Some(run), Some(last)) = (self.run(), self.all.last()) else { return vec![] };
+        let is_build_of_it =
+            |argv: &&Vec<&str>| argv.get(1) == Some(&"build") && argv.get(2) == Some(&run[2]);
+        if self.all.iter().filter(is_build_of_it).any(|argv| !is_given(argv)) {
+            return vec![];
+        }
         // `exec web sleep 5` names one container; its other words are no names.
         let is_name = |word: &&&str| {
             self.all.iter().any(|argv| argv.get(1) == Some(&"run") && argv.get(3) == Some(*word))
@@ -87,12 +102,26 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// A command as a person types it. `run` goes to the background, so that the next command can be
-/// typed.
+/// Whether a `build` names the Conductorfile that the course hands out, and not one of the grader's.
+fn is_given(build: &[&str]) -> bool {
+    build.get(3).is_none_or(|file| *file == "Conductorfile")
+}
+
+/// A command as a person types it. A command that goes on goes to the background, so that the next
+/// command can be typed.
 fn typed(argv: &[&str]) -> String {
-    let words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
-    let background = if argv.get(1) == Some(&"run") { " &" } else { "" };
-    format!("{}{background}", words.join(" "))
+    let command = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+    let words = match argv.get(1) {
+        Some(&"run") => argv.get(4..),
+        Some(&"exec") => argv.get(3..),
+        _ => return command,
+    };
+    match words.unwrap_or_default() {
+        [] => format!("{command} # in a second terminal"),
+        [first, ..] if first.ends_with("bash") => format!("{command} # in a second terminal"),
+        words if words.contains(&"sleep") => format!("{command} & sleep 5"),
+        _ => command,
+    }
 }
 
 /// A word for a shell.
@@ -122,17 +151,41 @@ mod tests {
     #[test]
     fn names_are_those_of_the_container_of_the_last_command() {
         let look = commands().filled("nsenter -t {pid} -n true # {container} {image}");
-        assert_eq!(look, "nsenter -t $(pgrep -nf 'sleep 123') -n true # web img");
+        assert_eq!(look, "nsenter -t $(pgrep -nxf 'sleep 123') -n true # web img");
     }
 
     #[test]
     fn what_leads_there_leaves_other_containers_out() {
         let lines = [
             "./conductor.sh build img Conductorfile",
-            "./conductor.sh run img web sleep 123 &",
+            "./conductor.sh run img web sleep 123 & sleep 5",
             "./conductor.sh addnetwork web -i",
         ];
         assert_eq!(commands().repeated(), lines);
+    }
+
+    #[test]
+    fn a_build_of_a_file_that_the_grader_wrote_is_not_repeated() {
+        let mut commands = commands();
+        commands.all.push("./conductor.sh build third Conductorfile.run-echo".split(' ').collect());
+        assert!(commands.repeated().is_empty());
+        assert_eq!(commands.filled("{image} {container}"), "third CONTAINER");
+        commands.all.push("./conductor.sh run third it sleep 7".split(' ').collect());
+        assert!(commands.repeated().is_empty());
+    }
+
+    #[test]
+    fn a_shell_needs_a_second_terminal() {
+        let lines = ["./c run img web", "./c exec web /bin/bash", "./c exec web ps"];
+        let lines = lines.map(|line| typed(&line.split(' ').collect::<Vec<_>>()));
+        assert_eq!(
+            lines,
+            [
+                "./c run img web # in a second terminal",
+                "./c exec web /bin/bash # in a second terminal",
+                "./c exec web ps"
+            ]
+        );
     }
 
     #[test]

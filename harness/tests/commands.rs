@@ -307,5 +307,5 @@ fn debug_names_what_it_lacks_before_it_starts_a_machine() {
     debug("1/transcript")
         .assert()
         .code(2)
-        .stderr(contains("23m0001.tar, where the report says").and(contains("--submission PATH")));
+        .stderr(contains("not at 23m0001.tar, the path in the report").and(contains("--submission PATH")));
 }

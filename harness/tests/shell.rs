@@ -48,13 +48,13 @@ fn debug_stops_where_a_check_was_decided_and_ends_with_a_key() {
     debug.args(["--submission", &format!("{fixtures}/submissions/reference-bash")]);
     let mut terminal = spawn_command(debug, Some(PATIENCE)).unwrap();
     terminal
-        .exp_string("the machine when 1/child2-joins-pid-namespace was decided: after `./namespace_prog`")
+        .exp_string("stopped after the evidence for 1/child2-joins-pid-namespace. Its last command: `./namespace_prog`")
         .unwrap();
     // Child 2 has just begun; the program has not gone on since.
-    terminal.exp_string("assignment3#").unwrap();
+    terminal.exp_string("task1#").unwrap();
     terminal.send_line("pgrep -c namespace_prog; basename $PWD | rev").unwrap();
     terminal.exp_regex("[23]\r").unwrap();
-    terminal.exp_string("3tnemngissa").unwrap();
+    terminal.exp_string("1ksat").unwrap();
     terminal.send_control(']').unwrap();
     terminal.exp_eof().unwrap();
     let status = format!("{:?}", terminal.process().wait().unwrap());

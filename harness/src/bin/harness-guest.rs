@@ -99,7 +99,7 @@ fn drive(scenario: &str) -> io::Result<()> {
     // The machine may have more to do than on the day when it was calibrated.
     let slowdown = Pace::begin(job.slowdown);
     let site = Site { submission: writable_copy(payload)?, course: payload.join("course"), slowdown };
-    let pause = job.pause.map(|plan| Pause::new(plan, site.submission.clone()));
+    let pause = job.pause.map(|plan| Pause::new(plan, task_folder(&site.submission, scenario.id)));
     let recorder = Recorder::new(Marked::new(io::stdout(), job.token)).pausing(pause);
     // From here on the submission's files are at work, and its programs from the first record
     // `start`: the host tells by these two whose fault an end is.
@@ -108,6 +108,12 @@ fn drive(scenario: &str) -> io::Result<()> {
     let driven = (scenario.drive)(&site, &job.plan, &recorder);
     recorder.end()?;
     driven
+}
+
+/// The folder of the scenario's task, or the submission's own if that is gone.
+fn task_folder(submission: &Path, scenario: &str) -> PathBuf {
+    let folder = submission.join(format!("task{}", scenario.get(..1).unwrap_or_default()));
+    if folder.is_dir() { folder } else { submission.to_owned() }
 }
 
 fn make_tree() -> io::Result<()> {

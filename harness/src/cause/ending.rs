@@ -73,7 +73,10 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
     let hint = if question.is_some() {
         "Nobody types while a script is graded: take what you need from arguments or from setup.sh."
     } else {
-        "Run the same command by hand: its own last lines say what it came to."
+        match end.by_itself {
+            Some(true) => "Run the same command with `bash -x` before it, and find the line where it stops.",
+            _ => "Run the same command by hand: its own last lines say what it came to.",
+        }
     };
     // Of a container tool, what counts is its command: each step has other names.
     let command = argv.iter().take(2).map(String::as_str).collect::<Vec<_>>().join(" ");

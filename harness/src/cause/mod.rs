@@ -61,7 +61,9 @@ fn located(cause: Cause, bundle: &Bundle) -> Cause {
     let file = cause.file.as_deref().and_then(|name| submitted(name, bundle));
     let line = cause.line.filter(|_| file.is_some());
     let what = match (&file, line) {
-        (Some(file), Some(line)) => format!("{} The shell names {file}, line {line}.", cause.what),
+        (Some(file), Some(line)) => {
+            format!("{} The shell's message is about {file}, line {line}.", cause.what)
+        }
         _ => cause.what,
     };
     Cause { what, file, line, ..cause }
@@ -124,7 +126,10 @@ fn of_interpreter(recording: &Recording, bundle: &Bundle) -> Option<Cause> {
     let (index, program) = ending::never_started(recording)?;
     let path = submitted(&program, bundle).filter(|path| has_crlf(path, bundle))?;
     Some(Cause {
-        what: windows(&path),
+        what: format!(
+            "{path} has line ends of Windows (CRLF): the kernel looks for an interpreter whose name ends with a carriage \
+             return, and does not find it."
+        ),
         file: Some(path),
         line: Some(1),
         hint: WINDOWS.to_owned(),

@@ -29,7 +29,7 @@ pub fn run(arguments: &Debug) -> Result<Status, Failure> {
     let source = arguments.submission.as_deref().unwrap_or(Path::new(&bundle.submission.source));
     if arguments.submission.is_none() && !source.exists() {
         return Err(Failure::unreadable(format!(
-            "{}, where the report says that the submission was, is not there; name it with --submission PATH",
+            "the submission is not at {}, the path in the report; name its path with --submission PATH",
             source.display()
         )));
     }
@@ -71,19 +71,22 @@ fn say_where(target: &Target, is_the_moment: bool) {
     harness::note!("");
     match (is_the_moment, command) {
         (true, Some(command)) => {
-            harness::note!("This is the machine when {} was decided: after `{command}`.", check.id);
+            harness::note!(
+                "The scenario is stopped after the evidence for {}. Its last command: `{command}`.",
+                check.id
+            );
         }
-        (true, None) => harness::note!("This is the machine at the end of scenario {}.", scenario.id),
+        (true, None) => harness::note!("This is the end of scenario {}.", scenario.id),
         (false, _) => {
             harness::note!(
-                "The moment that decided {} did not come again. This is the machine at the end of scenario {}.",
+                "The evidence for {} did not appear again. This is the end of scenario {}.",
                 check.id,
                 scenario.id
             );
         }
     }
     harness::note!("Seen in the report: {}", check.actual);
-    harness::note!("The shell is in the submission's folder. Ctrl-D or Ctrl-] ends the machine.");
+    harness::note!("The shell is in the task's folder. Ctrl-D or Ctrl-] ends the machine.");
     for line in look {
         harness::note!("  {line}");
     }

@@ -157,7 +157,7 @@ fn folded(out: &mut String, report: &Report, width: usize) {
         .filter_map(|check| Some(format!("{} needs {}", check.id, finding::needed(&check.actual)?)))
         .collect();
     if !told.is_empty() {
-        let _ = writeln!(out, "\n  {STRONG}not judged, since a check that they need did not pass{STRONG:#}");
+        let _ = writeln!(out, "\n  {STRONG}not judged, because a required check did not pass{STRONG:#}");
         paragraph(out, "", &told.join(", "), width);
     }
 }
@@ -228,7 +228,7 @@ fn detail(out: &mut String, check: &Check, width: usize) {
     }
     if check.status == Status::Fail {
         // A command that was broken in two could not be copied.
-        paragraph(out, "type", &check.see.join("\n"), usize::MAX);
+        paragraph(out, "try", &check.see.join("\n"), usize::MAX);
     }
     if let Some(own) = &check.follow_through {
         let text = format!("+{} {}: {}", points(own.score), own.condition(), own.actual);

@@ -17,7 +17,7 @@ pub struct CheckSpec {
     pub requirement: &'static str,
     /// Where to look when it fails, without giving the answer.
     pub hint: &'static str,
-    /// Shell commands that show the fact by hand. [`crate::see`] tells the placeholders in them.
+    /// Shell commands that show the fact by hand. [`crate::see`] lists their placeholders.
     pub see: &'static [&'static str],
     /// Carries no marks by default.
     pub informational: bool,

@@ -23,7 +23,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 1 in a new PID namespace",
             requirement: CHILD1,
             hint: "`man 2 clone`: which flags decide in which namespaces the new process starts?",
-            see: &["sudo strace -f -e trace=clone,clone3,fork,vfork,unshare,setns,execve ./namespace_prog"],
+            see: &[
+                "gcc -o namespace_prog namespace_prog.c && strace -fy -e trace=clone,clone3,fork,vfork,unshare,setns,execve ./namespace_prog",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -42,7 +44,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 1 in a new UTS namespace",
             requirement: CHILD1,
             hint: "`man 7 uts_namespaces`: compare /proc/PID/ns/uts of child 1 and of the parent.",
-            see: &["sudo strace -f -e trace=clone,clone3,unshare,setns,sethostname ./namespace_prog"],
+            see: &[
+                "gcc -o namespace_prog namespace_prog.c && strace -fy -e trace=clone,clone3,fork,vfork,unshare,setns,sethostname ./namespace_prog",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -63,7 +67,9 @@ pub static ROWS: [Row<Judge>; 8] = [
                       namespace as child1.",
             hint: "`man 7 pid_namespaces`: whom does a change of PID namespace concern, the caller or its next \
                children? And for how long does a PID namespace take new processes?",
-            see: &["sudo strace -f -e trace=clone,clone3,fork,vfork,pidfd_open,setns ./namespace_prog"],
+            see: &[
+                "gcc -o namespace_prog namespace_prog.c && strace -fy -e trace=clone,clone3,fork,vfork,pidfd_open,setns ./namespace_prog",
+            ],
             informational: false,
             needs: &["1/child1-pid-namespace"],
             considers: &[],
@@ -84,7 +90,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             requirement: CHILD2,
             hint: "`man 2 setns`: which of child 1's namespaces does each call join, and who is in it afterwards?",
             see: &[
-                "sudo strace -f -e trace=clone,clone3,fork,vfork,pidfd_open,setns,sethostname ./namespace_prog",
+                "gcc -o namespace_prog namespace_prog.c && strace -fy -e trace=clone,clone3,fork,vfork,pidfd_open,setns,sethostname ./namespace_prog",
             ],
             informational: false,
             needs: &["1/child1-uts-namespace"],
@@ -107,8 +113,8 @@ pub static ROWS: [Row<Judge>; 8] = [
             hint: "Follow each sethostname, setns and unshare: in which UTS namespace is the process that calls it, \
                and in which one is the parent at the end?",
             see: &[
-                "hostname; sudo ./namespace_prog; hostname",
-                "sudo strace -f -e trace=setns,unshare,sethostname ./namespace_prog",
+                "gcc -o namespace_prog namespace_prog.c && hostname; ./namespace_prog; hostname",
+                "strace -fy -e trace=setns,unshare,sethostname ./namespace_prog",
             ],
             informational: false,
             needs: &[],
@@ -129,7 +135,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             requirement: "The output of the program should be as follows",
             hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Who has to \
                wait for whom, so that the lines come in this order?",
-            see: &["sudo ./namespace_prog | cat -A"],
+            see: &[
+                "gcc -o namespace_prog namespace_prog.c && script -qec ./namespace_prog /dev/null | cat -A",
+            ],
             informational: false,
             needs: &[
                 "1/child1-pid-namespace",
@@ -153,7 +161,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "ends by itself and leaves nothing running",
             requirement: "Write code at marked portions in the file task1/namespace_prog.c",
             hint: "Which calls wait for a child, and what lets each child come to its end?",
-            see: &["time sudo ./namespace_prog; echo $?; pgrep -a namespace_prog"],
+            see: &[
+                "gcc -o namespace_prog namespace_prog.c && time ./namespace_prog; echo $?; pgrep -a namespace_prog",
+            ],
             informational: false,
             needs: &[],
             considers: &[],

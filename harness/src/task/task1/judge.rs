@@ -77,7 +77,7 @@ pub fn child1_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
                 "the"
             },
             process.namespaces.pid,
-            timeline.refusals()
+            timeline.refusals("CLONE_NEWPID")
         )),
     }
 }
@@ -91,7 +91,7 @@ pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
             "child 1 (process {}) stays in the machine's own UTS namespace {}{}",
             child1.pid(),
             timeline.machine.namespaces.uts,
-            timeline.refusals()
+            timeline.refusals("CLONE_NEWUTS")
         ));
     };
     let names: Vec<&str> = child1
@@ -106,7 +106,7 @@ pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         format!(
             "child 1 (process {}) in the new UTS namespace {namespace}, which is called {name:?}{}",
             child1.pid(),
-            if name == NAME { String::new() } else { timeline.crash() + &timeline.refusals() }
+            if name == NAME { String::new() } else { timeline.crash() + &timeline.refusals("CLONE_NEWUTS") }
         ),
     )
 }
@@ -121,7 +121,7 @@ pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.fail(format!(
             "no second process was created{}{}",
             timeline.crash(),
-            timeline.refusals()
+            timeline.refusals("CLONE_NEWPID")
         ));
     };
     let question = question.proof(timeline.proof(child2.first().record));
@@ -148,7 +148,7 @@ pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
             process.own_pid(),
             process.namespaces.pid,
             timeline.crash(),
-            if is_joined { String::new() } else { timeline.refusals() }
+            if is_joined { String::new() } else { timeline.refusals("CLONE_NEWPID") }
         ),
     )
 }
@@ -163,7 +163,7 @@ pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.fail(format!(
             "no second process was created{}{}",
             timeline.crash(),
-            timeline.refusals()
+            timeline.refusals("CLONE_NEWUTS")
         ));
     };
     if timeline.is_made_by_child1(child2) {
@@ -186,7 +186,7 @@ pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         format!(
             "child 2 (process {}) is in {whose} UTS namespace {uts}{}",
             child2.pid(),
-            if uts == wanted { String::new() } else { timeline.refusals() }
+            if uts == wanted { String::new() } else { timeline.refusals("CLONE_NEWUTS") }
         ),
     )
 }

@@ -145,9 +145,11 @@ impl<'a> ProcessTimeline<'a> {
         }
     }
 
-    /// The system calls that failed, as the end of a sentence.
-    pub fn refusals(&self) -> String {
-        let shown: Vec<&str> = self.refused.iter().take(4).map(String::as_str).collect();
+    /// The failed system calls about a namespace, such as `CLONE_NEWPID`, as the end of a sentence.
+    pub fn refusals(&self, about: &str) -> String {
+        // A call without flags may concern any namespace.
+        let concerns = |call: &&str| call.contains(about) || !call.contains("CLONE_");
+        let shown: Vec<&str> = self.refused.iter().map(String::as_str).filter(concerns).take(4).collect();
         if shown.is_empty() { String::new() } else { format!("; {}", shown.join(", ")) }
     }
 

@@ -22,7 +22,7 @@ pub static ROWS_2A: [Row<Judge>; 4] = [
                       root directory.",
             hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs, and look at what is \
                mounted below container_root.",
-            see: &["sudo strace -f -e trace=chroot,pivot_root,execve ./simple_container.sh"],
+            see: &["strace -f -e trace=mount,chroot,pivot_root,execve ./simple_container.sh"],
             informational: false,
             needs: &["2a/libraries-from-script"],
             considers: &[],
@@ -64,7 +64,7 @@ pub static ROWS_2A: [Row<Judge>; 4] = [
             requirement: "Output Subtask 2a: Process PID, Child Process PID, Files/Directories in root directory",
             hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. What does \
                container_prog see as its root?",
-            see: &["sudo ./simple_container.sh | cat -A"],
+            see: &["script -qec ./simple_container.sh /dev/null | cat -A"],
             informational: false,
             needs: &["2a/root-isolated", "2a/libraries-from-script"],
             considers: &[],
@@ -108,7 +108,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
                       with 1.",
             hint: "A new PID namespace begins with the next child of the process that asked for it: which process is \
                that here?",
-            see: &["sudo strace -f -e trace=unshare,clone,clone3,fork,vfork,execve ./simple_container.sh"],
+            see: &["strace -f -e trace=unshare,clone,clone3,fork,vfork,execve ./simple_container.sh"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -127,7 +127,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
             title: "a new UTS namespace",
             requirement: "In this subtask, attach a new PID and UTS namespace to the container.",
             hint: "Compare /proc/PID/ns/uts of container_prog with /proc/self/ns/uts of your shell.",
-            see: &["sudo strace -f -e trace=unshare,clone,clone3,sethostname ./simple_container.sh"],
+            see: &["strace -f -e trace=unshare,clone,clone3,sethostname,execve ./simple_container.sh"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -143,7 +143,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
             title: "the machine keeps its name",
             requirement: "Hostname within container: new_hostname, Hostname in the host: cs695",
             hint: "container_prog calls sethostname: whose name does that change? Watch `hostname` in another terminal.",
-            see: &["hostname; sudo ./simple_container.sh; hostname"],
+            see: &["hostname; ./simple_container.sh; hostname"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -163,7 +163,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
             requirement: "Note that this is an incremental change, and the container running within the same chrooted \
                       environment as in subtask 2a.",
             hint: "Compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog while it runs.",
-            see: &["sudo strace -f -e trace=unshare,chroot,pivot_root,execve ./simple_container.sh"],
+            see: &["strace -f -e trace=unshare,mount,chroot,pivot_root,execve ./simple_container.sh"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -180,7 +180,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
             requirement: "Output Subtask 2b: Process PID: 1, Child Process PID: 2, …, Hostname within container: \
                       new_hostname, Computation Benchmark, Hostname in the host",
             hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks.",
-            see: &["sudo ./simple_container.sh | cat -A"],
+            see: &["script -qec ./simple_container.sh /dev/null | cat -A"],
             informational: false,
             needs: &["2b/pid-namespace", "2b/uts-namespace", "2b/host-hostname-kept", "2b/root-isolated"],
             considers: &[],
@@ -221,7 +221,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             hint: "While it runs, read cpu.max of every group on the path in /proc/PID/cgroup. Is the file there in each \
                of them, and what do quota and period make together?",
             see: &[
-                "sudo ./simple_container.sh & sleep 1; find /sys/fs/cgroup -name cpu.max -exec grep -Hv max {} +",
+                "./simple_container.sh & while sleep 0.2; [ -d /proc/$! ]; do find /sys/fs/cgroup -name cpu.max -exec grep -Hv max {} +; done",
             ],
             informational: false,
             needs: &[],
@@ -244,7 +244,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             hint: "A process is born in the group of the process that creates it. Who has to be in the group, and when, \
                so that nothing of the container ever runs outside?",
             see: &[
-                "sudo ./simple_container.sh & while sleep 0.1; do cat /proc/$(pgrep -n container_prog)/cgroup; done",
+                "./simple_container.sh & while sleep 0.1; [ -d /proc/$! ]; do ps -wwC container_prog,unshare --no-headers -o pid,cgroup:40,args; done",
             ],
             informational: false,
             needs: &["2c/cpu-quota"],
@@ -266,7 +266,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             hint: "nr_throttled in cpu.stat of the group counts the periods in which it was stopped; the benchmark should \
                take about twice the time of 2b.",
             see: &[
-                "sudo ./simple_container.sh & sleep 5; grep -rs nr_throttled /sys/fs/cgroup --include=cpu.stat",
+                "./simple_container.sh & while sleep 1; [ -d /proc/$! ]; do grep -rs nr_throttled /sys/fs/cgroup --include=cpu.stat | grep -v ' 0$'; done",
             ],
             informational: false,
             needs: &["2c/cpu-quota", "2c/processes-in-cgroup"],
@@ -283,7 +283,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             title: "PID and UTS namespaces as in 2b",
             requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2",
             hint: "2c adds to 2b: compare /proc/PID/ns of container_prog with those of your shell.",
-            see: &["sudo strace -f -e trace=unshare,clone,clone3,execve ./simple_container.sh"],
+            see: &["strace -f -e trace=unshare,clone,clone3,execve ./simple_container.sh"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -300,7 +300,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             requirement: "Output Subtask 2c: Files/Directories in root directory: lib64, container_prog, ., .., lib",
             hint: "2c adds to 2b, which adds to 2a: compare `ls -di /` with `ls -di /proc/PID/root/.` of container_prog \
                while it runs.",
-            see: &["sudo strace -f -e trace=unshare,chroot,pivot_root,execve ./simple_container.sh"],
+            see: &["strace -f -e trace=unshare,mount,chroot,pivot_root,execve ./simple_container.sh"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -318,7 +318,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
                       Value",
             hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Does \
                container_prog run to its end?",
-            see: &["sudo ./simple_container.sh | cat -A"],
+            see: &["script -qec ./simple_container.sh /dev/null | cat -A"],
             informational: false,
             needs: &["2c/namespaces", "2c/root-isolated"],
             considers: &[],
@@ -335,7 +335,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
             requirement: "Read comments and fill in commands at marked portions in simple-container.sh script.",
             hint: "A group can be removed when no process is in it and no group is below it: who is still in it?",
             see: &[
-                "find /sys/fs/cgroup -type d >before; sudo ./simple_container.sh; find /sys/fs/cgroup -type d | diff before -",
+                "b=$(find /sys/fs/cgroup -type d | sort); ./simple_container.sh; find /sys/fs/cgroup -type d | sort | diff <(echo \"$b\") -",
             ],
             informational: false,
             needs: &[],

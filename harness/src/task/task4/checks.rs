@@ -22,7 +22,9 @@ pub static ROWS: [Row<Judge>; 10] = [
                       install -y build-essential, make; es-image: apt install -y python3 python3-flask \
                       python3-requests]",
             hint: "Build each image by hand with your Conductorfile and look into a container of it: is everything there?",
-            see: &["./conductor.sh images; find . -name layers -exec head -v {} +"],
+            see: &[
+                "../task3/conductor.sh images; find ../task3 -xdev -type f -name layers -exec tail -vn +1 {} +",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -38,7 +40,7 @@ pub static ROWS: [Row<Judge>; 10] = [
             title: "both containers run",
             requirement: "Run two containers, say cs-cont and es-cont which should run in the background.",
             hint: "Which process is the first of each container, when does it end, and does your script wait for it?",
-            see: &["./conductor.sh ps; ps -ef"],
+            see: &["./service-orchestrator.sh; ../task3/conductor.sh ps; ps -ef"],
             informational: false,
             needs: &["4/images-built"],
             considers: &[],
@@ -56,7 +58,7 @@ pub static ROWS: [Row<Judge>; 10] = [
                       of the host 4.b: cs-cont is connected to the internet and does not have any port exposed",
             hint: "With which options does your script call addnetwork for each of the two?",
             see: &[
-                "./conductor.sh exec es-cont ip route; ./conductor.sh exec cs-cont ip route; iptables-save",
+                "./service-orchestrator.sh; ../task3/conductor.sh exec es-cont ip route; ../task3/conductor.sh exec cs-cont ip route; iptables-save",
             ],
             informational: false,
             needs: &["4/containers-running"],
@@ -75,7 +77,9 @@ pub static ROWS: [Row<Judge>; 10] = [
                       output of the service",
             hint: "Is app.py running, on which address does it listen, and to which port of which container does port \
                3000 of the machine lead?",
-            see: &["iptables-save -t nat; ./conductor.sh exec es-cont ps -ef"],
+            see: &[
+                "./service-orchestrator.sh; iptables-save -t nat; ../task3/conductor.sh exec es-cont ps -ef",
+            ],
             informational: false,
             needs: &["4/containers-running", "4/images-built"],
             considers: &[],
@@ -92,8 +96,7 @@ pub static ROWS: [Row<Judge>; 10] = [
             requirement: "Within the host system open/curl the url: http://<host-ip>:3000 to verify output of the service.",
             hint: "app.py asks the counter-service at the URL that it is given for each visit: can es-cont reach it there?",
             see: &[
-                "curl http://127.0.0.1:3000 # or an address of the machine",
-                "./conductor.sh exec es-cont ps -ef",
+                "./service-orchestrator.sh; curl http://$(hostname -I | cut -d' ' -f1):3000; ../task3/conductor.sh exec es-cont ps -ef",
             ],
             informational: false,
             needs: &["4/reachable-from-lan", "4/counter-reachable-from-host"],
@@ -110,7 +113,7 @@ pub static ROWS: [Row<Judge>; 10] = [
             title: "the counter is hidden from other machines",
             requirement: HIDDEN,
             hint: "Which ports of the machine lead to cs-cont?",
-            see: &["iptables-save -t nat; ss -tlnp"],
+            see: &["./service-orchestrator.sh; iptables-save -t nat; ss -tlnp"],
             informational: false,
             needs: &["4/counter-reachable-from-host"],
             considers: &[],
@@ -126,7 +129,9 @@ pub static ROWS: [Row<Judge>; 10] = [
             title: "the counter from the machine",
             requirement: HIDDEN,
             hint: "From the machine, curl the address of cs-cont at port 8080; then look for the program in cs-cont's ps.",
-            see: &["./conductor.sh exec cs-cont ip address; curl http://ADDRESS:8080"],
+            see: &[
+                "./service-orchestrator.sh; ../task3/conductor.sh exec cs-cont ip address; curl http://ADDRESS:8080 # ADDRESS: that of cs-cont",
+            ],
             informational: false,
             needs: &["4/containers-running", "4/images-built"],
             considers: &[],
@@ -147,7 +152,9 @@ pub static ROWS: [Row<Judge>; 10] = [
                       configuration within the host to get IP address of cs-cont or can exec any command within \
                       cs-cont to get it's IP address",
             hint: "Run your script while other containers have a network already: does everything still fit together?",
-            see: &["./conductor.sh exec es-cont ps -ef; ./conductor.sh exec cs-cont ip address"],
+            see: &[
+                "./service-orchestrator.sh; ../task3/conductor.sh exec es-cont ps -ef; ../task3/conductor.sh exec cs-cont ip address",
+            ],
             informational: false,
             needs: &["4/counts"],
             considers: &[],
@@ -164,7 +171,9 @@ pub static ROWS: [Row<Judge>; 10] = [
             requirement: "This function executes the given program along with its arguments within the specified running \
                       container.",
             hint: "How does exec find the container's process, and what does exec find while another exec runs?",
-            see: &["./conductor.sh exec cs-cont ps -ef; ./conductor.sh exec es-cont ps -ef"],
+            see: &[
+                "./service-orchestrator.sh; ../task3/conductor.sh exec cs-cont ps -ef; ../task3/conductor.sh exec es-cont ps -ef",
+            ],
             informational: true,
             needs: &[],
             considers: &[],

@@ -19,7 +19,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             requirement: "The executed program will be in the same UTS, PID, NET, MOUNT and IPC namespace as the \
                       specified container.",
             hint: "`man 1 nsenter`: compare /proc/PID/ns of the executed program with that of the container's PID 1.",
-            see: &["ls -l /proc/{pid}/ns /proc/self/ns"],
+            see: &[
+                "./conductor.sh exec {container} sleep 61 & sleep 2; ls -l /proc/$(pgrep -nxf 'sleep 61')/ns /proc/{pid}/ns",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -35,7 +37,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "the container's root",
             requirement: "Furthermore it will see the root directory as conatiner-name/rootfs.",
             hint: "Joining a mount namespace does not change the root directory by itself: what does /proc/PID/root say?",
-            see: &["ls -l /proc/{pid}/root; ls -di / /proc/{pid}/root/."],
+            see: &[
+                "./conductor.sh exec {container} sleep 61 & sleep 2; ls -di / /proc/$(pgrep -nxf 'sleep 61')/root/. /proc/{pid}/root/.; ls -l /proc/$(pgrep -nxf 'sleep 61')/cwd",
+            ],
             informational: false,
             needs: &[],
             considers: &[],
@@ -90,7 +94,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             requirement: "This function executes the given program along with its arguments within the specified \
                       running container.",
             hint: "Look at /proc/PID/cmdline of what runs: are all words there, and no others?",
-            see: &["xargs -0 -n 1 </proc/{pid}/cmdline"],
+            see: &[
+                "./conductor.sh exec {container} sleep 61 & sleep 2; tr '\\0' '\\n' </proc/$(pgrep -nxf 'sleep 61')/cmdline",
+            ],
             informational: false,
             needs: &[],
             considers: &[],

@@ -247,7 +247,9 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "pings are seen on NAME-outside",
             requirement: "eg-outside: the machine's end of the link",
             hint: "`tcpdump -i eg-outside icmp` on the machine, while the container pings it.",
-            see: &["tcpdump -ni {container}-outside icmp"],
+            see: &[
+                "nsenter -t {pid} -n ping -c 3 ADDRESS & timeout 5 tcpdump -ni {container}-outside icmp # ADDRESS: the machine's end",
+            ],
             informational: true,
             needs: &[],
             considers: &[],

@@ -19,7 +19,7 @@ pub static ROWS: [Row<Judge>; 7] = [
                       the image directory. Name the file 'layers'",
             hint: "Does the image's folder hold a file `layers`, and do the folders that it names exist? Compare them \
                with lowerdir in /proc/mounts.",
-            see: &["find . -name layers -exec head -v {} +"],
+            see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -36,7 +36,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             requirement: "Remove copying of the base root directory to the image directory. Remove copying of the image \
                       root directory to the container directory",
             hint: "`du -sh` of the image's and the container's folder, before and after.",
-            see: &["du -xsh . .[!.]*"],
+            see: &["du -xh -d 2 . | sort -h | tail -20"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -52,9 +52,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             title: "one overlay for a running container",
             requirement: "When a container is running, only one overlayfs should be mounted.",
             hint: "`findmnt -t overlay` while a container runs, on the machine and in the container.",
-            see: &[
-                "findmnt -t overlay -o TARGET,OPTIONS; nsenter -t {pid} -m findmnt -t overlay -o TARGET,OPTIONS",
-            ],
+            see: &["findmnt -t overlay -o TARGET,OPTIONS; findmnt -N {pid} -t overlay -o TARGET,OPTIONS"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -74,7 +72,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             requirement: "read the layer from the 'layers' file of the image directory and use it for mounting overlayfs \
                       of the container",
             hint: "Which of the overlay's folders takes what a container writes, and who else uses that folder?",
-            see: &["nsenter -t {pid} -m findmnt -n -o OPTIONS / | tr , '\\n'"],
+            see: &["findmnt -N {pid} -t overlay -n -o OPTIONS | tr , '\\n'"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -90,7 +88,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             title: "one base for all",
             requirement: "consider the base root directory as a layer of overlay fs",
             hint: "Compare the lowest folder of two containers and of two images on the same base.",
-            see: &["find . -name layers -exec head -v {} +"],
+            see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: false,
             needs: &["3d/one-overlay-while-running"],
             considers: &[],

@@ -55,7 +55,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "container-name will have a subdirectory named rootfs which will be mounted as root directory \
                       for the container.",
             hint: "What does /proc/PID/root of the container's process point to?",
-            see: &["ls -l /proc/{pid}/root; ls -di / /proc/{pid}/root/."],
+            see: &["ls -di / /proc/{pid}/root/."],
             informational: false,
             needs: &[],
             considers: &[],
@@ -73,7 +73,7 @@ pub static ROWS: [Row<Judge>; 14] = [
                       host) bind mount to container-rootfs/dev",
             hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
                it. From where are they mounted, and is it early or late enough?",
-            see: &["nsenter -t {pid} -a findmnt /proc /sys /dev"],
+            see: &["grep -E ' /(proc|sys|dev) ' /proc/{pid}/mounts"],
             informational: false,
             needs: &["3a/root"],
             considers: &[],
@@ -95,7 +95,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             hint: "Compare `findmnt` on the machine before run, while the container runs, and after stop. A mount below a \
                bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
             see: &[
-                "findmnt -l >before # before run; then, while the container runs: findmnt -l | diff before -",
+                "findmnt -l >/tmp/before; ./conductor.sh run {image} probe sleep 60 & sleep 10; findmnt -l | diff /tmp/before -",
             ],
             informational: false,
             needs: &[],
@@ -115,7 +115,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "ps lists the container's processes",
             requirement: "procfs for tools dependent on it like ps, top etc. to work correctly",
             hint: "ps reads /proc: of which PID namespace does the one in the container tell?",
-            see: &["nsenter -t {pid} -a ps -ef"],
+            see: &["./conductor.sh run {image} probe ps -ef"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -131,7 +131,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "bash without a command",
             requirement: "If no command is given, it will execute /bin/bash by default.",
             hint: "Run it by hand without a command: is there a prompt, and which program wrote it?",
-            see: &["./conductor.sh run {image} {container} # without a command"],
+            see: &["./conductor.sh run {image} probe # without a command"],
             informational: false,
             needs: &[],
             considers: &[],
@@ -148,7 +148,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             requirement: "command <args> is the program and its arguments (if any) that will be executed within the \
                       container as the first process.",
             hint: "Look at /proc/PID/cmdline of what runs in the container: are all words there, and no others?",
-            see: &["xargs -0 -n 1 </proc/{pid}/cmdline"],
+            see: &["tr '\\0' '\\n' </proc/{pid}/cmdline"],
             informational: false,
             needs: &[],
             considers: &[],
