@@ -10,6 +10,7 @@ use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::network;
 use crate::task::task3::shared::command::Command;
+use crate::task::task3::shared::timeline::quote;
 use crate::verdict::Finding;
 
 const FIRST: &str = "3f/runs-in-image";
@@ -84,7 +85,11 @@ pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding
             let question = question.proof(seen.place);
             match wrong {
                 None => question.pass(format!("{path} is in the image")),
-                Some(wrong) => question.fail(format!("in the image {wrong}")),
+                Some(wrong) => {
+                    let build = built.timeline.at::<Command>("command", "run-echo");
+                    let screen = build.map(|seen| quote(&seen.value.screen)).unwrap_or_default();
+                    question.fail(format!("in the image {wrong}; the build succeeded{screen}"))
+                }
             }
         }
     }
@@ -188,10 +193,9 @@ pub fn deletions(built: &Built, question: Question, _: &Verdicts) -> Finding {
         Some(text) if text == built.plan.word_of("run-rewrites") => {
             question.pass("both deleted paths are gone, and the file has its new text")
         }
-        Some(text) if text == built.plan.text_of("run-rewrites") => {
-            question.fail(format!("RUN rewrote {path}, which COPY brought, but the image has the old text"))
-        }
-        Some(text) => question.fail(format!("RUN rewrote {path}, but the image has the text {text:?}")),
+        Some(text) if text == built.plan.text_of("run-rewrites") => question
+            .fail(format!("RUN had to rewrite {path}, which COPY brought; the image still has the old text")),
+        Some(text) => question.fail(format!("RUN had to rewrite {path}; the image has the text {text:?}")),
         // Where COPY brings nothing to `/`, that is 3e's.
         None => question.pass("both deleted paths are gone"),
     }
