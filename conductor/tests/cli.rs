@@ -231,8 +231,13 @@ fn who_is_not_root_is_told_that_it_takes_root() {
     let Some(place) = Playground::new() else { return };
     place.build("").success();
     std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    // Where root builds in its own home, nobody else can read what lies beside the program.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("conductor");
+    std::fs::copy(env!("CARGO_BIN_EXE_conductor"), &program).unwrap();
     let mut command = place.command("setpriv");
-    command.args(["--reuid=65534", "--clear-groups", env!("CARGO_BIN_EXE_conductor"), "run", "img", "eg"]);
+    command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(["run", "img", "eg"]);
     assert_cmd::Command::from_std(command)
         .assert()
         .code(125)

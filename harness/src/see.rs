@@ -11,11 +11,17 @@ use crate::terminals;
 /// Most commands of the submission that are repeated before the commands that look.
 const REPEATED: usize = 6;
 
+/// The longest command, in bytes.
+const LONGEST: usize = 240;
+
 /// What to type: the submission's commands that lead there, then those of the check's row.
 pub fn commands(spec: &CheckSpec, evidence: &[String], bundle: &Bundle) -> Vec<String> {
     let before = Commands::before(evidence, bundle);
-    let look = spec.see.iter().map(|command| before.filled(command));
-    if spec.see.is_empty() { vec![] } else { before.repeated().into_iter().chain(look).collect() }
+    let look: Vec<String> = spec.see.iter().map(|command| before.filled(command)).collect();
+    let repeated = if spec.see.is_empty() { vec![] } else { before.repeated() };
+    let lines: Vec<String> = repeated.into_iter().chain(look).collect();
+    // A command that is cut short could not be run.
+    if lines.iter().all(|line| line.len() <= LONGEST) { lines } else { vec![] }
 }
 
 /// What to type in the machine itself: only the commands of the check's row.
@@ -66,13 +72,34 @@ impl<'a> Commands<'a> {
 
     fn filled(&self, command: &str) -> String {
         let run = self.run();
-        let (image, container) = run.map_or(("IMAGE", "CONTAINER"), |argv| (argv[2], argv[3]));
-        let image = self.last_build().map_or(image, |argv| argv[2]);
-        let pid = match run.map(|argv| &argv[4..]) {
-            None | Some([]) => "PID".to_owned(),
-            Some(words) => format!("$(pgrep -nxf {})", quoted(&words.join(" "))),
-        };
-        command.replace("{container}", container).replace("{image}", image).replace("{pid}", &pid)
+        let image = self.last_build().or(run).map(|argv| argv[2]);
+        let container = run.map(|argv| argv[3]);
+        let words = run.map(|argv| argv[4..].join(" "));
+        // Evidence may be forged: what a shell or pgrep would read otherwise is left to the reader.
+        let is_text = |name: &&str| !name.is_empty() && !name.chars().any(char::is_control);
+        let is_pattern =
+            |words: &&String| !words.is_empty() && words.chars().all(|c| is_plain(c) || c == ' ');
+        let values = [
+            ("{container}", container.filter(is_text).map_or("CONTAINER".to_owned(), quoted)),
+            ("{image}", image.filter(is_text).map_or("IMAGE".to_owned(), quoted)),
+            (
+                "{pid}",
+                words
+                    .as_ref()
+                    .filter(is_pattern)
+                    .map_or("PID".to_owned(), |words| format!("$(pgrep -nxf -- {})", quoted(words))),
+            ),
+        ];
+        let mut filled = String::new();
+        let mut rest = command;
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            let known = values.iter().find(|(name, _)| rest[at..].starts_with(name));
+            let (name, value) = known.map_or(("{", "{"), |(name, value)| (*name, value.as_str()));
+            filled.push_str(value);
+            rest = &rest[at + name.len()..];
+        }
+        filled + rest
     }
 
     /// The last commands about this container, its image and the containers named beside it. None
@@ -102,7 +129,7 @@ impl<'a> Commands<'a> {
     }
 }
 
-/// Whether a `build` names the Conductorfile that the course hands out, and not one of the grader's.
+/// Whether a `build` names the Conductorfile that the course hands out. Others are the grader's.
 fn is_given(build: &[&str]) -> bool {
     build.get(3).is_none_or(|file| *file == "Conductorfile")
 }
@@ -124,9 +151,13 @@ fn typed(argv: &[&str]) -> String {
     }
 }
 
+/// Whether a letter means only itself to a shell and in a pattern of pgrep(1), dots aside.
+fn is_plain(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-_./:=@%,".contains(letter)
+}
+
 /// A word for a shell.
 fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=@%+,".contains(letter);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
@@ -151,7 +182,7 @@ mod tests {
     #[test]
     fn names_are_those_of_the_container_of_the_last_command() {
         let look = commands().filled("nsenter -t {pid} -n true # {container} {image}");
-        assert_eq!(look, "nsenter -t $(pgrep -nxf 'sleep 123') -n true # web img");
+        assert_eq!(look, "nsenter -t $(pgrep -nxf -- 'sleep 123') -n true # web img");
     }
 
     #[test]
@@ -172,6 +203,16 @@ mod tests {
         assert_eq!(commands.filled("{image} {container}"), "third CONTAINER");
         commands.all.push("./conductor.sh run third it sleep 7".split(' ').collect());
         assert!(commands.repeated().is_empty());
+    }
+
+    #[test]
+    fn no_name_of_forged_evidence_becomes_a_command() {
+        let run = |name, word| Commands { all: vec![vec!["./conductor.sh", "run", "img", name, word]] };
+        assert_eq!(run("x;id", "ls").filled("exec {container}"), "exec 'x;id'");
+        assert_eq!(run("{pid}", "ls").filled("{container} {image} {}"), "'{pid}' img {}");
+        assert_eq!(run("a\nb", "ls").filled("{container}"), "CONTAINER");
+        assert_eq!(run("web", "( [a x*").filled("{pid}"), "PID");
+        assert_eq!(run("", "").filled("{container} {pid}"), "CONTAINER PID");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Found, shell};
+use super::{Found, cut, shell};
 use crate::evidence::process::Process;
 use crate::evidence::{Recording, place};
 use crate::task::transcript;
@@ -93,7 +93,7 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
         marks,
         cause: Cause {
             what,
-            quote: lines[lines.len().saturating_sub(4)..].join("\n"),
+            quote: cut(&lines[lines.len().saturating_sub(4)..].join("\n")),
             hint: hint.to_owned(),
             evidence: vec![place::of(recording, index)],
             file,

@@ -104,6 +104,12 @@ fn owned(ids: Vec<&str>) -> Vec<String> {
     ids.into_iter().map(str::to_owned).collect()
 }
 
+/// The start of what a terminal showed. A program chooses the text, and every report quotes it.
+fn cut(text: &str) -> String {
+    const QUOTED: usize = 1000;
+    text.chars().take(QUOTED).collect()
+}
+
 /// A cause and the words by which a check's text shows that it comes from it.
 struct Found {
     cause: Cause,
@@ -180,7 +186,7 @@ fn of_text(recording: &Recording, bundle: &Bundle) -> Option<Found> {
             what,
             file: path,
             line: message.line,
-            quote: quote.join("\n"),
+            quote: cut(&quote.join("\n")),
             hint: hint.to_owned(),
             evidence: vec![place::of(recording, lines[index].record)],
             checks: Vec::new(),

@@ -43,8 +43,16 @@ pub fn run(arguments: &Debug) -> Result<Status, Failure> {
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let into = workdir.folder("submission").map_err(Failure::infrastructure)?;
-    let submission =
-        submission::open(source, &into, &Limits::default(), None).map_err(Failure::submission)?;
+    let submission = submission::open(source, &into, &Limits::default(), None).map_err(|error| {
+        let is_given = arguments.submission.is_some() || error.is_ours();
+        if is_given {
+            return Failure::submission(error);
+        }
+        Failure::unreadable(format!(
+            "{}; the path came from the report, and --submission PATH names another",
+            vm::chain(&error)
+        ))
+    })?;
     if submission.info.sha256 != bundle.submission.sha256 {
         harness::note!("harness: {} has changed since this report was made", source.display());
     }

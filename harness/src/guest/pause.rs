@@ -1,9 +1,9 @@
 //! Stops a scenario at one moment and gives a person a shell in the machine as it is then (`harness
 //! debug`).
 
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::wire;
 
@@ -35,14 +35,18 @@ impl Pause {
         self.plan.at.is_some()
     }
 
-    /// Runs the shell to its end.
+    /// Starts the shell. Returns when it has the console: before that, input is lost.
     ///
     /// # Errors
     /// When the shell cannot be started.
-    pub fn open_shell(&self) -> io::Result<()> {
+    pub fn open_shell(&self) -> io::Result<Child> {
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &self.plan.script]).current_dir(&self.folder);
-        shell.stdin(Stdio::null()).stdout(Stdio::null()).status().map(drop)
+        let mut shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        if let Some(stdout) = shell.stdout.take() {
+            BufReader::new(stdout).read_line(&mut String::new())?;
+        }
+        Ok(shell)
     }
 }
 

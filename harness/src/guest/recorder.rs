@@ -64,9 +64,10 @@ impl<'a> Recorder<'a> {
 
     /// Gives a person a shell, and ends the scenario with it. No other thread records meanwhile.
     fn stop(&self, sink: &mut Sink, is_the_moment: bool) -> io::Result<()> {
-        self.write(sink, PAUSED, is_the_moment.into())?;
         if let Some(pause) = sink.pause.take() {
-            pause.open_shell()?;
+            let mut shell = pause.open_shell()?;
+            self.write(sink, PAUSED, is_the_moment.into())?;
+            shell.wait()?;
         }
         std::process::exit(0)
     }

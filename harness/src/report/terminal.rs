@@ -42,7 +42,7 @@ pub fn render(report: &Report, verbose: bool) -> String {
 pub fn render_within(width: usize, report: &Report, verbose: bool) -> String {
     let mut out = String::new();
     for note in &report.environment.notes {
-        let _ = writeln!(out, "  {OURS}note{OURS:#}  {}", visible(note));
+        let _ = writeln!(out, "  {OURS}note{OURS:#}  {}", visible(note).replace('\n', " "));
     }
     for subtask in &report.subtasks {
         subtask_line(&mut out, subtask, width);

@@ -86,8 +86,8 @@ pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding
             match wrong {
                 None => question.pass(format!("{path} is in the image")),
                 Some(wrong) => {
-                    let build = built.timeline.at::<Command>("command", "run-echo");
-                    let screen = build.map(|seen| quote(&seen.value.screen)).unwrap_or_default();
+                    let command = built.timeline.at::<Command>("command", "run-echo");
+                    let screen = command.map(|seen| quote(&seen.value.screen)).unwrap_or_default();
                     question.fail(format!("in the image {wrong}; the build succeeded{screen}"))
                 }
             }

@@ -9,6 +9,9 @@ use crate::task::check::Row;
 use crate::task::finding::{self, Question};
 use crate::verdict::Finding;
 
+/// The most characters of one line that are quoted.
+const LONGEST: usize = 400;
+
 /// How much of a terminal is quoted, in lines from its end.
 const QUOTED: usize = 4;
 
@@ -141,7 +144,7 @@ pub fn quote(screen: &str) -> String {
     // If a line was overwritten with a carriage return (a progress bar), keep only its final text.
     let last = |line: &str| {
         let line = line.trim_end_matches('\r');
-        line.rsplit('\r').next().unwrap_or_default().to_owned()
+        line.rsplit('\r').next().unwrap_or_default().chars().take(LONGEST).collect::<String>()
     };
     let shown: Vec<String> = screen.split('\n').map(last).collect();
     let lines = crate::task::transcript::lines(&shown.join("\n"));
