@@ -60,3 +60,15 @@ fn debug_stops_where_a_check_was_decided_and_ends_with_a_key() {
     let status = format!("{:?}", terminal.process().wait().unwrap());
     assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
 }
+
+#[test]
+fn the_end_of_the_input_ends_a_shell_that_has_not_read_yet() {
+    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
+    if !harness().args(["vm", "build"]).status().unwrap().success() {
+        eprintln!("skipped: no machine can be made here");
+        return;
+    }
+    let mut shell = assert_cmd::Command::from_std(harness());
+    shell.args(["vm", "shell"]).write_stdin("").timeout(std::time::Duration::from_millis(PATIENCE));
+    shell.assert().success();
+}

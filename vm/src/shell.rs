@@ -97,8 +97,11 @@ pub(crate) fn run(
                 break;
             }
         }
-        // Ctrl-D, so that the end of a pipe ends the shell too.
-        let _ = keyboard.write_all(b"\x04");
+        // Ctrl-D, so that the end of a pipe ends the shell too. A shell that has not read yet loses
+        // it: it is typed until the machine is gone.
+        while keyboard.write_all(b"\x04").is_ok() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
     });
     let outcome = guest.run(command, &mut |line| {
         if is_open(line) && raw.is_none() {
