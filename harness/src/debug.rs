@@ -47,6 +47,7 @@ pub fn target<'a>(bundle: &'a Bundle, id: &str, rubric: &Rubric) -> Result<Targe
     let mut checks = report.subtasks.into_iter().flat_map(|subtask| subtask.checks);
     let check = checks.find(|check| check.id == id).ok_or(Error::NoCheck(id.to_owned(), subtasks))?;
 
+    let look = see::look(&check.id, &check.evidence, bundle);
     let scenarios = task::scenarios();
     let known = |name: &str| scenarios.iter().find(|scenario| scenario.id == name).copied();
     let places = check.evidence.iter().filter_map(|text| place::parse(text));
@@ -60,12 +61,10 @@ pub fn target<'a>(bundle: &'a Bundle, id: &str, rubric: &Rubric) -> Result<Targe
         let names = subtask.map_or(&[][..], |subtask| subtask.scenarios);
         let ran = names.iter().find_map(|name| Some((known(name)?, bundle.recordings.get(*name)?)));
         let (scenario, recording) = ran.ok_or_else(|| Error::NoMachine(id.to_owned()))?;
-        let look = see::look(&check.id, &check.evidence, bundle);
         return Ok(Target { check, scenario, recording, at: None, command: None, look });
     };
     let at = moment(recording, line);
     let command = command(recording, line);
-    let look = see::look(&check.id, &check.evidence, bundle);
     Ok(Target { check, scenario, recording, at, command, look })
 }
 

@@ -3,19 +3,30 @@
 
 use std::process::Command;
 
-use rexpect::session::spawn_command;
+use rexpect::session::{PtySession, spawn_command};
 
 /// Enough for a busy machine, in milliseconds: a hang, not a slow machine.
 const PATIENCE: u64 = 120_000;
 
+/// The program, once a machine has been made. `None` where none can be made.
+fn harness() -> Option<Command> {
+    let program = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
+    if !program().args(["vm", "build"]).status().unwrap().success() {
+        eprintln!("skipped: no machine can be made here");
+        return None;
+    }
+    Some(program())
+}
+
+fn ends_well(mut terminal: PtySession) {
+    terminal.exp_eof().unwrap();
+    let status = format!("{:?}", terminal.process().wait().unwrap());
+    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+}
+
 #[test]
 fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
-    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
-    if !harness().args(["vm", "build"]).status().unwrap().success() {
-        eprintln!("skipped: no machine can be made here");
-        return;
-    }
-    let mut shell = harness();
+    let Some(mut shell) = harness() else { return };
     shell.args(["vm", "shell"]);
     let mut terminal = spawn_command(shell, Some(PATIENCE)).unwrap();
     terminal.exp_string("cs695").unwrap();
@@ -30,20 +41,13 @@ fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
     terminal.send_line("echo $((6 * 7))$?").unwrap();
     terminal.exp_string("42130").unwrap();
     terminal.send_line("exit").unwrap();
-    terminal.exp_eof().unwrap();
-    let status = format!("{:?}", terminal.process().wait().unwrap());
-    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    ends_well(terminal);
 }
 
 #[test]
 fn debug_stops_where_a_check_was_decided_and_ends_with_a_key() {
-    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
-    if !harness().args(["vm", "build"]).status().unwrap().success() {
-        eprintln!("skipped: no machine can be made here");
-        return;
-    }
+    let Some(mut debug) = harness() else { return };
     let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures");
-    let mut debug = harness();
     debug.args(["debug", &format!("{fixtures}/evidence/reference"), "1/child2-joins-pid-namespace"]);
     debug.args(["--submission", &format!("{fixtures}/submissions/reference-bash")]);
     let mut terminal = spawn_command(debug, Some(PATIENCE)).unwrap();
@@ -56,19 +60,13 @@ fn debug_stops_where_a_check_was_decided_and_ends_with_a_key() {
     terminal.exp_regex("[23]\r").unwrap();
     terminal.exp_string("1ksat").unwrap();
     terminal.send_control(']').unwrap();
-    terminal.exp_eof().unwrap();
-    let status = format!("{:?}", terminal.process().wait().unwrap());
-    assert!(status.starts_with("Exited(") && status.ends_with(", 0)"), "{status}");
+    ends_well(terminal);
 }
 
 #[test]
 fn the_end_of_the_input_ends_a_shell_that_has_not_read_yet() {
-    let harness = || Command::new(assert_cmd::cargo::cargo_bin!("harness"));
-    if !harness().args(["vm", "build"]).status().unwrap().success() {
-        eprintln!("skipped: no machine can be made here");
-        return;
-    }
-    let mut shell = assert_cmd::Command::from_std(harness());
+    let Some(harness) = harness() else { return };
+    let mut shell = assert_cmd::Command::from_std(harness);
     shell.args(["vm", "shell"]).write_stdin("").timeout(std::time::Duration::from_millis(PATIENCE));
     shell.assert().success();
 }

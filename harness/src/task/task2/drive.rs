@@ -331,8 +331,8 @@ impl<'a> Observer<'a> {
         let inside = inside.lines().filter_map(|line| line.parse().ok());
         let others = inside.filter(|pid| !pids.contains(pid));
         let named = others.take(20).filter_map(|pid| {
-            let command = processes::read(pid)?.cmdline.join(" ").chars().take(80).collect();
-            Some(Stranger { group: group.to_owned(), pid, command })
+            let command: String = processes::arguments(pid).join(" ").chars().take(80).collect();
+            (!command.is_empty()).then(|| Stranger { group: group.to_owned(), pid, command })
         });
         named.collect()
     }
