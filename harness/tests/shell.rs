@@ -34,10 +34,13 @@ fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
     terminal.exp_string("24 80").unwrap();
     terminal.exp_string("/dev/ttyS0").unwrap();
     terminal.exp_string("596sc").unwrap();
-    // Ctrl-C ends what runs in the machine, not the harness.
-    terminal.send_line("sleep 1000").unwrap();
+    // Ctrl-C ends what runs in the machine, not the harness. It is pressed once the command line
+    // runs, and nothing is typed before the next prompt: an interrupt discards what was typed.
+    terminal.send_line("echo peels | rev; sleep 1000").unwrap();
     terminal.exp_string("sleep 1000").unwrap();
+    terminal.exp_string("sleep").unwrap();
     terminal.send_control('c').unwrap();
+    terminal.exp_string("cs695").unwrap();
     terminal.send_line("echo $((6 * 7))$?").unwrap();
     terminal.exp_string("42130").unwrap();
     terminal.send_line("exit").unwrap();
