@@ -1,4 +1,5 @@
 //! Tests which submissions are accepted and which are refused, with archives made byte by byte.
+//! All tests share these archives, so the file is longer than the others.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};

@@ -124,7 +124,10 @@ fn subtask_line(out: &mut String, subtask: &Subtask, width: usize) {
 fn remarks(report: &Report) -> Vec<String> {
     let mut remarks = vec![];
     if report.follow_through > 0.0 {
-        remarks.push(format!("{} of them by follow-through", points(report.follow_through)));
+        remarks.push(format!(
+            "{} of them by follow-through: our program replaced the command that failed",
+            points(report.follow_through)
+        ));
     }
     let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let errors: Vec<&Check> = checks.filter(|check| check.status == Status::Error).collect();

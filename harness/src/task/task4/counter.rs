@@ -2,8 +2,8 @@
 
 use super::again::CURLED;
 use super::container::roles;
-use super::drive::{COUNT_PATH, IN_A_ROW};
 use super::judge::{MatrixContext, told};
+use super::requests::{COUNT_PATH, IN_A_ROW};
 use super::wait::Settled;
 use super::{Containers, Count, Port, Shown};
 use crate::task::check::Verdicts;

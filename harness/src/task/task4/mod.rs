@@ -13,9 +13,10 @@ mod counter;
 mod drive;
 mod judge;
 mod plan;
+mod requests;
 mod wait;
 
-pub use drive::AS_SHOWN;
+pub use requests::AS_SHOWN;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -45,9 +46,9 @@ pub static SCENARIO: Scenario = Scenario {
     plan: plan::plan,
     drive: drive::drive,
     visit: Some(Visit {
-        after: drive::HOST_MAY_LOOK,
+        after: requests::HOST_MAY_LOOK,
         port: PAGE_PORT,
-        page: |to, page| json!(drive::shown("host", "host", to, "/", page)),
+        page: |to, page| json!(requests::shown("host", "host", to, "/", page)),
     }),
 };
 
