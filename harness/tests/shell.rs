@@ -34,9 +34,9 @@ fn a_shell_in_a_machine_has_a_terminal_of_the_right_size() {
     terminal.exp_string("24 80").unwrap();
     terminal.exp_string("/dev/ttyS0").unwrap();
     terminal.exp_string("596sc").unwrap();
-    // Ctrl-C ends what runs in the machine, not the harness. It is pressed once the command line
-    // runs, and nothing is typed before the next prompt: an interrupt discards what was typed.
-    terminal.send_line("echo peels | rev; sleep 1000").unwrap();
+    // Ctrl-C ends what runs in the machine, not the harness. An interrupt is lost while bash starts
+    // a program, and discards what was typed before the next prompt: the test waits for both.
+    terminal.send_line("sh -c 'echo peels | rev; exec sleep 1000'").unwrap();
     terminal.exp_string("sleep 1000").unwrap();
     terminal.exp_string("sleep").unwrap();
     terminal.send_control('c').unwrap();
