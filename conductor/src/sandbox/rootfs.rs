@@ -5,9 +5,10 @@
 //! mount out of it (compare CVE-2021-30465). Mounts that come from the host are opened before the
 //! pivot (`open_tree(2)`).
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
@@ -44,7 +45,7 @@ pub enum Dev {
 /// the PID namespace of the new /proc.
 pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), Failure> {
     let host_dev = match dev {
-        Dev::Host => Some(pick_up(Path::new("/dev"))?),
+        Dev::Host => Some((pick_up(Path::new("/dev"))?, bound_devices()?)),
         Dev::Own => None,
     };
     let files = files
@@ -55,7 +56,12 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), 
     mount_in_root(c"proc", c"/proc", NO_PROGRAMS, c"")?;
     mount_in_root(c"sysfs", c"/sys", NO_PROGRAMS, c"")?;
     match &host_dev {
-        Some(dev) => put_down(dev, Path::new("/dev"), Kind::Directory)?,
+        Some((dev, devices)) => {
+            put_down(dev, Path::new("/dev"), Kind::Directory)?;
+            for (device, path) in devices {
+                put_down(device, path, Kind::File)?;
+            }
+        }
         None => make_dev()?,
     }
     // The container gets its own terminals and shared memory: it must not use the host's, and job
@@ -66,6 +72,21 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), 
         put_down(file, inside, Kind::File)?;
     }
     Ok(())
+}
+
+/// The devices of the host's /dev that are mounts of their own. Where the host is itself a container
+/// without the right to make devices, each is bound over an empty file, and a bind of /dev alone
+/// would show these files.
+fn bound_devices() -> Result<Vec<(OwnedFd, &'static Path)>, Failure> {
+    let Ok(dev) = rustix::fs::stat(c"/dev") else { return Ok(Vec::new()) };
+    let is_bound = |path: &&CStr| rustix::fs::stat(*path).is_ok_and(|device| device.st_dev != dev.st_dev);
+    let paths = DEVICES.iter().map(|(path, ..)| *path).filter(is_bound);
+    paths
+        .map(|path| {
+            let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+            Ok((pick_up(path)?, path))
+        })
+        .collect()
 }
 
 const NO_PROGRAMS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
