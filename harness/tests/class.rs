@@ -208,7 +208,7 @@ fn two_processes_on_one_folder_that_are_killed_lose_nothing_and_grade_nothing_tw
             .stdout(contains("0 errors of ours").and(contains("0 graded elsewhere")));
     }
     course.grade(&[]).code(1).stdout(contains("0 graded, 20 had their report"));
-    course.collect(&[]).success();
+    course.collect(&[]).code(1);
     assert_eq!(course.table().values().filter(|row| !row["score"].is_empty()).count(), 20);
 }
 
@@ -217,8 +217,8 @@ fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
     let course = Course::new(10);
     course.grade(&[]).code(1);
     let sheet = course.sheet.to_str().unwrap();
-    course.collect(&["--worksheet", sheet]).success().stderr(contains("use --scale"));
-    course.collect(&["--worksheet", sheet, "--scale", "--rubric", "late.toml"]).success().stderr(
+    course.collect(&["--worksheet", sheet]).code(1).stderr(contains("use --scale"));
+    course.collect(&["--worksheet", sheet, "--scale", "--rubric", "late.toml"]).code(1).stderr(
         contains("stay as they are: 1005, 1006, 1007, 1008, 1009").and(contains("1007: cannot be graded")),
     );
 
@@ -262,10 +262,11 @@ fn what_is_collected_is_the_same_each_time_and_other_files_are_left_alone() {
             .map(|name| fs::read(course.path("results/collected").join(name)).unwrap())
             .to_vec()
     };
-    course.collect(&[]).success();
+    course.collect(&[]).code(1).stderr(contains("4 of 9 submissions have no final mark"));
     let first = bytes();
-    course.collect(&[]).success();
+    course.collect(&[]).code(1);
     assert!(first == bytes());
+    assert!(!course.path("results/collected/.unfinished").exists());
     fs::create_dir(course.path("mine")).unwrap();
     fs::write(course.path("mine/thesis.tex"), "all of it").unwrap();
     course.collect(&["--into", "mine"]).code(2).stderr(contains("has other files in it"));
@@ -299,7 +300,7 @@ fn nothing_that_leaves_without_names_says_whose_it_is() {
     let course = Course::new(10);
     course.grade(&[]).code(1);
     fs::write(course.path("key"), [7; 32]).unwrap();
-    course.collect(&["--anonymous", "key", "--into", "anonymous"]).success();
+    course.collect(&["--anonymous", "key", "--into", "anonymous"]).code(1);
     let mut files = 0;
     for entry in walkdir::WalkDir::new(course.path("anonymous")) {
         let entry = entry.unwrap();
@@ -328,4 +329,112 @@ fn what_students_see_can_be_less_than_everything() {
         assert_eq!(check["actual"] != "", seen, "{detail}: {check}");
         assert!(check["status"].is_string());
     }
+}
+
+#[test]
+fn a_wrong_option_is_said_before_anything_is_touched() {
+    let course = Course::new(2);
+    course.grade(&[]).success();
+    course.grade(&["--starter", "nowhere"]).code(2).stderr(contains("--starter: ").and(contains("nowhere")));
+    // The same subtasks in other words are the same options.
+    let zip = course.zip.to_str().unwrap();
+    let words = ["class", "grade", zip, "--into", "results", "--only", "layout, layout"];
+    course.harness(&words).assert().success().stdout(contains("0 graded, 2 had their report"));
+
+    let similar =
+        |more: &[&str]| course.harness(&["class", "similarity", zip, "--into", "own"]).args(more).assert();
+    similar(&[]).success();
+    similar(&["--starter", "nowhere"]).code(2);
+    assert!(course.path("own/1001/namespace_prog.c").is_file());
+    course.harness(&["class", "collect", "nowhere"]).assert().code(2).stderr(
+        contains("no class was graded into nowhere").and(contains("harness class grade IN --into nowhere")),
+    );
+}
+
+#[test]
+fn a_grade_that_fails_leaves_the_report_and_a_damaged_report_is_made_again() {
+    let course = Course::new(2);
+    course.grade(&[]).success();
+    // Nothing can be started for 1001: its log cannot be written.
+    let log = course.path("results/runs/1001/log.txt");
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    course
+        .grade(&["--seed", "7"])
+        .code(3)
+        .stdout(contains("1 graded").and(contains("1001: error of ours: cannot start")));
+    course.collect(&[]).success().stderr(contains("1001: the mark is of the earlier report"));
+    assert!(!course.table()["1001"]["score"].is_empty());
+    fs::remove_dir(&log).unwrap();
+    course.grade(&[]).success().stdout(contains("1 graded, 1 had their report"));
+
+    fs::write(course.path("results/reports/1002/report.json"), "{").unwrap();
+    course.collect(&[]).code(1).stderr(contains("1002: ").and(contains("run `harness class grade` again")));
+    course.grade(&[]).success().stdout(contains("1 graded, 1 had their report"));
+    course.collect(&[]).success();
+}
+
+#[test]
+fn no_mark_of_an_earlier_submission_passes_for_one_of_a_later() {
+    let mut course = Course::new(10);
+    course.grade(&[]).code(1);
+    fs::create_dir_all(course.path("better/task1")).unwrap();
+    fs::write(course.path("better/task1/namespace_prog.c"), "int better;\n").unwrap();
+    let again = |place: usize| participant(place, FORMS[place], &course.path("better"));
+    // A later export names three of them: one as before, two with other files.
+    let later = vec![course.class[0].clone(), again(1), again(2)];
+    synthetic::write(course.home.path(), &later);
+    course.class = later;
+    course.grade(&["--take", "2/3"]).success().stdout(contains("1 graded")).stderr(contains(
+        "6 submissions of earlier exports stay in results: 1004, 1005, 1006, 1007, 1008, …",
+    ));
+    course
+        .collect(&[])
+        .code(1)
+        .stderr(contains("1003: the report is of an earlier submission: not graded yet"));
+    let table = course.table();
+    assert_eq!(table.len(), 9);
+    let marked: Vec<_> =
+        table.values().filter(|row| !row["score"].is_empty()).map(|row| &row["id"]).collect();
+    assert_eq!(marked, ["1001", "1002", "1004", "1010"], "{table:?}");
+    course.grade(&[]).success().stdout(contains("1 graded, 2 had their report"));
+}
+
+#[test]
+fn what_belongs_to_nobody_is_said_by_every_command() {
+    let course = Course::new(1);
+    let folder = course.path("in/Bo_12_assignsubmission_file/task1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("namespace_prog.c"), "int own;\n").unwrap();
+    fs::write(course.path("in/notes.txt"), "mine").unwrap();
+    for words in [
+        &["class", "grade", "in", "--into", "results", "--only", "layout"][..],
+        &["class", "collect", "results"],
+        &["class", "similarity", "in", "--into", "own"],
+    ] {
+        course.harness(words).assert().success().stderr(contains("left aside: notes.txt"));
+    }
+}
+
+#[test]
+fn ctrl_c_says_how_to_go_on() {
+    use nix::sys::signal::{Signal, kill};
+    let course = Course::new(40);
+    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("harness"))
+        .args(["class", "grade", "submissions.zip", "--into", "results", "--only", "layout"])
+        .env("HARNESS_CACHE", course.path("cache"))
+        .current_dir(course.home.path())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // The handler is there before the first file is written.
+    while !course.path("results/class.json").is_file() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    kill(nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("start the same command again to continue"), "{said}");
 }

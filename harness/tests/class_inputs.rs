@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use harness::class::fetch::{fetch, look};
+use harness::class::fetch::{Error, fetch, look};
 use harness::class::listing::lines;
 use harness::class::{Class, Kind, input};
 use tempfile::TempDir;
@@ -142,8 +142,23 @@ fn a_table_names_paths_beside_it_and_repositories_that_are_cloned() {
         let fetched = fetch(&read, entry, &home.path().join("copy")).unwrap();
         assert_eq!(look(&fetched.source, home.path()).unwrap().sha256.len(), 64);
     }
-    let error = fetch(&read, &read.entries[2], &home.path().join("copy")).unwrap_err().to_string();
-    assert!(error.contains("cannot clone file:///nowhere"), "{error}");
+    // The same commit has the same digest, though a clone's own files have the time in them.
+    let copy = home.path().join("again");
+    let digest = || {
+        let fetched = fetch(&read, &read.entries[1], &copy).unwrap();
+        look(&fetched.source, home.path()).unwrap().sha256
+    };
+    assert_eq!(digest(), digest());
+    // What git cannot fetch is no participant's fault, and the clone from before stays.
+    let error = fetch(&read, &read.entries[2], &copy).unwrap_err();
+    assert!(matches!(error, Error::Ours(_)), "{error}");
+    assert!(error.to_string().contains("cannot clone file:///nowhere: fatal: "), "{error}");
+    assert!(copy.join("task1/namespace_prog.c").is_file());
+    fs::write(&table, "id,url\na1,https://tok@127.0.0.1:1/x\n").unwrap();
+    let read = input::read(&table).unwrap();
+    let error = fetch(&read, &read.entries[0], &copy).unwrap_err();
+    assert!(matches!(error, Error::Ours(_)) && !error.to_string().contains("tok"), "{error}");
+    assert!(error.to_string().contains("its host cannot be reached"), "{error}");
 
     for (text, said) in [
         ("id,path\n../x,a\n", "line 2"),
@@ -209,6 +224,40 @@ fn names_in_a_class_zip_lead_nowhere_and_one_bad_participant_costs_the_others_no
     assert!(!home.path().join("escaped").exists() && !home.path().parent().unwrap().join("escaped").exists());
     let beside: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(beside.len(), 2, "{beside:?}");
+}
+
+#[test]
+fn the_one_archive_with_a_submission_is_taken_wherever_it_lies() {
+    let home = TempDir::new().unwrap();
+    // No part of the path but the file's own name counts.
+    let class = home.path().join("cs_assignment3/class");
+    let ann = class.join("Ann_1_assignsubmission_file");
+    let bo = class.join("Bo_2_assignsubmission_file");
+    let cy = class.join("Cy_3_assignsubmission_file");
+    for folder in [&ann, &bo, &cy] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let own: &[(&str, &[u8])] = &[("task1/namespace_prog.c", b"int own;\n")];
+    let office: &[(&str, &[u8])] = &[("[Content_Types].xml", b"<x/>")];
+    zip(&ann.join("a.zip"), own);
+    zip(&ann.join("b_assignment3.zip"), own);
+    zip(&bo.join("report.docx"), office);
+    zip(&bo.join("pictures.zip"), &[("a.png", b"x")]);
+    zip(&bo.join("work.zip"), own);
+    zip(&cy.join("a.zip"), own);
+    zip(&cy.join("b.zip"), own);
+    let read = input::read(&class).unwrap();
+    let taken = |place: usize| {
+        let fetched = fetch(&read, &read.entries[place], &home.path().join("copy/entry"));
+        fetched.map(|fetched| fetched.source.file_name().unwrap().to_string_lossy().into_owned())
+    };
+    assert_eq!(taken(0).unwrap(), "b_assignment3.zip");
+    assert_eq!(taken(1).unwrap(), "work.zip");
+    assert!(taken(2).unwrap_err().to_string().contains("several archives"));
+    fs::remove_file(bo.join("pictures.zip")).unwrap();
+    fs::remove_file(bo.join("work.zip")).unwrap();
+    zip(&bo.join("work.jar"), own);
+    assert_eq!(taken(1).unwrap(), "Bo_2_assignsubmission_file");
 }
 
 #[test]

@@ -160,8 +160,14 @@ mod tests {
         report.submission.source = "in/23M0001_assignment3.zip".into();
         report.environment.notes = vec!["the folder 23m0001_assignment3 of Zoë Łoś, PID 77".into()];
         let person = Person { name: "Zoë Łoś".into(), number: "77".into(), email: "z@example.org".into() };
-        let member =
-            Member { id: "77".into(), people: vec![person], submitted: None, folder: None, problems: vec![] };
+        let member = Member {
+            id: "77".into(),
+            people: vec![person],
+            submitted: None,
+            folder: None,
+            handed_in: None,
+            problems: vec![],
+        };
         let masked = key(&[1; 32]).mask(report, &member);
         let text = serde_json::to_string(&masked).unwrap();
         assert!(!text.to_lowercase().contains("23m0001") && !text.contains("Zoë"), "{text}");

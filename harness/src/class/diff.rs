@@ -6,7 +6,7 @@ use std::path::Path;
 
 use vm::FileError;
 
-use super::results::{self, read_json};
+use super::results::{self, read_report};
 use crate::report::text::points;
 use crate::verdict::{Check, Report};
 
@@ -32,7 +32,7 @@ pub fn reports(folder: &Path) -> Result<BTreeMap<String, Report>, results::Error
     for entry in fs::read_dir(&reports).map_err(failed())? {
         let entry = entry.map_err(failed())?;
         let id = entry.file_name().to_string_lossy().into_owned();
-        if let Some(report) = read_json(&reports, &format!("{id}/report.json"))? {
+        if let Some(report) = read_report(&reports.join(&id))? {
             all.insert(id, report);
         }
     }

@@ -22,6 +22,17 @@ pub enum Kind {
     Table,
 }
 
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "a folder of submissions",
+            Self::Moodle => "Moodle",
+            Self::Gradescope => "Gradescope",
+            Self::Table => "a table",
+        })
+    }
+}
+
 /// All entries of a class, in the order of their ids.
 #[derive(Clone, Debug)]
 pub struct Class {
@@ -114,6 +125,6 @@ fn origin(entry: &Entry) -> String {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
         }
         Held::Packed(files) => files.first().map(|file| file.name.clone()).unwrap_or_default(),
-        Held::Git(url) => url.clone(),
+        Held::Git(url) => super::git::shown(url),
     }
 }

@@ -4,18 +4,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::entry::{Class, Entry, Held};
+use super::git;
 use crate::submission::bulk::Bulk;
 use crate::submission::{self, ASKED, Beneath, Form, Limits, Submission};
 
-/// How long a clone may take.
-const CLONE_TIME: Duration = Duration::from_secs(300);
-
 /// How many files of one participant are looked at.
 const MOST_FILES: usize = 1000;
+
+/// The ends of names of files that are zips inside, and yet no archive that somebody packed.
+const DOCUMENTS: [&str; 12] =
+    ["docx", "docm", "xlsx", "xlsm", "pptx", "odt", "ods", "odp", "epub", "jar", "war", "apk"];
 
 /// Why a submission cannot be graded.
 #[derive(Debug, thiserror::Error)]
@@ -43,41 +43,76 @@ pub struct Fetched {
     pub notes: Vec<String>,
 }
 
-/// Makes an entry ready. What has to be unpacked or cloned goes into `into`,
-/// which is emptied first.
+/// Makes an entry ready. What has to be unpacked or cloned replaces `into` once it is complete.
 ///
 /// # Errors
 /// When it cannot be read, or it is not clear what is to be graded.
 pub fn fetch(class: &Class, entry: &Entry, into: &Path) -> Result<Fetched, Error> {
-    let ours = |error: std::io::Error| Error::Ours(format!("cannot write {}: {error}", into.display()));
-    let fresh = || {
-        match fs::remove_dir_all(into) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(ours(error)),
-            _ => {}
-        }
-        fs::create_dir_all(into).map_err(ours)
-    };
     match &entry.held {
         Held::Paths(paths) => match paths.as_slice() {
             [] => Err(Error::Theirs("no file was handed in".to_owned())),
-            [one] if one.is_dir() => choose(one),
-            several => archive_of(several.to_vec(), None),
+            [one] if one.is_dir() => choose(one, into),
+            several => archive_of(several.to_vec(), None, into),
         },
         Held::Packed(files) => {
-            fresh()?;
-            Bulk::open(&class.path)?.unpack(files, into, &Limits::default())?;
-            choose(into)
+            replace(into, |new| {
+                fs::create_dir(new).map_err(|error| unwritable(new, &error))?;
+                let unpacked = Bulk::open(&class.path)?.unpack(files, new, &Limits::default());
+                unpacked.map_err(|error| match error {
+                    // The copy is not in the cache, of which this error speaks.
+                    submission::Error::Ours { source, .. } => unwritable(into, &source),
+                    error => error.into(),
+                })?;
+                Ok(true)
+            })?;
+            choose(into, into)
         }
         Held::Git(url) => {
-            fresh()?;
-            clone(url, into)?;
+            replace(into, |new| {
+                git::clone(url, new).map_err(Error::Ours)?;
+                // Two clones of one commit differ in their times, and so would their digests.
+                let commit = git::commit(new);
+                Ok(commit.is_none() || commit != git::commit(into))
+            })?;
             Ok(Fetched { source: into.to_owned(), notes: vec![] })
         }
     }
 }
 
+/// Has a folder made beside `into` and moves it there, if the maker wants it there. So what a full
+/// disk or a kill cuts short is never in its place.
+fn replace(into: &Path, make: impl FnOnce(&Path) -> Result<bool, Error>) -> Result<(), Error> {
+    let name = into.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    // No id begins with a dot.
+    let new = into.with_file_name(format!(".new-{name}"));
+    let remove = |path: &Path| match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unwritable(path, &error)),
+        _ => Ok(()),
+    };
+    remove(&new)?;
+    if let Some(above) = into.parent() {
+        fs::create_dir_all(above).map_err(|error| unwritable(above, &error))?;
+    }
+    match make(&new) {
+        Ok(true) => {
+            remove(into)?;
+            fs::rename(&new, into).map_err(|error| unwritable(into, &error))
+        }
+        Ok(false) => remove(&new),
+        Err(error) => {
+            let _ = fs::remove_dir_all(&new);
+            Err(error)
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    let hint = if error.kind() == std::io::ErrorKind::StorageFull { "; free disk space there" } else { "" };
+    Error::Ours(format!("cannot write {}: {error}{hint}", path.display()))
+}
+
 /// What to grade of a participant's folder: the one archive in it, or the folder.
-fn choose(folder: &Path) -> Result<Fetched, Error> {
+fn choose(folder: &Path, into: &Path) -> Result<Fetched, Error> {
     let theirs = |error: std::io::Error| Error::Theirs(format!("cannot read {}: {error}", folder.display()));
     let top = Beneath::open(folder).map_err(theirs)?;
     let names = top.names(MOST_FILES).map_err(theirs)?;
@@ -89,7 +124,7 @@ fn choose(folder: &Path) -> Result<Fetched, Error> {
         return Ok(Fetched { source: folder.to_owned(), notes: vec![] });
     }
     let files = names.iter().filter(|name| top.has_file(Path::new(name))).map(|name| folder.join(name));
-    archive_of(files.collect(), Some(folder))
+    archive_of(files.collect(), Some(folder), into)
 }
 
 /// Whether a folder has `task1` and so on in it, or one folder further down.
@@ -108,19 +143,31 @@ fn has_tasks(top: &Beneath) -> bool {
 }
 
 /// The one archive among some files; the folder that holds nothing but them, where none
-/// of them is an archive.
-fn archive_of(files: Vec<PathBuf>, folder: Option<&Path>) -> Result<Fetched, Error> {
-    let (mut archives, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| Form::of(file).is_ok());
+/// of them is an archive. Of several, those count that have a submission inside, and then the
+/// one that is named so. They are looked into beside `into`.
+fn archive_of(files: Vec<PathBuf>, folder: Option<&Path>, into: &Path) -> Result<Fetched, Error> {
+    let (mut archives, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| is_archive(file));
     let mut notes = vec![];
     if archives.len() > 1 {
-        let is_named = |file: &PathBuf| file.to_string_lossy().to_ascii_lowercase().contains("_assignment3");
-        if archives.iter().filter(|file| is_named(file)).count() == 1 {
-            let rest: Vec<_> = archives.iter().filter(|file| !is_named(file)).cloned().collect();
-            archives.retain(is_named);
-            notes.push(format!(
-                "of several archives the one named so was taken; not graded: {}",
-                names(&rest)
-            ));
+        let mut rest = vec![];
+        let mut filled = vec![];
+        for file in archives.drain(..) {
+            if may_be_a_submission(&file, into)? { filled.push(file) } else { rest.push(file) }
+        }
+        let is_named = |file: &PathBuf| {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            name.to_ascii_lowercase().contains("_assignment3")
+        };
+        if filled.iter().filter(|file| is_named(file)).count() == 1 {
+            rest.extend(filled.extract_if(.., |file| !is_named(file)));
+        }
+        match filled.len() {
+            0 => archives = rest,
+            1 => {
+                notes.push(format!("of several archives one was taken; not graded: {}", names(&rest)));
+                archives = filled;
+            }
+            _ => archives = filled,
         }
     }
     match archives.as_slice() {
@@ -155,45 +202,23 @@ fn names(files: &[PathBuf]) -> String {
     all.join(", ")
 }
 
-/// Clones a repository. Nothing of it is run: no hook, no filter, no submodule, no
-/// program as a transport.
-fn clone(url: &str, into: &Path) -> Result<(), Error> {
-    let mut git = Command::new("git");
-    git.args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "clone", "--quiet"])
-        .args(["--template=", "--no-recurse-submodules", "--", url])
-        .arg(into)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_LFS_SKIP_SMUDGE", "1")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped());
-    let mut child =
-        git.spawn().map_err(|error| Error::Ours(format!("cannot start git: {error}; install git")))?;
-    let began = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if began.elapsed() < CLONE_TIME => std::thread::sleep(Duration::from_millis(50)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(Error::Theirs(format!(
-                    "cloning {url} took more than {} minutes",
-                    CLONE_TIME.as_secs() / 60
-                )));
-            }
-        }
+fn is_archive(file: &Path) -> bool {
+    let is_document = |extension: &std::ffi::OsStr| {
+        DOCUMENTS.iter().any(|document| extension.eq_ignore_ascii_case(document))
     };
-    if status.success() {
-        return Ok(());
+    Form::of(file).is_ok() && !file.extension().is_some_and(is_document)
+}
+
+/// Whether an archive may hold a submission. A damaged one may.
+fn may_be_a_submission(archive: &Path, into: &Path) -> Result<bool, Error> {
+    let beside = into.parent().unwrap_or(Path::new("."));
+    let copy = fs::create_dir_all(beside).and_then(|()| tempfile::tempdir_in(beside));
+    let copy = copy.map_err(|error| unwritable(beside, &error))?;
+    match submission::open(archive, copy.path(), &Limits::default(), None) {
+        Err(submission::Error::NoSubmission { .. }) => Ok(false),
+        Err(error) if error.is_ours() => Err(error.into()),
+        _ => Ok(true),
     }
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        use std::io::Read;
-        let _ = stderr.take(4096).read_to_string(&mut said);
-    }
-    let said = said.trim().lines().last().unwrap_or("git said nothing").to_owned();
-    Err(Error::Theirs(format!("cannot clone {url}: {said}")))
 }
 
 /// What is in a submission, as a first look sees it.

@@ -5,26 +5,30 @@
 //! ```text
 //! class.json          who handed in what
 //! submissions/<id>/   what was unpacked or cloned
-//! runs/<id>/          outcome.json, and log.txt with what the grade printed
+//! runs/<id>/          outcome.json, log.txt with what the grade printed, and report/ while it runs
 //! reports/<id>/       report.json, evidence/ and the rest
 //! ```
+//!
+//! A report stays until the next one of its submission is complete, and then gives way by a rename.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use vm::FileError;
 
-use super::entry::{Class, Kind, Person};
+use super::entry::Kind;
+pub use super::outcome::{Attempt, Outcome, State};
+use super::roster::SCHEMA;
+pub use super::roster::{Member, Roster};
 use crate::bundle::write_atomically;
 use crate::submission::Beneath;
 use crate::verdict::Report;
 
-const SCHEMA: &str = "harness-class/1";
+/// The schema of reports.
+const REPORT: &str = "harness-report/1";
 
 /// The largest file of ours that is read back.
 const MOST_BYTES: u64 = 64 << 20;
@@ -46,69 +50,27 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] crate::bundle::Error),
-}
-
-/// `class.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Roster {
-    schema: String,
-    /// Where the class came from.
-    pub kind: Kind,
-    /// The folder, zip or table.
-    pub source: String,
-    /// Everybody, in the order of ids.
-    pub entries: Vec<Member>,
-}
-
-/// An entry as the results folder keeps it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Member {
-    /// Its id.
-    pub id: String,
-    /// Who gets the mark.
-    pub people: Vec<Person>,
-    /// When it was handed in, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub submitted: Option<String>,
-    /// The first part of its path in Moodle's zip.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub folder: Option<String>,
-    /// Why it could not be graded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
-}
-
-/// How the grade of one submission ended: `outcome.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outcome {
-    /// What came of it.
-    pub state: State,
-    /// The submission's digest.
-    pub sha256: String,
-    /// The digest of everything that the report depends on: submission, machine,
-    /// harness and options.
-    pub key: String,
-    /// The digest of the rubric that it was marked with.
-    pub rubric: String,
-    /// How often it was tried.
-    pub tries: u8,
-    /// How long all tries took together.
-    pub seconds: f64,
-    /// What was wrong, where something was.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub message: String,
-}
-
-/// What came of a grade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// There is a report, with a verdict on every check.
-    Graded,
-    /// The submission cannot be read.
-    Unreadable,
-    /// Our side failed, twice.
-    Failed,
+    /// Nothing was graded yet.
+    #[error("no class was graded into {path}: run `harness class grade IN --into {path}` first", path = path.display())]
+    NoClass {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder has another kind of class.
+    #[error(
+        "{} has a class from {there}, and {source_path} is from {here}: name another folder with --into",
+        path.display()
+    )]
+    OtherKind {
+        /// The folder.
+        path: PathBuf,
+        /// What is there.
+        there: Kind,
+        /// What was to be added.
+        source_path: String,
+        /// Its kind.
+        here: Kind,
+    },
 }
 
 /// The folder.
@@ -141,26 +103,69 @@ impl Results {
         self.0.join("reports").join(id)
     }
 
-    /// Writes `class.json`. Every process that grades a part of the class writes the same.
+    /// Where the next report of a submission is made.
+    pub fn next_report(&self, id: &str) -> PathBuf {
+        self.run(id).join("report")
+    }
+
+    /// Puts the next report in the place of the one that is there.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn write_roster(&self, class: &Class) -> Result<(), Error> {
-        let text = |at: OffsetDateTime| at.format(&Rfc3339).ok();
-        let member = |entry: &super::Entry| Member {
-            id: entry.id.clone(),
-            people: entry.people.clone(),
-            submitted: entry.submitted.and_then(text),
-            folder: entry.folder.clone(),
-            problems: entry.problems.clone(),
-        };
-        let roster = Roster {
-            schema: SCHEMA.to_owned(),
-            kind: class.kind,
-            source: class.path.display().to_string(),
-            entries: class.entries.iter().map(member).collect(),
-        };
-        write_json(&self.0.join("class.json"), &roster)
+    /// When it cannot be moved.
+    pub fn replace_report(&self, id: &str) -> Result<(), Error> {
+        let (report, before) = (self.report(id), self.earlier_report(id));
+        let failed = || FileError::at("replace the report", &report);
+        remove_folder(&before)?;
+        fs::create_dir_all(self.0.join("reports")).map_err(failed())?;
+        match fs::rename(&report, &before) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed()(error).into()),
+            _ => {}
+        }
+        if let Err(error) = fs::rename(self.next_report(id), &report) {
+            let _ = fs::rename(&before, &report);
+            return Err(failed()(error).into());
+        }
+        remove_folder(&before)
+    }
+
+    /// Puts back a report that a killed process had moved away to replace it.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn restore_report(&self, id: &str) -> Result<(), Error> {
+        let (report, before) = (self.report(id), self.earlier_report(id));
+        if before.is_dir() && !report.exists() {
+            fs::rename(&before, &report).map_err(FileError::at("put back the report", &report))?;
+        }
+        Ok(())
+    }
+
+    fn earlier_report(&self, id: &str) -> PathBuf {
+        self.run(id).join("earlier-report")
+    }
+
+    /// Writes `class.json`, and returns the ids of those who are in it from an earlier export only.
+    /// Every process that grades a part of the class writes the same.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the folder has another kind of class.
+    pub fn write_roster(&self, mut roster: Roster) -> Result<Vec<String>, Error> {
+        let mut kept = vec![];
+        match self.roster() {
+            Ok(there) if there.kind != roster.kind => {
+                return Err(Error::OtherKind {
+                    path: self.0.clone(),
+                    there: there.kind,
+                    source_path: roster.source,
+                    here: roster.kind,
+                });
+            }
+            Ok(there) => kept = roster.keep(there),
+            Err(Error::NoClass { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        write_json(&self.0.join("class.json"), &roster)?;
+        Ok(kept)
     }
 
     /// Reads `class.json`.
@@ -169,9 +174,8 @@ impl Results {
     /// When there is none, or it is not ours.
     pub fn roster(&self) -> Result<Roster, Error> {
         let path = self.0.join("class.json");
-        let roster: Roster = self
-            .read("class.json")?
-            .ok_or_else(|| FileError::at("read", &path)(io::ErrorKind::NotFound.into()))?;
+        let none = || Error::NoClass { path: self.0.clone() };
+        let roster: Roster = self.read("class.json")?.ok_or_else(none)?;
         let is_known = roster.schema == SCHEMA
             && roster.entries.iter().all(|member| crate::submission::id::given(&member.id).is_some());
         if is_known {
@@ -216,11 +220,44 @@ impl Results {
     /// # Errors
     /// When the file cannot be read.
     pub fn read_report(&self, id: &str) -> Result<Option<Report>, Error> {
-        self.read(&format!("reports/{id}/report.json"))
+        read_report(&self.report(id))
+    }
+
+    /// The report that a grade has just made; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read_next_report(&self, id: &str) -> Result<Option<Report>, Error> {
+        read_report(&self.next_report(id))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         read_json(&self.0, name)
+    }
+}
+
+/// Reads the `report.json` of a folder; `None` where there is none. One of another schema is an error.
+///
+/// # Errors
+/// When it cannot be read, or is something else.
+pub fn read_report(folder: &Path) -> Result<Option<Report>, Error> {
+    let report: Option<Report> = read_json(folder, "report.json")?;
+    match report {
+        Some(report) if report.schema != REPORT => Err(Error::Malformed {
+            path: folder.join("report.json"),
+            why: format!("its schema is {:?}, not {REPORT:?}", report.schema),
+        }),
+        report => Ok(report),
+    }
+}
+
+/// Removes a folder, if there is one.
+fn remove_folder(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::at("remove", path)(error).into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -245,4 +282,40 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Error> {
         out.write_all(b"\n")
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_gives_way_only_to_one_that_is_complete_and_comes_back_after_a_kill() {
+        let home = tempfile::tempdir().unwrap();
+        let results = Results::at(home.path());
+        let put = |folder: PathBuf, text: &str| {
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("x"), text).unwrap();
+        };
+        let there = || fs::read_to_string(results.report("1").join("x")).unwrap();
+        put(results.report("1"), "old");
+        fs::create_dir_all(results.run("1")).unwrap();
+        assert!(results.replace_report("1").is_err());
+        assert_eq!(there(), "old");
+        fs::rename(results.report("1"), results.earlier_report("1")).unwrap();
+        results.restore_report("1").unwrap();
+        assert_eq!(there(), "old");
+        put(results.next_report("1"), "new");
+        results.replace_report("1").unwrap();
+        assert_eq!(there(), "new");
+        assert_eq!(fs::read_dir(results.run("1")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_report_of_another_schema_is_none_of_ours() {
+        let home = tempfile::tempdir().unwrap();
+        let report = Report { schema: "harness-report/0".to_owned(), ..Report::default() };
+        fs::write(home.path().join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
+        let error = read_report(home.path()).unwrap_err().to_string();
+        assert!(error.contains("harness-report/0"), "{error}");
+    }
 }

@@ -5,31 +5,24 @@
 //! run that was killed goes on where it was.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
+use super::drive::drive;
 use super::entry::{Class, Entry};
 use super::fetch::{self, fetch, look};
-use super::results::{self, Outcome, Results, State};
+use super::handed_in;
+use super::results::{self, Attempt, Outcome, Results, Roster, State};
 use super::take::Take;
-use crate::reports::{self, Claim};
+use crate::hex::hex;
+use crate::reports::Claim;
 use crate::rubric::Rubric;
-use crate::verdict::{Report, Status};
 use crate::{bundle, judge, report};
-
-/// How long to wait for the grade of a killed `class grade` to end.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// How often a submission is tried where our side fails.
-const TRIES: u8 = 2;
 
 /// What is to be graded, and how.
 #[derive(Debug)]
@@ -48,6 +41,8 @@ pub struct Request<'a> {
     pub options: &'a [OsString],
     /// Everything that a report depends on besides the submission, as text.
     pub key: &'a str,
+    /// The subtasks that are graded, in the assignment's order.
+    pub subtasks: &'a [&'a str],
     /// Marks.
     pub rubric: &'a Rubric,
     /// For what only this run needs.
@@ -59,6 +54,8 @@ pub struct Request<'a> {
 pub enum Event {
     /// So many submissions are to be looked at.
     Total(usize),
+    /// These are in the results from an earlier export only, and stay there.
+    Kept(Vec<String>),
     /// A submission's grade began; another try where `again` is set.
     Began {
         /// The file or folder in question.
@@ -104,14 +101,19 @@ pub enum Ending {
 /// # Errors
 /// When the results folder cannot be written at all.
 pub fn grade(request: &Request, on: &mut dyn FnMut(Event)) -> Result<Vec<(String, Ending)>, results::Error> {
-    request.results.write_roster(request.class)?;
-    let entries: Vec<&Entry> = request
+    let handed_in = handed_in::digests(request.class);
+    let kept = request.results.write_roster(Roster::of(request.class, request.subtasks, &handed_in))?;
+    if !kept.is_empty() {
+        on(Event::Kept(kept));
+    }
+    let entries: Vec<Submitted> = request
         .class
         .entries
         .iter()
+        .zip(&handed_in)
         .enumerate()
         .filter(|(place, _)| request.take.has(*place))
-        .map(|(_, entry)| entry)
+        .map(|(_, (entry, handed_in))| Submitted { entry, handed_in })
         .collect();
     on(Event::Total(entries.len()));
     let next = AtomicUsize::new(0);
@@ -122,11 +124,12 @@ pub fn grade(request: &Request, on: &mut dyn FnMut(Event)) -> Result<Vec<(String
             let (tell, next, entries) = (tell.clone(), &next, &entries);
             scope.spawn(move || {
                 let scratch = request.scratch.join(worker.to_string());
-                while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(submitted) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let entry = submitted.entry;
                     let began = |again| {
                         let _ = tell.send(Event::Began { id: entry.id.clone(), again });
                     };
-                    let ending = grade_one(request, entry, &scratch, &began);
+                    let ending = grade_one(request, *submitted, &scratch, &began);
                     let _ = tell.send(Event::Ended { id: entry.id.clone(), ending });
                 }
             });
@@ -143,7 +146,15 @@ pub fn grade(request: &Request, on: &mut dyn FnMut(Event)) -> Result<Vec<(String
     Ok(endings)
 }
 
-fn grade_one(request: &Request, entry: &Entry, scratch: &Path, began: &dyn Fn(bool)) -> Ending {
+/// An entry, and the digest of what was handed in.
+#[derive(Clone, Copy)]
+pub(super) struct Submitted<'a> {
+    pub entry: &'a Entry,
+    pub handed_in: &'a str,
+}
+
+fn grade_one(request: &Request, submitted: Submitted, scratch: &Path, began: &dyn Fn(bool)) -> Ending {
+    let entry = submitted.entry;
     if !entry.problems.is_empty() {
         return Ending::Unreadable(entry.problems.join("; "));
     }
@@ -163,7 +174,7 @@ fn grade_one(request: &Request, entry: &Entry, scratch: &Path, began: &dyn Fn(bo
         Ok(claim) => claim,
         Err(ending) => return ending,
     };
-    match claimed(request, entry, scratch, began) {
+    match claimed(request, submitted, scratch, began) {
         Ok(ending) => ending,
         Err(error) => Ending::Failed(vm::chain(&error)),
     }
@@ -172,155 +183,108 @@ fn grade_one(request: &Request, entry: &Entry, scratch: &Path, began: &dyn Fn(bo
 /// Grades a submission that no other process grades now.
 fn claimed(
     request: &Request,
-    entry: &Entry,
+    submitted: Submitted,
     scratch: &Path,
     began: &dyn Fn(bool),
 ) -> Result<Ending, results::Error> {
-    let results = request.results;
-    let looked = fs::create_dir_all(scratch)
+    let (results, Submitted { entry, handed_in }) = (request.results, submitted);
+    results.restore_report(&entry.id)?;
+    let before = finished(results, &entry.id)?;
+    // What is known to be another submission than the one that was graded.
+    let changed = before.as_ref().is_some_and(|before| before.handed_in != handed_in);
+    let failed = |state, message: String, changed| {
+        let attempt = Attempt { state, message: message.clone(), handed_in: handed_in.to_owned(), changed };
+        write_failure(results, &entry.id, before.clone(), attempt)?;
+        Ok(if state == State::Unreadable { Ending::Unreadable(message) } else { Ending::Failed(message) })
+    };
+    let fetched = fs::create_dir_all(scratch)
         .map_err(|error| fetch::Error::Ours(format!("cannot create {}: {error}", scratch.display())))
-        .and_then(|()| fetch(request.class, entry, &results.submission(&entry.id)))
-        .and_then(|fetched| Ok((look(&fetched.source, scratch)?.sha256, fetched.source)));
-    let (sha256, source) = match looked {
-        Ok(looked) => looked,
-        Err(fetch::Error::Ours(why)) => return Ok(Ending::Failed(why)),
-        Err(fetch::Error::Theirs(why)) => {
-            let outcome = Outcome {
-                state: State::Unreadable,
-                sha256: String::new(),
-                key: String::new(),
-                rubric: String::new(),
-                tries: 0,
-                seconds: 0.0,
-                message: why.clone(),
-            };
-            results.write_outcome(&entry.id, &outcome)?;
-            return Ok(Ending::Unreadable(why));
-        }
+        .and_then(|()| fetch(request.class, entry, &results.submission(&entry.id)));
+    let source = match fetched {
+        Ok(fetched) => fetched.source,
+        Err(fetch::Error::Ours(why)) => return failed(State::Failed, why, changed),
+        Err(fetch::Error::Theirs(why)) => return failed(State::Unreadable, why, changed),
+    };
+    let sha256 = match look(&source, scratch) {
+        Ok(look) => look.sha256,
+        Err(fetch::Error::Ours(why)) => return failed(State::Failed, why, changed),
+        // What was graded could be read, so this is something else.
+        Err(fetch::Error::Theirs(why)) => return failed(State::Unreadable, why, true),
     };
     let key = digest(&[&sha256, request.key]);
-    if let Some(outcome) =
-        results.outcome(&entry.id)?.filter(|there| there.state == State::Graded && there.key == key)
-        && results.report(&entry.id).join("report.json").is_file()
-    {
-        return if outcome.rubric == request.rubric.sha256() {
-            Ok(Ending::AsBefore)
-        } else {
-            mark_again(request, entry, outcome)
+    if let Some(there) = before.as_ref().filter(|before| before.key == key) {
+        let rubric = request.rubric.sha256();
+        let now = Outcome {
+            handed_in: handed_in.to_owned(),
+            failed: None,
+            rubric: rubric.to_owned(),
+            ..there.clone()
         };
+        if there.rubric == rubric {
+            if *there != now {
+                results.write_outcome(&entry.id, &now)?;
+            }
+            return Ok(Ending::AsBefore);
+        }
+        // Evidence that cannot be read is recorded again.
+        if let Ok(bundle) = bundle::read(&results.report(&entry.id)) {
+            report::write(&results.report(&entry.id), &judge::judge(&bundle, request.rubric), &bundle)?;
+            results.write_outcome(&entry.id, &now)?;
+            return Ok(Ending::MarkedAgain);
+        }
     }
-    drive(
-        request,
-        entry,
-        &source,
-        Outcome {
-            state: State::Failed,
-            sha256,
-            key,
-            rubric: request.rubric.sha256().to_owned(),
+    let next = Outcome {
+        state: State::Failed,
+        sha256,
+        key,
+        rubric: request.rubric.sha256().to_owned(),
+        tries: 0,
+        seconds: 0.0,
+        message: String::new(),
+        handed_in: handed_in.to_owned(),
+        failed: None,
+    };
+    drive(request, &entry.id, &source, before, next, began)
+}
+
+/// The outcome of a submission that has its report. A damaged file counts as none: the submission
+/// is graded again.
+fn finished(results: &Results, id: &str) -> Result<Option<Outcome>, results::Error> {
+    let outcome = unless_damaged(results.outcome(id))?;
+    let Some(outcome) = outcome.filter(|outcome| outcome.state == State::Graded) else { return Ok(None) };
+    let report = unless_damaged(results.read_report(id))?;
+    Ok(report.is_some_and(|report| report.submission.sha256 == outcome.sha256).then_some(outcome))
+}
+
+fn unless_damaged<T>(read: Result<Option<T>, results::Error>) -> Result<Option<T>, results::Error> {
+    match read {
+        Err(results::Error::Malformed { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+/// Writes down why there is no new report. An earlier one stays, with its outcome.
+pub(super) fn write_failure(
+    results: &Results,
+    id: &str,
+    before: Option<Outcome>,
+    attempt: Attempt,
+) -> Result<(), results::Error> {
+    let outcome = match before {
+        Some(before) => Outcome { failed: Some(attempt), ..before },
+        None => Outcome {
+            state: attempt.state,
+            sha256: String::new(),
+            key: String::new(),
+            rubric: String::new(),
             tries: 0,
             seconds: 0.0,
-            message: String::new(),
+            message: attempt.message,
+            handed_in: attempt.handed_in,
+            failed: None,
         },
-        began,
-    )
-}
-
-/// Marks the evidence that is there with the rubric that is asked for now.
-fn mark_again(request: &Request, entry: &Entry, outcome: Outcome) -> Result<Ending, results::Error> {
-    let directory = request.results.report(&entry.id);
-    let bundle = bundle::read(&directory)?;
-    let judged = judge::judge(&bundle, request.rubric);
-    report::write(&directory, &judged, &bundle)?;
-    let rubric = request.rubric.sha256().to_owned();
-    request.results.write_outcome(&entry.id, &Outcome { rubric, ..outcome })?;
-    Ok(Ending::MarkedAgain)
-}
-
-/// Grades in a process of its own, once more where our side failed.
-fn drive(
-    request: &Request,
-    entry: &Entry,
-    source: &Path,
-    mut outcome: Outcome,
-    began: &dyn Fn(bool),
-) -> Result<Ending, results::Error> {
-    let results = request.results;
-    results.forget_outcome(&entry.id)?;
-    // If `class grade` was killed a moment ago, its grade of this submission
-    // may not have ended yet.
-    reports::wait_until_free(&results.report(&entry.id), PATIENCE);
-    let since = Instant::now();
-    while outcome.tries < TRIES && outcome.state == State::Failed {
-        began(outcome.tries > 0);
-        outcome.tries += 1;
-        (outcome.state, outcome.message) = match start(request, entry, source) {
-            Ok(Some(0 | 1)) => (State::Graded, String::new()),
-            Ok(Some(2)) => (State::Unreadable, last_line(&log(results, &entry.id))),
-            Ok(Some(_)) => (State::Failed, last_line(&log(results, &entry.id))),
-            Ok(None) => (State::Failed, "the grade was killed".to_owned()),
-            Err(error) => (State::Failed, format!("cannot start {}: {error}", request.program.display())),
-        };
-    }
-    outcome.seconds = (since.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    let report = results.read_report(&entry.id)?.filter(|report| report.submission.sha256 == outcome.sha256);
-    match (outcome.state, report.as_ref().and_then(without_verdict)) {
-        (State::Failed, Some(why)) => outcome.message = why,
-        (State::Graded, _) if report.is_none() => {
-            outcome.state = State::Failed;
-            "the submission changed while it was graded".clone_into(&mut outcome.message);
-        }
-        _ => {}
-    }
-    results.write_outcome(&entry.id, &outcome)?;
-    Ok(match (outcome.state, report) {
-        (State::Graded, Some(report)) => {
-            Ending::Graded { score: report.score, max: report.max, seconds: outcome.seconds }
-        }
-        (State::Unreadable, _) => Ending::Unreadable(outcome.message),
-        (_, _) => Ending::Failed(outcome.message),
-    })
-}
-
-/// What our side says about the checks that have no verdict; `None` where all have one.
-fn without_verdict(report: &Report) -> Option<String> {
-    let checks = report.subtasks.iter().flat_map(|subtask| &subtask.checks);
-    let errors: Vec<_> = checks.filter(|check| check.status == Status::Error).collect();
-    let first = errors.first()?;
-    let why: String = first.actual.lines().next().unwrap_or_default().chars().take(300).collect();
-    Some(format!("{} checks without a verdict, such as {}: {why}", errors.len(), first.id))
-}
-
-fn log(results: &Results, id: &str) -> PathBuf {
-    results.run(id).join("log.txt")
-}
-
-/// Runs `harness grade` and returns its exit status, `None` where a signal ended it. What it
-/// prints goes to a file.
-fn start(request: &Request, entry: &Entry, source: &Path) -> io::Result<Option<i32>> {
-    let out = File::create(log(request.results, &entry.id))?;
-    let mut command = Command::new(request.program);
-    command
-        .arg("grade")
-        .args(request.options)
-        .args(["--force", "--id", &entry.id, "--with-parent", &std::process::id().to_string(), "--report"])
-        .arg(request.results.report(&entry.id))
-        .arg("--")
-        .arg(source)
-        .stdin(Stdio::null())
-        .stdout(out.try_clone()?)
-        .stderr(out);
-    Ok(command.status()?.code())
-}
-
-/// The last line of a text file, shortened.
-fn last_line(path: &Path) -> String {
-    const MOST: usize = 1 << 16;
-    let bytes = fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MOST)..]).into_owned();
-    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    let line: String = line.trim().chars().take(300).collect();
-    format!("{line} (all of it: {})", path.display())
+    };
+    results.write_outcome(id, &outcome)
 }
 
 fn digest(parts: &[&str]) -> String {
@@ -329,5 +293,5 @@ fn digest(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(&hash.finalize())
 }

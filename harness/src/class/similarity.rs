@@ -3,14 +3,12 @@
 //! There is no detector here.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use vm::FileError;
+use std::path::Path;
 
 use super::code::Key;
 use super::entry::{Class, Entry};
 use super::fetch::fetch;
+use super::fresh::{self, Fresh};
 use crate::bundle::{self, write_atomically};
 use crate::submission::{self, Limits, marked};
 
@@ -50,15 +48,9 @@ pub enum Error {
     /// The starter cannot be read.
     #[error(transparent)]
     Starter(#[from] submission::Error),
-    /// A folder cannot be made or emptied.
+    /// The folder cannot be replaced.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// Something else is there.
-    #[error("{} has other files in it: name an empty folder or one that `class similarity` made", path.display())]
-    NotOurs {
-        /// The folder.
-        path: PathBuf,
-    },
+    Fresh(#[from] fresh::Error),
 }
 
 /// What was written.
@@ -75,12 +67,12 @@ pub struct Written {
 /// # Errors
 /// When they cannot be written. A submission that cannot be read has none, and is named.
 pub fn write(request: &Request) -> Result<Written, Error> {
-    begin(request.into)?;
     let mut starter = BTreeMap::new();
     for (path, _) in COMPARED {
         let text = request.starter.map(|starter| marked::handed_out(starter, path)).transpose()?.flatten();
         starter.insert(path, text);
     }
+    let fresh = Fresh::begin(request.into, MARKER, "similarity")?;
     let mut written = Written::default();
     for entry in &request.class.entries {
         match own_files(request, entry, &starter) {
@@ -93,28 +85,16 @@ pub fn write(request: &Request) -> Result<Written, Error> {
             Ok(files) => {
                 let name = request.key.map_or_else(|| entry.id.clone(), |key| key.code(&entry.id));
                 for (file, text) in files {
-                    let path = request.into.join(&name).join(file);
+                    let path = fresh.path().join(&name).join(file);
                     write_atomically(&path, |out| out.write_all(text.as_bytes()))?;
                 }
                 written.folders += 1;
             }
         }
     }
+    write_atomically(&fresh.path().join(MARKER), |_| Ok(()))?;
+    fresh.finish(|_| true)?;
     Ok(written)
-}
-
-fn begin(into: &Path) -> Result<(), Error> {
-    let failed = || FileError::at("write", into);
-    fs::create_dir_all(into).map_err(failed())?;
-    let is_empty = fs::read_dir(into).map_err(failed())?.next().is_none();
-    if !is_empty {
-        if !into.join(MARKER).is_file() {
-            return Err(Error::NotOurs { path: into.to_owned() });
-        }
-        fs::remove_dir_all(into).map_err(failed())?;
-    }
-    write_atomically(&into.join(MARKER), |_| Ok(()))?;
-    Ok(())
 }
 
 type Files = Vec<(&'static str, String)>;

@@ -53,6 +53,7 @@ impl Table {
     pub fn show(&mut self, event: &Event) {
         match event {
             Event::Total(total) => self.total = *total,
+            Event::Kept(_) => {}
             Event::Began { id, again } => self.begin(id, *again),
             Event::Ended { id, ending } => self.end(id, ending),
         }

@@ -28,14 +28,17 @@ pub struct Stop {
     pub scenarios: Vec<&'static Scenario>,
 }
 
+/// Ends this process at Ctrl-C with a sentence and an exit status.
+pub fn at_once(status: Status, sentence: &'static str) {
+    at_interrupt(move || {
+        note!("harness: {sentence}");
+        process::exit(status as i32);
+    });
+}
+
 /// Waits for Ctrl-C beside the run. Machines end with this process, as when it is killed.
 pub fn watch(stop: Stop) {
-    // If no handler can be installed, Ctrl-C ends the process at once.
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_err() {
-            return;
-        }
+    at_interrupt(move || {
         // Locked to the end of the process, so that the run does not write a second report.
         let mut place = stop.place.lock().unwrap_or_else(PoisonError::into_inner);
         // If the run has taken the folder, it is about to write its own report.
@@ -44,6 +47,16 @@ pub fn watch(stop: Stop) {
         // Dropped first, so that the next run finds no claim.
         drop(place);
         process::exit(Status::Infrastructure as i32);
+    });
+}
+
+fn at_interrupt(end: impl FnOnce() + Send + 'static) {
+    // If no handler can be installed, Ctrl-C ends the process at once.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            end();
+        }
     });
 }
 

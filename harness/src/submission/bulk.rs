@@ -61,6 +61,18 @@ impl Bulk {
         Ok(files)
     }
 
+    /// Name, size and checksum of some of its files, as the archive's table states them.
+    ///
+    /// # Errors
+    /// When an entry cannot be read.
+    pub fn sums(&mut self, files: &[Packed]) -> Result<Vec<(String, u64, u32)>, Error> {
+        let sum = |file: &Packed| {
+            let raw = self.archive.by_index_raw(file.index).map_err(|error| damaged(&self.path, &error))?;
+            Ok((file.name.clone(), raw.size(), raw.crc32()))
+        };
+        files.iter().map(sum).collect()
+    }
+
     /// Writes some of its files into an empty folder, each under the name given here.
     ///
     /// # Errors

@@ -48,6 +48,14 @@ fn difference(before: &[u8], after: &[u8]) -> String {
     diff.unified_diff().context_radius(2).header("as handed out", "as handed in").to_string()
 }
 
+/// Whether a folder contains starter files, before anything is done that needs them.
+///
+/// # Errors
+/// If it cannot be read, or has no folder of a task.
+pub fn check_starter(starter: &Path) -> Result<(), Error> {
+    starter_folder(starter).map(drop)
+}
+
 /// The folder that contains the starter files. Links are followed, because staff chose this folder.
 fn starter_folder(starter: &Path) -> Result<std::path::PathBuf, Error> {
     let top = starter.file_name().map(|name| name.to_string_lossy().into_owned());

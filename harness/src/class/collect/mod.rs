@@ -8,7 +8,6 @@ mod stats;
 mod table;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,7 @@ use vm::FileError;
 use super::adjust::Adjustments;
 use super::code::Key;
 use super::entry::Kind;
+use super::fresh::{self, Fresh};
 use super::moodle::worksheet::Worksheet;
 use super::results::{self, Results, Roster};
 use crate::bundle::{self, write_atomically};
@@ -30,6 +30,9 @@ pub use rows::{Row, rows};
 
 /// Marks a folder that `class collect` made, so that the next run may replace it.
 const MARKER: &str = "collected.json";
+
+/// Everything that is replaced. Other files in the folder stay.
+const OURS: [&str; 6] = [MARKER, "class.csv", "class.html", "worksheet.csv", "feedback.zip", "reports"];
 
 /// What is to be handed back, and how.
 #[derive(Debug)]
@@ -63,15 +66,12 @@ pub enum Error {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] bundle::Error),
-    /// A folder cannot be made or emptied.
+    /// A file cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Something else is there.
-    #[error("{} has other files in it: name an empty folder or one that `class collect` made", path.display())]
-    NotOurs {
-        /// The folder.
-        path: PathBuf,
-    },
+    /// The folder cannot be replaced.
+    #[error(transparent)]
+    Fresh(#[from] fresh::Error),
 }
 
 /// What was written, and what a person should know.
@@ -81,6 +81,10 @@ pub struct Collected {
     pub files: Vec<PathBuf>,
     /// One sentence each.
     pub remarks: Vec<String>,
+    /// How many submissions there are.
+    pub submissions: usize,
+    /// How many of them have no final mark.
+    pub without_mark: usize,
 }
 
 /// What the marker says of the folder.
@@ -98,12 +102,15 @@ struct Marker {
 pub fn collect(request: &Request) -> Result<Collected, Error> {
     let roster = request.results.roster()?;
     let (rows, mut remarks) = rows(request, &roster);
-    begin(request)?;
+    if request.key.is_none() {
+        remarks.extend(roster.left_aside.iter().map(|aside| format!("left aside: {aside}")));
+    }
+    let without_mark = rows.iter().filter(|row| row.problem.is_some()).count();
+    let fresh = Fresh::begin(request.into, MARKER, "collect")?;
     let mut files = vec![];
     let mut put = |name: &str, bytes: &[u8]| -> Result<(), Error> {
-        let path = request.into.join(name);
-        write_atomically(&path, |out| out.write_all(bytes))?;
-        files.push(path);
+        write_atomically(&fresh.path().join(name), |out| out.write_all(bytes))?;
+        files.push(request.into.join(name));
         Ok(())
     };
     put("class.csv", table::csv(&rows).as_bytes())?;
@@ -128,7 +135,7 @@ pub fn collect(request: &Request) -> Result<Collected, Error> {
     }
     for row in &rows {
         let Some(report) = &row.report else { continue };
-        let folder = request.into.join("reports").join(&row.id);
+        let folder = fresh.path().join("reports").join(&row.id);
         let report = request.detail.of(report.clone());
         report::write(&folder, &report, &bundle_of(request, row, &report))?;
         let results = report::gradescope::render(&report);
@@ -139,13 +146,13 @@ pub fn collect(request: &Request) -> Result<Collected, Error> {
         detail: request.detail,
         anonymous: request.key.is_some(),
     };
-    // The last file: a folder without it is unfinished.
-    write_atomically(&request.into.join(MARKER), |out| {
+    write_atomically(&fresh.path().join(MARKER), |out| {
         serde_json::to_writer_pretty(&mut *out, &marker)?;
         out.write_all(b"\n")
     })?;
+    fresh.finish(|name| OURS.iter().any(|ours| name == *ours))?;
     files.push(request.into.join("reports"));
-    Ok(Collected { files, remarks })
+    Ok(Collected { files, remarks, submissions: rows.len(), without_mark })
 }
 
 /// The bundle that a report's page shows. Where less than everything is shown, or no
@@ -161,31 +168,6 @@ fn bundle_of(request: &Request, row: &Row, report: &Report) -> Bundle {
         recordings: BTreeMap::new(),
     })
 }
-
-/// Makes the folder empty, where it is one of ours.
-fn begin(request: &Request) -> Result<(), Error> {
-    let into = request.into;
-    fs::create_dir_all(into).map_err(failed(into))?;
-    let is_ours = into.join(MARKER).is_file();
-    let is_empty = fs::read_dir(into).map_err(failed(into))?.next().is_none();
-    if !is_ours && !is_empty && !into.join(UNFINISHED).is_file() {
-        return Err(Error::NotOurs { path: into.to_owned() });
-    }
-    write_atomically(&into.join(UNFINISHED), |_| Ok(()))?;
-    for name in [MARKER, "class.csv", "class.html", "worksheet.csv", "feedback.zip"] {
-        match fs::remove_file(into.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(into)(error).into()),
-            _ => {}
-        }
-    }
-    match fs::remove_dir_all(into.join("reports")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(into)(error).into()),
-        _ => Ok(()),
-    }
-}
-
-/// Marks a folder of ours that is being written.
-const UNFINISHED: &str = ".collecting";
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> FileError {
     FileError::at("write", path)

@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 use super::Request;
 use crate::class::adjust;
 use crate::class::entry::Person;
-use crate::class::results::{Member, Roster, State};
+use crate::class::results::{self, Member, Roster, State};
 use crate::rubric::Rubric;
 use crate::verdict::{Report, Status};
 use crate::{bundle, judge};
@@ -58,7 +58,7 @@ pub fn rows(request: &Request, roster: &Roster) -> (Vec<Row>, Vec<String>) {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(member) = roster.entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let made = row(request, member, times.get(&member.id).copied());
+                    let made = row(request, roster, member, times.get(&member.id).copied());
                     if let Ok(mut done) = done.lock() {
                         done.push(made);
                     }
@@ -102,7 +102,12 @@ fn times(request: &Request, roster: &Roster, remarks: &mut Vec<String>) -> BTree
     times
 }
 
-fn row(request: &Request, member: &Member, submitted: Option<OffsetDateTime>) -> (Row, Vec<String>) {
+fn row(
+    request: &Request,
+    roster: &Roster,
+    member: &Member,
+    submitted: Option<OffsetDateTime>,
+) -> (Row, Vec<String>) {
     let mut row = Row {
         id: member.id.clone(),
         people: member.people.clone(),
@@ -112,15 +117,16 @@ fn row(request: &Request, member: &Member, submitted: Option<OffsetDateTime>) ->
         problem: None,
     };
     let mut remarks = vec![];
-    match report(request, member, &mut row.seconds) {
+    match report(request, roster, member, &mut row.seconds) {
         Err(problem) => row.problem = Some(problem),
-        Ok((mut report, problem)) => {
+        Ok(Found { mut report, problem, remark }) => {
             row.problem = problem;
             let none = vec![];
             let adjustments = request.adjustments.get(&member.id).unwrap_or(&none);
             let policy = request.rubric.and_then(Rubric::late);
             let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(at));
             remarks = adjust::apply(&mut report, adjustments, late);
+            remarks.extend(remark.map(|remark| format!("{}: {remark}", member.id)));
             row.report = Some(report);
         }
     }
@@ -139,24 +145,39 @@ fn row(request: &Request, member: &Member, submitted: Option<OffsetDateTime>) ->
     (row, remarks)
 }
 
-/// The report of a submission, marked with the rubric that was asked for, and why
-/// its mark is not final.
-fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Report, Option<String>), String> {
+/// The report of a submission.
+struct Found {
+    /// Marked with the rubric that was asked for.
+    report: Report,
+    /// Why its mark is not final.
+    problem: Option<String>,
+    /// What a person should know.
+    remark: Option<String>,
+}
+
+fn report(request: &Request, roster: &Roster, member: &Member, seconds: &mut f64) -> Result<Found, String> {
     if !member.problems.is_empty() {
         return Err(format!("not graded: {}", member.problems.join("; ")));
     }
-    let outcome = request.results.outcome(&member.id).map_err(|error| vm::chain(&error))?;
+    let again = |error: results::Error| {
+        format!("{}; to grade it again, run `harness class grade` again", vm::chain(&error))
+    };
+    let outcome = request.results.outcome(&member.id).map_err(again)?;
     let Some(outcome) = outcome else {
         return Err("not graded yet, or its grade was cut off: run `harness class grade` again".to_owned());
     };
+    let remark = outcome.of_now(member.handed_in.as_deref())?;
     *seconds = outcome.seconds;
     if outcome.state == State::Unreadable {
         return Err(format!("cannot be graded: {}", outcome.message));
     }
-    let report = request.results.read_report(&member.id).map_err(|error| vm::chain(&error))?;
+    let report = request.results.read_report(&member.id).map_err(again)?;
     let Some(mut report) = report.filter(|report| report.submission.sha256 == outcome.sha256) else {
-        return Err(format!("error of ours, no report: {}", outcome.message));
+        let message =
+            if outcome.message.is_empty() { "run `harness class grade` again" } else { &outcome.message };
+        return Err(format!("error of ours, no report: {message}"));
     };
+    other_subtasks(roster, &report).map_or(Ok(()), Err)?;
     if let Some(rubric) = request.rubric {
         let is_current = report
             .marked
@@ -175,5 +196,54 @@ fn report(request: &Request, member: &Member, seconds: &mut f64) -> Result<(Repo
         _ if outcome.state == State::Failed => Some(format!("error of ours: {}", outcome.message)),
         _ => None,
     };
-    Ok((report, problem))
+    Ok(Found { report, problem, remark })
+}
+
+/// What to say of a report whose points are out of other subtasks than those of the class.
+fn other_subtasks(roster: &Roster, report: &Report) -> Option<String> {
+    let covered: Vec<&str> = report.subtasks.iter().map(|subtask| subtask.id.as_str()).collect();
+    let asked: Vec<&str> = roster.subtasks.iter().map(String::as_str).collect();
+    (!asked.is_empty() && covered != asked).then(|| {
+        format!(
+            "its report covers {}, and the class was last graded for {}: run `harness class grade` again with one --only \
+             for everybody",
+            covered.join(","),
+            asked.join(",")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::class::Kind;
+    use crate::class::results::Results;
+
+    #[test]
+    fn a_report_of_other_subtasks_is_named_and_one_of_the_same_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let roster = |subtasks: &str| -> Roster {
+            let text = format!(
+                r#"{{"schema":"harness-class/1","kind":"folder","source":"x","subtasks":{subtasks},"entries":[]}}"#
+            );
+            std::fs::write(home.path().join("class.json"), text).unwrap();
+            Results::at(home.path()).roster().unwrap()
+        };
+        let mut report = Report::default();
+        report.subtasks.extend(["1", "2a"].map(|id| crate::verdict::Subtask {
+            id: id.to_owned(),
+            title: String::new(),
+            status: Status::Pass,
+            score: 1.0,
+            follow_through: 0.0,
+            max: 1.0,
+            seconds: 0.0,
+            checks: vec![],
+        }));
+        assert_eq!(roster("[]").kind, Kind::Folder);
+        assert_eq!(other_subtasks(&roster("[]"), &report), None);
+        assert_eq!(other_subtasks(&roster(r#"["1","2a"]"#), &report), None);
+        let said = other_subtasks(&roster(r#"["1"]"#), &report).unwrap();
+        assert!(said.contains("covers 1,2a") && said.contains("graded for 1:"), "{said}");
+    }
 }

@@ -39,5 +39,9 @@ pub fn run(arguments: &Collect) -> Result<Status, Failure> {
     for file in &collected.files {
         say!("{}", file.display());
     }
-    Ok(Status::Good)
+    if collected.without_mark == 0 {
+        return Ok(Status::Good);
+    }
+    note!("{} of {} submissions have no final mark", collected.without_mark, collected.submissions);
+    Ok(Status::Lacking)
 }

@@ -4,17 +4,19 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use harness::class::input;
-use harness::class::results::Results;
-use harness::class::run::{self, Ending, Request};
+use harness::class::results::{self, Results};
+use harness::class::run::{self, Ending, Event, Request};
 use harness::class::table::Table;
 use harness::class::take::Take;
 use harness::rubric::Rubric;
-use harness::say;
 use harness::selection::select;
+use harness::submission::marked;
 use harness::workdir::Workdir;
+use harness::{note, say};
 
 use super::super::grade::default_jobs;
-use super::{Failure, Status};
+use super::super::stop;
+use super::{Failure, Status, left_aside};
 use crate::cli::Drive;
 use crate::cli::class::Grade;
 
@@ -22,7 +24,13 @@ use crate::cli::class::Grade;
 pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     let drive = &arguments.drive;
     let rubric = Rubric::load(drive.rubric.as_deref()).map_err(Failure::unreadable)?;
-    select(drive.only.as_deref()).map_err(Failure::unreadable)?;
+    let subtasks = select(drive.only.as_deref()).map_err(Failure::unreadable)?;
+    let subtasks: Vec<&str> = subtasks.iter().map(|subtask| subtask.id).collect();
+    // Each grade would fail over it, and each would seem to be the submission's fault.
+    if let Some(starter) = &drive.starter {
+        let wrong = |error| Failure::unreadable(format!("--starter: {}", vm::chain(&error)));
+        marked::check_starter(starter).map_err(wrong)?;
+    }
     let class = input::read(&arguments.class.input).map_err(Failure::unreadable)?;
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
@@ -38,13 +46,41 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
         jobs,
         program: &program,
         options: &options(drive),
-        key: &key(drive),
+        key: &key(drive, &subtasks),
+        subtasks: &subtasks,
         rubric: &rubric,
         scratch: &scratch,
     };
-    let endings = run::grade(&request, &mut |event| table.show(&event)).map_err(Failure::infrastructure)?;
+    let mut kept = vec![];
+    stop::at_once(Status::Infrastructure, "stopped by you; start the same command again to continue");
+    let graded = run::grade(&request, &mut |event| match event {
+        Event::Kept(ids) => kept = ids,
+        event => table.show(&event),
+    });
     drop(table);
+    let endings = graded.map_err(|error| match error {
+        results::Error::OtherKind { .. } => Failure::unreadable(error),
+        error => Failure::infrastructure(error),
+    })?;
+    left_aside(&class);
+    say_kept(&kept, &arguments.into);
     Ok(told(&endings, &arguments.into))
+}
+
+/// Says who stays in the results though this export does not name them.
+fn say_kept(ids: &[String], into: &Path) {
+    const MOST: usize = 5;
+    if ids.is_empty() {
+        return;
+    }
+    let more = if ids.len() > MOST { ", …" } else { "" };
+    note!(
+        "{} submissions of earlier exports stay in {}: {}{more}; to drop them, remove its class.json and start the same \
+         command again",
+        ids.len(),
+        into.display(),
+        ids[..ids.len().min(MOST)].join(", ")
+    );
 }
 
 /// The options of a grade, to be given on.
@@ -77,16 +113,12 @@ fn options(drive: &Drive) -> Vec<OsString> {
 
 /// What a report depends on besides the submission: the machine, the harness and what was asked.
 /// How many machines run at a time, and marks, which can be given again, are no part of it.
-fn key(drive: &Drive) -> String {
+fn key(drive: &Drive, subtasks: &[&str]) -> String {
     let path = |path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone()))
     };
-    let only: Option<Vec<_>> = drive
-        .only
-        .as_deref()
-        .map(|only| only.split(',').map(str::trim).filter(|one| !one.is_empty()).collect());
     format!(
-        "harness {} image {} only {only:?} starter {:?} seed {:?} pcap {}",
+        "harness {} image {} only {subtasks:?} starter {:?} seed {:?} pcap {}",
         harness::VERSION,
         drive.machine.image,
         path(&drive.starter),

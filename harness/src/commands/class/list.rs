@@ -6,7 +6,7 @@ use harness::rubric::Rubric;
 use harness::workdir::Workdir;
 use harness::{note, say};
 
-use super::{Failure, Status, worksheet};
+use super::{Failure, Status, left_aside, worksheet};
 use crate::cli::class::List;
 
 /// Looks at every submission and prints what is in it.
@@ -44,7 +44,5 @@ fn print(class: &Class, lines: &[Line], with_times: bool) {
         // A name of several lines is still one entry.
         say!("{}", text.trim_end().replace(['\n', '\t'], " "));
     }
-    for aside in &class.left_aside {
-        note!("left aside: {aside}");
-    }
+    left_aside(class);
 }

@@ -7,6 +7,7 @@ mod list;
 mod similarity;
 
 use harness::class::moodle::worksheet::Worksheet;
+use harness::note;
 
 use super::{Failure, Status};
 use crate::cli::class::{Class, ClassCommand, Sheet};
@@ -26,4 +27,11 @@ pub fn run(arguments: &Class) -> Result<Status, Failure> {
 fn worksheet(sheet: &Sheet) -> Result<Option<Worksheet>, Failure> {
     let read = |path: &std::path::PathBuf| Worksheet::read(path, &sheet.column).map_err(Failure::unreadable);
     sheet.worksheet.as_ref().map(read).transpose()
+}
+
+/// Says what of the export belongs to nobody.
+fn left_aside(class: &harness::class::Class) {
+    for aside in &class.left_aside {
+        note!("left aside: {aside}");
+    }
 }

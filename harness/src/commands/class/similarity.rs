@@ -5,7 +5,7 @@ use harness::class::{input, similarity};
 use harness::workdir::Workdir;
 use harness::{note, say};
 
-use super::{Failure, Status};
+use super::{Failure, Status, left_aside};
 use crate::cli::class::Similarity;
 
 /// Writes the folders and says where.
@@ -23,6 +23,7 @@ pub fn run(arguments: &Similarity) -> Result<Status, Failure> {
         scratch: &scratch,
     };
     let written = similarity::write(&request).map_err(Failure::unreadable)?;
+    left_aside(&class);
     for remark in &written.remarks {
         note!("{remark}");
     }
