@@ -17,6 +17,7 @@ const LISTING: &str = "Files/Directories in root directory:";
 const BENCHMARK: &str = "Computation Benchmark:";
 const VALUE: &str = "Value (Ignore): ";
 const HOST: &str = "Hostname in the host: ";
+const CHILD: &str = "Child Process PID: ";
 /// Stands for the names in the root directory.
 const NAMES: &str = "[names in container_root]";
 
@@ -105,11 +106,15 @@ fn redact(
     value: Option<&str>,
     line: String,
 ) -> String {
-    // In 2b and 2c the PIDs are part of what is asked for.
+    let pid = round.map(|round| round.process().own_pid());
+    let child = round.and_then(|round| Some(round.child.as_ref()?.own_pid()));
+    // In 2b and 2c, the PID of container_prog is part of what is asked for. Its child is PID 2, or
+    // more if the script started programs in the new namespace before: `mount`, for example.
+    if subtask > 0 && pid == Some(1) && child.is_some_and(|child| line == format!("{CHILD}{child}")) {
+        return format!("{CHILD}2");
+    }
     if subtask == 0 {
-        let pid = round.map(|round| round.process().own_pid());
-        let child = round.and_then(|round| Some(round.child.as_ref()?.own_pid()));
-        for (label, pid) in [("Process PID: ", pid), ("Child Process PID: ", child)] {
+        for (label, pid) in [("Process PID: ", pid), (CHILD, child)] {
             let Some(number) = line.strip_prefix(label).and_then(|number| number.parse::<i32>().ok()) else {
                 continue;
             };

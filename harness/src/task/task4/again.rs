@@ -56,7 +56,7 @@ impl MatrixScenario<'_, '_> {
 
     /// Whether a container's root is mounted in the folder of that name.
     fn is_called(&self, container: &Container, name: &str) -> bool {
-        let Some(folder) = state::find(&self.site.submission, name, |_| true) else { return false };
+        let Some(folder) = state::find(&self.site.submission, name) else { return false };
         let below = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let mut roots = below.filter_map(|path| processes::directory(&path));
         roots.any(|root| root.is(&container.root))
@@ -95,7 +95,7 @@ impl MatrixScenario<'_, '_> {
     /// The containers that `ps` lists: first words of lines for which there is a folder.
     fn names(&self, screen: &str) -> Vec<String> {
         let first = |line: String| line.split_whitespace().next().map(str::to_owned);
-        let is_there = |name: &String| state::find(&self.site.submission, name, |_| true).is_some();
+        let is_there = |name: &String| state::find(&self.site.submission, name).is_some();
         transcript::lines(screen).into_iter().filter_map(first).filter(is_there).collect()
     }
 

@@ -87,7 +87,7 @@ pub fn plan(random: &mut StdRng) -> Value {
     for step in COPIES.iter().chain(&RUNS).chain(&LATER) {
         let own = Names {
             image: tokens::name(random, '-'),
-            container: tokens::name(random, '_'),
+            container: tokens::name(random, '-'),
             sleep: tokens::sleep_seconds(random),
         };
         names.insert((*step).to_owned(), own);

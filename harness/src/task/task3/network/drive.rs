@@ -107,7 +107,9 @@ impl NetworkScenario<'_, '_> {
         }
         self.connect("plain", &[])?;
         self.connect("store", &["-i"])?;
-        self.connect("quiet", &[])?;
+        // With Internet, so that this container answers whatever reaches it, and with a port of its
+        // own, which must not close the first one.
+        self.connect("quiet", &["-i", "-e", &format!("{}-{}", plan.inner + 1, plan.outer + 1)])?;
         self.networks = self.look("connected")?;
 
         self.try_all("connected")?;

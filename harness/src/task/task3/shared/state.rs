@@ -15,8 +15,22 @@ use crate::guest::observe::handles;
 use crate::guest::observe::processes;
 
 /// Where tools keep state that is not in their own folder.
-const ELSEWHERE: [&str; 10] =
-    ["/var/lib", "/var/cache", "/var/local", "/opt", "/srv", "/run", "/tmp", "/mnt", "/home", "/usr/local"];
+const ELSEWHERE: [&str; 12] = [
+    "/var/lib",
+    "/var/cache",
+    "/var/local",
+    "/var/tmp",
+    "/opt",
+    "/srv",
+    "/run",
+    "/tmp",
+    "/mnt",
+    "/home",
+    "/usr/local",
+    "/root",
+];
+/// Folders with thousands of others, and no state: on the machine of a person they take seconds.
+const SKIPPED: [&str; 2] = [".cargo", ".rustup"];
 /// How far below these a folder is looked for.
 const DEPTH: usize = 5;
 /// How much of a `layers` file is read.
@@ -52,12 +66,37 @@ pub struct Size {
     pub bytes: u64,
 }
 
-/// A folder called `name` that holds what `wanted` asks for, in the submission or in one
-/// of the usual places.
-pub fn find(submission: &Path, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
-    std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new)).find_map(|root| {
+/// The submission and the usual places.
+fn roots(submission: &Path) -> impl Iterator<Item = &Path> {
+    std::iter::once(submission).chain(ELSEWHERE.iter().map(Path::new))
+}
+
+/// A folder called `name`, in the submission or in one of the usual places.
+pub fn find(submission: &Path, name: &str) -> Option<PathBuf> {
+    found(submission, name, |_| true)
+}
+
+fn found(submission: &Path, name: &str, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+    roots(submission).find_map(|root| {
         folders(root).find(|dir| dir.file_name().is_some_and(|own| own == name) && wanted(dir))
     })
+}
+
+/// The folder of an image: one with a `layers` file, or else any folder of this name. A link to
+/// such a folder is as good.
+fn find_image(submission: &Path, name: &str) -> Option<PathBuf> {
+    let linked = |wanted: fn(&Path) -> bool| {
+        let link = move |dir: PathBuf| {
+            let link = dir.join(name);
+            (link.is_symlink() && wanted(&link)).then_some(link)
+        };
+        roots(submission).find_map(|root| folders(root).find_map(link))
+    };
+    let has_layers = |dir: &Path| dir.join("layers").is_file();
+    found(submission, name, has_layers)
+        .or_else(|| linked(has_layers))
+        .or_else(|| find(submission, name))
+        .or_else(|| linked(Path::is_dir))
 }
 
 /// Folders below `root`, nearest first. Does not look into root file systems or other mounts.
@@ -68,7 +107,9 @@ fn folders(root: &Path) -> impl Iterator<Item = PathBuf> + use<> {
         let (dir, depth) = next.pop_front()?;
         if depth < DEPTH && !is_root_tree(&dir) {
             let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-            let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            let is_state = |entry: &fs::DirEntry| !SKIPPED.iter().any(|name| entry.file_name() == *name);
+            let below =
+                entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()) && is_state(entry));
             let here = below.filter(|entry| entry.metadata().is_ok_and(|meta| meta.dev() == device));
             next.extend(here.map(|entry| (entry.path(), depth + 1)));
         }
@@ -118,8 +159,7 @@ fn layers_text(image: &Path) -> Option<String> {
 impl Image {
     /// The image as it lies on the disk now.
     pub fn read(step: &str, submission: &Path, name: &str) -> Self {
-        let dir = find(submission, name, |dir| dir.join("layers").is_file())
-            .or_else(|| find(submission, name, |_| true));
+        let dir = find_image(submission, name);
         let layers = dir.as_deref().and_then(layers_text);
         let named = match (&dir, &layers) {
             (Some(dir), Some(text)) => named(text, dir, submission),
@@ -170,7 +210,7 @@ pub struct Folder(fs::File);
 impl Folder {
     /// The folder called `name`.
     pub fn open(submission: &Path, name: &str) -> Option<Self> {
-        let dir = find(submission, name, |_| true)?;
+        let dir = find(submission, name)?;
         fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_PATH).open(dir).ok().map(Self)
     }
 
@@ -199,4 +239,29 @@ pub fn size(dir: &Path, known: &[Directory]) -> Size {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::Image;
+
+    #[test]
+    fn an_image_is_found_behind_a_link() {
+        let home = tempfile::tempdir().unwrap();
+        let (store, images) = (home.path().join("store/9f86d081"), home.path().join("images"));
+        fs::create_dir_all(&store).unwrap();
+        fs::create_dir_all(home.path().join("base")).unwrap();
+        fs::create_dir_all(&images).unwrap();
+        fs::write(store.join("layers"), home.path().join("base").to_str().unwrap()).unwrap();
+        symlink("../store/9f86d081", images.join("ab-123")).unwrap();
+        let image = Image::read("built", home.path(), "ab-123");
+        assert_eq!(image.named.len(), 1);
+        fs::remove_file(images.join("ab-123")).unwrap();
+        assert_eq!(Image::read("removed", home.path(), "ab-123").dir, None);
+    }
 }

@@ -1,5 +1,6 @@
-//! Random names, tokens and sleep times. Names are short and contain `-` or `_`, as students choose
-//! them: an interface `<container>-outside` may have at most 15 characters.
+//! Random names, tokens and sleep times. Names are short: an interface `<container>-outside` may
+//! have at most 15 characters. The names of containers contain `-`, as in the assignment, and never
+//! `_`: a tool may make them host names, and hostname(1) refuses `_`.
 
 use rand::RngExt;
 use rand::rngs::StdRng;

@@ -81,7 +81,7 @@ fn plan(random: &mut StdRng) -> Value {
         name: tokens::name(random, '-'),
         sleep: tokens::sleep_seconds(random),
         built: tokens::name(random, '_'),
-        built_name: tokens::name(random, '_'),
+        built_name: tokens::name(random, '-'),
         built_sleep: tokens::sleep_seconds(random),
         files: std::array::from_fn(|_| tokens::token(random)),
         text: tokens::token(random),
