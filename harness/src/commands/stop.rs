@@ -13,6 +13,7 @@ use harness::report::detail::Detail;
 use harness::reports::{self, Place};
 use harness::rubric::Rubric;
 use harness::task::Scenario;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Status;
 
@@ -53,8 +54,13 @@ pub fn watch(stop: Stop) {
 fn at_interrupt(end: impl FnOnce() + Send + 'static) {
     // If no handler can be installed, Ctrl-C ends the process at once.
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    let interrupts = {
+        let _within = runtime.enter();
+        signal(SignalKind::interrupt())
+    };
+    let Ok(mut interrupts) = interrupts else { return };
     thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if runtime.block_on(interrupts.recv()).is_some() {
             end();
         }
     });
