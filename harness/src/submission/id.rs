@@ -65,6 +65,8 @@ mod tests {
         let id = |source: &str, folder| choose(Path::new(source), folder);
         assert_eq!(id("up/23m0001_assignment3.tar.gz", Some("23m0002_assignment3")), "23m0001");
         assert_eq!(id("upload.zip", Some("23m0002_assignment3")), "23m0002");
+        let moodles = "Anna Müller_1001_assignsubmission_file_23m0001_assignment3.tar.gz";
+        assert_eq!(id(moodles, None), "23m0001");
         assert_eq!(id("my work.tar.xz", Some("stuff")), "my_work");
         assert_eq!(id("my work.tar.xz", None), "my_work");
         assert_eq!(id("..hidden", None), "hidden");

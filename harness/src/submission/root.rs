@@ -64,9 +64,13 @@ pub fn find(
     }
 }
 
+/// What Moodle writes before a file's own name, where its download has no folders.
+const MOODLES: &str = "_assignsubmission_file_";
+
 /// The roll number in the name of a folder or archive, `<rollnumber>_assignment3`.
 pub fn roll_number(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
+    let name = name.rsplit_once(MOODLES).map_or(name, |(_, own)| own);
     let at = name.to_ascii_lowercase().find("_assignment3").filter(|at| *at > 0)?;
     name.get(..at)
 }
