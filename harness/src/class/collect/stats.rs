@@ -110,19 +110,27 @@ pub fn lost(rows: &[Row]) -> Vec<Lost> {
     all
 }
 
-/// What was seen, without what differs from run to run: numbers and quoted words. So
-/// equal causes are one.
+/// What was seen, without the numbers, which differ from run to run. So equal causes are one. The
+/// names of checks keep their digits.
 fn cause(actual: &str) -> String {
+    let line = visible(actual.lines().next().unwrap_or_default());
     let mut out = String::new();
-    let mut in_number = false;
-    for c in visible(actual.lines().next().unwrap_or_default()).chars() {
-        let is_digit = c.is_ascii_digit();
-        if !is_digit {
-            out.push(c);
-        } else if !in_number {
-            out.push('#');
+    for word in line.split_inclusive(char::is_whitespace) {
+        let name = word.trim_matches(|c: char| !c.is_alphanumeric());
+        if task::subtasks().iter().flat_map(|subtask| subtask.checks).any(|check| check.id == name) {
+            out.push_str(word);
+            continue;
         }
-        in_number = is_digit;
+        let mut in_number = false;
+        for c in word.chars() {
+            let is_digit = c.is_ascii_digit();
+            if !is_digit {
+                out.push(c);
+            } else if !in_number {
+                out.push('#');
+            }
+            in_number = is_digit;
+        }
     }
     if out.trim().is_empty() { "nothing was said".to_owned() } else { shortened(&out, 160, 1) }
 }
@@ -135,6 +143,7 @@ mod tests {
     fn the_same_cause_with_other_numbers_is_one() {
         assert_eq!(cause("PID 2203 of 4026531836\nmore"), "PID # of #");
         assert_eq!(cause("PID 7 of 12"), cause("PID 2203 of 4026531836"));
+        assert_eq!(cause("2c/cpu-quota failed 3 times"), "2c/cpu-quota failed # times");
         assert_eq!(cause(" \n"), "nothing was said");
     }
 
