@@ -231,6 +231,9 @@ mod tests {
         assert_eq!(Rubric::default().late(), None);
         let table = "[1]\ntranscript = 7\n[late]\ndeadline = 2026-02-01T23:59:00+05:30\nper_day = 10\n";
         assert!(load(table).unwrap().late().is_some());
+        let extended =
+            load(&format!("{table}[late.extensions]\n1004 = 2026-02-04T23:59:00+05:30\n")).unwrap();
+        assert_eq!(extended.late().unwrap().extended().collect::<Vec<_>>(), ["1004"]);
         let error = load(&table.replace("+05:30", "")).unwrap_err();
         assert!(matches!(&error, Error::BadLate { line: 3, .. }), "{error}");
     }

@@ -230,7 +230,7 @@ fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
         if one.form.is_graded() {
             let (start, end) = old.split_once(",,100.00,").unwrap();
             assert!(new.starts_with(start), "{new}");
-            assert!(new.contains(&format!(",100.00,{end}\"<p>")), "{new}");
+            assert!(new.contains(&format!(",100.00,{end}\"<div class=\"\"harness\"\"><p>")), "{new}");
         } else {
             assert_eq!(old, new);
         }
@@ -240,6 +240,8 @@ fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
     assert_eq!(table["1001"]["late_days"], "");
     assert!(table["1005"]["score"].is_empty() && table["1005"]["problem"].contains("damaged"));
     assert_eq!(table["1001"]["name"], "Jane Doe");
+
+    assert!(course.path("results/collected/reports/1001/results.json").is_file());
 
     let zip = fs::File::open(course.path("results/collected/feedback.zip")).unwrap();
     let mut zip = zip::ZipArchive::new(zip).unwrap();
@@ -251,6 +253,29 @@ fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
     for other in ["1002", "Zoë", "reports/"] {
         assert!(!page.contains(other), "{other}: {page}");
     }
+}
+
+#[test]
+fn what_has_no_final_mark_or_no_row_in_the_worksheet_gets_none_and_is_named() {
+    let course = Course::new(10);
+    course.grade(&[]).code(1);
+    let outcome = course.path("results/runs/1001/outcome.json");
+    fs::write(&outcome, read(&outcome).replace("\"graded\"", "\"failed\"")).unwrap();
+    let appeal = "id,check,delta,reason,who,when\n1005,layout,5,on paper,Ann,2026-02-03\n";
+    fs::write(course.path("adjust.csv"), appeal).unwrap();
+    let said = contains("1005: the adjustment of layout by 5 is not applied");
+    course.collect(&["--adjust", "adjust.csv"]).code(1).stderr(said);
+    let report = |id: &str, name: &str| course.path("results/collected/reports").join(id).join(name);
+    assert!(report("1001", "report.json").is_file() && !report("1001", "results.json").exists());
+    assert!(report("1002", "results.json").is_file());
+
+    let sheet = course.sheet.to_str().unwrap();
+    fs::create_dir(course.path("plain")).unwrap();
+    let listed = course.harness(&["class", "list", "plain", "--worksheet", sheet]).assert();
+    listed.code(2).stderr(contains("not read from Moodle's export"));
+    let roster = course.path("results/class.json");
+    fs::write(&roster, read(&roster).replace("\"moodle\"", "\"folder\"")).unwrap();
+    course.collect(&["--worksheet", sheet]).code(2).stderr(contains("not read from Moodle's export"));
 }
 
 #[test]
@@ -300,7 +325,18 @@ fn nothing_that_leaves_without_names_says_whose_it_is() {
     let course = Course::new(10);
     course.grade(&[]).code(1);
     fs::write(course.path("key"), [7; 32]).unwrap();
-    course.collect(&["--anonymous", "key", "--into", "anonymous"]).code(1);
+    let appeal =
+        "id,check,delta,reason,who,when\n1001,layout,500,seen,Ann,2026-02-03\n1005,1,5,seen,Ann,2026-02-03\n";
+    fs::write(course.path("adjust.csv"), appeal).unwrap();
+    let sheet = course.sheet.to_str().unwrap();
+    let words = ["--anonymous", "key", "--into", "anonymous", "--rubric", "late.toml", "--worksheet", sheet];
+    let remarks = contains("of the adjustment of layout by 500").and(contains("is not applied"));
+    let remarks = remarks.and(contains("1001").not()).and(contains("1005").not());
+    course.collect(&[&words[..], &["--adjust", "adjust.csv"]].concat()).code(1).stderr(remarks);
+    let late = read(&course.path("anonymous/class.csv"));
+    let days = late.lines().next().unwrap().split(',').position(|header| header == "late_days").unwrap();
+    assert!(late.lines().any(|line| line.split(',').nth(days) == Some("2")), "{late}");
+    assert!(!course.path("anonymous/worksheet.csv").exists());
     let mut files = 0;
     for entry in walkdir::WalkDir::new(course.path("anonymous")) {
         let entry = entry.unwrap();

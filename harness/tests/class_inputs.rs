@@ -93,7 +93,10 @@ fn gradescopes_export_has_one_entry_for_a_group_as_a_folder_and_as_a_zip() {
         assert_eq!((read.kind, ids(&read)), (Kind::Gradescope, vec!["submission_77", "submission_78"]));
         assert_eq!(read.entries[0].names(), "Zoë Łoś, Jane Doe");
         assert_eq!(read.entries[0].people[0].number, "0042");
-        assert_eq!(read.entries[0].submitted.unwrap().unix_timestamp(), 1_769_968_800);
+        assert_eq!(
+            read.entries[0].submitted.unwrap().in_zone(time::UtcOffset::UTC).unix_timestamp(),
+            1_769_968_800
+        );
         let problems = problems(&read, home.path());
         assert!(problems[0].is_empty() && problems[1].contains("no folder submission_78"), "{problems:?}");
     }
@@ -267,4 +270,23 @@ fn what_is_no_class_is_said() {
     let error = input::read(&home.path().join("x.txt")).unwrap_err().to_string();
     assert!(error.contains("is no class"), "{error}");
     assert!(input::read(&home.path().join("nowhere")).is_err());
+}
+
+#[test]
+fn moodles_folders_are_found_in_one_folder_around_them() {
+    let home = TempDir::new().unwrap();
+    let outer = home.path().join("outer");
+    let names = ["Jane Doe_7_assignsubmission_file", "Zoë Łoś_8_assignsubmission_file"];
+    for name in names {
+        work(&outer.join("submissions").join(name));
+    }
+    let packed = home.path().join("outer.zip");
+    let paths = names.map(|name| format!("submissions/{name}/task1/namespace_prog.c"));
+    zip(&packed, &paths.each_ref().map(|path| (path.as_str(), &b"int own;\n"[..])));
+    for path in [outer, packed] {
+        let read = input::read(&path).unwrap();
+        assert_eq!((read.kind, ids(&read)), (Kind::Moodle, vec!["7", "8"]), "{}", path.display());
+        assert_eq!(problems(&read, home.path()), ["", ""]);
+        assert_eq!(read.entries[0].folder.as_deref(), Some("Jane Doe_7_assignsubmission_file/"));
+    }
 }

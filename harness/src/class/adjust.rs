@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::columns::Columns;
+use super::date;
 use super::late::Late;
 use crate::verdict::{Adjustment, Report};
 use crate::{submission, task};
@@ -25,16 +27,11 @@ pub type Adjustments = BTreeMap<String, Vec<Adjustment>>;
 /// When a column or a value is missing, or a name stands for nothing.
 pub fn read(path: &Path) -> Result<Adjustments, Error> {
     let failed = |why: String| Error { path: path.to_owned(), why };
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .map_err(|error| failed(error.to_string()))?;
-    let headers = reader.headers().map_err(|error| failed(error.to_string()))?.clone();
+    let table = Columns::read(path).map_err(failed)?;
     let column = |name: &str| {
-        let is_it = |header: &str| header.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
-        headers.iter().position(is_it).ok_or_else(|| {
-            failed(format!("line 1: there is no column {name:?}; needed are id,check,delta,reason,who,when"))
-        })
+        let missing =
+            || table.missing(&format!("there is no column {name:?} of id,check,delta,reason,who,when"));
+        table.find(&[name]).ok_or_else(|| failed(missing()))
     };
     let columns = [
         column("id")?,
@@ -45,9 +42,7 @@ pub fn read(path: &Path) -> Result<Adjustments, Error> {
         column("when")?,
     ];
     let mut all = Adjustments::new();
-    for row in reader.records() {
-        let row = row.map_err(|error| failed(error.to_string()))?;
-        let line = row.position().map_or(0, csv::Position::line);
+    for (line, row) in &table.rows {
         let [id, of, delta, reason, who, when] =
             columns.map(|column| row.get(column).unwrap_or_default().to_owned());
         let adjustment = adjustment(&id, of, &delta, [reason, who, when])
@@ -76,22 +71,25 @@ fn adjustment(id: &str, of: String, delta: &str, words: [String; 3]) -> Result<A
         return Err("an adjustment needs a reason, who decided and when".to_owned());
     }
     let [reason, who, when] = words;
+    if !date::is_day(&when) {
+        return Err(format!("{when:?} is no date: write when as 2026-02-10"));
+    }
     Ok(Adjustment { of, delta, applied: 0.0, reason, who, when })
 }
 
 /// Applies changes, then the penalty for being late. Returns a sentence for each change that came
-/// to less than it says.
+/// to less than it says, without the id.
 pub fn apply(report: &mut Report, adjustments: &[Adjustment], late: Option<Late>) -> Vec<String> {
     let mut remarks = vec![];
     report.adjustments.clear();
     for adjustment in adjustments {
         let applied = apply_one(report, adjustment);
-        let id = &report.submission.id;
         match applied {
-            None => remarks
-                .push(format!("{id}: {} was not graded, so its adjustment changes nothing", adjustment.of)),
+            None => {
+                remarks.push(format!("{} was not graded, so its adjustment changes nothing", adjustment.of));
+            }
             Some(applied) if (applied - adjustment.delta).abs() > 1e-9 => remarks.push(format!(
-                "{id}: of the adjustment of {} by {}, {applied} could be applied",
+                "of the adjustment of {} by {}, {applied} could be applied",
                 adjustment.of, adjustment.delta
             )),
             Some(_) => {}
@@ -214,7 +212,9 @@ mod tests {
             ("a,1,one,r,w,d\n", "\"one\""),
             ("a,1,inf,r,w,d\n", "\"inf\""),
             ("a,1,1,r,,d\n", "who decided"),
-            ("../a,1,1,r,w,d\n", "../a"),
+            ("../a,1,1,r,w,2026-02-10\n", "../a"),
+            ("a,1,1,r,w,31.02.2026\n", "31.02.2026"),
+            ("a,1,1,r,w,next week\n", "next week"),
         ] {
             let error = read_text(row).unwrap_err().to_string();
             assert!(error.contains("line 2") && error.contains(said), "{error}");

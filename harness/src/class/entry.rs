@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 
+use super::date::Stated;
 use crate::submission::bulk::Packed;
 
 /// Where a class comes from.
@@ -55,8 +55,8 @@ pub struct Entry {
     pub people: Vec<Person>,
     /// What they handed in.
     pub held: Held,
-    /// When, where the export says so.
-    pub submitted: Option<OffsetDateTime>,
+    /// When, where the export says so; with a zone only if it says that too.
+    pub submitted: Option<Stated>,
     /// The first part of the path in Moodle's zip, which its feedback zip repeats.
     pub folder: Option<String>,
     /// Why it cannot be graded as it is.

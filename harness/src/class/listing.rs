@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use time::OffsetDateTime;
-
 use super::entry::{Class, Entry, Held};
 use super::fetch::{self, fetch, look};
 use super::late::Policy;
@@ -72,23 +70,29 @@ fn late(entry: &Entry, policy: Option<&Policy>) -> String {
     match (policy, entry.submitted) {
         (None, _) => String::new(),
         (Some(_), None) => "?".to_owned(),
-        (Some(policy), Some(at)) => policy.late(at).map(|late| late.by()).unwrap_or_default(),
+        (Some(policy), Some(at)) => {
+            policy.late(&entry.id, at.in_zone(policy.zone())).map(|late| late.by()).unwrap_or_default()
+        }
     }
 }
 
-/// Takes the times of submission from Moodle's worksheet. Without a policy, times
-/// without a zone are of UTC.
-pub fn take_times(class: &mut Class, sheet: &Worksheet, policy: Option<&Policy>) {
-    let zone = policy.map_or(time::UtcOffset::UTC, Policy::zone);
-    let times: BTreeMap<String, Result<OffsetDateTime, String>> = sheet
-        .participants()
-        .filter_map(|(row, number)| Some((number, sheet.submitted(row, zone)?)))
-        .collect();
+/// Takes the times of submission from Moodle's worksheet. A row with another name than the export
+/// has is somebody else's.
+pub fn take_times(class: &mut Class, sheet: &Worksheet) {
+    let rows: BTreeMap<String, usize> = sheet.participants().map(|(row, number)| (number, row)).collect();
     for entry in &mut class.entries {
-        match times.get(&entry.id) {
-            Some(Ok(at)) => entry.submitted = Some(*at),
+        let Some(row) = rows.get(&entry.id).copied() else { continue };
+        if let Some(other) = sheet.other_name(row, &entry.names()) {
+            entry.notes.push(format!("the worksheet has the name {other:?}, so nothing of its row is used"));
+            continue;
+        }
+        match sheet.submitted(row) {
+            Some(Ok(at)) => entry.submitted = Some(at),
             Some(Err(text)) => {
-                entry.notes.push(format!("the time of submission {text:?} in the worksheet cannot be read"));
+                entry.notes.push(format!(
+                    "the time of submission {text:?} in the worksheet cannot be read: write it as \
+                     2026-02-01T23:50:00+05:30"
+                ));
             }
             None => {}
         }

@@ -8,6 +8,7 @@
 pub mod adjust;
 pub mod code;
 pub mod collect;
+mod columns;
 pub mod date;
 pub mod diff;
 mod drive;

@@ -4,8 +4,6 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::entry::{Class, Kind, Person};
 
@@ -37,7 +35,7 @@ pub struct Member {
     pub id: String,
     /// Who gets the mark.
     pub people: Vec<Person>,
-    /// When it was handed in, RFC 3339.
+    /// When it was handed in, RFC 3339; without a zone where the export states none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitted: Option<String>,
     /// The first part of its path in Moodle's zip.
@@ -51,14 +49,20 @@ pub struct Member {
     pub problems: Vec<String>,
 }
 
+impl Member {
+    /// The names of its people.
+    pub fn names(&self) -> String {
+        self.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Roster {
     /// The roster of a class. `handed_in` has the digest of each entry's files, in their order.
     pub fn of(class: &Class, subtasks: &[&str], handed_in: &[String]) -> Self {
-        let text = |at: OffsetDateTime| at.format(&Rfc3339).ok();
         let member = |(entry, handed_in): (&super::Entry, &String)| Member {
             id: entry.id.clone(),
             people: entry.people.clone(),
-            submitted: entry.submitted.and_then(text),
+            submitted: entry.submitted.map(|at| at.to_string()),
             folder: entry.folder.clone(),
             handed_in: Some(handed_in.clone()),
             problems: entry.problems.clone(),

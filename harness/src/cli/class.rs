@@ -47,7 +47,7 @@ pub struct Sheet {
     /// Moodle's offline grading worksheet, with the times of submission
     #[arg(long, value_name = "FILE")]
     pub worksheet: Option<PathBuf>,
-    /// The header of a column, on sites in other languages than English: identifier, grade,
+    /// The header of a column, on sites in other languages than English: identifier, name, grade,
     /// maximum, can-change, submitted, feedback, graded
     #[arg(long, value_name = "NAME=HEADER", requires = "worksheet")]
     pub column: Vec<String>,
@@ -115,7 +115,7 @@ pub struct Collect {
     #[arg(long, value_name = "HOW", default_value_t, value_enum)]
     pub detail: Detail,
     /// Replace ids by codes that are made with the key in this file, and omit names
-    #[arg(long, value_name = "KEYFILE", conflicts_with = "worksheet")]
+    #[arg(long, value_name = "KEYFILE")]
     pub anonymous: Option<PathBuf>,
     /// A page about similar submissions, for class.html to link to
     #[arg(long, value_name = "FILE")]

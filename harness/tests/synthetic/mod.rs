@@ -63,10 +63,9 @@ impl Participant {
     }
 
     fn time(&self) -> String {
-        match self.late {
-            0 => "Sunday, 1 February 2026, 11:00 PM".to_owned(),
-            days => format!("Someday, {} February 2026, 11:00 PM", 1 + days),
-        }
+        let weekdays = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+        let weekday = weekdays[self.late as usize % weekdays.len()];
+        format!("{weekday}, {} February 2026, 11:00 PM", 1 + self.late)
     }
 }
 

@@ -25,7 +25,11 @@ pub fn marks(rows: &[Row], detail: Detail) -> BTreeMap<String, Mark> {
         let feedback = comment(&detail.of(report.clone())).into_string();
         Some((
             row.id.clone(),
-            Mark { grade: (report.score, report.max), feedback: feedback.replace(['\n', '\r'], " ") },
+            Mark {
+                grade: (report.score, report.max),
+                name: row.names(),
+                feedback: feedback.replace(['\n', '\r'], " "),
+            },
         ))
     };
     rows.iter().filter_map(mark).collect()
@@ -98,7 +102,11 @@ fn explained(check: &Check) -> Markup {
         }
         @for (name, text) in [("seen", &check.actual), ("hint", &check.hint)] {
             @if !text.is_empty() {
-                br; (name) ": " (shortened(&visible(text), MOST_QUOTED, 4))
+                br; (name) ": "
+                @for (place, line) in shortened(&visible(text), MOST_QUOTED, 4).lines().enumerate() {
+                    @if place > 0 { br; }
+                    (line)
+                }
             }
         }
     }
@@ -150,7 +158,7 @@ mod tests {
         let mark = &marks["7"];
         assert_eq!(mark.grade, (0.0, 2.0));
         assert!(mark.feedback.starts_with("<p>") && !mark.feedback.contains("<script>"), "{}", mark.feedback);
-        assert!(!mark.feedback.contains('\n'));
+        assert!(mark.feedback.contains("<br>second") && !mark.feedback.contains('\n'), "{}", mark.feedback);
         let none = Row { problem: Some("error of ours".into()), ..row() };
         assert!(super::marks(&[none], Detail::Full).is_empty());
     }

@@ -18,7 +18,7 @@ use super::adjust::Adjustments;
 use super::code::Key;
 use super::entry::Kind;
 use super::fresh::{self, Fresh};
-use super::moodle::worksheet::Worksheet;
+use super::moodle::worksheet::{self, Worksheet};
 use super::results::{self, Results, Roster};
 use crate::bundle::{self, write_atomically};
 use crate::evidence::Bundle;
@@ -63,6 +63,9 @@ pub enum Error {
     /// The results cannot be read.
     #[error(transparent)]
     Results(#[from] results::Error),
+    /// The worksheet is not about this class.
+    #[error(transparent)]
+    Sheet(#[from] worksheet::Error),
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] bundle::Error),
@@ -101,6 +104,9 @@ struct Marker {
 /// When the results cannot be read or a file cannot be written.
 pub fn collect(request: &Request) -> Result<Collected, Error> {
     let roster = request.results.roster()?;
+    if request.worksheet.is_some() {
+        worksheet::check(roster.kind)?;
+    }
     let (rows, mut remarks) = rows(request, &roster);
     if request.key.is_none() {
         remarks.extend(roster.left_aside.iter().map(|aside| format!("left aside: {aside}")));
@@ -138,8 +144,11 @@ pub fn collect(request: &Request) -> Result<Collected, Error> {
         let folder = fresh.path().join("reports").join(&row.id);
         let report = request.detail.of(report.clone());
         report::write(&folder, &report, &bundle_of(request, row, &report))?;
-        let results = report::gradescope::render(&report);
-        write_atomically(&folder.join("results.json"), |out| out.write_all(results.as_bytes()))?;
+        // What has no final mark gets none on Gradescope either.
+        if row.problem.is_none() {
+            let results = report::gradescope::render(&report);
+            write_atomically(&folder.join("results.json"), |out| out.write_all(results.as_bytes()))?;
+        }
     }
     let marker = Marker {
         schema: "harness-collected/1".to_owned(),

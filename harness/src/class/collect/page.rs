@@ -75,7 +75,7 @@ fn link(row_id: &str) -> Markup {
 const REPORT: &str = "index.html";
 
 fn name(row: &Row) -> String {
-    visible(&row.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", "))
+    visible(&row.names())
 }
 
 /// The submissions without a final mark, by reason. Each reason is one line, which opens to the

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::Request;
 use crate::class::adjust;
+use crate::class::date;
 use crate::class::entry::Person;
 use crate::class::results::{self, Member, Roster, State};
 use crate::rubric::Rubric;
@@ -34,6 +34,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// The names of its people.
+    pub fn names(&self) -> String {
+        self.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
     /// How many checks have no verdict.
     pub fn errors(&self) -> usize {
         let checks =
@@ -76,30 +81,57 @@ pub fn rows(request: &Request, roster: &Roster) -> (Vec<Row>, Vec<String>) {
     (rows, remarks)
 }
 
-/// When everybody handed in: as the worksheet says, else as the export did.
+/// When everybody handed in: as the worksheet says, else as the export did. Nothing where the
+/// rubric takes no points for it.
 fn times(request: &Request, roster: &Roster, remarks: &mut Vec<String>) -> BTreeMap<String, OffsetDateTime> {
     let mut times = BTreeMap::new();
-    for member in &roster.entries {
-        let stated = member.submitted.as_deref().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
-        times.extend(stated.map(|at| (member.id.clone(), at)));
-    }
     let Some(policy) = request.rubric.and_then(Rubric::late) else { return times };
-    for (row, number) in request.worksheet.iter().flat_map(|sheet| sheet.participants()) {
-        match request.worksheet.and_then(|sheet| sheet.submitted(row, policy.zone())) {
-            Some(Ok(at)) => {
-                times.insert(number, at);
+    let members: BTreeMap<&str, &Member> =
+        roster.entries.iter().map(|member| (member.id.as_str(), member)).collect();
+    for member in &roster.entries {
+        let stated = member.submitted.as_deref().and_then(date::parse);
+        times.extend(stated.map(|at| (member.id.clone(), at.in_zone(policy.zone()))));
+    }
+    if let Some(sheet) = request.worksheet {
+        for (row, number) in sheet.participants() {
+            let Some(member) = members.get(number.as_str()) else { continue };
+            let label = label(request, &number);
+            if sheet.other_name(row, &member.names()).is_some() {
+                remarks.push(format!("{label}: the worksheet has another name, so its time is not used"));
+                continue;
             }
-            Some(Err(text)) => {
-                remarks.push(format!("{number}: the time of submission {text:?} cannot be read"));
+            match sheet.submitted(row) {
+                Some(Ok(at)) => {
+                    times.insert(number, at.in_zone(policy.zone()));
+                }
+                Some(Err(text)) => {
+                    remarks.push(format!("{label}: the time of submission {text:?} cannot be read"));
+                }
+                None => {}
             }
-            None => {}
         }
     }
-    let unknown = roster.entries.iter().filter(|member| !times.contains_key(&member.id)).count();
-    if unknown > 0 {
-        remarks.push(format!("of {unknown} submissions the time is not known: none of them counts as late"));
+    let unknown: Vec<_> = roster
+        .entries
+        .iter()
+        .filter(|member| member.problems.is_empty() && !times.contains_key(&member.id))
+        .map(|member| label(request, &member.id))
+        .collect();
+    if !unknown.is_empty() {
+        remarks.push(format!(
+            "the time of submission is not known, so these do not count as late: {}; give it in the worksheet \
+             (--worksheet) or in the table's column submitted, as 2026-02-01T23:50:00+05:30",
+            unknown.join(", ")
+        ));
     }
+    let nobody = policy.extended().filter(|id| !members.contains_key(id));
+    remarks.extend(nobody.map(|id| format!("[late.extensions] names {id}, which is nobody's id")));
     times
+}
+
+/// The id, or the code in its place.
+fn label(request: &Request, id: &str) -> String {
+    request.key.map_or_else(|| id.to_owned(), |key| key.code(id))
 }
 
 fn row(
@@ -118,30 +150,37 @@ fn row(
     };
     let mut remarks = vec![];
     match report(request, roster, member, &mut row.seconds) {
-        Err(problem) => row.problem = Some(problem),
+        Err(problem) => {
+            let adjustments = request.adjustments.get(&member.id).into_iter().flatten();
+            remarks.extend(adjustments.map(|one| {
+                let (of, delta) = (&one.of, one.delta);
+                format!("the adjustment of {of} by {delta} is not applied, for there is no report: enter the mark by hand")
+            }));
+            row.problem = Some(problem);
+        }
         Ok(Found { mut report, problem, remark }) => {
             row.problem = problem;
             let none = vec![];
             let adjustments = request.adjustments.get(&member.id).unwrap_or(&none);
             let policy = request.rubric.and_then(Rubric::late);
-            let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(at));
+            let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(&member.id, at));
             remarks = adjust::apply(&mut report, adjustments, late);
-            remarks.extend(remark.map(|remark| format!("{}: {remark}", member.id)));
+            // What is said of files may name them, and so their owners.
+            remarks.extend(remark.filter(|_| request.key.is_none()));
             row.report = Some(report);
         }
     }
     if let Some(key) = request.key {
         row.report = row.report.map(|report| key.mask(report, member));
-        row.id = key.code(&member.id);
+        row.id = label(request, &member.id);
         row.people.clear();
         row.folder = None;
         // Sentences about files name them, and so their owners.
         row.problem = row.problem.map(|_| "not graded, or without a verdict on every check".to_owned());
-        remarks.clear();
+    } else {
+        remarks.extend(row.problem.clone());
     }
-    if let (Some(problem), None) = (&row.problem, request.key) {
-        remarks.push(format!("{}: {problem}", member.id));
-    }
+    let remarks = remarks.into_iter().map(|said| format!("{}: {said}", row.id)).collect();
     (row, remarks)
 }
 

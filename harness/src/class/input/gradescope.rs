@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Children, Error};
+use super::{Children, Error, METADATA};
 use crate::class::date;
 use crate::class::entry::{Entry, Held, Person};
 use crate::submission::id;
@@ -47,10 +47,11 @@ pub fn entries(path: &Path, text: &[u8], mut children: Children) -> Result<(Vec<
             entry.problems.push(format!("there is no folder {name}"));
         }
         entry.people = metadata.submitters.into_iter().map(person).collect();
-        match metadata.created_at.as_deref().map(date::parse) {
-            Some(Some(at)) => entry.submitted = Some(at.assume_utc_unless_stated()),
-            Some(None) => entry.notes.push("its time of submission cannot be read".to_owned()),
-            None => {}
+        if let Some(text) = &metadata.created_at {
+            entry.submitted = date::parse(text);
+            if entry.submitted.is_none() {
+                entry.notes.push(format!("the time of submission {text:?} in {METADATA} cannot be read"));
+            }
         }
         entries.push(entry);
     }

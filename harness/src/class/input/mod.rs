@@ -129,16 +129,27 @@ fn grouped(files: Vec<Packed>) -> Children {
     children.into_iter().map(|(name, files)| (name, Held::Packed(files))).collect()
 }
 
-/// The name of the one folder at the top, where Gradescope's export lies in it.
+/// The name of the one folder at the top, where the export of Gradescope or Moodle lies in it.
 fn only_export(children: &Children) -> Option<String> {
     let mut real = children.iter().filter(|(name, _)| !is_dropping(name));
     let (name, held) = real.next()?;
+    // Moodle's own folder of a participant may hold anything, and stays whose it is.
+    if real.next().is_some() || moodle::Place::of(name).is_some() {
+        return None;
+    }
+    let is_export = |inner: &str| inner == METADATA || moodle::Place::of(inner).is_some();
     let inside = match held {
-        Held::Paths(paths) => paths.iter().any(|path| path.join(METADATA).is_file()),
-        Held::Packed(files) => files.iter().any(|file| file.name == format!("{name}/{METADATA}")),
+        Held::Paths(paths) => {
+            let children = paths.iter().filter_map(|path| children_of(path).ok());
+            children.flatten().any(|(inner, _)| is_export(&inner))
+        }
+        Held::Packed(files) => {
+            let inner = |file: &Packed| Some(file.name.strip_prefix(name)?.strip_prefix('/')?.to_owned());
+            files.iter().filter_map(inner).any(|inner| is_export(&inner))
+        }
         Held::Git(_) => false,
     };
-    (inside && real.next().is_none()).then(|| name.clone())
+    inside.then(|| name.clone())
 }
 
 fn sort_out(

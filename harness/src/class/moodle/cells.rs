@@ -2,6 +2,7 @@
 //! and every other byte stays. Readers of CSV give values away from their places; here
 //! only places are wanted.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The text of a table, and where its cells are.
@@ -46,17 +47,22 @@ impl Cells {
         self.rows.get(row).map_or(0, Vec::len)
     }
 
-    /// The text with some cells replaced. A cell that is not there is left out.
+    /// The text with some cells replaced. Where a row is shorter than the heading, cells are
+    /// added; a row that is not there is left out.
     pub fn with(&self, replaced: &[(usize, usize, String)]) -> String {
-        let place = |(row, column, value): &(usize, usize, String)| {
-            let place = self.rows.get(*row)?.get(*column)?.clone();
-            Some((place, self.quoted(value)))
-        };
-        let mut edits: Vec<_> = replaced.iter().filter_map(place).collect();
-        edits.sort_by_key(|(place, _)| place.start);
+        let mut replaced: Vec<_> = replaced.iter().filter(|(row, ..)| *row < self.rows.len()).collect();
+        replaced.sort_by_key(|(row, column, _)| (*row, *column));
         let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
-        for (place, value) in edits {
+        let mut widths: BTreeMap<usize, usize> = BTreeMap::new();
+        for (row, column, value) in replaced {
+            let (cells, value) = (&self.rows[*row], self.quoted(value));
+            let end = cells.last().map_or(self.text.len(), |last| last.end);
+            let width = widths.entry(*row).or_insert(cells.len());
+            let missing = (column + 1).saturating_sub(*width);
+            *width += missing;
+            let place = cells.get(*column).cloned().unwrap_or(end..end);
             out.push_str(&self.text[at..place.start]);
+            out.extend(std::iter::repeat_n(self.separator, missing));
             out.push_str(&value);
             at = place.end;
         }
@@ -130,6 +136,15 @@ mod tests {
         let expected = TEXT.replace(";\r\n2;", ";6\r\n2;").replace(";7", ";\"8;\"\"5\"\"\"");
         assert_eq!(filled, expected);
         assert_eq!(Cells::of(filled).value(2, 2), "8;\"5\"");
+    }
+
+    #[test]
+    fn a_row_that_is_shorter_than_the_heading_gets_the_cells_it_lacks() {
+        let cells = Cells::of("id,a,b,c\r\n1\r\n2,x\r\n3,,\r\n4".to_owned());
+        let edits =
+            [(1, 3, "C"), (1, 1, "A"), (2, 1, "A"), (2, 2, "B"), (3, 2, "B"), (3, 3, "C"), (4, 2, "B")];
+        let filled = cells.with(&edits.map(|(row, column, value)| (row, column, value.to_owned())));
+        assert_eq!(filled, "id,a,b,c\r\n1,A,,C\r\n2,A,B\r\n3,,B,C\r\n4,,B");
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use time::{OffsetDateTime, UtcOffset};
 use vm::FileError;
 
 use super::cells::Cells;
-use crate::class::date;
+use crate::class::date::names::folded;
+use crate::class::date::{self, Stated};
+use crate::class::entry::Kind;
 
 /// The largest worksheet: a feedback comment may be long.
 const MOST_BYTES: u64 = 256 << 20;
@@ -18,6 +19,8 @@ const MOST_BYTES: u64 = 256 << 20;
 pub enum Column {
     /// `Participant 123`.
     Identifier,
+    /// The participant's name.
+    Name,
     /// The grade to be filled in.
     Grade,
     /// The largest grade that Moodle takes.
@@ -34,8 +37,9 @@ pub enum Column {
 
 /// Each column with the name by which `--column` calls it, and Moodle's English
 /// header in lower case.
-const COLUMNS: [(Column, &str, &str); 7] = [
+const COLUMNS: [(Column, &str, &str); 8] = [
     (Column::Identifier, "identifier", "identifier"),
+    (Column::Name, "name", "full name"),
     (Column::Grade, "grade", "grade"),
     (Column::Maximum, "maximum", "maximum grade"),
     (Column::CanChange, "can-change", "grade can be changed"),
@@ -43,6 +47,12 @@ const COLUMNS: [(Column, &str, &str); 7] = [
     (Column::Feedback, "feedback", "feedback comments"),
     (Column::Graded, "graded", "last modified (grade)"),
 ];
+
+/// The column in place of the maximum, where Moodle grades with a scale of words.
+const SCALE: &str = "scale";
+
+/// What Moodle writes before a participant's number without a blank, folded.
+const GLUED: [&str; 3] = ["teilnehmer/in", "teilnehmer", "participant"];
 
 /// Why a worksheet is not used.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +68,20 @@ pub enum Error {
         /// What is missing.
         why: String,
     },
+    /// Its participants are not those of the class.
+    #[error(
+        "the class was not read from Moodle's export, so nobody in it has a row in Moodle's worksheet: leave out \
+         --worksheet and --scale, and take marks from class.csv"
+    )]
+    NotMoodle,
+}
+
+/// Whether a worksheet has rows for the participants of a class.
+///
+/// # Errors
+/// Where the class did not come from Moodle.
+pub fn check(kind: Kind) -> Result<(), Error> {
+    if kind == Kind::Moodle { Ok(()) } else { Err(Error::NotMoodle) }
 }
 
 /// A worksheet.
@@ -97,7 +121,9 @@ impl Worksheet {
             let mut given = named.iter().filter_map(|named| named.split_once('='));
             let given = given.rfind(|(name, _)| *name == short).map(|(_, header)| header.to_lowercase());
             let header = given.as_deref().unwrap_or(english);
-            if let Some(at) = headers.iter().position(|other| other == header) {
+            let place = |header: &str| headers.iter().position(|other| other == header);
+            let scale = || place(SCALE).filter(|_| column == Column::Maximum && given.is_none());
+            if let Some(at) = place(header).or_else(scale) {
                 columns.push((column, at));
             } else if given.is_some() {
                 return Err(format!("it has no column {header:?}; it has {}", headers.join(", ")));
@@ -124,6 +150,15 @@ impl Worksheet {
                 ));
             }
         }
+        let blank =
+            |row: &usize| (0..sheet.cells.width(*row)).all(|at| sheet.cells.value(*row, at).is_empty());
+        if sheet.participants().next().is_none() && !(1..sheet.cells.len()).all(|row| blank(&row)) {
+            let cell = sheet.value(1, Column::Identifier).unwrap_or_default();
+            return Err(format!(
+                "{cell:?} is no participant, as in \"Participant 1001\"; name the right column with --column \
+                 identifier=HEADER"
+            ));
+        }
         Ok(sheet)
     }
 
@@ -137,27 +172,67 @@ impl Worksheet {
         self.column(column).map(|column| self.cells.value(row, column))
     }
 
-    /// The rows with their participants' numbers, in the sheet's order. The number ends the
-    /// cell in every language.
+    /// The rows with their participants' numbers, in the sheet's order.
     pub fn participants(&self) -> impl Iterator<Item = (usize, String)> {
-        (1..self.cells.len()).filter_map(|row| {
-            let cell = self.value(row, Column::Identifier)?;
-            let name = cell.trim_end_matches(|c: char| c.is_ascii_digit());
-            let number = &cell[name.len()..];
-            (!number.is_empty()).then(|| (row, number.to_owned()))
-        })
+        (1..self.cells.len())
+            .filter_map(|row| Some((row, participant(&self.value(row, Column::Identifier)?)?)))
     }
 
-    /// When a participant handed in: a time, nothing, or the text that is none. Times without
-    /// a zone are of `zone`.
-    pub fn submitted(&self, row: usize, zone: UtcOffset) -> Option<Result<OffsetDateTime, String>> {
+    /// What stands for a participant in rows where it is none.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = String> {
+        let cells = (1..self.cells.len()).filter_map(|row| self.value(row, Column::Identifier));
+        cells.filter(|cell| !cell.trim().is_empty() && participant(cell).is_none())
+    }
+
+    /// The name in a row, where it differs from the one that the export has. Both must be known.
+    pub fn other_name(&self, row: usize, export: &str) -> Option<String> {
+        let name = self.value(row, Column::Name)?;
+        (!is_same_name(&name, export)).then_some(name)
+    }
+
+    /// When a participant handed in: a time, nothing, or the text that is none.
+    pub fn submitted(&self, row: usize) -> Option<Result<Stated, String>> {
         let text = self.value(row, Column::Submitted)?;
         let text = text.trim();
         if text.is_empty() || text == "-" {
             return None;
         }
-        Some(date::parse(text).map(|at| at.in_zone(zone)).ok_or_else(|| text.to_owned()))
+        Some(date::parse(text).ok_or_else(|| text.to_owned()))
     }
+}
+
+/// The number of `1002`, `Participant 1002` or `Teilnehmer/in1002`. A roll number such as
+/// `23m1002` is none.
+fn participant(cell: &str) -> Option<String> {
+    let cell = cell.trim();
+    let before = cell.trim_end_matches(|c: char| c.is_ascii_digit());
+    let number = &cell[before.len()..];
+    let is_apart = before.is_empty() || before.ends_with(char::is_whitespace);
+    // Roll numbers have letters and digits of ASCII only.
+    let is_glued = GLUED.contains(&folded(before).as_str()) || !before.contains(|c: char| c.is_ascii());
+    let is_number = !number.is_empty() && !before.contains(|c: char| c.is_ascii_digit());
+    (is_number && (is_apart || is_glued)).then(|| number.to_owned())
+}
+
+/// Whether two names are one person's. Moodle's folders lack some marks that names have, and have
+/// the group's name before it. A name that is not known differs from none.
+fn is_same_name(sheet: &str, export: &str) -> bool {
+    let words = |name: &str| -> Vec<String> {
+        let mut words: Vec<String> =
+            folded(name).split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect();
+        words.retain(|word| !word.is_empty());
+        words
+    };
+    let (mut sheet, mut export) = (words(sheet), words(export));
+    let (one, other) = (sheet.concat(), export.concat());
+    // With blind marking, everybody has this name.
+    let is_known = |name: &str| !name.is_empty() && name.trim_end_matches(char::is_numeric) != "participant";
+    if !is_known(&one) || !is_known(&other) || other.ends_with(&one) {
+        return true;
+    }
+    sheet.sort();
+    export.sort();
+    sheet == export
 }
 
 #[cfg(test)]
@@ -174,9 +249,8 @@ mod tests {
         let sheet = Worksheet::of(ENGLISH.to_owned(), &[]).unwrap();
         let all: Vec<_> = sheet.participants().collect();
         assert_eq!(all, [(1, "7".to_owned()), (2, "8".to_owned())]);
-        let at = sheet.submitted(1, UtcOffset::from_hms(5, 30, 0).unwrap()).unwrap().unwrap();
-        assert_eq!(at.to_string(), "2020-09-23 21:00:00.0 +05:30:00");
-        assert_eq!(sheet.submitted(2, UtcOffset::UTC), None);
+        assert_eq!(sheet.submitted(1).unwrap().unwrap().to_string(), "2020-09-23T21:00:00");
+        assert_eq!(sheet.submitted(2), None);
     }
 
     #[test]
@@ -189,5 +263,41 @@ mod tests {
         assert_eq!(sheet.participants().next(), Some((1, "12".to_owned())));
         assert!(Worksheet::of(text.clone(), &["grade=Note".to_owned()]).unwrap_err().contains("note"));
         assert!(Worksheet::of(text, &["mark=Note".to_owned()]).unwrap_err().contains("mark"));
+    }
+
+    #[test]
+    fn a_number_inside_another_word_is_no_participant() {
+        for (cell, number) in [
+            ("Participant 1002", Some("1002")),
+            ("Participant 1002 ", Some("1002")),
+            ("1002", Some("1002")),
+            ("Teilnehmer/in1002", Some("1002")),
+            ("参与者1002", Some("1002")),
+            ("23m1002", None),
+            ("cs1002", None),
+            ("Group 7 1002", None),
+            ("Hidden", None),
+            ("", None),
+        ] {
+            assert_eq!(participant(cell).as_deref(), number, "{cell}");
+        }
+        let text = "ID number,Grade,Last modified (grade)\n23m1002,,-\n".to_owned();
+        let error = Worksheet::of(text, &["identifier=ID number".to_owned()]).unwrap_err();
+        assert!(error.contains("23m1002") && error.contains("--column identifier="), "{error}");
+    }
+
+    #[test]
+    fn names_are_compared_as_moodle_writes_them() {
+        for (sheet, export) in [
+            ("Seán O'Brien-Łoś", "Seán OBrien-Łoś"),
+            ("Seán O'Brien", "G 1-Sea\u{301}n O'Brien"),
+            ("Jane Doe", "Doe Jane"),
+            ("王小明", "王小明"),
+            ("", "Jane Doe"),
+            ("Jane Doe", "Participant"),
+        ] {
+            assert!(is_same_name(sheet, export), "{sheet} {export}");
+        }
+        assert!(!is_same_name("Jane Doe", "John Doe") && !is_same_name("王小明", "李四"));
     }
 }

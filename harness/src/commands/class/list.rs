@@ -1,20 +1,22 @@
 //! `harness class list`: one line for each submission.
 
 use harness::class::listing::{Line, lines, take_times};
+use harness::class::moodle::worksheet;
 use harness::class::{Class, input};
 use harness::rubric::Rubric;
 use harness::workdir::Workdir;
 use harness::{note, say};
 
-use super::{Failure, Status, left_aside, worksheet};
+use super::{Failure, Status, left_aside};
 use crate::cli::class::List;
 
 /// Looks at every submission and prints what is in it.
 pub fn run(arguments: &List) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let mut class = input::read(&arguments.class.input).map_err(Failure::unreadable)?;
-    if let Some(sheet) = worksheet(&arguments.sheet)? {
-        take_times(&mut class, &sheet, rubric.late());
+    if let Some(sheet) = super::worksheet(&arguments.sheet)? {
+        worksheet::check(class.kind).map_err(Failure::unreadable)?;
+        take_times(&mut class, &sheet);
     }
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
