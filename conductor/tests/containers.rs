@@ -72,7 +72,7 @@ fn the_first_process_is_one_and_sees_its_own_proc_sys_and_dev() {
 #[test]
 fn devices_that_are_bound_over_files_are_devices_in_the_container_too() {
     let Some(place) = place() else { return };
-    let script = "mkdir kept && mount --bind /dev kept && mount -t tmpfs -o mode=755 tmpfs /dev && \
+    let script = "mkdir kept && mount --rbind /dev kept && mount -t tmpfs -o mode=755 tmpfs /dev && \
                   mkdir /dev/pts /dev/shm && for device in null zero tty; do \
                   touch /dev/$device && mount --bind kept/$device /dev/$device || exit; done";
     assert!(place.command("sh").args(["-c", script]).status().unwrap().success());
