@@ -74,9 +74,9 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), 
     Ok(())
 }
 
-/// The devices of the host's /dev that are mounts of their own. Where the host is itself a container
-/// without the right to make devices, each is bound over an empty file, and a bind of /dev alone
-/// would show these files.
+/// The devices of the host's /dev that are mounts of their own. Where the host is itself a
+/// container without the right to make devices, each is bound over an empty file, and a bind of
+/// /dev alone would show these files.
 fn bound_devices() -> Result<Vec<(OwnedFd, &'static Path)>, Failure> {
     let Ok(dev) = rustix::fs::stat(c"/dev") else { return Ok(Vec::new()) };
     let is_bound = |path: &&CStr| rustix::fs::stat(*path).is_ok_and(|device| device.st_dev != dev.st_dev);

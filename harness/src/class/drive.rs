@@ -95,7 +95,7 @@ fn make_room(folder: &Path) -> Result<(), results::Error> {
     if !folder.exists() {
         return Ok(());
     }
-    // If `class grade` was killed a moment ago, its grade of this submission may not have ended yet.
+    // If `class grade` was killed a moment ago, its grade of this submission may still run.
     wait_until_free(folder, PATIENCE);
     // Where it is not free by then, the grade says who has it.
     if Claim::new(folder).is_ok() {

@@ -236,7 +236,7 @@ impl Results {
     }
 }
 
-/// Reads the `report.json` of a folder; `None` where there is none. One of another schema is an error.
+/// Reads the `report.json` of a folder; `None` where there is none. Another schema is an error.
 ///
 /// # Errors
 /// When it cannot be read, or is something else.
