@@ -1,12 +1,15 @@
 //! The control groups of machines: one for each run of the harness, and one in it for each machine.
 //!
 //! The name of a run's group says which process made it and which controllers it switched on for
-//! all groups, so that the next command can undo both when that process is gone. The module reaches
-//! the hierarchy through a detached mount of its own, because hosts mount it in different places.
+//! all groups, so that the next command can undo both when that process is gone. A command in
+//! another PID namespace (a container that shares the hierarchy) cannot see that process, so the
+//! name has the namespace, too. The module reaches the hierarchy through a detached mount of its
+//! own, because hosts mount it in different places.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -61,7 +64,7 @@ impl Groups {
             .collect();
         let own = std::process::id();
         let started = started(own).ok_or_else(|| io::Error::other("no /proc"))?;
-        let mut name = format!("{PREFIX}{own}-{started}");
+        let mut name = format!("{PREFIX}{}-{own}-{started}", pid_namespace()?);
         for controller in &added {
             name = format!("{name}+{controller}");
         }
@@ -134,19 +137,26 @@ pub fn sweep() {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
-    let Ok(root) = Root::open() else { return };
+    let (Ok(root), Ok(here)) = (Root::open(), pid_namespace()) else { return };
     for entry in fs::read_dir(root.path()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.strip_prefix(PREFIX).and_then(owner).is_some_and(|(pid, began)| started(pid) != Some(began)) {
+        let is_dead = |(space, pid, began)| space == here && started(pid) != Some(began);
+        if name.strip_prefix(PREFIX).and_then(owner).is_some_and(is_dead) {
             remove_run(&root, &name);
         }
     }
 }
 
-/// The process that a group is named after, and when that started.
-fn owner(name: &str) -> Option<(u32, u64)> {
-    let (pid, started) = name.split('+').next()?.split_once('-')?;
-    Some((pid.parse().ok()?, started.parse().ok()?))
+/// The process that a group is named after: its PID namespace, its PID there, and when it started.
+fn owner(name: &str) -> Option<(u64, u32, u64)> {
+    let mut parts = name.split('+').next()?.split('-');
+    let owner = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(owner)
+}
+
+/// The inode of this process's PID namespace.
+fn pid_namespace() -> io::Result<u64> {
+    fs::metadata("/proc/self/ns/pid").map(|namespace| namespace.ino())
 }
 
 fn remove_run(root: &Root, name: &str) {
@@ -194,8 +204,28 @@ mod tests {
 
     #[test]
     fn a_groups_name_says_who_made_it() {
-        assert_eq!(owner("4711-99+cpu+cpuset"), Some((4711, 99)));
-        assert_eq!(owner("4711-99"), Some((4711, 99)));
+        assert_eq!(owner("8-4711-99+cpu+cpuset"), Some((8, 4711, 99)));
+        assert_eq!(owner("8-4711-99"), Some((8, 4711, 99)));
+        assert_eq!(owner("4711-99"), None);
         assert_eq!(owner("other"), None);
+    }
+
+    #[test]
+    fn the_group_of_a_run_in_another_pid_namespace_stays() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("skipped: needs root for control groups");
+            return;
+        }
+        let root = Root::open().unwrap();
+        let here = pid_namespace().unwrap();
+        // No process has this PID: the kernel's largest is 4194304.
+        let [dead, other] = [here, here + 1].map(|space| format!("{PREFIX}{space}-4194305-1"));
+        for name in [&dead, &other] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        sweep();
+        let stays = root.join(&other).exists();
+        remove(&root.join(&other));
+        assert!(stays && !root.join(&dead).exists());
     }
 }
