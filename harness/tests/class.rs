@@ -1,5 +1,6 @@
 //! A class from Moodle's zip to its worksheet, without a virtual machine: only
 //! the layout is graded.
+//! All tests share one small class and its reports, so the file is longer than the others.
 #![allow(clippy::unwrap_used)]
 
 mod synthetic;
