@@ -77,7 +77,7 @@ fn internet_and_exposed_ports_work_whatever_the_forward_policy() {
         assert_eq!(network.heard_in("only-e", OTHER, 4001), "");
         assert_eq!(network.heard_by_other("192.168.1.2", 8080), "");
         assert!(!network.place.exec("only-e", ["ip", "route"]).contains("default"));
-        let refused = network.beyond(&format!("busybox nc -w 2 {HOST} 8080 < /dev/null"));
+        let refused = network.beyond(&format!("busybox nc -w 2 {HOST} 8080 < /dev/null 2>&1"));
         assert!(refused.contains("refused"), "{refused}");
     }
 }

@@ -109,9 +109,12 @@ fn hear(nc: &str, address: &str, port: u16) -> String {
     )
 }
 
+/// The standard output alone: `ip` complains on standard error about every file in /run/netns that
+/// is no namespace here, for instance one that another mount namespace left behind.
 fn output(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap();
-    String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A server on the other machine that says `hello from beyond`.
