@@ -62,7 +62,7 @@ check: announce build ## check the layout and marked portions of SUBMISSION=path
 test: setup-test build lint ## run the test suite, as developers and CI do
 	@$(CARGO) test --workspace --quiet
 
-test-all: setup-test setup-test-all build lint ## run all long tests, or PART=slow|corpus|fresh|packages; PART=corpus TAKE=1/4 runs a quarter of the corpus
+test-all: setup-test setup-test-all build lint ## run all long tests, or PART=slow|corpus|hostile|fresh|packages; PART=corpus TAKE=1/4 runs a quarter of the corpus
 	@ci/test-all $(PART)
 
 bench: setup-bench build ## measure conductor against similar tools, and restoring a machine against booting it

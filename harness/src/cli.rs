@@ -330,6 +330,9 @@ pub struct Corpus {
     /// Grade only the K-th of N parts of these cases
     #[arg(long, value_name = "K/N", default_value = "1/1", hide_default_value = true)]
     pub take: Take,
+    /// After each case, grade this case too: a good submission after each hostile one [repeatable]
+    #[arg(long, value_name = "NAME")]
+    pub then: Vec<String>,
     /// Repeat each case N times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     pub repeat: u8,

@@ -2,6 +2,7 @@
 //!
 //! The command is for maintainers of the harness, so `harness --help` does not list it.
 
+use std::iter;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -25,6 +26,7 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let mut cases = corpus::cases(&arguments.folder).map_err(Failure::unreadable)?;
+    let after_each = named(&cases, &arguments.then)?;
     let wanted = |case: &Case| {
         arguments.cases.is_empty()
             || arguments.cases.iter().any(|prefix| case.name.starts_with(prefix.as_str()))
@@ -41,7 +43,8 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     }
     vm::prepare(&cache, &machine(&arguments.machine), &mut |_| {}).map_err(Failure::infrastructure)?;
 
-    let turns: Vec<&Case> = cases.iter().cycle().take(cases.len() * usize::from(arguments.repeat)).collect();
+    let repeated = cases.iter().cycle().take(cases.len() * usize::from(arguments.repeat));
+    let turns: Vec<&Case> = repeated.flat_map(|case| iter::once(case).chain(&after_each)).collect();
     let next = AtomicUsize::new(0);
     let wrong = AtomicUsize::new(0);
     harness::say!("{:<11}  {:<52} {:>8} {:>8} {:>9}", "", "case", "expected", "got", "seconds");
@@ -64,6 +67,15 @@ pub fn run(arguments: &Corpus) -> Result<Status, Failure> {
     let wrong = wrong.into_inner();
     harness::say!("{} of {} as expected", turns.len() - wrong, turns.len());
     Ok(if wrong == 0 { Status::Good } else { Status::Lacking })
+}
+
+/// The cases with exactly these names.
+fn named(cases: &[Case], names: &[String]) -> Result<Vec<Case>, Failure> {
+    let find = |name: &String| {
+        let found = cases.iter().find(|case| case.name == *name).cloned();
+        found.ok_or_else(|| Failure::unreadable(format!("there is no case {name}")))
+    };
+    names.iter().map(find).collect()
 }
 
 /// Grades one case and prints its line of the table. Returns whether the verdict was the expected

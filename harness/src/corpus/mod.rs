@@ -20,7 +20,7 @@ use crate::task::Subtask;
 use crate::{siblings, task};
 
 /// One submission of the corpus.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Case {
     /// Its folder below the corpus, such as `mutants/task2-no-fork`.
     pub name: String,
@@ -29,7 +29,7 @@ pub struct Case {
 }
 
 /// `expect.toml`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     /// What is different or broken.
@@ -71,7 +71,7 @@ impl Expect {
 }
 
 /// One change to a file.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
     /// The file, relative to the submission's root.
