@@ -51,7 +51,8 @@ pub fn is_day(text: &str) -> bool {
 /// What the words of a text say.
 #[derive(Default)]
 struct Parts {
-    iso: Option<Date>,
+    /// A date in one word.
+    whole: Option<Date>,
     year: Option<i32>,
     day: Option<u8>,
     /// Words that name a month or a day of the week. `mar` is a month in one language and
@@ -77,8 +78,11 @@ impl Parts {
 
     /// Takes a word, and returns how many of those behind it belong to it.
     fn take(&mut self, word: &str, following: &[&str]) -> Option<usize> {
+        if let Some(date) = dotted_date(word) {
+            return set(&mut self.whole, date).map(|()| 0);
+        }
         if let Some(date) = iso_date(word.get(..10).unwrap_or_default()) {
-            set(&mut self.iso, date)?;
+            set(&mut self.whole, date)?;
             return match word[10..].strip_prefix('t') {
                 Some(time) => self.take_time(time, following),
                 None => word[10..].is_empty().then_some(0),
@@ -136,7 +140,7 @@ impl Parts {
     }
 
     fn date(&self) -> Option<Date> {
-        let (date, weekdays) = match self.iso {
+        let (date, weekdays) = match self.whole {
             Some(date) if (self.year, self.day) == (None, None) => (date, self.named.clone()),
             Some(_) => return None,
             None => {
@@ -165,6 +169,19 @@ fn iso_date(text: &str) -> Option<Date> {
     let is_form = (year.len(), month.len(), day.len()) == (4, 2, 2) && parts.next().is_none();
     let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_form || ![year, month, day].iter().all(is_number) {
+        return None;
+    }
+    let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+}
+
+/// `23.9.2020`. Where dots stand between the numbers, the day comes first.
+fn dotted_date(text: &str) -> Option<Date> {
+    let mut parts = text.split('.');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_form = [day, month].iter().all(|part| (1..=2).contains(&part.len())) && year.len() == 4;
+    if !is_form || ![day, month, year].into_iter().all(is_number) || parts.next().is_some() {
         return None;
     }
     let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
@@ -255,6 +272,8 @@ mod tests {
             ("Wednesday, September 23, 2020, 12:05 AM", "2020-09-23T00:05:00Z"),
             ("23 Sep 2020, 12:05 PM", "2020-09-23T12:05:00Z"),
             ("2020-09-23 21:00", "2020-09-23T21:00:00Z"),
+            ("23.09.2020, 21:00", "2020-09-23T21:00:00Z"),
+            ("Mi, 3.2.2021 21:00", "2021-02-03T21:00:00Z"),
             ("2020-09-23 21:00:07.549494000 Z", "2020-09-23T21:00:07Z"),
             ("2020-09-23 21:00:07.5 -07:00", "2020-09-24T04:00:07Z"),
             ("2020-09-23T21:00:00+05:30", "2020-09-23T15:30:00Z"),
@@ -327,6 +346,9 @@ mod tests {
             "",
             "-",
             "03/04/2020, 9:00 PM",
+            "23.13.2020, 21:00",
+            "3.4.20, 21:00",
+            "3.4.2020 2020, 21:00",
             "23 September 2020",
             "Mittwoch, 23. Oktober 2020, 21:00",
             "mar, 2 feb 2026, 23:50",
@@ -354,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_day_needs_no_time() {
-        assert!(is_day("2026-02-10") && is_day("10 February 2026") && is_day("2026-02-10 12:00"));
+        assert!(is_day("2026-02-10") && is_day("10 February 2026") && is_day("10.02.2026"));
         assert!(!is_day("31.02.2026") && !is_day("next week") && !is_day("2026-02-31") && !is_day(""));
     }
 }
