@@ -200,6 +200,26 @@ fn the_machines_root_behind_container_root_is_not_isolation() {
 }
 
 #[test]
+fn container_prog_may_be_started_by_the_loader_and_needs_the_same_isolation() {
+    if !is_root() {
+        return;
+    }
+    let loader = "/lib64/ld-linux-x86-64.so.2 --inhibit-cache";
+    let called = script(&[
+        ("/container_prog subtask1", &format!("{loader} /container_prog subtask1")),
+        ("/container_prog subtask2", &format!("{loader} ./container_prog subtask2")),
+    ]);
+    let bundle = record(&called);
+    assert_eq!(lost(&bundle, "2a"), NONE);
+    assert_eq!(lost(&bundle, "2b"), NONE);
+    let outside = script(&[(
+        "--fork chroot \"$CONTAINER_ROOT\" /container_prog subtask2",
+        &format!("--fork {loader} ./container_prog subtask2"),
+    )]);
+    assert_eq!(lost(&record(&outside), "2b"), ["root-isolated: fail", "transcript: fail"]);
+}
+
+#[test]
 fn a_script_that_prints_the_text_earns_nothing() {
     if !is_root() {
         return;

@@ -71,4 +71,11 @@ impl Process {
     pub fn own_pid(&self) -> i32 {
         self.nspid.last().copied().unwrap_or(0)
     }
+
+    /// Whether it runs a dynamic loader that was called by its own name: the program to be loaded
+    /// is among its arguments (ld.so(8)).
+    pub fn is_loader(&self) -> bool {
+        let name = self.exe.rsplit('/').next().unwrap_or_default();
+        (name.starts_with("ld-") || name.starts_with("ld.")) && name.contains(".so")
+    }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::handles;
@@ -46,7 +46,7 @@ pub fn read(pid: i32) -> Option<Process> {
         ppid: field("PPid").parse().unwrap_or(0),
         nspid: field("NSpid").split_whitespace().filter_map(|n| n.parse().ok()).collect(),
         start: start_time(pid).unwrap_or(0),
-        exe: link(&format!("{dir}/exe")),
+        exe: link(format!("{dir}/exe")),
         cmdline: if cmdline.is_empty() {
             Vec::new()
         } else {
@@ -200,6 +200,23 @@ pub fn arguments(pid: i32) -> Vec<String> {
     text.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
 }
 
+/// The file that an argument of a process names, as that process sees it.
+pub fn file(pid: i32, argument: &str) -> PathBuf {
+    let place = if argument.starts_with('/') { "root" } else { "cwd" };
+    PathBuf::from(handles::proc(pid)).join(place).join(argument.trim_start_matches('/'))
+}
+
+/// The files that may hold the program of a process: its executable and, if that is a dynamic
+/// loader, what the loader's arguments name. The last argument is the program's own: ldd(1) calls
+/// the loader with a program and nothing after it, and runs nothing.
+pub fn programs(pid: i32) -> Vec<PathBuf> {
+    let exe = PathBuf::from(handles::proc(format!("{pid}/exe")));
+    let is_loader = Process { exe: link(&exe), ..Process::default() }.is_loader();
+    let words = if is_loader { arguments(pid) } else { Vec::new() };
+    let loaded = words.iter().skip(1).rev().skip(1).map(|word| file(pid, word));
+    std::iter::once(exe).chain(loaded).collect()
+}
+
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces
 /// and brackets (proc(5)).
 fn stat(pid: i32) -> Option<Vec<String>> {
@@ -209,7 +226,7 @@ fn stat(pid: i32) -> Option<Vec<String>> {
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
-fn link(path: &str) -> String {
+fn link(path: impl AsRef<Path>) -> String {
     fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -228,6 +245,30 @@ mod tests {
         assert_eq!(me.namespaces.pid, me.namespaces.pid_for_children);
         assert!(me.root.is(&directory(Path::new("/")).unwrap()));
         assert!(me.start > 0);
+    }
+
+    #[test]
+    fn the_program_that_a_loader_was_called_to_start_is_among_the_programs() {
+        let loader = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
+        let loader = loader.into_iter().find(|loader| Path::new(loader).exists()).unwrap();
+        let named = |arguments: &[&str]| {
+            let mut child = std::process::Command::new(loader).args(arguments).spawn().unwrap();
+            let pid = child.id() as i32;
+            while super::arguments(pid).len() != arguments.len() + 1 {
+                std::thread::yield_now();
+            }
+            let found = programs(pid);
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+            child.wait().unwrap();
+            let seen = |path: &PathBuf| path.ends_with("root/bin/sleep");
+            (found.len(), found.iter().any(seen))
+        };
+        assert_eq!(named(&["/bin/sleep", "60"]), (2, true));
+        assert_eq!(named(&["--inhibit-cache", "/bin/sleep", "60"]), (3, true));
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        assert_eq!(programs(child.id() as i32).len(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -208,7 +208,8 @@ impl<'a> Watch<'a> {
         }
         let is_called =
             |name: &str| arguments.first().is_some_and(|own| own.rsplit('/').next() == Some(name));
-        (is_called(debootstrap::NAME) && is_own_program(&exe)) || self.is_marked(&exe)
+        (is_called(debootstrap::NAME) && is_own_program(&exe))
+            || processes::programs(pid).iter().any(|program| self.is_marked(program))
     }
 
     /// Whether a file is what a package of that root directory brought there.
@@ -231,15 +232,15 @@ impl<'a> Watch<'a> {
     /// ours before it perhaps.
     fn is_of_course(&self, pid: i32, argument: &str) -> bool {
         let is_source = [".c", ".cc", ".cpp"].iter().any(|kind| argument.ends_with(kind));
-        let place = if argument.starts_with('/') { "root" } else { "cwd" };
-        let file = PathBuf::from(handles::proc(pid)).join(place).join(argument.trim_start_matches('/'));
-        is_source && read(&file).is_some_and(|text| self.course.iter().any(|own| text.ends_with(own)))
+        is_source
+            && read(&processes::file(pid, argument))
+                .is_some_and(|text| self.course.iter().any(|own| text.ends_with(own)))
     }
 
-    fn is_marked(&mut self, exe: &Path) -> bool {
+    fn is_marked(&mut self, program: &Path) -> bool {
         let Some((mark, _)) = self.marked.clone() else { return false };
-        self.remembered(exe, || {
-            read(exe).is_some_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark))
+        self.remembered(program, || {
+            read(program).is_some_and(|bytes| bytes.windows(mark.len()).any(|window| window == mark))
         })
     }
 
@@ -265,7 +266,7 @@ impl Default for Watch<'_> {
 
 /// A file's bytes; nothing of one that is too large, or that would keep its reader
 /// waiting, as a pipe does.
-fn read(path: &Path) -> Option<Vec<u8>> {
+pub fn read(path: &Path) -> Option<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).ok()?;
     let is_small = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= FILE_CAP);
     let mut bytes = Vec::new();

@@ -25,7 +25,7 @@ use crate::guest::observe::mounts;
 use crate::guest::observe::processes;
 use crate::guest::observe::speed::{self, Pace};
 use crate::guest::observe::trace::{Event, Tracer, What};
-use crate::guest::observe::work::Watch;
+use crate::guest::observe::work::{self, Watch};
 use crate::guest::recorder::Recorder;
 use crate::guest::run::obstructed::Obstructed;
 use crate::guest::run::session::{self, Limits, Observation, SessionHandle};
@@ -338,14 +338,17 @@ impl<'a> Observer<'a> {
     }
 
     fn is_container_prog(&mut self, pid: i32) -> bool {
-        let exe = handles::proc(format!("{pid}/exe"));
-        let Ok(meta) = fs::metadata(&exe) else { return false };
+        processes::programs(pid).iter().any(|program| self.is_marked(program))
+    }
+
+    fn is_marked(&mut self, program: &Path) -> bool {
+        let Ok(meta) = fs::metadata(program) else { return false };
         if meta.len() > PROGRAM_CAP {
             return false;
         }
         let key = (meta.dev(), meta.ino(), meta.ctime_nsec() ^ meta.ctime());
         *self.marked.entry(key).or_insert_with(|| {
-            let bytes = fs::read(&exe).unwrap_or_default();
+            let bytes = work::read(program).unwrap_or_default();
             bytes.windows(self.mark.len()).any(|window| window == self.mark)
         })
     }

@@ -2,8 +2,9 @@
 //!
 //! The script runs on a terminal from its own folder, and every process is traced. `container_prog`
 //! is built from the course's source with a random seed, length and mark. A process is
-//! `container_prog` if its executable contains the mark, whatever the file is called. The argument
-//! tells which subtask a run belongs to.
+//! `container_prog` if its executable contains the mark, whatever the file is called, or if it is a
+//! dynamic loader that was called to start such a file. The argument tells which subtask a run
+//! belongs to.
 
 pub mod benchmark;
 mod checks;

@@ -105,7 +105,15 @@ impl Round {
     /// Whether it was run with the argument of 2a, which only lists. The script's comments
     /// ask for that in 2c too.
     pub fn computes_nothing(&self) -> bool {
-        self.process().cmdline.get(1).is_some_and(|argument| argument == "subtask1")
+        self.argument() == Some("subtask1")
+    }
+
+    /// The argument of `container_prog`. If a dynamic loader was called to start it, the loader's
+    /// own options and the program come before.
+    fn argument(&self) -> Option<&str> {
+        let Process { cmdline, .. } = self.process();
+        let argument = if self.process().is_loader() { cmdline.last() } else { cmdline.get(1) };
+        argument.map(String::as_str)
     }
 }
 
@@ -339,7 +347,7 @@ fn by_subtask(mut runs: Vec<Round>) -> [Option<Round>; 3] {
     let mut rounds = [None, None, None];
     for (index, round) in rounds.iter_mut().enumerate() {
         let argument = format!("subtask{}", index + 1);
-        let named = runs.iter().position(|run| run.process().cmdline.get(1) == Some(&argument));
+        let named = runs.iter().position(|run| run.argument() == Some(&argument));
         *round = named.map(|named| runs.remove(named));
     }
     for index in 0..rounds.len() {
