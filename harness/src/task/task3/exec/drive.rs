@@ -27,9 +27,8 @@ impl RunScenario<'_, '_, '_> {
     /// A command, a shell by name, and the default shell, one after the other.
     pub fn enter(&mut self) -> io::Result<()> {
         let mut containers = Containers::default();
-        let sleep = &self.plan.sleeps[1];
         if let Some(name) = self.alive(&mut containers, "exec-command")? {
-            let command = self.session.start("exec-command", &["exec", &name], &["sleep", sleep])?;
+            let command = self.session.start("exec-command", &["exec", &name], &self.plan.command(1))?;
             self.end(command.as_ref(), "exec-command-end")?;
             self.survived(&containers, "after-exec-command")?;
         }

@@ -10,7 +10,7 @@ use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::session;
 use crate::task::task3::run::Survival;
-use crate::task::task3::run::judge::describe;
+use crate::task::task3::run::judge::{describe, judge_words};
 use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::run::shell::{judge_ps, judge_shell};
 use crate::task::task3::shared::timeline::{Seen, Timeline};
@@ -156,11 +156,10 @@ pub fn default_shell(context: &ExecContext, question: Question, _: &Verdicts) ->
 }
 
 pub fn command(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects(format!("`sleep {}` runs in the container", context.plan.sleeps[1]));
+    let command = context.plan.command(1);
+    let question = question.expects(format!("`{}` runs in the container", command.join(" ")));
     match context.at("exec-command") {
-        Some(Executed { seen, .. }) => {
-            question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value)))
-        }
+        Some(Executed { seen, .. }) => judge_words(question, seen, &command),
         None => question.fail(context.timeline.why_absent("exec-command")),
     }
 }

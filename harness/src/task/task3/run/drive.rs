@@ -93,7 +93,7 @@ impl RunScenario<'_, '_, '_> {
     /// `run` to `stop`; whether any came up.
     fn run(&mut self) -> io::Result<bool> {
         let RunPlan { image, worker, shell, named_shell, sleeps, .. } = self.plan;
-        let first = self.session.start("worker", &["run", image, worker], &["sleep", &sleeps[0]])?;
+        let first = self.session.start("worker", &["run", image, worker], &self.plan.command(0))?;
         let overlays = self.overlays("worker")?;
         self.disk("worker", overlays.lowest())?;
         self.machine_mounts("worker")?;

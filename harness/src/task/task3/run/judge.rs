@@ -245,12 +245,27 @@ pub fn default_shell(context: &RunContext, question: Question, _: &Verdicts) -> 
 }
 
 pub fn command(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects(format!("`sleep {}` runs in the container", context.plan.sleeps[0]));
+    let command = context.plan.command(0);
+    let question = question.expects(format!("`{}` runs in the container", command.join(" ")));
     match &context.worker {
-        Some(seen) => question.proof(&seen.place).pass(format!("{} runs", describe(&seen.value))),
+        Some(seen) => judge_words(question, seen, &command),
         None if context.timeline.why_unbuilt().is_some() => context.missing(question),
         None => question.fail(context.timeline.why_absent("worker")),
     }
+}
+
+/// Judges whether what was seen runs all words of a command.
+pub fn judge_words(question: Question, seen: &Seen<ContainerView>, command: &[&str]) -> Finding {
+    let question = question.proof(&seen.place);
+    let missing = command.get(seen.value.main.cmdline.len()..).unwrap_or_default();
+    if missing.is_empty() {
+        return question.pass(format!("{} runs", describe(&seen.value)));
+    }
+    question.fail(format!(
+        "{} runs without the last words of the command: `{}`",
+        describe(&seen.value),
+        missing.join(" ")
+    ))
 }
 
 pub fn mode(context: &RunContext, question: Question, _: &Verdicts) -> Finding {

@@ -1,5 +1,6 @@
 //! The names, sleeps and tokens of one run of the scenario `3-run`.
 
+use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -35,10 +36,21 @@ pub struct RunPlan {
     /// For how long the commands sleep: by this they are told apart.
     #[serde(alias = "naps")]
     pub sleeps: Vec<String>,
+    /// The second argument of the commands whose words are judged. sleep(1) adds it to the first,
+    /// and two words that a tool joins by a blank are the same two words to a shell.
+    #[serde(default)]
+    pub second_argument: Option<String>,
     pub word: String,
     /// What others write on the machine's own disk is no work of the submission's.
     #[serde(default)]
     pub shared_disk: bool,
+}
+
+impl RunPlan {
+    /// A command whose words are judged, by the number of its sleep.
+    pub fn command(&self, sleep: usize) -> Vec<&str> {
+        ["sleep", &self.sleeps[sleep]].into_iter().chain(self.second_argument.as_deref()).collect()
+    }
 }
 
 /// How many containers `exec` may use up.
@@ -59,5 +71,6 @@ pub fn plan(random: &mut StdRng) -> Value {
         word: tokens::token(random),
         shared_disk: false,
         session: tokens::name(random, '-'),
+        second_argument: Some(random.random_range(2..=9).to_string()),
     })
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::plan::RunPlan;
 use super::{Left, plan};
 use crate::evidence::mount::Mount;
-use crate::evidence::process::Directory;
+use crate::evidence::process::{Directory, Namespaces, Process};
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::task::task3;
 use crate::task::task3::shared::overlays::{Overlay, Overlays};
@@ -17,6 +19,10 @@ use crate::task::task3::shared::view::{ContainerView, Machine};
 use crate::verdict::{Environment, Finding, Status, SubmissionInfo};
 
 fn judged(check: &str, records: &[(&str, Value)]) -> Finding {
+    judged_with(plan::plan(&mut StdRng::seed_from_u64(1)), check, records)
+}
+
+fn judged_with(plan: Value, check: &str, records: &[(&str, Value)]) -> Finding {
     let record = |(kind, data): &(&str, Value)| Record {
         ms: 0,
         host_ms: None,
@@ -25,7 +31,7 @@ fn judged(check: &str, records: &[(&str, Value)]) -> Finding {
     };
     let recording = Recording {
         scenario: "3-run".to_owned(),
-        plan: plan::plan(&mut StdRng::seed_from_u64(1)),
+        plan,
         ending: Ending::Finished,
         seconds: 0.0,
         records: records.iter().map(record).collect(),
@@ -150,4 +156,45 @@ fn a_copy_anywhere_on_the_machine_shows_in_what_its_disks_hold() {
     assert_eq!(status(310_000_000, 311_000_000), Status::Pass);
     assert_eq!(status(600_000_000, 601_000_000), Status::Fail);
     assert_eq!(status(310_000_000, 600_000_000), Status::Fail);
+}
+
+/// A command in a container whose namespaces and root have the inode `place`.
+fn running(step: &str, words: &[&str], place: u64) -> (&'static str, Value) {
+    let namespaces =
+        Namespaces { uts: place, pid: place, net: place, mnt: place, ipc: place, ..Namespaces::default() };
+    let cmdline = words.iter().map(|word| (*word).to_owned()).collect();
+    let main = Process { pid: 9, cmdline, namespaces, root: folder("/", place), ..Process::default() };
+    ("container", json!(ContainerView { step: step.to_owned(), main, ..ContainerView::default() }))
+}
+
+#[test]
+fn an_argument_that_is_lost_costs_command_and_args_alone() {
+    let plan = plan::plan(&mut StdRng::seed_from_u64(1));
+    let drawn = RunPlan::deserialize(&plan).unwrap();
+    let machine = || ("machine", json!(Machine::default()));
+    let entered = || ("entered", json!({ "step": "exec-command", "container": "entered-1" }));
+    let seen = |words: &[&str]| {
+        let records = [machine(), running("worker", words, 5)];
+        let of_run = ["3a/command-and-args", "3a/namespaces"].map(|check| judged(check, &records));
+        let words = [&["sleep", &drawn.sleeps[1]], &words[2..]].concat();
+        let records =
+            [machine(), running("entered-1", &[], 5), entered(), running("exec-command", &words, 5)];
+        let of_exec = ["3b/command-and-args", "3b/namespaces"].map(|check| judged(check, &records));
+        [of_run, of_exec]
+    };
+    let command = drawn.command(0);
+    assert_eq!(command.len(), 3);
+    for findings in seen(&command) {
+        assert_eq!(findings.map(|finding| finding.status), [Status::Pass, Status::Pass]);
+    }
+    for findings in seen(&command[..2]) {
+        let lost = format!("runs without the last words of the command: `{}`", command[2]);
+        assert!(findings[0].actual.ends_with(&lost), "{}", findings[0].actual);
+        assert_eq!(findings.map(|finding| finding.status), [Status::Fail, Status::Pass]);
+    }
+    // Evidence from before there was a second argument.
+    let mut old = plan.clone();
+    assert!(old.as_object_mut().unwrap().remove("second_argument").is_some());
+    let records = [machine(), running("worker", &command[..2], 5)];
+    assert_eq!(judged_with(old, "3a/command-and-args", &records).status, Status::Pass);
 }

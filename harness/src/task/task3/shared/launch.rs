@@ -132,7 +132,7 @@ impl ToolSession<'_, '_> {
         let machine = self.machine;
         let mut main = None;
         self.terminals.until(limit, |terminals| {
-            main = machine.arrived().into_iter().find(|process| runs(process, command));
+            main = machine.arrived().into_iter().find(|process| runs_in_part(process, command));
             main.is_some() || terminals.end(terminal).is_some()
         })?;
         self.note(step, terminal, program.argv, main)
@@ -166,4 +166,41 @@ pub fn runs(process: &Process, command: &[&str]) -> bool {
         return false;
     };
     file.rsplit('/').next() == wanted.rsplit('/').next() && rest == arguments
+}
+
+/// Whether a process runs this command, or its program with the first arguments only. A tool that
+/// loses the others loses the mark for them, and its containers are judged all the same.
+fn runs_in_part(process: &Process, command: &[&str]) -> bool {
+    (command.len().min(2)..=command.len()).any(|words| runs(process, &command[..words]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{runs, runs_in_part};
+    use crate::evidence::process::Process;
+
+    fn process(cmdline: &[&str]) -> Process {
+        Process { cmdline: cmdline.iter().map(|word| (*word).to_owned()).collect(), ..Process::default() }
+    }
+
+    #[test]
+    fn a_command_that_lost_its_last_words_is_found_and_is_not_the_whole_command() {
+        let command = ["sleep", "123456", "7"];
+        for cmdline in [&["sleep", "123456"][..], &["/usr/bin/sleep", "123456", "7"]] {
+            assert!(runs_in_part(&process(cmdline), &command), "{cmdline:?}");
+        }
+        let others: [&[&str]; 6] = [
+            &["sleep"],
+            &["sleep", "7"],
+            &["sleep", "123456 7"],
+            &["sleep", "123456", "8"],
+            &["bash", "-c", "sleep 123456 7"],
+            &[],
+        ];
+        for cmdline in others {
+            assert!(!runs_in_part(&process(cmdline), &command), "{cmdline:?}");
+        }
+        assert!(!runs(&process(&["sleep", "123456"]), &command));
+        assert!(!runs_in_part(&process(&["sleep"]), &["sleep", "123456"]));
+    }
 }
