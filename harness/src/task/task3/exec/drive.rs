@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use super::{AtOnce, Entered};
 use crate::guest::observe::processes;
 use crate::task::task3::run::drive::RunScenario;
-use crate::task::task3::run::plan::RunPlan;
+use crate::task::task3::run::plan::{Neighbour, RunPlan};
 use crate::task::task3::shared::launch::Running;
 
 /// The first of the run's sleeps that these containers take.
@@ -21,6 +21,10 @@ struct Containers {
     started: Vec<(String, Running)>,
     /// How many names are used up.
     used: usize,
+    /// Those that run beside them, with the step and the name of each.
+    neighbours: Vec<(String, String, Running)>,
+    /// The tool has only one container at a time.
+    alone: bool,
 }
 
 impl RunScenario<'_, '_, '_> {
@@ -50,6 +54,9 @@ impl RunScenario<'_, '_, '_> {
         self.enter_at_once(&mut containers)?;
         for (number, (step, running)) in containers.started.iter().enumerate() {
             self.stop(&format!("stop-{step}"), &self.plan.entered[number], Some(running))?;
+        }
+        for (step, name, running) in &containers.neighbours {
+            self.stop(&format!("stop-{step}"), name, Some(running))?;
         }
         self.enter_as_shown()
     }
@@ -94,19 +101,50 @@ impl RunScenario<'_, '_, '_> {
             };
             containers.used += 1;
             let started_in = format!("entered-{}", number + 1);
-            let run = ["run", &self.plan.image, name];
-            let mut running =
-                self.session.start(&started_in, &run, &["sleep", &self.plan.sleeps[SLEEPS + number]])?;
-            if running.is_none() {
-                self.session.call("retry", &["stop", name], self.session.tool.limit(10.0, 2.0))?;
-                running = self.session.start_shell(&started_in, &run)?;
-            }
-            let Some(running) = running else { return Ok(None) };
+            let sleep = &self.plan.sleeps[SLEEPS + number];
+            let Some(running) = self.container(&started_in, name, sleep)? else { return Ok(None) };
             containers.started.push((started_in, running));
+            if self.ended_by_neighbour(containers, number)? {
+                return self.alive(containers, step);
+            }
         }
         let Some((container, _)) = containers.started.last() else { return Ok(None) };
         self.record("entered", &Entered { step: step.to_owned(), container: container.clone() })?;
         Ok(Some(self.plan.entered[containers.started.len() - 1].clone()))
+    }
+
+    /// A container with a command that goes on, or else with a shell.
+    fn container(&mut self, step: &str, name: &str, sleep: &str) -> io::Result<Option<Running>> {
+        let run = ["run", &self.plan.image, name];
+        let running = self.session.start(step, &run, &["sleep", sleep])?;
+        if running.is_some() {
+            return Ok(running);
+        }
+        self.session.call("retry", &["stop", name], self.session.tool.limit(10.0, 2.0))?;
+        self.session.start_shell(step, &run)
+    }
+
+    /// Starts another container after the one that will be entered, so that the latter is not the
+    /// newest. Where a tool can have only one, `exec` is tried without the other. Whether the other
+    /// ended the one to be entered.
+    fn ended_by_neighbour(&mut self, containers: &mut Containers, number: usize) -> io::Result<bool> {
+        let neighbour = self.plan.neighbours.get(number).filter(|_| !containers.alone);
+        let Some(Neighbour { name, sleep }) = neighbour else { return Ok(false) };
+        let step = format!("neighbour-{}", number + 1);
+        let running = self.container(&step, name, sleep)?;
+        let is_ended = |containers: &Containers| {
+            !containers.started.last().is_some_and(|(_, entered)| is_alive(entered))
+        };
+        match running {
+            Some(running) if !is_ended(containers) => {
+                containers.neighbours.push((step, name.clone(), running));
+            }
+            running => {
+                containers.alone = true;
+                self.stop(&format!("stop-{step}"), name, running.as_ref())?;
+            }
+        }
+        Ok(is_ended(containers))
     }
 
     /// Ends a command by a signal, and waits for the `exec` that brought it in.

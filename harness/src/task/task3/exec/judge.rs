@@ -35,7 +35,8 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
         let why = timeline.why_absent(step);
         return unstarted(&format!("there is no running container: {why}"));
     }
-    let context = ExecContext { timeline, machine, plan, executed };
+    let containers = containers(timeline, &plan);
+    let context = ExecContext { timeline, machine, plan, containers, executed };
     check::judge(&ROWS, |judge, question, verdicts| judge(&context, question, verdicts))
 }
 
@@ -46,7 +47,20 @@ pub struct ExecContext<'a> {
     timeline: Timeline<'a>,
     machine: Machine,
     plan: RunPlan,
+    /// That ran while `exec` was tried, with their names.
+    containers: Vec<(String, ContainerView)>,
     executed: Vec<Executed>,
+}
+
+/// The containers that were entered and their neighbours, with their names.
+fn containers(timeline: Timeline, plan: &RunPlan) -> Vec<(String, ContainerView)> {
+    let entered = plan.entered.iter().zip(1..).map(|(name, number)| (name, format!("entered-{number}")));
+    let neighbours = plan.neighbours.iter().zip(1..);
+    let neighbours = neighbours.map(|(one, number)| (&one.name, format!("neighbour-{number}")));
+    let seen = |(name, step): (&String, String)| {
+        Some((name.clone(), timeline.at::<ContainerView>("container", &step)?.value))
+    };
+    entered.chain(neighbours).filter_map(seen).collect()
 }
 
 /// What `exec` started, and the container in which it was to start it.
@@ -71,6 +85,15 @@ fn container_of(timeline: Timeline, step: &str) -> Option<ContainerView> {
 impl ExecContext<'_> {
     fn at(&self, step: &str) -> Option<&Executed> {
         self.executed.iter().find(|executed| executed.step == step)
+    }
+
+    /// The name of another container in which an executed command is, and the name of the container
+    /// that `exec` was to enter.
+    fn other(&self, executed: &Executed, is_in: impl Fn(&ContainerView) -> bool) -> Option<(&str, &str)> {
+        let is_named = |view: &ContainerView| view.step == executed.container.step;
+        let (named, _) = self.containers.iter().find(|(_, view)| is_named(view))?;
+        let (other, _) = self.containers.iter().find(|(_, view)| !is_named(view) && is_in(view))?;
+        Some((other, named))
     }
 
     fn all(&self, question: Question, well: &str, fault: impl Fn(&Executed) -> Option<String>) -> Finding {
@@ -108,9 +131,16 @@ pub fn namespaces(context: &ExecContext, question: Question, _: &Verdicts) -> Fi
     let question = question.expects("the UTS, PID, NET, MOUNT and IPC namespaces of the container");
     context.all(question, "all five namespaces are the container's", |executed| {
         let view = &executed.seen.value;
-        let apart = apart(&view.main.namespaces, &executed.container.main.namespaces);
-        (!apart.is_empty())
-            .then(|| format!("{} is not in the container's {}", describe(view), apart.join(", ")))
+        let apart_from = |container: &ContainerView| apart(&view.main.namespaces, &container.main.namespaces);
+        let apart = apart_from(&executed.container);
+        if apart.is_empty() {
+            return None;
+        }
+        let other = context.other(executed, |other| apart_from(other).is_empty());
+        Some(other.map_or_else(
+            || format!("{} is not in the container's {}", describe(view), apart.join(", ")),
+            |(other, named)| format!("{} is in the container {other}, not in {named}", describe(view)),
+        ))
     })
 }
 
@@ -120,6 +150,12 @@ pub fn root(context: &ExecContext, question: Question, _: &Verdicts) -> Finding 
         let view = &executed.seen.value;
         let (own, container) = (&view.main.root, &executed.container.main.root);
         if !own.is(container) {
+            if let Some((other, named)) = context.other(executed, |other| own.is(&other.main.root)) {
+                return Some(format!(
+                    "the root of {} is that of the container {other}, not of {named}",
+                    describe(view)
+                ));
+            }
             let whose = if own.is(&context.machine.root) { "the machine's" } else { "another" };
             return Some(format!("the root of {} is {whose}", describe(view)));
         }

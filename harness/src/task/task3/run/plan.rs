@@ -40,10 +40,20 @@ pub struct RunPlan {
     /// and two words that a tool joins by a blank are the same two words to a shell.
     #[serde(default)]
     pub second_argument: Option<String>,
+    /// Run beside the containers that are entered, and are started after them.
+    #[serde(default)]
+    pub neighbours: Vec<Neighbour>,
     pub word: String,
     /// What others write on the machine's own disk is no work of the submission's.
     #[serde(default)]
     pub shared_disk: bool,
+}
+
+/// A container that nobody enters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Neighbour {
+    pub name: String,
+    pub sleep: String,
 }
 
 impl RunPlan {
@@ -72,5 +82,31 @@ pub fn plan(random: &mut StdRng) -> Value {
         shared_disk: false,
         session: tokens::name(random, '-'),
         second_argument: Some(random.random_range(2..=9).to_string()),
+        neighbours: (0..ENTERED)
+            .map(|_| Neighbour { name: tokens::name(random, '-'), sleep: tokens::sleep_seconds(random) })
+            .collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Tools look for a container's name or path in lists such as that of ps(1).
+    #[test]
+    fn no_name_of_a_container_is_part_of_another() {
+        for seed in 0..50 {
+            let plan = RunPlan::deserialize(plan(&mut StdRng::seed_from_u64(seed))).unwrap();
+            let neighbours: Vec<String> = plan.neighbours.into_iter().map(|one| one.name).collect();
+            assert_eq!(neighbours.len(), plan.entered.len());
+            let names = [plan.entered, neighbours].concat();
+            for (index, name) in names.iter().enumerate() {
+                assert!(names[..index].iter().all(|other| !other.contains(name) && !name.contains(other)));
+            }
+        }
+    }
 }

@@ -194,7 +194,38 @@ fn an_argument_that_is_lost_costs_command_and_args_alone() {
     }
     // Evidence from before there was a second argument.
     let mut old = plan.clone();
-    assert!(old.as_object_mut().unwrap().remove("second_argument").is_some());
+    for field in ["second_argument", "neighbours"] {
+        assert!(old.as_object_mut().unwrap().remove(field).is_some());
+    }
     let records = [machine(), running("worker", &command[..2], 5)];
     assert_eq!(judged_with(old, "3a/command-and-args", &records).status, Status::Pass);
+}
+
+#[test]
+fn an_exec_that_enters_the_neighbour_is_told_by_both_names() {
+    let plan = RunPlan::deserialize(plan::plan(&mut StdRng::seed_from_u64(1))).unwrap();
+    let finding = |check, place| {
+        let records = [
+            ("machine", json!(Machine::default())),
+            running("entered-1", &["sleep", "1"], 5),
+            running("neighbour-1", &["sleep", "2"], 6),
+            ("entered", json!({ "step": "exec-command", "container": "entered-1" })),
+            running("exec-command", &["sleep", "3"], place),
+        ];
+        judged(check, &records)
+    };
+    let (named, other) = (&plan.entered[0], &plan.neighbours[0].name);
+    for (check, actual) in [
+        ("3b/namespaces", format!("`sleep 3` (process 9) is in the container {other}, not in {named}")),
+        (
+            "3b/root",
+            format!("the root of `sleep 3` (process 9) is that of the container {other}, not of {named}"),
+        ),
+    ] {
+        assert_eq!(finding(check, 5).status, Status::Pass);
+        let wrong = finding(check, 6);
+        assert_eq!((wrong.status, wrong.actual), (Status::Fail, actual));
+        assert_eq!(finding(check, 7).status, Status::Fail);
+        assert!(!finding(check, 7).actual.contains(other));
+    }
 }
