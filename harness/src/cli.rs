@@ -15,7 +15,7 @@ use vm::{Requested, Suite};
 #[derive(Debug, Parser)]
 #[command(name = "harness", version = harness::VERSION, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = "Exit status:\n  \
-                        0  every check passed\n  \
+                        0  every check with marks passed\n  \
                         1  some marks were lost\n  \
                         2  the submission or the arguments cannot be read\n  \
                         3  the infrastructure failed: at least one check has no verdict\n\n\
@@ -67,8 +67,8 @@ pub enum Command {
 pub struct Grade {
     /// A directory, .tar, .tar.gz, .tgz, .tar.xz or .zip that contains <rollnumber>_assignment3
     pub submission: PathBuf,
-    /// Write the report (index.html, report.json, junit.xml, summary.md) and the evidence to this
-    /// directory [default: reports/<id>/<n>]
+    /// Write the report (index.html, report.json, junit.xml, summary.md, annotations.txt) and the
+    /// evidence to this directory [default: reports/<id>/<n>]
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory
@@ -143,7 +143,8 @@ pub struct Check {
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write the report (index.html, report.json, junit.xml, summary.md) to this directory
+    /// Write the report (index.html, report.json, junit.xml, summary.md, annotations.txt) to this
+    /// directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory
@@ -199,7 +200,8 @@ pub struct Judge {
     /// TOML file with points that replace the default ones (docs/rubric.md)
     #[arg(long, value_name = "FILE")]
     pub rubric: Option<PathBuf>,
-    /// Write the report (index.html, report.json, junit.xml, summary.md) to this directory
+    /// Write the report (index.html, report.json, junit.xml, summary.md, annotations.txt) to this
+    /// directory
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,
     /// Replace another submission's report in the --report directory

@@ -13,7 +13,7 @@ pub struct CheckSpec {
     pub id: &'static str,
     /// In a few words.
     pub title: &'static str,
-    /// The assignment's own words.
+    /// The assignment's words, shortened in places.
     pub requirement: &'static str,
     /// Where to look when it fails, without giving the answer.
     pub hint: &'static str,

@@ -29,7 +29,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The program is traced. Child 1 is the first process that main creates; its PID namespace is read at its first instruction.",
+            how: "The grader traces the program. Child 1 is the first process that is PID 1 of a new PID namespace, or else the first in a new UTS namespace. The grader reads its PID namespace at its first instruction.",
             causes: &[
                 "a flag is missing in the call that creates the child",
                 "the namespace was created for the parent's next child, which is another process",
@@ -73,7 +73,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &["1/child1-pid-namespace"],
             considers: &[],
-            how: "Child 2 is the next process that main creates. Its PID namespace is compared with child 1's.",
+            how: "Child 2 is another process that was created from outside child 1's PID namespace; it may be a grandchild of main. The grader compares its PID namespace with child 1's.",
             causes: &[
                 "child 1 has ended by then, and its namespace takes no new processes",
                 "the parent joins the namespace after it has created child 2",
@@ -119,7 +119,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The parent's PID, namespaces and host name are read to its end, and every change of the machine's host name is seen.",
+            how: "The grader compares the parent's UTS namespace at its end with the machine's, and records every change of the machine's host name.",
             causes: &[
                 "the parent joins a namespace and never returns to its own",
                 "the host name is set in the parent",
@@ -159,7 +159,7 @@ pub static ROWS: [Row<Judge>; 8] = [
         check: CheckSpec {
             id: "1/exits-clean",
             title: "ends by itself and leaves nothing running",
-            requirement: "Write code at marked portions in the file task1/namespace_prog.c",
+            requirement: "The output of the program should be as follows",
             hint: "Which calls wait for a child, and what lets each child come to its end?",
             see: &[
                 "gcc -o namespace_prog namespace_prog.c && time ./namespace_prog; echo $?; pgrep -a namespace_prog",

@@ -281,7 +281,7 @@ pub static ROWS_2C: [Row<Judge>; 8] = [
         check: CheckSpec {
             id: "2c/namespaces",
             title: "PID and UTS namespaces as in 2b",
-            requirement: "Output Subtask 2c: Process PID: 1, Child Process PID: 2",
+            requirement: "The task is divided into 3 subtasks, each contributing new features to the container.",
             hint: "2c adds to 2b: compare /proc/PID/ns of container_prog with those of your shell.",
             see: &["strace -f -e trace=unshare,clone,clone3,execve ./simple_container.sh"],
             informational: false,

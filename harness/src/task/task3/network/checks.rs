@@ -57,7 +57,8 @@ pub static ROWS: [Row<Judge>; 14] = [
         check: CheckSpec {
             id: "3c/two-containers",
             title: "a second container",
-            requirement: "Network path between container and host [for each container that is run]",
+            requirement: "This function will add a network interface to a container and setup its configurations so that \
+                      the container can communicate using the network.",
             hint: "Run two containers and call addnetwork for both: `ip addr` and `ip route` on the machine.",
             see: &["ip address; ip route"],
             informational: false,
@@ -245,7 +246,7 @@ pub static ROWS: [Row<Judge>; 14] = [
         check: CheckSpec {
             id: "3c/seen-on-outside",
             title: "pings are seen on NAME-outside",
-            requirement: "eg-outside: the machine's end of the link",
+            requirement: "5: eg-outside@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default qlen 1000",
             hint: "`tcpdump -i eg-outside icmp` on the machine, while the container pings it.",
             see: &[
                 "nsenter -t {pid} -n ping -c 3 ADDRESS & timeout 5 tcpdump -ni {container}-outside icmp # ADDRESS: the machine's end",

@@ -40,7 +40,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "Disk use of the submission and of the machine is compared before and after each build and run.",
+            how: "The grader measures the disk use of the submission and of the machine, before and after the first build and the first run.",
             causes: &["the base is copied into the image or the container"],
             man: &["du(1)", "cp(1)"],
         },
