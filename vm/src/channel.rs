@@ -43,7 +43,7 @@ pub(crate) enum ToGuest {
     },
     /// A piece of the next program's standard input.
     Stdin { data: String },
-    /// Runs a program. A kept program stays in the agent's control group.
+    /// Runs a program. A protected program (`kept`) stays in the agent's control group.
     Run { argv: Vec<String>, kept: bool },
     /// Ends the session: the agent is silent until the next `Hello`.
     Rest,

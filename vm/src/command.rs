@@ -19,8 +19,8 @@ pub struct Command {
     pub max_output: u64,
     /// The most bytes in one line of its output.
     pub max_line: usize,
-    /// Whether it stays in the agent's control group, which no other program can change. Its
-    /// children start there too. Other programs run in a control group of their own.
+    /// Whether it is protected: it stays in the agent's control group, which no other program can
+    /// change. Its children start there too. Other programs run in a control group of their own.
     pub kept: bool,
 }
 

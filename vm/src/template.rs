@@ -145,7 +145,7 @@ impl Template {
         &self.id
     }
 
-    /// Why root in a guest can reach the agent and the kept programs; `None` if root cannot.
+    /// Why root in a guest can reach the agent and the protected programs; `None` if root cannot.
     pub fn unguarded(&self) -> Option<&str> {
         self.manifest.unguarded.as_deref()
     }

@@ -29,7 +29,7 @@ fn guest_with(folder: &str) -> Guest {
     template.restore(&disks).unwrap()
 }
 
-/// What a script says, as a program that the agent keeps.
+/// What a script says, as a protected program.
 fn said(guest: &mut Guest, script: &str) -> Vec<String> {
     let mut command = Command::new(["/bin/bash", "-c", script]);
     command.kept = true;
@@ -52,8 +52,8 @@ fn allowed(guest: &mut Guest, script: &str, at_least: usize) -> Vec<String> {
 fn root_reaches_neither_the_agent_nor_what_it_started() {
     let mut guest = guest_with("attacks");
     said(&mut guest, "gcc -no-pie -w -o /root/attacks /run/vm/payload/attacks.c; exit $?");
-    // What is started by the kept shell and becomes another program is not
-    // kept. $PPID is the agent.
+    // What the protected shell starts and what becomes another program is not
+    // protected. $PPID is the agent.
     for victim in ["$$", "$PPID"] {
         let script = format!("setsid -w /root/attacks {victim}; exit 0");
         assert_eq!(allowed(&mut guest, &script, 100), [""; 0], "against {victim}");

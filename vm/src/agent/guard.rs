@@ -1,6 +1,6 @@
-//! Keeps root away from the agent and the kept programs. Loads the hooks of `vm/guard/guard.bpf.c`
-//! into the kernel, then locks the kernel down. This is done once, before the template is frozen,
-//! and lasts as long as the agent, restores included.
+//! Keeps root away from the agent and the protected programs. Loads the hooks of
+//! `vm/guard/guard.bpf.c` into the kernel, then locks the kernel down. This is done once, before
+//! the template is frozen, and lasts as long as the agent, restores included.
 //!
 //! The order matters: a locked-down kernel refuses programs that read its memory, and the hooks do.
 
@@ -76,7 +76,7 @@ pub(super) fn raise() -> Result<(), Error> {
     fs::write("/proc/sys/kernel/kexec_load_disabled", "1").map_err(Error::at("kexec_load_disabled"))
 }
 
-/// Whether there is a control group for the agent and the kept programs.
+/// Whether there is a control group for the agent and the protected programs.
 pub(super) fn has_group() -> bool {
     Path::new(OWN).is_dir()
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::channel::{FromGuest, Key, Lines, PORT, Sealer, ToGuest, decode};
 
-/// The control group of programs that are not kept, from the root of the groups.
+/// The control group of programs that are not protected, from the root of the groups.
 pub const PROGRAMS: &str = "vm.run";
 
 /// The time between two signs of life.
