@@ -55,7 +55,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file does not follow `docs/evidence.md`.
-    #[error("{} is no evidence of this harness: {why}", path.display())]
+    #[error("{} is not evidence of this harness: {why}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -222,7 +222,7 @@ pub struct Debug {
     pub report: PathBuf,
     /// Id of the check, such as 3c/peer
     pub check: String,
-    /// The submission [default: where the report says that it was]
+    /// Path of the submission [default: the path in the report]
     #[arg(long, value_name = "PATH")]
     pub submission: Option<PathBuf>,
     /// Use only cached packages

@@ -47,7 +47,8 @@ impl HostLook {
 
     fn page(&self) -> io::Result<Page> {
         let began = Instant::now();
-        let no_tunnel = |_| io::Error::new(io::ErrorKind::NotConnected, "the machine has not opened the way");
+        let no_tunnel =
+            |_| io::Error::new(io::ErrorKind::NotConnected, "the machine has not opened the tunnel");
         let tunnel = self.offered.recv_timeout(PATIENCE).map_err(no_tunnel)?;
         let left = PATIENCE.saturating_sub(began.elapsed());
         waiting(left, async {
@@ -78,7 +79,7 @@ mod tests {
         drop(tunnels);
         let shown = look.look();
         assert_eq!(shown["url"], "http://10.20.30.40:3000/");
-        assert!(shown["error"].as_str().unwrap().contains("has not opened the way"));
+        assert!(shown["error"].as_str().unwrap().contains("has not opened the tunnel"));
     }
 
     /// The page of a server that sends a head, and then the same piece again and again with pauses

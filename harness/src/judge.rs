@@ -99,9 +99,12 @@ fn judge_checks(subtask: &task::Subtask, bundle: &Bundle, rubric: &Rubric) -> Ve
         .map(|spec| {
             let finding = match findings.iter().position(|finding| finding.check == spec.id) {
                 Some(at) => findings.swap_remove(at),
-                None => {
-                    Finding::new(spec.id, Status::Error, "", "its judge gave no verdict: a fault of ours")
-                }
+                None => Finding::new(
+                    spec.id,
+                    Status::Error,
+                    "",
+                    "the grader gave no verdict: this is a bug in the grader",
+                ),
             };
             let finding = hindrances.iter().fold(finding, |finding, one| one.applied_to(finding));
             let check = check(spec, finding, cut.as_ref(), rubric);

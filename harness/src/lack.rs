@@ -102,8 +102,7 @@ pub fn hindrances(recording: &Recording) -> Vec<Hindrance<'_>> {
     });
     let no_cpu = recording.plan.get(NO_CPU_CONTROLLER).map(|_| Hindrance {
         recording,
-        sentence: "not the submission's doing: cgroup v2 of this machine has no cpu controller, so nothing can limit the \
-                   CPU here; grade this subtask in a virtual machine"
+        sentence: "not the submission's doing: cgroup v2 of this machine has no cpu controller, so nothing can limit the CPU here. Grade this subtask in a virtual machine"
             .to_owned(),
         kind: Kind::NoCpu,
     });

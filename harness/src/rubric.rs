@@ -34,7 +34,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] FileError),
     /// The file is not a table of tables of numbers.
-    #[error("{} is no rubric: {why}", path.display())]
+    #[error("{} is not a rubric: {why}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

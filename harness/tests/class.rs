@@ -206,7 +206,7 @@ fn two_processes_on_one_folder_that_are_killed_lose_nothing_and_grade_nothing_tw
         course
             .grade(&["--take", part])
             .code(1)
-            .stdout(contains("0 errors of ours").and(contains("0 graded elsewhere")));
+            .stdout(contains("0 failed by the infrastructure").and(contains("0 graded elsewhere")));
     }
     course.grade(&[]).code(1).stdout(contains("0 graded, 20 had their report"));
     course.collect(&[]).code(1);
@@ -399,8 +399,8 @@ fn a_grade_that_fails_leaves_the_report_and_a_damaged_report_is_made_again() {
     course
         .grade(&["--seed", "7"])
         .code(3)
-        .stdout(contains("1 graded").and(contains("1001: error of ours: cannot start")));
-    course.collect(&[]).success().stderr(contains("1001: the mark is of the earlier report"));
+        .stdout(contains("1 graded").and(contains("1001: the infrastructure failed: cannot start")));
+    course.collect(&[]).success().stderr(contains("1001: the mark is from the earlier report"));
     assert!(!course.table()["1001"]["score"].is_empty());
     fs::remove_dir(&log).unwrap();
     course.grade(&[]).success().stdout(contains("1 graded, 1 had their report"));

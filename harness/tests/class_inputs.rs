@@ -268,7 +268,7 @@ fn what_is_no_class_is_said() {
     let home = TempDir::new().unwrap();
     fs::write(home.path().join("x.txt"), "text").unwrap();
     let error = input::read(&home.path().join("x.txt")).unwrap_err().to_string();
-    assert!(error.contains("is no class"), "{error}");
+    assert!(error.contains("is not a class"), "{error}");
     assert!(input::read(&home.path().join("nowhere")).is_err());
 }
 

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const TOKENS: [&str; 3] = ["Run /init as init process", "systemd[1]: ", "Welcome to "];
 
 /// The consequence of TCG, for the note to the user.
-const SLOW: &str = "programs run 3 to 15 times slower, time limits follow";
+const SLOW: &str = "programs run 3 to 15 times slower, and time limits grow to match";
 
 /// Why KVM cannot be used, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

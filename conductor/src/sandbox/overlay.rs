@@ -33,7 +33,7 @@ pub struct Flags {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A layer does not exist.
-    #[error("layer {path}")]
+    #[error("cannot open the layer {path}")]
     Layer {
         /// The layer.
         path: PathBuf,
@@ -134,8 +134,7 @@ pub fn mount(
 }
 
 /// Why an overlay cannot be the upper directory of another one, and what to do.
-const ON_OVERLAY: &str = "it is on an overlay file system, which cannot hold the changes of another overlay; set \
-                          CACHEDIR and CONTAINERDIR to folders on a disk or a tmpfs";
+const ON_OVERLAY: &str = "it is on an overlay file system, which cannot hold the changes of another overlay. Set CACHEDIR and CONTAINERDIR to folders on a disk or a tmpfs";
 
 /// Whether a directory is on an overlay file system, as it is inside many containers.
 fn is_overlay(directory: &Path) -> bool {

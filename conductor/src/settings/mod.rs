@@ -115,7 +115,7 @@ pub enum Error {
         rule: &'static str,
     },
     /// The current folder is gone; relative paths refer to it.
-    #[error("the current folder cannot be used")]
+    #[error("the current folder cannot be read; change to a folder that exists")]
     CurrentFolder(#[source] io::Error),
 }
 

@@ -75,7 +75,7 @@ fn found(recording: &Recording, index: usize, end: &Ended) -> Found {
     } else {
         match end.by_itself {
             Some(true) => "Run the same command with `bash -x` before it, and find the line where it stops.",
-            _ => "Run the same command by hand: its own last lines say what it came to.",
+            _ => "Run the same command by hand. Its last lines say why it ended.",
         }
     };
     // Of a container tool, what counts is its command: each step has other names.
@@ -171,7 +171,7 @@ impl Ended {
                 };
                 format!("`{name}` was stopped after {seconds:.0} s{busy}{why}, {shown}.")
             }
-            (None, Some(false)) => format!("`{name}` went on, but what it should run was never seen."),
+            (None, Some(false)) => format!("`{name}` kept running, but its command never started."),
             (None, Some(true)) => format!("`{name}` ended before it ran what it should run, {shown}."),
             (None, None) => match self.status() {
                 Some(status) => format!("`{name}` ended with status {status}, {shown}."),
@@ -208,6 +208,6 @@ mod tests {
             asks.what,
             "`./conductor.sh run img web` waits for input: the last line on its screen was \"Which port?\"."
         );
-        assert!(cause("CS695 Conductor\r\n").what.contains("what it should run was never seen"));
+        assert!(cause("CS695 Conductor\r\n").what.contains("but its command never started"));
     }
 }

@@ -19,6 +19,6 @@ pub struct Message {
 impl Message {
     /// The program that found it and what it found, to begin a sentence with.
     pub fn who(&self) -> &'static str {
-        if self.is_shell { "The shell cannot read on" } else { "The compiler stops" }
+        if self.is_shell { "The shell stops reading" } else { "The compiler stops" }
     }
 }

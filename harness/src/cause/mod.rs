@@ -145,7 +145,7 @@ fn of_interpreter(recording: &Recording, bundle: &Bundle) -> Option<Cause> {
 }
 
 /// What to do about line ends of Windows.
-const WINDOWS: &str = "Save the file with line ends of Unix: `file` shows which ones it has.";
+const WINDOWS: &str = "Save the file with Unix line ends. The command `file` shows the line ends of a file.";
 
 fn windows(path: &str) -> String {
     format!("{path} has line ends of Windows (CRLF), which the shell takes for part of each command.")

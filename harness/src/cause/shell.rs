@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::message::Message;
 
-/// What a shell says when it cannot read on.
+/// What a shell says when it stops reading.
 const FATAL: [&str; 5] =
     ["syntax error", "Syntax error", "unexpected EOF", "unexpected end of file", "$'\\r': command not found"];
 

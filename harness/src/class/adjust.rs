@@ -66,13 +66,13 @@ fn adjustment(id: &str, of: String, delta: &str, words: [String; 3]) -> Result<A
         .parse()
         .ok()
         .filter(|delta: &f64| delta.is_finite())
-        .ok_or_else(|| format!("{delta:?} is no number of points"))?;
+        .ok_or_else(|| format!("{delta:?} is not a number of points"))?;
     if words.iter().any(String::is_empty) {
         return Err("an adjustment needs a reason, who decided and when".to_owned());
     }
     let [reason, who, when] = words;
     if !date::is_day(&when) {
-        return Err(format!("{when:?} is no date: write when as 2026-02-10"));
+        return Err(format!("{when:?} is not a date: write when as 2026-02-10"));
     }
     Ok(Adjustment { of, delta, applied: 0.0, reason, who, when })
 }

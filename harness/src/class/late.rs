@@ -125,7 +125,7 @@ fn moment(value: &toml::Value) -> Result<OffsetDateTime, String> {
     let text = match value {
         toml::Value::Datetime(text) => text.to_string(),
         toml::Value::String(text) => text.clone(),
-        other => return Err(format!("{other} is no time: write it as {FORM}")),
+        other => return Err(format!("{other} is not a time: write it as {FORM}")),
     };
     OffsetDateTime::parse(&text, &Rfc3339)
         .map_err(|_| format!("{text:?} has no time of day or no time zone: write it as {FORM}"))
@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(days("1005", "2026-02-04T23:00:00Z").map(|(days, _)| days), Some(3));
         assert_eq!(policy_of.extended().collect::<Vec<_>>(), ["1004"]);
         for (value, said) in
-            [("2026-01-04T23:59:00Z", "not after"), ("2026-02-04T23:59:00", "zone"), ("3", "no time")]
+            [("2026-01-04T23:59:00Z", "not after"), ("2026-02-04T23:59:00", "zone"), ("3", "not a time")]
         {
             let error = policy(&format!("{table}{value}\n")).unwrap_err();
             assert!(error.contains("1004") && error.contains(said), "{error}");

@@ -45,7 +45,7 @@ fn line(class: &Class, entry: &Entry, policy: Option<&Policy>, scratch: &Path) -
     }
     if let Held::Git(_) = entry.held {
         "git".clone_into(&mut line.form);
-        line.notes.push("it is looked at when it is graded".to_owned());
+        line.notes.push("the repository is cloned and checked when it is graded".to_owned());
         return line;
     }
     let copy = scratch.join("entry");

@@ -54,11 +54,11 @@ impl Outcome {
         match self.failed.as_ref().filter(|failed| is_now(&failed.handed_in)) {
             Some(Attempt { changed: true, state, message, .. }) => Err(match state {
                 State::Unreadable => format!("cannot be graded: {message}"),
-                _ => format!("error of ours: {message}; the report is of an earlier submission"),
+                _ => format!("the infrastructure failed: {message}; the report is of an earlier submission"),
             }),
-            Some(Attempt { message, .. }) => {
-                Ok(Some(format!("the mark is of the earlier report, for the last grade failed: {message}")))
-            }
+            Some(Attempt { message, .. }) => Ok(Some(format!(
+                "the mark is from the earlier report, because the last grade failed: {message}"
+            ))),
             None if is_now(&self.handed_in) => Ok(None),
             None => {
                 Err("the report is of an earlier submission: not graded yet; run `harness class grade` again"

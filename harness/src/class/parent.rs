@@ -15,6 +15,6 @@ pub fn end_with(parent: i32) -> std::io::Result<()> {
     if getppid().as_raw() == parent {
         Ok(())
     } else {
-        Err(std::io::Error::other(format!("process {parent}, for which this grade was started, is gone")))
+        Err(std::io::Error::other(format!("the process {parent} that started this grade has ended")))
     }
 }

@@ -61,7 +61,7 @@ impl Table {
     }
 
     fn begin(&mut self, id: &str, again: bool) {
-        let once_more = if again { ", once more: our side failed" } else { "" };
+        let once_more = if again { ", second try: the infrastructure failed" } else { "" };
         match &mut self.mode {
             Mode::Live { all, running, .. } => {
                 let line =
@@ -91,7 +91,7 @@ impl Table {
             Ending::Unreadable(why) => Some(format!("{id}: cannot be graded: {why}")),
             Ending::Failed(why) => {
                 self.errors += 1;
-                Some(format!("{id}: ERROR of ours: {why}"))
+                Some(format!("{id}: the infrastructure failed: {why}"))
             }
         };
         let place = format!("[{}/{}]", self.done, self.total);

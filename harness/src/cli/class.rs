@@ -19,7 +19,7 @@ pub struct Class {
 /// The commands of `class`.
 #[derive(Debug, Subcommand)]
 pub enum ClassCommand {
-    /// List the submissions: who, in which form, how late, and what keeps one from being graded
+    /// List the submissions: name, format, lateness, and why one cannot be graded
     List(List),
     /// Grade each submission in a process of its own; go on where an earlier run ended
     Grade(Grade),

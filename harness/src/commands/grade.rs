@@ -71,10 +71,7 @@ pub fn run(arguments: &Grade) -> Result<Status, Failure> {
     if !kept.is_empty() {
         let names: Vec<&str> = kept.keys().map(String::as_str).collect();
         let there = place.directory().display();
-        progress.show(Event::Note(format!(
-            "going on in {there}, with what was recorded of {}",
-            names.join(", ")
-        )));
+        progress.show(Event::Note(format!("continuing in {there}; already recorded: {}", names.join(", "))));
     }
     let directory = place.directory().to_owned();
     let place = Arc::new(Mutex::new(Some(place)));

@@ -95,7 +95,7 @@ pub enum BaseError {
     #[error("making a base tree needs root or a virtual machine, and this run has neither")]
     NotRoot,
     /// The archive's index is not to be had.
-    #[error("no index of {suite}: {why}")]
+    #[error("cannot get the archive's index of {suite}: {why}")]
     NoIndex {
         /// Of which suite.
         suite: String,

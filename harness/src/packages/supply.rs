@@ -35,7 +35,7 @@ pub enum Error {
         source: Missing,
     },
     /// A base tree that a scenario needs is neither here nor to be had.
-    #[error("no base tree of {suite}")]
+    #[error("cannot get or make a base tree of {suite}")]
     NoTree {
         /// Of which suite.
         suite: String,

@@ -137,10 +137,10 @@ fn remarks(report: &Report) -> Vec<String> {
             remarks.push(format!("{number} checks have no verdict: stopped by you, --resume goes on"));
         }
         1 => remarks.push(
-            "1 check has no verdict: our infrastructure failed, no mark was given or taken for it".to_owned(),
+            "1 check has no verdict: the infrastructure failed, no mark was given or taken for it".to_owned(),
         ),
         number => remarks.push(format!(
-            "{number} checks have no verdict: our infrastructure failed, no mark was given or taken for them"
+            "{number} checks have no verdict: the infrastructure failed, no mark was given or taken for them"
         )),
     }
     remarks

@@ -27,7 +27,7 @@ static ROWS: [Row<Judge>; 5] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The host lists the archive without unpacking it: one folder at its top, whose name ends in _assignment3. A directory may have any name.",
+            how: "The grader lists the archive without unpacking it. The archive must have one folder at its top, and the name of this folder must end in _assignment3. A directory may have any name.",
             causes: &[
                 "the task folders lie at the top of the archive, without a folder around them",
                 "the folder has the name of the course's template",
@@ -47,7 +47,7 @@ static ROWS: [Row<Judge>; 5] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The host compares the file names with the seven names in the assignment. A name in the wrong case counts as missing here, and is used all the same.",
+            how: "The grader compares the file names with the seven names in the assignment. In this check, a name in the wrong case counts as missing. All other checks use the file.",
             causes: &[
                 "a file has another name or lies in another folder",
                 "the archive was made before the last file was written",
@@ -66,7 +66,7 @@ static ROWS: [Row<Judge>; 5] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The host looks for .git and for the commit that HEAD names.",
+            how: "The grader looks for .git and for the commit that HEAD names.",
             causes: &["the archive was made without hidden files", "`git init` without a commit"],
             man: &["git-archive(1)", "git-log(1)"],
         },
@@ -98,7 +98,7 @@ static ROWS: [Row<Judge>; 5] = [
             informational: true,
             needs: &[],
             considers: &[],
-            how: "With --starter, the host compares each marked file with the starter's, outside the marked portions.",
+            how: "With --starter, the grader compares the text outside the marked portions with the starter.",
             causes: &[
                 "an editor changed blanks or line ends",
                 "helper functions were written above the marked portion",

@@ -45,7 +45,10 @@ pub fn zip(rows: &[Row], detail: Detail, remarks: &mut Vec<String>) -> io::Resul
     for row in rows {
         let Some(report) = final_report(row) else { continue };
         let Some(folder) = &row.folder else {
-            remarks.push(format!("{}: no feedback file, for Moodle's folder of it is not known", row.id));
+            remarks.push(format!(
+                "{}: no feedback file, because Moodle's folder for this participant is not known",
+                row.id
+            ));
             continue;
         };
         zip.start_file(format!("{folder}feedback.html"), options).map_err(io::Error::other)?;
@@ -93,7 +96,7 @@ fn explained(check: &Check) -> Markup {
     html! {
         (check.name()) ": "
         @match check.status {
-            Status::Error => { "no verdict, our side failed" }
+            Status::Error => { "no verdict, the infrastructure failed" }
             Status::Skip => { "could not be seen" }
             _ => { (points(check.score)) " / " (points(check.max)) }
         }
@@ -159,7 +162,7 @@ mod tests {
         assert_eq!(mark.grade, (0.0, 2.0));
         assert!(mark.feedback.starts_with("<p>") && !mark.feedback.contains("<script>"), "{}", mark.feedback);
         assert!(mark.feedback.contains("<br>second") && !mark.feedback.contains('\n'), "{}", mark.feedback);
-        let none = Row { problem: Some("error of ours".into()), ..row() };
+        let none = Row { problem: Some("the infrastructure failed".into()), ..row() };
         assert!(super::marks(&[none], Detail::Full).is_empty());
     }
 

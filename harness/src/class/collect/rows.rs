@@ -53,7 +53,7 @@ pub fn rows(request: &Request, roster: &Roster) -> (Vec<Row>, Vec<String>) {
     let times = times(request, roster, &mut remarks);
     for id in request.adjustments.keys() {
         if roster.entries.iter().all(|member| member.id != *id) {
-            remarks.push(format!("the adjustments name {id}, which is nobody's id"));
+            remarks.push(format!("the adjustments name {id}, which no submission has"));
         }
     }
     let next = AtomicUsize::new(0);
@@ -119,13 +119,12 @@ fn times(request: &Request, roster: &Roster, remarks: &mut Vec<String>) -> BTree
         .collect();
     if !unknown.is_empty() {
         remarks.push(format!(
-            "the time of submission is not known, so these do not count as late: {}; give it in the worksheet \
-             (--worksheet) or in the table's column submitted, as 2026-02-01T23:50:00+05:30",
+            "the time of submission is not known, so these do not count as late: {}. Give the time in the worksheet (--worksheet) or in the table's column submitted, as 2026-02-01T23:50:00+05:30",
             unknown.join(", ")
         ));
     }
     let nobody = policy.extended().filter(|id| !members.contains_key(id));
-    remarks.extend(nobody.map(|id| format!("[late.extensions] names {id}, which is nobody's id")));
+    remarks.extend(nobody.map(|id| format!("[late.extensions] names {id}, which no submission has")));
     times
 }
 
@@ -154,7 +153,7 @@ fn row(
             let adjustments = request.adjustments.get(&member.id).into_iter().flatten();
             remarks.extend(adjustments.map(|one| {
                 let (of, delta) = (&one.of, one.delta);
-                format!("the adjustment of {of} by {delta} is not applied, for there is no report: enter the mark by hand")
+                format!("the adjustment of {of} by {delta} is not applied, because there is no report: enter the mark by hand")
             }));
             row.problem = Some(problem);
         }
@@ -214,7 +213,7 @@ fn report(request: &Request, roster: &Roster, member: &Member, seconds: &mut f64
     let Some(mut report) = report.filter(|report| report.submission.sha256 == outcome.sha256) else {
         let message =
             if outcome.message.is_empty() { "run `harness class grade` again" } else { &outcome.message };
-        return Err(format!("error of ours, no report: {message}"));
+        return Err(format!("the infrastructure failed, no report: {message}"));
     };
     other_subtasks(roster, &report).map_or(Ok(()), Err)?;
     if let Some(rubric) = request.rubric {
@@ -230,9 +229,11 @@ fn report(request: &Request, roster: &Roster, member: &Member, seconds: &mut f64
     }
     let problem = match judge::outcome(&report) {
         judge::Outcome::NoVerdict => {
-            Some("error of ours: a check has no verdict, so the mark is not final".to_owned())
+            Some("the infrastructure failed: a check has no verdict, so the mark is not final".to_owned())
         }
-        _ if outcome.state == State::Failed => Some(format!("error of ours: {}", outcome.message)),
+        _ if outcome.state == State::Failed => {
+            Some(format!("the infrastructure failed: {}", outcome.message))
+        }
         _ => None,
     };
     Ok(Found { report, problem, remark })

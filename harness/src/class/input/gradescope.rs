@@ -57,7 +57,7 @@ pub fn entries(path: &Path, text: &[u8], mut children: Children) -> Result<(Vec<
     }
     let left_aside = children
         .into_keys()
-        .map(|name| format!("{name} is nobody's: the metadata does not name it"))
+        .map(|name| format!("{name} belongs to no student: the metadata does not name it"))
         .collect();
     Ok((entries, left_aside))
 }

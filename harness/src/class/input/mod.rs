@@ -35,8 +35,7 @@ pub enum Error {
     Zip(#[from] submission::Error),
     /// It is none of the forms.
     #[error(
-        "{} is no class: expected a folder or zip of submissions, Moodle's \"Download all submissions\", Gradescope's \
-         export, or a CSV file with the columns id and path or url",
+        "{} is not a class. Give a folder or zip of submissions, Moodle's \"Download all submissions\", or Gradescope's export. A CSV file needs the columns id and path or url",
         path.display()
     )]
     Unknown {

@@ -58,7 +58,7 @@ pub fn entries(children: Children) -> (Vec<Entry>, Vec<String>) {
                 let entry = by_number.entry(place.number.clone()).or_insert_with(|| new(&place, &held));
                 add(entry, &place, held);
             }
-            None => left_aside.push(format!("{name} is no participant's: its name has no number")),
+            None => left_aside.push(format!("{name} belongs to no participant: its name has no number")),
         }
     }
     let mut entries: Vec<_> = by_number.into_values().collect();

@@ -95,7 +95,7 @@ impl Worksheet {
         let said = [
             (
                 Column::Maximum,
-                "no grade is written, for the worksheet's maximum is not known: name its column with --column \
+                "no grade is written, because the worksheet's maximum is not known: name its column with --column \
                  maximum=HEADER",
             ),
             (
@@ -123,7 +123,7 @@ impl Worksheet {
         let (score, of) = mark.grade;
         let Some(maximum) = number(&stated) else {
             return Err(format!(
-                "its maximum {stated:?} is no number; where Moodle grades with a scale of words, change the \
+                "its maximum {stated:?} is not a number; where Moodle grades with a scale of words, change the \
                  assignment's grade to points"
             ));
         };

@@ -61,7 +61,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is no worksheet.
-    #[error("{} is no worksheet of Moodle's: {why}", path.display())]
+    #[error("{} is not a Moodle worksheet: {why}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -70,8 +70,7 @@ pub enum Error {
     },
     /// Its participants are not those of the class.
     #[error(
-        "the class was not read from Moodle's export, so nobody in it has a row in Moodle's worksheet: leave out \
-         --worksheet and --scale, and take marks from class.csv"
+        "the class was not read from Moodle's export, so no member has a row in Moodle's worksheet. Leave out --worksheet and --scale, and take marks from class.csv"
     )]
     NotMoodle,
 }
@@ -155,7 +154,7 @@ impl Worksheet {
         if sheet.participants().next().is_none() && !(1..sheet.cells.len()).all(|row| blank(&row)) {
             let cell = sheet.value(1, Column::Identifier).unwrap_or_default();
             return Err(format!(
-                "{cell:?} is no participant, as in \"Participant 1001\"; name the right column with --column \
+                "{cell:?} is not a participant, as in \"Participant 1001\"; name the right column with --column \
                  identifier=HEADER"
             ));
         }

@@ -138,13 +138,13 @@ fn told(endings: &[(String, Ending)], into: &Path) -> Status {
     let failed = count(|ending| matches!(ending, Ending::Failed(_)));
     say!(
         "{} submissions: {graded} graded, {before} had their report, {again} marked again, {elsewhere} graded \
-         elsewhere, {unreadable} cannot be graded, {failed} errors of ours",
+         elsewhere, {unreadable} cannot be graded, {failed} failed by the infrastructure",
         endings.len()
     );
     for (id, ending) in endings {
         match ending {
             Ending::Unreadable(why) => say!("  {id}: cannot be graded: {why}"),
-            Ending::Failed(why) => say!("  {id}: error of ours: {why}"),
+            Ending::Failed(why) => say!("  {id}: the infrastructure failed: {why}"),
             Ending::Elsewhere(why) => say!("  {id}: {why}"),
             Ending::Graded { .. } | Ending::AsBefore | Ending::MarkedAgain => {}
         }

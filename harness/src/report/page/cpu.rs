@@ -114,7 +114,7 @@ fn drawn(run: &Run, longest: f64) -> Markup {
     let used: f64 = run.samples.iter().map(|sample| sample.share * (sample.to - sample.from)).sum();
     let held = run.samples.iter().filter(|sample| sample.throttled).count();
     let words = format!(
-        "{}: {used:.1} s of the CPU in {end:.1} s, {:.0} % of one core on average; held back in {held} of {} looks.",
+        "{}: {used:.1} s of the CPU in {end:.1} s, {:.0} % of one core on average; throttled in {held} of {} samples.",
         run.title,
         used / end.max(0.001) * 100.0,
         run.samples.len()

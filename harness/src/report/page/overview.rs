@@ -174,9 +174,9 @@ pub fn next(report: &Report) -> Markup {
                     }
                     @for cause in &report.causes {
                         li {
-                            "Mend " a href="#first" { "what went wrong first" } " in "
+                            "Fix " a href="#first" { "what went wrong first" } " in "
                             (visible(cause.file.as_deref().unwrap_or("that command")))
-                            ", then grade again: it hides " (cause.checks.len()) " checks."
+                            ", then grade again: this fault hides " (cause.checks.len()) " checks."
                         }
                     }
                     @for check in own.iter().take(STEPS) {

@@ -20,7 +20,7 @@ const TITLES: [(&str, &str); 38] = [
     ("cache", "The cache"),
     ("called", "A system call returned"),
     ("command", "A command, and how it ended"),
-    ("compiled", "What the compiler came to"),
+    ("compiled", "The result of the compiler"),
     ("container", "A container, seen from outside"),
     ("containers", "All containers"),
     ("count", "What the counter says"),

@@ -50,7 +50,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The UTS namespace of child 1 and the host name in it are read at its first instruction and after each call that can change them.",
+            how: "The grader reads the UTS namespace of child 1 and the host name there. It reads both at child 1's first instruction and after each call that can change them.",
             causes: &[
                 "a flag is missing in the call that creates the child",
                 "the name is set before the namespace is new",
@@ -65,8 +65,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "child 2 in child 1's PID namespace",
             requirement: "Make changes to/via the parent process such that child2 is created in the same PID \
                       namespace as child1.",
-            hint: "`man 7 pid_namespaces`: whom does a change of PID namespace concern, the caller or its next \
-               children? And for how long does a PID namespace take new processes?",
+            hint: "`man 7 pid_namespaces`: does setns change the PID namespace of the caller or of its next children? How long does a PID namespace accept new processes?",
             see: &[
                 "gcc -o namespace_prog namespace_prog.c && strace -fy -e trace=clone,clone3,fork,vfork,pidfd_open,setns ./namespace_prog",
             ],
@@ -95,7 +94,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &["1/child1-uts-namespace"],
             considers: &[],
-            how: "Child 2's UTS namespace is compared with child 1's, up to child 2's end.",
+            how: "The grader compares child 2's UTS namespace with child 1's, up to child 2's end.",
             causes: &[
                 "only one of the two namespaces is joined",
                 "child 2 is created with a flag that makes a new namespace",
@@ -110,8 +109,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             title: "the parent and the machine stay as they were",
             requirement: "(Parent hostname can be anything depending on your system) Parent Process PID: 43156 Parent Hostname: \
                       cs695",
-            hint: "Follow each sethostname, setns and unshare: in which UTS namespace is the process that calls it, \
-               and in which one is the parent at the end?",
+            hint: "Follow each sethostname, setns and unshare: in which UTS namespace is the calling process? In which UTS namespace is the parent at the end?",
             see: &[
                 "gcc -o namespace_prog namespace_prog.c && hostname; ./namespace_prog; hostname",
                 "strace -fy -e trace=setns,unshare,sethostname ./namespace_prog",
@@ -133,8 +131,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             id: "1/transcript",
             title: "output as shown",
             requirement: "The output of the program should be as follows",
-            hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Who has to \
-               wait for whom, so that the lines come in this order?",
+            hint: "Lines with `-` are missing or in another place. Extra lines, with `+`, cost no marks. Which process must wait for which, so that the lines come in this order?",
             see: &[
                 "gcc -o namespace_prog namespace_prog.c && script -qec ./namespace_prog /dev/null | cat -A",
             ],
@@ -146,7 +143,7 @@ pub static ROWS: [Row<Judge>; 8] = [
                 "1/child2-joins-uts-namespace",
             ],
             considers: &[],
-            how: "The program runs on a terminal. All lines that the assignment shows must appear, in this order, and what they say must have been seen.",
+            how: "The program runs on a terminal. All lines that the assignment shows must appear, in this order, and the facts in them must be true.",
             causes: &[
                 "a line is missing or comes too early",
                 "the text is printed, but the namespaces are not there",
@@ -183,7 +180,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: true,
             needs: &["1/transcript"],
             considers: &[],
-            how: "The program's lines are compared with the assignment's. Extra lines are fine, but no line may come more often than the assignment shows it.",
+            how: "The grader compares the program's lines with the assignment's. Extra lines are fine, but no line may appear more often than in the assignment.",
             causes: &["a line is printed twice"],
             man: &["fork(2)", "stdout(3)"],
         },

@@ -228,7 +228,7 @@ pub fn transcript(timeline: &ProcessTimeline, question: Question, verdicts: &Ver
     } else if verdicts.needs_met() {
         question.pass("the output has all lines in the right order")
     } else {
-        question.skip("the output matches, but not everything it claims is true: see the checks above")
+        question.skip("the output matches, but it states a fact that is not true: see the checks above")
     }
 }
 

@@ -306,8 +306,8 @@ impl<'a> ScriptTimeline<'a> {
                 (Some(Stopped::Exhausted(_)), _) => "the script was stopped because it had too many processes".to_owned(),
                 // Where it did not start, nothing was written.
                 (None, Some(End::Status(127))) if outcome.output == 0 => {
-                    "simple_container.sh is missing, or the interpreter that its first line names is (Windows line \
-                     ends, a \\r, belong to that name)"
+                    "simple_container.sh is missing, or the interpreter in its first line is missing. With Windows line \
+                     ends, the \\r is part of the interpreter's name"
                         .to_owned()
                 }
                 (None, Some(End::Status(status))) => format!("the script ended with status {status}"),

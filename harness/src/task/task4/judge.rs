@@ -222,7 +222,7 @@ pub fn reachable(context: &MatrixContext, question: Question, verdicts: &Verdict
     }
     let what = if landed.value.error.is_none() && !ends_in(&context.page) {
         format!(
-            "not the container of the external-service but another program answers {}",
+            "another program answers {}; the container of the external-service does not",
             first.value.told()
         )
     } else {

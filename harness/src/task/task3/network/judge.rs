@@ -159,7 +159,7 @@ pub fn no_internet(context: &NetworkContext, question: Question, verdicts: &Verd
         last = context.ways(question.clone(), step, &[(role, "internet")], false, well);
         if last.status != Status::Pass {
             if last.status == Status::Fail && step.ends_with("open") {
-                last.actual += ", once the machine's FORWARD policy was ACCEPT: that policy alone must not isolate the container";
+                last.actual += "; this happened with the machine's FORWARD policy ACCEPT. The tool's own rules must isolate the container, not the policy DROP alone";
             }
             return last;
         }

@@ -111,9 +111,9 @@ impl<'a> Timeline<'a> {
         let mut absents = self.recording.all::<Absent>("absent").map(|(_, absent)| absent);
         match absents.find(|absent| absent.step == step) {
             Some(absent) => {
-                let how = if absent.ended { "ended" } else { "went on" };
+                let how = if absent.ended { "ended" } else { "kept running" };
                 format!(
-                    "`{}` {how} and the command never ran{}",
+                    "`{}` {how}, but the command never started{}",
                     absent.argv.join(" "),
                     quote(&absent.screen)
                 )

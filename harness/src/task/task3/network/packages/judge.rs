@@ -46,9 +46,11 @@ pub fn packages(context: &NetworkContext, question: Question, verdicts: &Verdict
     }
     let Command { stopped, screen, seconds, .. } = &command.value;
     let how = match stopped {
-        Some(_) => format!("they did not end within {seconds:.0} s"),
-        None if command.value.succeeded() => format!("they ended with status 0, but /{PROGRAM} is missing"),
-        None => "they failed".to_owned(),
+        Some(_) => format!("the apt commands did not end within {seconds:.0} s"),
+        None if command.value.succeeded() => {
+            format!("the apt commands ended with status 0, but /{PROGRAM} is missing")
+        }
+        None => "the apt commands failed".to_owned(),
     };
     question.fail(format!("{how}{}", quote(screen)))
 }
