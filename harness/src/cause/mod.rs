@@ -75,7 +75,7 @@ fn with_checks(cause: Cause, checks: Vec<String>) -> Option<Cause> {
     (checks.len() > 1).then_some(Cause { checks, ..cause })
 }
 
-/// The lost checks whose text names what ended, and those that could not be seen and name such a
+/// The lost checks whose text names what ended, and those that could not be judged and name such a
 /// check or nothing at all: the steps after a command that failed were not reached.
 fn consequences(found: &Found, lost: &[&Check]) -> Vec<String> {
     let names_it = |check: &Check| found.marks.iter().any(|mark| check.actual.contains(mark.as_str()));

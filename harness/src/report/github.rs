@@ -30,7 +30,7 @@ fn of_cause(cause: &Cause) -> String {
     let line = cause.line.map_or_else(String::new, |line| format!("line={line},"));
     let quote = shortened(&visible(&cause.quote), 600, 12);
     let text = format!(
-        "{}\n{quote}\nhint: {}\nso these {} checks could not be seen: {}",
+        "{}\n{quote}\nhint: {}\nso these {} checks could not be judged: {}",
         visible(&cause.what),
         cause.hint,
         cause.checks.len(),

@@ -95,7 +95,7 @@ fn case(xml: &mut String, report: &Report, subtask: &Subtask, check: &Check) {
     };
     if let Some(cause) = cause {
         let _ = writeln!(xml, "    {open}>");
-        let message = format!("could not be seen: {}", cause.what);
+        let message = format!("could not be judged: {}", cause.what);
         let body = format!("{}\n{message}\n{}\nhint: {}", check.title, cause.quote, cause.hint);
         let _ = writeln!(
             xml,

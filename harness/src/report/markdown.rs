@@ -80,7 +80,7 @@ pub fn render(report: &Report) -> String {
     md
 }
 
-/// What went wrong first, once for all the checks that could not be seen because of it.
+/// What went wrong first, once for all the checks that could not be judged because of it.
 fn cause(md: &mut String, cause: &Cause) {
     let _ = writeln!(md, "\n**What went wrong first:** {}\n", inline(&cause.what));
     if !cause.quote.is_empty() {
@@ -92,7 +92,7 @@ fn cause(md: &mut String, cause: &Cause) {
     let ids: Vec<_> = cause.checks.iter().map(|id| format!("`{id}`")).collect();
     let _ = writeln!(
         md,
-        "<details><summary>so these {} checks could not be seen</summary>\n\n{}\n\n</details>",
+        "<details><summary>so these {} checks could not be judged</summary>\n\n{}\n\n</details>",
         cause.checks.len(),
         ids.join(" ")
     );

@@ -165,7 +165,7 @@ fn folded(out: &mut String, report: &Report, width: usize) {
     }
 }
 
-/// What went wrong first, once for all the checks that could not be seen because of it.
+/// What went wrong first, once for all the checks that could not be judged because of it.
 fn causes(out: &mut String, report: &Report, verbose: bool, width: usize) {
     for cause in &report.causes {
         let _ = writeln!(out, "\n  {STRONG}what went wrong first{STRONG:#}");
@@ -174,7 +174,12 @@ fn causes(out: &mut String, report: &Report, verbose: bool, width: usize) {
         paragraph(out, "hint", &cause.hint, width);
         paragraph(out, "proof", &cause.evidence.join(", "), width);
         let so = if verbose { cause.checks.join(" ") } else { by_subtask(&cause.checks) };
-        paragraph(out, "so", &format!("these {} checks could not be seen: {so}", cause.checks.len()), width);
+        paragraph(
+            out,
+            "so",
+            &format!("these {} checks could not be judged: {so}", cause.checks.len()),
+            width,
+        );
     }
 }
 

@@ -97,7 +97,7 @@ fn explained(check: &Check) -> Markup {
         (check.name()) ": "
         @match check.status {
             Status::Error => { "no verdict, the infrastructure failed" }
-            Status::Skip => { "could not be seen" }
+            Status::Skip => { "could not be judged" }
             _ => { (points(check.score)) " / " (points(check.max)) }
         }
         @if let Some(again) = &check.follow_through {

@@ -109,7 +109,7 @@ fn bar(subtask: &Subtask) -> Markup {
     }
 }
 
-/// What kept checks from being seen.
+/// What kept checks from being judged.
 pub fn first(report: &Report) -> Markup {
     if report.causes.is_empty() {
         return html! {};
@@ -140,7 +140,7 @@ pub fn first(report: &Report) -> Markup {
 
 /// What follows from a cause, in words.
 pub fn so(checks: usize) -> String {
-    format!("So these {checks} checks could not be seen")
+    format!("So these {checks} checks could not be judged")
 }
 
 /// The steps that win the most marks.

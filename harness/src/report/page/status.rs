@@ -21,7 +21,7 @@ pub fn word(status: Status) -> &'static str {
         Status::Pass => "passed",
         Status::Fail => "failed",
         Status::Partial => "partly passed",
-        Status::Skip => "could not be seen",
+        Status::Skip => "could not be judged",
         Status::Error => "no verdict",
     }
 }
