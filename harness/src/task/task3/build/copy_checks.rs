@@ -19,8 +19,8 @@ pub static ROWS: [Row<Judge>; 7] = [
             id: "3e/file",
             title: "a file",
             requirement: COPY,
-            hint: "Copy a file to a new name, into a folder that exists, and to /bin, which is a link to usr/bin: what is \
-               where in a container of the image?",
+            hint: "Copy a file to a new name, into an existing folder, and to /bin (a link to usr/bin). Where is each copy in \
+               a container of the image?",
             see: &["ls -l SOURCE /proc/{pid}/root/DESTINATION"],
             informational: false,
             needs: &[],
@@ -39,8 +39,8 @@ pub static ROWS: [Row<Judge>; 7] = [
             id: "3e/directory",
             title: "a folder with its contents",
             requirement: COPY,
-            hint: "Copy a folder to a new name, and one to /, and compare it with its copy in a container of the image: \
-               hidden files, folders in it and links included.",
+            hint: "Copy a folder to a new name and another folder to /. In a container of the image, compare each copy with \
+               its source, including hidden files, subfolders and links.",
             see: &["diff -r --no-dereference SOURCE /proc/{pid}/root/DESTINATION"],
             informational: false,
             needs: &["3e/file"],
@@ -56,7 +56,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             id: "3e/own-layer",
             title: "a layer of its own",
             requirement: LAYER,
-            hint: "In which of the folders that `layers` names is what COPY brought, and what else is there?",
+            hint: "Which folder in `layers` has the files that COPY copied? Which other files does this folder have?",
             see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: false,
             needs: &["3e/file", "3d/layers-file"],
@@ -89,7 +89,7 @@ pub static ROWS: [Row<Judge>; 7] = [
         check: CheckSpec {
             id: "3e/unmounted",
             title: "unmounted after the build",
-            requirement: "Temporarily mount the overlayfs, perform the copy operation, unmount the overlay file system",
+            requirement: "Unmount the overlay file system",
             hint: "`findmnt -t overlay` before and after the build.",
             see: &["findmnt -t overlay"],
             informational: false,
@@ -122,8 +122,8 @@ pub static ROWS: [Row<Judge>; 7] = [
             id: "3e/layer-cached",
             title: "not copied again, unless it changed",
             requirement: LAYER,
-            hint: "Build the same Conductorfile twice; then change a file that it copies, or its mode, and build it again. By \
-               what does your tool know a layer?",
+            hint: "Build the same Conductorfile twice. Then change the text or the mode of a copied file, and build again. How \
+               does your tool recognise a cached layer?",
             see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: true,
             needs: &["3e/base-untouched", "3e/own-layer"],

@@ -186,5 +186,8 @@ pub fn cached(built: &Built, question: Question, verdicts: &Verdicts) -> Finding
             .fail(format!("{program} has its old text in an image that was built after the text changed"));
     }
     let same = are_same(&before.value.dirs, &again.value.dirs);
-    question.answer(same, if same { "it does" } else { "the second build makes new layers" })
+    question.answer(
+        same,
+        if same { "the second build used the same layers" } else { "the second build makes new layers" },
+    )
 }

@@ -42,7 +42,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             id: "3f/own-layer",
             title: "a layer of its own",
             requirement: LAYER,
-            hint: "In which of the folders that `layers` names is what RUN wrote, and what else is there?",
+            hint: "Which folder in `layers` has the files that RUN wrote? Which other files does this folder have?",
             see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: false,
             needs: &["3f/runs-in-image", "3d/layers-file"],
@@ -94,8 +94,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             id: "3f/deletions",
             title: "deleted files are gone, rewritten files are new",
             requirement: LIKE_DOCKER,
-            hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in \
-               the upper folder: is it still there in the layer?",
+            hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in the upper folder. Does your layer still have this device?",
             see: &[
                 "printf 'FROM debian:bookworm\\nRUN rm /etc/issue.net\\n' >Conductorfile.probe; ./conductor.sh build probe Conductorfile.probe",
                 "./conductor.sh run probe probe ls -l /etc/issue.net",

@@ -253,7 +253,14 @@ pub fn rebuilt(built: &Built, question: Question, _: &Verdicts) -> Finding {
         Ok(second) => {
             let same = first.value.found == second.value.found;
             let question = question.proof(first.place).proof(second.place);
-            question.answer(same, if same { "it does" } else { "its files differ" })
+            question.answer(
+                same,
+                if same {
+                    "the second container shows the same files"
+                } else {
+                    "the second container's files differ"
+                },
+            )
         }
     }
 }
@@ -272,7 +279,7 @@ pub fn parent_in_key(built: &Built, question: Question, _: &Verdicts) -> Finding
     let second = layers.value.at(&plan.wrote("run-after-run-second"));
     let has = |word: &str| second.iter().any(|found| found.text.lines().any(|line| line == word));
     if has(&plan.changed_text) {
-        return question.pass("it is");
+        return question.pass("the RUN was executed again");
     }
     if has(plan.word_of("run-after-run")) {
         return question.fail("the layer came from the cache, with what the RUN read in the first build");
@@ -287,7 +294,8 @@ pub fn cached(built: &Built, question: Question, _: &Verdicts) -> Finding {
         return built.timeline.missing(question, "no second build");
     };
     let same = are_same(&before.value.dirs, &after.value.dirs);
-    question
-        .proof(after.place)
-        .answer(same, if same { "it does" } else { "the second build makes new layers" })
+    question.proof(after.place).answer(
+        same,
+        if same { "the second build used the same layers" } else { "the second build makes new layers" },
+    )
 }

@@ -138,7 +138,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             considers: &[],
             how: "A second exec is started while the first one still runs.",
             causes: &[
-                "the container's process is found by its path in the list of processes, which then has two lines",
+                "exec finds the container's process by its path in the output of ps, and two lines match",
             ],
             man: &["ps(1)"],
         },

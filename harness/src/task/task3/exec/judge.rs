@@ -227,8 +227,14 @@ pub fn as_shown(context: &ExecContext, question: Question, verdicts: &Verdicts) 
 }
 
 pub fn concurrent(context: &ExecContext, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects("both run at once");
-    let actual = |both| if both { "both ran" } else { "the second was not seen while the first ran" };
+    let question = question.expects("two commands run at the same time");
+    let actual = |both| {
+        if both {
+            "the two commands ran at the same time"
+        } else {
+            "the second command was not seen while the first ran"
+        }
+    };
     if let Some(AtOnce { both, .. }) = context.timeline.at("at-once", "at-once").map(|seen| seen.value) {
         return question.answer(both, actual(both));
     }

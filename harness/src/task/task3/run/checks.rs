@@ -71,8 +71,8 @@ pub static ROWS: [Row<Judge>; 14] = [
             title: "/proc, /sys and /dev",
             requirement: "It will also mount the following file systems within the container: procfs, sysfs, /dev (in \
                       host) bind mount to container-rootfs/dev",
-            hint: "A procfs tells of the PID namespace, a sysfs of the network namespace, of the process that mounts \
-               it. From where are they mounted, and is it early or late enough?",
+            hint: "A procfs shows the PID namespace of the process that mounts it, and a sysfs shows its network namespace. \
+               Which process mounts them, and in which namespaces is it then?",
             see: &["grep -E ' /(proc|sys|dev) ' /proc/{pid}/mounts"],
             informational: false,
             needs: &["3a/root"],
@@ -114,7 +114,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             id: "3a/ps-sees-only-container",
             title: "ps lists the container's processes",
             requirement: "procfs for tools dependent on it like ps, top etc. to work correctly",
-            hint: "ps reads /proc: of which PID namespace does the one in the container tell?",
+            hint: "ps reads /proc. Which PID namespace does the container's /proc show?",
             see: &["./conductor.sh run {image} probe ps -ef"],
             informational: false,
             needs: &[],
@@ -210,7 +210,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "A container's shell is left with exit, and run is called again with the same name: no command may start.",
+            how: "The grader types `exit` in a container's shell and calls run again with the same name. No command may start.",
             causes: &["run does not look whether the folder is there"],
             man: &["test(1)"],
         },
