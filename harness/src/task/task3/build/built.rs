@@ -1,6 +1,6 @@
 //! The result of one build: whether there is an image, and what a container of it shows.
 
-use super::plan::BuildPlan;
+use super::plan::{BuildPlan, COPIES_OF_TWO};
 use super::{Contents, Found, Layers, Moved};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Row};
@@ -31,8 +31,8 @@ impl<'a> Built<'a> {
     pub fn is_made(&self, step: &str) -> bool {
         let paths = self.plan.paths(step);
         let in_container = self.timeline.at::<Contents>("found", step);
-        // What RUN deletes is there when nothing is made.
-        let shows = step != "run-deletes"
+        // What RUN deletes, and a file over which COPY copies, are there when nothing is made.
+        let shows = !["run-deletes", "copy-two"].contains(&step)
             && in_container.is_some_and(|seen| paths.iter().any(|path| seen.value.found.contains_key(path)));
         let in_layers = self.timeline.at::<Layers>("layers", step);
         let holds = step == "copy-two"
@@ -76,6 +76,22 @@ impl<'a> Built<'a> {
             Some(why) if !self.is_made(step) => Err(why),
             _ => Err(format!("no container of the image: {}", self.timeline.why_absent(step))),
         }
+    }
+
+    /// A file of `copy-two` that a container does not show as the last COPY to its path brought it,
+    /// and the record that tells. `None` where a COPY alone does not work either.
+    pub fn hidden_copy(&self) -> Option<(String, String)> {
+        let fault_of = |copy: &str, seen: &Contents| {
+            let path = self.plan.copied(copy);
+            // The plan of an older harness has fewer.
+            if path.is_empty() { None } else { fault(&path, seen.found.get(&path), self.plan.text_of(copy)) }
+        };
+        self.shown("copy-name").ok().filter(|seen| fault_of("copy-name", &seen.value).is_none())?;
+        let seen = self.shown("copy-two").ok()?;
+        // The third one copies over what the second one brought.
+        let mut last = COPIES_OF_TWO.iter().filter(|copy| **copy != "copy-two-second");
+        let wrong = last.find_map(|copy| fault_of(copy, &seen.value))?;
+        Some((wrong, seen.place))
     }
 
     /// That what COPY takes is gone from where it was.

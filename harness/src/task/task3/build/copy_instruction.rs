@@ -9,7 +9,7 @@ use super::plan::{CHANGED_MODE, COPIES, LINK};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Status};
 
 const FIRST: &str = "3e/file";
 /// Builds that copy one file.
@@ -30,7 +30,15 @@ pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
     // Not the one in /bin: in a bare layer it lies elsewhere.
     let steps = ["copy-name", "copy-into", "copy-two"];
     let instructions = steps.map(|step| (step, built.plan.paths(step)));
-    own_layer(built, question, &instructions)
+    let finding = own_layer(built, question.clone(), &instructions);
+    match built.hidden_copy() {
+        Some((wrong, place)) if finding.status == Status::Pass => {
+            question.proof(place).fail(format!(
+                "each COPY has a layer, but a container does not show what the last COPY to each path brought: {wrong}"
+            ))
+        }
+        _ => finding,
+    }
 }
 
 pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {

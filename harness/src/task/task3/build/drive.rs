@@ -75,10 +75,7 @@ impl BuildScenario<'_, '_> {
 
         for step in COPIES {
             self.make(step)?;
-            // Two files show in the layers that there are two: no container is needed for it.
-            if step != "copy-two" {
-                self.look_into(step)?;
-            }
+            self.look_into(step)?;
         }
         self.look_at_base("copies")?;
         for step in RUNS {

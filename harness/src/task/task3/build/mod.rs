@@ -14,6 +14,8 @@ mod plan;
 mod run_checks;
 mod run_instruction;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use crate::guest::world::WorldPlan;
 use crate::task::task3::shared::tokens;
 
 /// Builds with COPY: a file to a new name, into a folder, into `/bin`; a folder to a new
-/// name, to `/`; two files.
+/// name, to `/`; two files, then one over the second of them and one over a file of the base.
 pub const COPIES: [&str; 6] =
     ["copy-name", "copy-into", "copy-bin", "copy-folder", "copy-to-root", "copy-two"];
 /// Builds with RUN.
@@ -31,16 +31,45 @@ const LATER: [&str; 8] = [
     "rebuilt",
     "same-run-elsewhere",
 ];
-/// What is copied, by step; `copy-two` has a second one.
-const FILES: [&str; 7] =
-    ["copy-name", "copy-into", "copy-bin", "copy-two", "copy-two-second", "run-after-copy", "run-rewrites"];
-/// What RUN writes, by step.
-const WRITTEN: [&str; 5] =
-    ["run-echo", "run-after-run", "run-after-run-second", "run-after-copy", "run-rewrites"];
+/// The COPYs of `copy-two`: two files, one over the second, one over a file of the base.
+pub const COPIES_OF_TWO: [&str; 4] = ["copy-two", "copy-two-second", "copy-two-third", "copy-two-fourth"];
+/// The RUNs of `run-after-run`. The second reads what the first wrote. The fourth reads what the
+/// first and the third wrote.
+const RUNS_AFTER_RUN: [&str; 4] =
+    ["run-after-run", "run-after-run-second", "run-after-run-third", "run-after-run-fourth"];
+/// What is copied, by step and place in it.
+const FILES: [&str; 8] = [
+    "copy-name",
+    "copy-into",
+    "copy-bin",
+    "copy-two",
+    "copy-two-second",
+    "copy-two-fourth",
+    "run-after-copy",
+    "run-rewrites",
+];
+/// What is copied over a file of this run. Its text is longer, because rsync takes files of equal
+/// size and time for the same.
+const FILES_OVER_FILES: [&str; 2] = ["copy-two-third", "run-rewrites-second"];
+/// What RUN writes, by step and place in it.
+const WRITTEN: [&str; 8] = [
+    "run-echo",
+    "run-after-run",
+    "run-after-run-second",
+    "run-after-run-third",
+    "run-after-run-fourth",
+    "run-after-copy",
+    "run-deletes",
+    "run-rewrites",
+];
 /// The mode that a copied file gets later.
 pub const CHANGED_MODE: u32 = 0o600;
 /// A file and a folder of the base that RUN deletes.
 pub const DELETED: [&str; 2] = ["/etc/issue.net", "/usr/share/common-licenses"];
+/// A folder of the base that RUN deletes and makes again, and a file that the base has in it.
+pub const REMADE: (&str, &str) = ("/etc/skel", "/etc/skel/.bashrc");
+/// A file of the base over which COPY copies.
+const OF_BASE: &str = "/etc/issue";
 /// A link in the copied folder, and where it leads.
 pub const LINK: (&str, &str) = ("link", "deep/er");
 
@@ -96,7 +125,11 @@ pub fn plan(random: &mut StdRng) -> Value {
         let name = format!("{}.{}", tokens::token(random), random.random_range(10..99));
         ((*step).to_owned(), Sample { name, other: tokens::token(random), text: tokens::token(random) })
     };
-    let (files, written) = (FILES.iter().map(&mut text).collect(), WRITTEN.iter().map(&mut text).collect());
+    let mut files: BTreeMap<String, Sample> = FILES.iter().chain(&FILES_OVER_FILES).map(&mut text).collect();
+    let written = WRITTEN.iter().map(&mut text).collect();
+    for step in FILES_OVER_FILES {
+        files.entry(step.to_owned()).and_modify(|file| file.text.push_str("-copied-over"));
+    }
     json!(BuildPlan {
         world: WorldPlan::draw(random),
         names,
@@ -125,6 +158,8 @@ impl BuildPlan {
             "copy-into" => format!("/srv/{name}"),
             // A link to `/usr/bin` in the base: what is written into a bare layer hides all of it.
             "copy-bin" => format!("/usr/bin/{other}"),
+            "copy-two-third" => self.copied("copy-two-second"),
+            "copy-two-fourth" => OF_BASE.to_owned(),
             "run-rewrites" => format!("/{name}"),
             _ => format!("/opt/{other}"),
         }
@@ -135,11 +170,14 @@ impl BuildPlan {
         self.written.get(step).map_or("", |file| &file.text)
     }
 
-    /// Where a step's RUN writes; `…-second` is what its second one does.
+    /// Where a step's RUN writes; `…-second` is what its second one does. Empty where the plan of
+    /// an older harness has no such RUN.
     pub fn wrote(&self, step: &str) -> String {
+        let Some(Sample { name, .. }) = self.written.get(step) else { return String::new() };
         match step {
             "run-rewrites" => self.copied(step),
-            _ => self.written.get(step).map_or_else(String::new, |file| format!("/var/tmp/{}", file.name)),
+            "run-deletes" => format!("{}/{name}", REMADE.0),
+            _ => format!("/var/tmp/{name}"),
         }
     }
 
@@ -176,6 +214,7 @@ impl BuildPlan {
         let copy = |step: &str| format!("COPY {} {}", file(step), self.copied(step));
         let [folder, to_root] = &self.folders;
         let word = |step: &str| self.word_of(step);
+        let writes = |step: &str| format!("RUN echo {} > {}", word(step), self.wrote(step));
         // One that does not find what it reads must not end the build: that is another check's.
         let reads = |from: &str, step: &str| {
             format!("RUN cat {from} > {to} 2> /dev/null; echo {} >> {to}", word(step), to = self.wrote(step))
@@ -189,23 +228,35 @@ impl BuildPlan {
                 format!("COPY {folder} /opt/{folder}")
             }
             "copy-to-root" => format!("COPY {to_root} /"),
-            "copy-two" => format!("{}\n{}", copy(step), copy("copy-two-second")),
-            "run-echo" => format!("RUN echo {} > {}", word(step), self.wrote(step)),
-            "run-after-run" => format!(
-                "RUN echo {} > {}\n{}",
-                word(step),
-                self.wrote(step),
-                reads(&self.wrote(step), "run-after-run-second")
-            ),
+            "copy-two" => COPIES_OF_TWO.map(copy).join("\n"),
+            "run-echo" => writes(step),
+            "run-after-run" => {
+                let [one, two, three, four] = RUNS_AFTER_RUN;
+                let read = self.wrote(one);
+                let both = format!("{read} {}", self.wrote(three));
+                [writes(one), reads(&read, two), writes(three), reads(&both, four)].join("\n")
+            }
             "run-after-copy" | "rebuilt" => format!(
                 "{}\n{}",
                 copy("run-after-copy"),
                 reads(&self.copied("run-after-copy"), "run-after-copy")
             ),
-            "run-deletes" => format!("RUN rm -f {} && rm -rf {}", DELETED[0], DELETED[1]),
-            "run-rewrites" => {
-                format!("COPY {} /\nRUN echo {} > {}", file(step), word(step), self.wrote(step))
-            }
+            "run-deletes" => format!(
+                "RUN rm -f {} && rm -rf {} {folder} && mkdir {folder} && echo {} > {}",
+                DELETED[0],
+                DELETED[1],
+                word(step),
+                self.wrote(step),
+                folder = REMADE.0
+            ),
+            "run-rewrites" => format!(
+                "COPY {} /\n{} && echo {} > {}\n{}",
+                file(step),
+                writes(step),
+                word(step),
+                self.copied("run-rewrites-second"),
+                copy("run-rewrites-second")
+            ),
             "fails" => format!("{}\nRUN true", self.instructions("fails-again")),
             "fails-again" => format!("RUN test {} = {}", self.texts[0], self.texts[1]),
             "same-run-elsewhere" => format!(
@@ -219,8 +270,16 @@ impl BuildPlan {
         }
     }
 
-    /// The paths of an image that a step's checks ask about.
+    /// The paths of an image that a step's checks ask about: one for each COPY and RUN that brings
+    /// a file, so a path is here twice where two of them do.
     pub fn paths(&self, step: &str) -> Vec<String> {
+        let mut paths = self.all_paths(step);
+        // The plan of an older harness has fewer.
+        paths.retain(|path| !path.is_empty());
+        paths
+    }
+
+    fn all_paths(&self, step: &str) -> Vec<String> {
         let inside = |top: &String| {
             let content = self.folder_content().map(|(path, ..)| format!("{top}/{path}"));
             content.into_iter().chain([format!("{top}/{}", LINK.0)]).collect::<Vec<_>>()
@@ -228,15 +287,20 @@ impl BuildPlan {
         match step {
             "copy-folder" | "mode-changed" | "text-changed" => inside(&self.copied_folder()),
             "copy-to-root" => self.copied_to_root().iter().flat_map(inside).collect(),
-            "copy-two" => vec![self.copied(step), self.copied("copy-two-second")],
-            "run-after-run" | "same-run-elsewhere" => {
-                vec![self.wrote("run-after-run"), self.wrote("run-after-run-second")]
+            "copy-two" => COPIES_OF_TWO.map(|copy| self.copied(copy)).to_vec(),
+            "run-after-run" => RUNS_AFTER_RUN.map(|run| self.wrote(run)).to_vec(),
+            "same-run-elsewhere" => {
+                ["run-after-run", "run-after-run-second"].map(|run| self.wrote(run)).to_vec()
             }
             "run-after-copy" | "rebuilt" => {
                 vec![self.copied("run-after-copy"), self.wrote("run-after-copy")]
             }
             "run-echo" => vec![self.wrote(step)],
-            "run-deletes" => DELETED.map(str::to_owned).to_vec(),
+            "run-deletes" => {
+                let removed = DELETED.iter().chain([&REMADE.1]).map(|path| (*path).to_owned());
+                removed.chain([self.wrote(step)]).collect()
+            }
+            "run-rewrites" => vec![self.copied(step), self.copied("run-rewrites-second")],
             _ => vec![self.copied(step)],
         }
     }
@@ -249,6 +313,15 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+
+    #[test]
+    fn what_is_copied_over_a_file_of_this_run_differs_in_size() {
+        let plan = BuildPlan::deserialize(plan(&mut StdRng::seed_from_u64(1))).unwrap();
+        assert_eq!(plan.copied("copy-two-third"), plan.copied("copy-two-second"));
+        let sizes = ["copy-two-third", "copy-two-second"].map(|copy| plan.text_of(copy).len());
+        assert_ne!(sizes[0], sizes[1]);
+        assert_ne!(plan.text_of("run-rewrites-second").len(), plan.word_of("run-rewrites").len());
+    }
 
     #[test]
     fn no_instruction_of_a_scored_build_occurs_in_another_one() {
@@ -265,6 +338,6 @@ mod tests {
             .collect();
         assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len(), "{lines:#?}");
         assert_eq!(sources.iter().collect::<BTreeSet<_>>().len(), sources.len(), "{sources:#?}");
-        assert!(sources.len() >= COPIES.len() + 3);
+        assert!(sources.len() >= COPIES.len() + 6);
     }
 }

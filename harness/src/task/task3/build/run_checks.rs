@@ -83,8 +83,13 @@ pub static ROWS: [Row<Judge>; 13] = [
             informational: false,
             needs: &["3f/runs-in-image"],
             considers: &[],
-            how: "A RUN reads a file that an earlier RUN wrote, and one that an earlier COPY brought.",
-            causes: &["only the base is below the new layer", "the stack is upside down"],
+            how: "A RUN reads a file that an earlier RUN wrote, and one that an earlier COPY brought. The fourth RUN of an image \
+               reads the files of the first and of the third.",
+            causes: &[
+                "only the base is below the new layer",
+                "only some of the layers are below the new layer",
+                "the stack is upside down",
+            ],
             man: &["mount(8)"],
         },
         judge: earlier,
@@ -94,7 +99,8 @@ pub static ROWS: [Row<Judge>; 13] = [
             id: "3f/deletions",
             title: "deleted files are gone, rewritten files are new",
             requirement: LIKE_DOCKER,
-            hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in the upper folder. Does your layer still have this device?",
+            hint: "Is the layer above the one that has the file? An overlay records a deletion as a character device 0/0 in the \
+               upper folder, and it marks a folder that RUN made again with an extended attribute. Does your layer still have both?",
             see: &[
                 "printf 'FROM debian:bookworm\\nRUN rm /etc/issue.net\\n' >Conductorfile.probe; ./conductor.sh build probe Conductorfile.probe",
                 "./conductor.sh run probe probe ls -l /etc/issue.net",
@@ -102,12 +108,14 @@ pub static ROWS: [Row<Judge>; 13] = [
             informational: false,
             needs: &["3f/runs-in-image"],
             considers: &[],
-            how: "A RUN deletes a file and a folder of the base, another one rewrites a copied file. A container of the image is looked into.",
+            how: "A RUN deletes a file and a folder of the base, and deletes a folder and makes it again. Another RUN rewrites a \
+               copied file, and a COPY after it replaces a file that the RUN wrote. Containers of the images are looked into.",
             causes: &[
                 "the layer is below the one that has the file",
-                "whiteouts are lost when the layer is copied",
+                "whiteouts or extended attributes are lost when the layer is copied",
+                "all COPY instructions are executed before all RUN instructions",
             ],
-            man: &["mount(8)"],
+            man: &["mount(8)", "xattr(7)"],
         },
         judge: deletions,
     },

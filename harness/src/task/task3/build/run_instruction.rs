@@ -2,7 +2,7 @@
 
 use super::built::{Built, fault};
 use super::layers::{are_same, base_untouched, own_layer, unmounted};
-use super::plan::{DELETED, RUNS};
+use super::plan::{DELETED, REMADE, RUNS};
 use super::run_checks::ROWS;
 use super::{Contents, Layers};
 use crate::evidence::Bundle;
@@ -96,7 +96,7 @@ pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding
 }
 
 /// What a step's RUN wrote that first reads a file and then writes a word of its own:
-/// whether it found the file.
+/// whether it found the file. If `run` leaves out the layer, the layer itself tells.
 enum Read {
     Found,
     Missed,
@@ -108,8 +108,10 @@ fn read(built: &Built, step: &str, by: &str, word: &str) -> (Read, Option<String
         Err(why) => (Read::Nothing(why), None),
         Ok(seen) => {
             let path = built.plan.wrote(by);
-            let text = seen.value.found.get(&path).map(|found| found.text.as_str()).unwrap_or_default();
-            let has = |word: &str| text.lines().any(|line| line == word);
+            let layers = built.timeline.at::<Layers>("layers", step);
+            let in_layers = layers.as_ref().and_then(|seen| seen.value.at(&path).first());
+            let found = seen.value.found.get(&path).or(in_layers);
+            let has = |word: &str| found.is_some_and(|found| found.text.lines().any(|line| line == word));
             let read = if has(word) {
                 Read::Found
             } else if has(built.plan.word_of(by)) {
@@ -120,6 +122,24 @@ fn read(built: &Built, step: &str, by: &str, word: &str) -> (Read, Option<String
             (read, Some(seen.place))
         }
     }
+}
+
+/// What the fourth RUN of an image did not find of what the first and the third one wrote.
+fn after_three_runs(built: &Built) -> Option<String> {
+    let fourth = "run-after-run-fourth";
+    // The plan of an older harness has no fourth RUN.
+    if built.plan.wrote(fourth).is_empty() {
+        return None;
+    }
+    let wrong = |(order, by): (&str, &str)| {
+        let what = match read(built, "run-after-run", fourth, built.plan.word_of(by)).0 {
+            Read::Found => return None,
+            Read::Missed => format!("did not find the file that the {order} one wrote"),
+            Read::Nothing(why) => format!("left nothing: {why}"),
+        };
+        Some(format!("a second RUN finds the file of the first, but the fourth RUN of an image {what}"))
+    };
+    [("first", "run-after-run"), ("third", "run-after-run-third")].into_iter().find_map(wrong)
 }
 
 pub fn earlier(built: &Built, question: Question, _: &Verdicts) -> Finding {
@@ -141,6 +161,9 @@ pub fn earlier(built: &Built, question: Question, _: &Verdicts) -> Finding {
         }
         Read::Nothing(why) => return question.fail(why),
     }
+    if let Some(wrong) = after_three_runs(built) {
+        return question.fail(wrong);
+    }
     // Where COPY brings nothing there is nothing to find.
     let copied = plan.copied("run-after-copy");
     let text = plan.text_of("run-after-copy");
@@ -161,6 +184,38 @@ pub fn earlier(built: &Built, question: Question, _: &Verdicts) -> Finding {
     }
 }
 
+/// What is wrong with the paths that RUN removed, and with the folder that it made again.
+fn not_deleted(built: &Built, seen: &Contents) -> Option<String> {
+    let there: Vec<&str> = DELETED.into_iter().filter(|path| seen.found.contains_key(*path)).collect();
+    if !there.is_empty() {
+        return Some(format!("the image still has what RUN removed: {}", there.join(", ")));
+    }
+    let (folder, old) = REMADE;
+    let again = || format!("RUN removed {folder} and made it again with another file");
+    if seen.found.contains_key(old) {
+        return Some(format!("{}; the image still has {old}", again()));
+    }
+    let new = built.plan.wrote("run-deletes");
+    // The plan of an older harness makes no folder again.
+    let wrong = if new.is_empty() {
+        None
+    } else {
+        fault(&new, seen.found.get(&new), built.plan.word_of("run-deletes"))
+    };
+    wrong.map(|wrong| format!("{}; in the image {wrong}", again()))
+}
+
+/// That a file has the text of a RUN although a later COPY replaced it. A tool in which COPY does
+/// not replace a file of an earlier COPY either loses 3e/own-layer for it.
+fn not_copied_over(built: &Built, seen: &Contents) -> Option<String> {
+    let path = built.plan.copied("run-rewrites-second");
+    let found = seen.found.get(&path)?;
+    let is_old = found.text.trim_end() == built.plan.word_of("run-rewrites");
+    (is_old && built.hidden_copy().is_none()).then(|| {
+        format!("a COPY after a RUN had to replace {path}, which the RUN wrote; the image still has the RUN's text")
+    })
+}
+
 pub fn deletions(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects(format!(
         "no {} in the image, and the new text of a file that RUN rewrites",
@@ -177,14 +232,16 @@ pub fn deletions(built: &Built, question: Question, _: &Verdicts) -> Finding {
         Err(why) => return question.fail(why),
     };
     let mut question = question.proof(seen.place);
-    let there: Vec<&str> = DELETED.into_iter().filter(|path| seen.value.found.contains_key(*path)).collect();
-    if !there.is_empty() {
-        return question.fail(format!("the image still has what RUN removed: {}", there.join(", ")));
+    if let Some(wrong) = not_deleted(built, &seen.value) {
+        return question.fail(wrong);
     }
     let path = built.plan.wrote("run-rewrites");
     let rewritten = match built.shown("run-rewrites") {
         Ok(seen) => {
             question = question.proof(&seen.place);
+            if let Some(wrong) = not_copied_over(built, &seen.value) {
+                return question.fail(wrong);
+            }
             seen.value.found.get(&path).map(|found| found.text.trim_end().to_owned())
         }
         Err(_) => None,

@@ -1,0 +1,242 @@
+//! Tests of the judges of 3e and 3f, with recordings made by hand.
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::plan::{self, BuildPlan, COPIES_OF_TWO, REMADE};
+use super::{Contents, Found, Layers};
+use crate::evidence::process::Directory;
+use crate::evidence::program::End;
+use crate::evidence::{Bundle, Ending, Record, Recording};
+use crate::task::task3;
+use crate::task::task3::shared::command::Command;
+use crate::task::task3::shared::overlays::Overlays;
+use crate::verdict::{Environment, Finding, Status, SubmissionInfo};
+
+const FOURTH: &str = "run-after-run-fourth";
+
+/// What a tool made, by step: the layers of an image, top first, and what a container shows. Both
+/// hold text by path.
+struct Recorded {
+    plan: BuildPlan,
+    layers: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    shown: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Recorded {
+    /// What a correct tool makes of COPY and RUN.
+    fn correct() -> Self {
+        let plan = BuildPlan::deserialize(plan::plan(&mut StdRng::seed_from_u64(1))).unwrap();
+        let mut layers = BTreeMap::new();
+        let copies = |step: &str| (plan.copied(step), plan.text_of(step).to_owned());
+        let writes = |step: &str| (plan.wrote(step), plan.word_of(step).to_owned());
+        let reads = |from: &[&str], step: &str| {
+            let words: Vec<&str> =
+                from.iter().map(|from| plan.word_of(from)).chain([plan.word_of(step)]).collect();
+            (plan.wrote(step), words.join("\n"))
+        };
+        let mut make = |step: &str, brought: Vec<Vec<(String, String)>>| {
+            let top_first = brought.into_iter().rev().map(BTreeMap::from_iter).collect();
+            layers.insert(step.to_owned(), top_first);
+        };
+        for step in ["copy-name", "copy-into", "copy-bin"] {
+            make(step, vec![vec![copies(step)]]);
+        }
+        make("copy-two", COPIES_OF_TWO.map(|copy| vec![copies(copy)]).to_vec());
+        make("run-echo", vec![vec![writes("run-echo")]]);
+        let [one, two, three] = ["run-after-run", "run-after-run-second", "run-after-run-third"];
+        let four_runs = [writes(one), reads(&[one], two), writes(three), reads(&[one, three], FOURTH)];
+        make("run-after-run", four_runs.map(|wrote| vec![wrote]).to_vec());
+        make("run-deletes", vec![vec![writes("run-deletes")]]);
+        let over = plan.copied("run-rewrites-second");
+        let rewrites = vec![writes("run-rewrites"), (over, plan.word_of("run-rewrites").to_owned())];
+        make(
+            "run-rewrites",
+            vec![vec![copies("run-rewrites")], rewrites, vec![copies("run-rewrites-second")]],
+        );
+        let mut recorded = Self { plan, layers, shown: BTreeMap::new() };
+        recorded.run(Vec::clone);
+        recorded
+    }
+
+    /// Looks into containers whose `run` mounts `stack` of an image's layers, top first.
+    fn run(&mut self, stack: impl Fn(&Vec<BTreeMap<String, String>>) -> Vec<BTreeMap<String, String>>) {
+        let merged = |layers| stack(layers).into_iter().rev().flatten().collect();
+        self.shown = self.layers.iter().map(|(step, layers)| (step.clone(), merged(layers))).collect();
+    }
+
+    /// The text that a container of a step's image shows at a path.
+    fn show(&mut self, step: &str, path: &str, text: &str) {
+        self.shown.get_mut(step).unwrap().insert(path.to_owned(), text.to_owned());
+    }
+
+    /// What the RUN of a step leaves at its path, in the layers and in containers.
+    fn write(&mut self, step: &str, path: &str, text: &str) {
+        let layers = self.layers.get_mut(step).unwrap();
+        let layer = layers.iter_mut().find(|layer| layer.contains_key(path)).unwrap();
+        layer.insert(path.to_owned(), text.to_owned());
+        self.show(step, path, text);
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let base = Directory { path: "/base".to_owned(), dev: 1, ino: 1 };
+        let mut records = vec![(
+            "image",
+            json!({ "step": "build", "name": "", "dir": null, "layers": null,
+            "size": { "entries": 0, "bytes": 0 }, "base": { "entries": 0, "bytes": 0 }, "named": [base] }),
+        )];
+        for (step, layers) in &self.layers {
+            let command = Command {
+                step: step.clone(),
+                argv: vec![],
+                end: Some(End::Status(0)),
+                stopped: None,
+                seconds: 0.0,
+                screen: String::new(),
+            };
+            records.push(("command", json!(command)));
+            records.push(("overlays", json!(Overlays { step: step.clone(), mounted: vec![] })));
+            records.push(("layers", json!(self.recorded_layers(step, layers, &base))));
+            let found = self.shown[step].iter().map(|(path, text)| (path.clone(), file(text))).collect();
+            records.push(("found", json!(Contents { step: step.clone(), found })));
+        }
+        let record =
+            |(kind, data): (&str, Value)| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data };
+        records.into_iter().map(record).collect()
+    }
+
+    fn recorded_layers(&self, step: &str, layers: &[BTreeMap<String, String>], base: &Directory) -> Layers {
+        let own = |number| Directory { path: format!("/{step}/{number}"), dev: 1, ino: 2 + number as u64 };
+        let mut recorded = Layers { step: step.to_owned(), ..Layers::default() };
+        recorded.dirs = (0..layers.len()).map(own).chain([base.clone()]).collect();
+        for path in self.plan.paths(step) {
+            let with =
+                layers.iter().enumerate().filter_map(|(number, layer)| Some((number, layer.get(&path)?)));
+            let (numbers, texts): (Vec<usize>, Vec<Found>) =
+                with.map(|(number, text)| (number, file(text))).unzip();
+            recorded.having.insert(path.clone(), numbers);
+            recorded.found.insert(path, texts);
+        }
+        recorded
+    }
+
+    fn judged(&self, check: &str) -> Finding {
+        let recording = Recording {
+            scenario: "3-build".to_owned(),
+            plan: json!(self.plan),
+            ending: Ending::Finished,
+            seconds: 0.0,
+            records: self.records(),
+        };
+        let bundle = Bundle {
+            submission: SubmissionInfo { id: String::new(), source: String::new(), sha256: String::new() },
+            environment: Environment::default(),
+            subtasks: vec![],
+            layout: Value::Null,
+            recordings: BTreeMap::from([("3-build".to_owned(), recording)]),
+        };
+        let subtask = task3::SUBTASKS.iter().find(|subtask| check.starts_with(subtask.id)).unwrap();
+        let findings = (subtask.judge)(&bundle);
+        findings.into_iter().find(|finding| finding.check == check).unwrap()
+    }
+
+    /// Those of the checks about layers that fail.
+    fn failing(&self) -> Vec<&'static str> {
+        let checks = [
+            "3e/file",
+            "3e/own-layer",
+            "3e/unmounted",
+            "3f/runs-in-image",
+            "3f/own-layer",
+            "3f/sees-earlier-layers",
+            "3f/deletions",
+            "3f/unmounted",
+        ];
+        let findings = checks.map(|check| self.judged(check));
+        let told: Vec<_> = findings.iter().filter(|finding| finding.status == Status::Fail).collect();
+        assert!(findings.iter().all(|finding| finding.status != Status::Skip), "{findings:#?}");
+        told.iter().map(|finding| finding.check).collect()
+    }
+}
+
+fn file(text: &str) -> Found {
+    Found { kind: "file".to_owned(), mode: 0o644, text: format!("{text}\n") }
+}
+
+#[test]
+fn a_correct_tool_loses_nothing() {
+    assert_eq!(Recorded::correct().failing(), [""; 0]);
+}
+
+#[test]
+fn a_run_that_leaves_out_a_layer_costs_only_the_layers_of_copy() {
+    for kept in [0..3, 1..4, 0..2, 2..4] {
+        let mut recorded = Recorded::correct();
+        recorded.run(|layers| match layers.len() {
+            4 => layers[kept.clone()].to_vec(),
+            _ => layers.clone(),
+        });
+        assert_eq!(recorded.failing(), ["3e/own-layer"], "{kept:?}");
+    }
+}
+
+#[test]
+fn a_copy_below_an_earlier_one_or_below_the_base_costs_only_the_layers_of_copy() {
+    let mut recorded = Recorded::correct();
+    recorded.run(|layers| layers.iter().rev().cloned().collect());
+    assert_eq!(recorded.judged("3e/own-layer").status, Status::Fail);
+    let mut below_base = Recorded::correct();
+    below_base.show("copy-two", "/etc/issue", "Debian");
+    assert_eq!(below_base.failing(), ["3e/own-layer"]);
+    // A RUN's file stays above the COPY after it: told once.
+    let path = below_base.plan.copied("run-rewrites-second");
+    let word = below_base.plan.word_of("run-rewrites").to_owned();
+    below_base.show("run-rewrites", &path, &word);
+    assert_eq!(below_base.failing(), ["3e/own-layer"]);
+}
+
+#[test]
+fn an_image_whose_plain_copy_does_not_work_does_not_show_the_order_of_copies() {
+    let mut recorded = Recorded::correct();
+    recorded.show("copy-two", "/etc/issue", "Debian");
+    recorded.shown.get_mut("copy-name").unwrap().clear();
+    assert_eq!(recorded.failing(), ["3e/file"]);
+}
+
+#[test]
+fn a_fourth_run_that_does_not_see_the_first_or_the_third_costs_sees_earlier_layers() {
+    for (missed, order) in [("run-after-run", "first"), ("run-after-run-third", "third")] {
+        let mut recorded = Recorded::correct();
+        let path = recorded.plan.wrote(FOURTH);
+        let words = ["run-after-run", "run-after-run-third", FOURTH];
+        let read = words.iter().filter(|step| **step != missed).map(|step| recorded.plan.word_of(step));
+        let text = read.collect::<Vec<_>>().join("\n");
+        recorded.write("run-after-run", &path, &text);
+        assert_eq!(recorded.failing(), ["3f/sees-earlier-layers"]);
+        let told = recorded.judged("3f/sees-earlier-layers").actual;
+        assert!(told.contains(&format!("the {order} one wrote")), "{told}");
+    }
+}
+
+#[test]
+fn a_copy_that_is_executed_before_an_earlier_run_costs_deletions() {
+    let mut recorded = Recorded::correct();
+    let path = recorded.plan.copied("run-rewrites-second");
+    let word = recorded.plan.word_of("run-rewrites").to_owned();
+    recorded.show("run-rewrites", &path, &word);
+    assert_eq!(recorded.failing(), ["3f/deletions"]);
+}
+
+#[test]
+fn old_files_in_a_folder_that_was_made_again_cost_deletions() {
+    let mut recorded = Recorded::correct();
+    recorded.show("run-deletes", REMADE.1, "of the base");
+    assert_eq!(recorded.failing(), ["3f/deletions"]);
+    let mut without_new = Recorded::correct();
+    without_new.shown.get_mut("run-deletes").unwrap().clear();
+    assert_eq!(without_new.failing(), ["3f/deletions"]);
+}
