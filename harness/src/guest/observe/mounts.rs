@@ -48,6 +48,17 @@ pub fn disturbed(before: &[Mount], now: &[Mount]) -> Vec<String> {
     sentences
 }
 
+/// The folders in which services of the machine mount and unmount too, and in which looking at a
+/// path may mount something (autofs).
+const SYSTEM: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
+
+/// The mounts of `now` that were not there before, outside of the folders in [`SYSTEM`].
+pub fn added(before: &[Mount], now: &[Mount]) -> Vec<Mount> {
+    let is_new = |mount: &&Mount| !before.iter().any(|old| old.is(mount));
+    let is_systems = |mount: &&Mount| SYSTEM.iter().any(|folder| lies_in(&mount.mount_point, folder));
+    now.iter().filter(is_new).filter(|mount| !is_systems(mount)).cloned().collect()
+}
+
 /// The mounts on which a mount lies, down to the root's.
 fn ancestors(mount: &Mount, all: &[Mount]) -> BTreeSet<u32> {
     let mut ids = BTreeSet::new();
@@ -150,6 +161,15 @@ mod tests {
         now.push(mount(13, 2, "/dev/pts", "devpts"));
         now[2].parent = 13;
         assert_eq!(disturbed(&machine(), &now), [""; 0]);
+    }
+
+    #[test]
+    fn mounts_that_came_are_told_except_in_the_systems_folders() {
+        let came = ["/srv/task3/.cache/dev", "/dev/pts", "/run/netns/eg", "/proc/sys/fs/binfmt_misc"]
+            .map(|place| mount(9, 1, place, "tmpfs"));
+        let now = [machine(), came.to_vec()].concat();
+        assert_eq!(added(&machine(), &now), came[..1]);
+        assert_eq!(added(&now, &machine()), []);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::plan::{BuildPlan, CHANGED_MODE, COPIES, Names, RUNS};
 use super::sources::Sources;
 use super::tree::State;
-use super::{Base, Contents, Found, Layers, Moved};
+use super::{Base, Contents, Found, Layers, Moved, OtherMounts};
 use crate::evidence::process::Directory;
-use crate::guest::observe::handles;
+use crate::guest::observe::{handles, mounts};
 use crate::guest::recorder::Recorder;
 use crate::task::Site;
 use crate::task::task3::shared;
@@ -30,6 +30,8 @@ use crate::task::task3::shared::view::Machine;
 const TEXT_CAP: usize = 200;
 /// How many changed paths are kept.
 const CHANGED_CAP: usize = 20;
+/// How many mounts that a build leaves are kept.
+const MOUNTS_CAP: usize = 20;
 
 /// The record kinds are the types of the parent module and of [`crate::task::task3::shared`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
@@ -124,11 +126,16 @@ impl BuildScenario<'_, '_> {
         let devices = |overlays: Overlays| {
             overlays.mounted.into_iter().map(|overlay| overlay.device).collect::<BTreeSet<_>>()
         };
-        let before = devices(self.overlays(step));
+        let mounted = || mounts::of(nix::unistd::gettid().as_raw());
+        let (before, mounts_before) = (devices(self.overlays(step)), mounted());
         self.build(step)?;
         let mut left = self.overlays(step);
         left.mounted.retain(|overlay| !before.contains(&overlay.device));
         self.record("overlays", &left)?;
+        let mut mounts = mounts::added(&mounts_before, &mounted());
+        mounts.retain(|mount| mount.fs_type != "overlay");
+        mounts.truncate(MOUNTS_CAP);
+        self.record("other-mounts", &OtherMounts { step: step.to_owned(), mounts })?;
         self.record("layers", &self.layers(step, &self.image(step)))
     }
 

@@ -1,8 +1,11 @@
 //! Judges what COPY and RUN have in common: a layer for each instruction, a base that does not
 //! change, and no overlay left mounted.
 
+use std::collections::BTreeSet;
+
 use super::built::Built;
-use super::{Base, Layers};
+use super::{Base, Layers, OtherMounts};
+use crate::evidence::mount::Mount;
 use crate::evidence::process::Directory;
 use crate::task::finding::Question;
 use crate::task::task3::shared::overlays::Overlays;
@@ -78,6 +81,16 @@ pub fn base_untouched(built: &Built, question: Question, step: &str) -> Finding 
             changed.iter().take(5).cloned().collect::<Vec<_>>().join(", ")
         ))
     }
+}
+
+/// What the first of these builds that left something mounted beside overlays left, and the record
+/// that tells.
+pub fn other_mounts(built: &Built, steps: &[&str]) -> Option<(String, String)> {
+    let mut records = steps.iter().filter_map(|step| built.timeline.at::<OtherMounts>("other-mounts", step));
+    let seen = records.find(|seen| !seen.value.mounts.is_empty())?;
+    let told = |mount: &Mount| format!("{} ({})", mount.mount_point, mount.fs_type);
+    let mounts: BTreeSet<String> = seen.value.mounts.iter().map(told).collect();
+    Some((Vec::from_iter(mounts).join("; "), seen.place))
 }
 
 /// Judges whether a build left an overlay mounted that was not mounted before it.

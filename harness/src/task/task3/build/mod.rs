@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::mount::Mount;
 use crate::evidence::process::Directory;
 use crate::task::{Budget, Scenario, Subtask};
 
@@ -95,6 +96,14 @@ struct Moved {
     step: String,
     /// Names in the tool's folder.
     gone: Vec<String>,
+}
+
+/// What a build left mounted beside overlays; the record `other-mounts`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct OtherMounts {
+    step: String,
+    /// In the machine's mount namespace, some of them.
+    mounts: Vec<Mount>,
 }
 
 /// Whether the base is as it was; the record `base`.

@@ -1,7 +1,7 @@
 //! Judges 3f: where RUN executes its command, and what the command sees.
 
 use super::built::{Built, fault};
-use super::layers::{are_same, base_untouched, own_layer, unmounted};
+use super::layers::{are_same, base_untouched, other_mounts, own_layer, unmounted};
 use super::plan::{DELETED, REMADE, RUNS};
 use super::run_checks::ROWS;
 use super::{Contents, Layers};
@@ -11,7 +11,7 @@ use crate::task::finding::Question;
 use crate::task::task3::network;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::quote;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Status};
 
 const FIRST: &str = "3f/runs-in-image";
 
@@ -45,11 +45,25 @@ pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
 }
 
 pub fn left_mounted(built: &Built, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects("no overlay is mounted after a build");
+    let question = question.expects("nothing that a build mounted is still mounted after it");
     if built.why_none(&RUNS).is_some() {
         return question.unmet(FIRST, "");
     }
-    unmounted(built, question, &built.made(&RUNS))
+    let steps = built.made(&RUNS);
+    // What a tool mounts once for all its builds, such as its cache, is no rest of a RUN.
+    let later = steps.get(1..).unwrap_or_default();
+    nothing_mounted(built, question, &steps, later)
+}
+
+/// Judges whether builds left overlays mounted, or those of `others` anything else.
+fn nothing_mounted(built: &Built, question: Question, steps: &[&str], others: &[&str]) -> Finding {
+    let overlays = unmounted(built, question.clone(), steps);
+    match other_mounts(built, others) {
+        Some((mounts, place)) if overlays.status == Status::Pass => {
+            question.proof(place).fail(format!("still mounted: {mounts}"))
+        }
+        _ => overlays,
+    }
 }
 
 pub fn packages_in_image(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
@@ -289,14 +303,14 @@ pub fn failure_again(built: &Built, question: Question, verdicts: &Verdicts) -> 
 }
 
 pub fn left_by_failure(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
-    let question = question.expects("no overlay is mounted after a build that failed");
+    let question = question.expects("nothing that a build mounted is still mounted after it failed");
     if !verdicts.passed("3f/failure-fails-build") {
         return built.timeline.unmet(question, "3f/failure-fails-build", "");
     }
     if !verdicts.passed("3f/unmounted") {
         return built.timeline.unmet(question, "3f/unmounted", "");
     }
-    unmounted(built, question, &["fails"])
+    nothing_mounted(built, question, &["fails"], &["fails"])
 }
 
 pub fn rebuilt(built: &Built, question: Question, _: &Verdicts) -> Finding {

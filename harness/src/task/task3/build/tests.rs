@@ -7,8 +7,9 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::plan::{self, BuildPlan, COPIES_OF_TWO, REMADE};
-use super::{Contents, Found, Layers};
+use super::plan::{self, BuildPlan, COPIES, COPIES_OF_TWO, REMADE, RUNS};
+use super::{Contents, Found, Layers, OtherMounts};
+use crate::evidence::mount::Mount;
 use crate::evidence::process::Directory;
 use crate::evidence::program::End;
 use crate::evidence::{Bundle, Ending, Record, Recording};
@@ -25,6 +26,8 @@ struct Recorded {
     plan: BuildPlan,
     layers: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     shown: BTreeMap<String, BTreeMap<String, String>>,
+    /// Mount points that a build left.
+    mounts: BTreeMap<String, String>,
 }
 
 impl Recorded {
@@ -58,7 +61,7 @@ impl Recorded {
             "run-rewrites",
             vec![vec![copies("run-rewrites")], rewrites, vec![copies("run-rewrites-second")]],
         );
-        let mut recorded = Self { plan, layers, shown: BTreeMap::new() };
+        let mut recorded = Self { plan, layers, shown: BTreeMap::new(), mounts: BTreeMap::new() };
         recorded.run(Vec::clone);
         recorded
     }
@@ -100,6 +103,13 @@ impl Recorded {
             };
             records.push(("command", json!(command)));
             records.push(("overlays", json!(Overlays { step: step.clone(), mounted: vec![] })));
+            let left = self.mounts.get(step).map(|place| Mount {
+                mount_point: place.clone(),
+                fs_type: "devtmpfs".to_owned(),
+                ..Mount::default()
+            });
+            let mounts = left.into_iter().collect();
+            records.push(("other-mounts", json!(OtherMounts { step: step.clone(), mounts })));
             records.push(("layers", json!(self.recorded_layers(step, layers, &base))));
             let found = self.shown[step].iter().map(|(path, text)| (path.clone(), file(text))).collect();
             records.push(("found", json!(Contents { step: step.clone(), found })));
@@ -239,4 +249,14 @@ fn old_files_in_a_folder_that_was_made_again_cost_deletions() {
     let mut without_new = Recorded::correct();
     without_new.shown.get_mut("run-deletes").unwrap().clear();
     assert_eq!(without_new.failing(), ["3f/deletions"]);
+}
+
+#[test]
+fn other_mounts_of_a_build_cost_unmounted_of_run_alone() {
+    // What the first build with RUN mounts may be there for all builds.
+    for (step, failing) in [(RUNS[1], vec!["3f/unmounted"]), (RUNS[0], vec![]), (COPIES[0], vec![])] {
+        let mut recorded = Recorded::correct();
+        recorded.mounts.insert(step.to_owned(), "/srv/task3/.cache/dev".to_owned());
+        assert_eq!(recorded.failing(), failing);
+    }
 }
