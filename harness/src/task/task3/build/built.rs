@@ -91,6 +91,9 @@ impl<'a> Built<'a> {
         // The third one copies over what the second one brought.
         let mut last = COPIES_OF_TWO.iter().filter(|copy| **copy != "copy-two-second");
         let wrong = last.find_map(|copy| fault_of(copy, &seen.value))?;
+        let path = self.plan.copied("copy-two-second");
+        let is_earlier = wrong.starts_with(&path) && fault_of("copy-two-second", &seen.value).is_none();
+        let wrong = if is_earlier { format!("{path} has the text of the COPY before it") } else { wrong };
         Some((wrong, seen.place))
     }
 

@@ -23,7 +23,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 }
 
 pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects("a layer for each COPY");
+    let question = question.expects("a layer for each COPY, above the layers before it");
     if built.why_none(&COPIES).is_some() {
         return question.unmet(FIRST, "");
     }

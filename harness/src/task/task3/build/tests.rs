@@ -198,7 +198,9 @@ fn a_run_that_leaves_out_a_layer_costs_only_the_layers_of_copy() {
 fn a_copy_below_an_earlier_one_or_below_the_base_costs_only_the_layers_of_copy() {
     let mut recorded = Recorded::correct();
     recorded.run(|layers| layers.iter().rev().cloned().collect());
-    assert_eq!(recorded.judged("3e/own-layer").status, Status::Fail);
+    let told = recorded.judged("3e/own-layer");
+    assert_eq!(told.status, Status::Fail);
+    assert!(told.actual.ends_with("has the text of the COPY before it"), "{}", told.actual);
     let mut below_base = Recorded::correct();
     below_base.show("copy-two", "/etc/issue", "Debian");
     assert_eq!(below_base.failing(), ["3e/own-layer"]);
