@@ -56,18 +56,17 @@ pub static ROWS: [Row<Judge>; 7] = [
             id: "3e/own-layer",
             title: "a layer of its own",
             requirement: LAYER,
-            hint: "Which folder in `layers` has the files that COPY copied? Which other files does this folder have? Which layer is \
-               on top after two COPY instructions to the same path?",
+            hint: "Which folder in `layers` has the files that COPY copied? Which other files does this folder have? Does run \
+               mount all layers of the image?",
             see: &["find . -xdev -type f -name layers -exec tail -vn +1 {} +"],
             informational: false,
             needs: &["3e/file", "3d/layers-file"],
             considers: &[],
             how: "Each folder that the image's `layers` names is searched for what each COPY brought. A container of an image \
-               with four COPY instructions must show each path as the last COPY to it brought it.",
+               with four COPY instructions must show all four files.",
             causes: &[
                 "all instructions share one layer",
                 "the files are written into the base",
-                "the layers are in the wrong order",
                 "run mounts only some of the layers",
             ],
             man: &["mount(8)"],

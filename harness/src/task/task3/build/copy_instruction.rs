@@ -23,7 +23,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 }
 
 pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects("a layer for each COPY, above the layers before it");
+    let question = question.expects("a layer for each COPY, and all layers in a container");
     if built.why_none(&COPIES).is_some() {
         return question.unmet(FIRST, "");
     }
@@ -31,12 +31,10 @@ pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let steps = ["copy-name", "copy-into", "copy-two"];
     let instructions = steps.map(|step| (step, built.plan.paths(step)));
     let finding = own_layer(built, question.clone(), &instructions);
-    match built.hidden_copy() {
-        Some((wrong, place)) if finding.status == Status::Pass => {
-            question.proof(place).fail(format!(
-                "each COPY has a layer, but a container does not show what the last COPY to each path brought: {wrong}"
-            ))
-        }
+    match built.lost_copy() {
+        Some((wrong, place)) if finding.status == Status::Pass => question.proof(place).fail(format!(
+            "each COPY has a layer, but a container does not show the files of all layers: {wrong}"
+        )),
         _ => finding,
     }
 }

@@ -109,7 +109,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             needs: &["3f/runs-in-image"],
             considers: &[],
             how: "A RUN deletes a file and a folder of the base, and deletes a folder and makes it again. Another RUN rewrites a \
-               copied file, and a COPY after it replaces a file that the RUN wrote. Containers of the images are looked into.",
+               copied file, and a COPY after it replaces a file that the RUN wrote. The grader looks at these paths in containers of the images.",
             causes: &[
                 "the layer is below the one that has the file",
                 "whiteouts or extended attributes are lost when the layer is copied",

@@ -219,13 +219,13 @@ fn not_deleted(built: &Built, seen: &Contents) -> Option<String> {
     wrong.map(|wrong| format!("{}; in the image {wrong}", again()))
 }
 
-/// That a file has the text of a RUN although a later COPY replaced it. A tool in which COPY does
-/// not replace a file of an earlier COPY either loses 3e/own-layer for it.
+/// That a file has the text of a RUN although a later COPY replaced it. A `run` that leaves out
+/// layers loses 3e/own-layer for it.
 fn not_copied_over(built: &Built, seen: &Contents) -> Option<String> {
     let path = built.plan.copied("run-rewrites-second");
     let found = seen.found.get(&path)?;
     let is_old = found.text.trim_end() == built.plan.word_of("run-rewrites");
-    (is_old && built.hidden_copy().is_none()).then(|| {
+    (is_old && built.lost_copy().is_none()).then(|| {
         format!("a COPY after a RUN had to replace {path}, which the RUN wrote; the image still has the RUN's text")
     })
 }
