@@ -292,6 +292,8 @@ fn work_of(top: i32, all: &BTreeMap<i32, Stat>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     fn sample(workers: &[(i32, u64, bool)]) -> Sample {
@@ -327,12 +329,19 @@ mod tests {
         assert!(!served.owes());
     }
 
-    fn progress_of(mut watch: Watch, mut command: std::process::Command) -> Progress {
+    /// The progress of a command in half a second, or the first progress that it makes within
+    /// these seconds: a busy machine gives it little time at first.
+    fn progress_within(seconds: u64, mut watch: Watch, mut command: std::process::Command) -> Progress {
         let mut child = command.spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(400));
-        let before = watch.sample();
-        std::thread::sleep(std::time::Duration::from_millis(600));
-        let progress = watch.sample().progress_since(&before);
+        std::thread::sleep(Duration::from_millis(400));
+        let (before, began) = (watch.sample(), Instant::now());
+        let progress = loop {
+            std::thread::sleep(Duration::from_millis(600));
+            let progress = watch.sample().progress_since(&before);
+            if progress != Progress::None || began.elapsed().as_secs() >= seconds {
+                break progress;
+            }
+        };
         let below = processes::descendants(&[child.id() as i32]);
         for pid in below.into_iter().chain([child.id() as i32]) {
             let _ =
@@ -355,9 +364,9 @@ mod tests {
         fs::copy("/bin/bash", &fake).unwrap();
         let mut command = std::process::Command::new(&fake);
         command.args(["-c", "while :; do :; done"]);
-        assert_eq!(progress_of(Watch::new(), command), Progress::None);
-        assert_eq!(progress_of(Watch::new(), shell("while :; do :; done")), Progress::None);
-        assert_eq!(progress_of(Watch::new(), shell("sleep 60; :")), Progress::None);
+        assert_eq!(progress_within(0, Watch::new(), command), Progress::None);
+        assert_eq!(progress_within(0, Watch::new(), shell("while :; do :; done")), Progress::None);
+        assert_eq!(progress_within(0, Watch::new(), shell("sleep 60; :")), Progress::None);
     }
 
     #[test]
@@ -381,9 +390,9 @@ mod tests {
             package.display(),
             dir.path().join("x.deb").display()
         );
-        assert_eq!(progress_of(Watch::new(), shell(&build)), Progress::Works);
+        assert_eq!(progress_within(20, Watch::new(), shell(&build)), Progress::Works);
         assert_eq!(
-            progress_of(Watch::new(), shell("sleep 60 | dpkg-deb --contents /dev/stdin; :")),
+            progress_within(0, Watch::new(), shell("sleep 60 | dpkg-deb --contents /dev/stdin; :")),
             Progress::None
         );
     }
