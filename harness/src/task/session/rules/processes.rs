@@ -40,7 +40,8 @@ pub(super) fn rows(asked: &[String], seen: &[String]) -> Vec<Row> {
         // The first word: what follows the command may be its environment, with SHELL=/bin/bash.
         let program = command(seen).and_then(|command| command.split_whitespace().next());
         let program = program.map(|program| program.rsplit('/').next().unwrap_or(program));
-        let is_wrapper = program.is_some_and(|program| starts.contains(&program));
+        let is_first = seen.split_whitespace().next() == Some("1");
+        let is_wrapper = is_first || program.is_some_and(|program| starts.contains(&program));
         let why = if is_wrapper {
             Some("a program that starts the command, in the container itself")
         } else {
@@ -77,6 +78,7 @@ mod tests {
             differing("PID TTY TIME CMD\n1 ? 00:00:00 bash\n7 ? 00:00:00 sleep\n9 ? 00:00:00 ps").len(),
             1
         );
+        assert_eq!(differing("PID TTY TIME CMD\n1 ? 00:00:00 rt\n4 ? 00:00:00 bash\n9 ? 00:00:00 ps"), []);
         assert_eq!(differing("bash: ps: command not found").len(), 3);
     }
 
