@@ -13,6 +13,8 @@ use crate::task::task3::shared::launch::Running;
 
 /// The first of the run's sleeps that these containers take.
 const SLEEPS: usize = 6;
+/// The step that enters the newest container.
+const NEWEST: &str = "exec-bash";
 
 /// The containers that were started to be entered.
 #[derive(Default)]
@@ -31,14 +33,14 @@ impl RunScenario<'_, '_, '_> {
     /// A command, a shell by name, and the default shell, one after the other.
     pub fn enter(&mut self) -> io::Result<()> {
         let mut containers = Containers::default();
-        if let Some(name) = self.alive(&mut containers, "exec-command")? {
+        if let Some((name, entered)) = self.entered(&mut containers, "exec-command")? {
             let command = self.session.start("exec-command", &["exec", &name], &self.plan.command(1))?;
             self.end(command.as_ref(), "exec-command-end")?;
-            self.survived(&containers, "after-exec-command")?;
+            self.survives("after-exec-command", Some(&entered))?;
         }
         let mut listed = false;
         for (step, shell) in [("exec-bash", Some("/bin/bash")), ("exec-shell", None)] {
-            let Some(name) = self.alive(&mut containers, step)? else { break };
+            let Some((name, entered)) = self.entered(&mut containers, step)? else { break };
             let words = [&["exec", name.as_str()], shell.as_slice()].concat();
             if let Some(shell) = self.session.start_shell(step, &words)? {
                 if !listed {
@@ -49,7 +51,7 @@ impl RunScenario<'_, '_, '_> {
                 let limit = self.session.tool.limit(5.0, 2.0);
                 self.session.terminals.finish(&format!("{step}-exit"), shell.terminal, limit)?;
             }
-            self.survived(&containers, &format!("after-{step}"))?;
+            self.survives(&format!("after-{step}"), Some(&entered))?;
         }
         self.enter_at_once(&mut containers)?;
         for (number, (step, running)) in containers.started.iter().enumerate() {
@@ -80,7 +82,7 @@ impl RunScenario<'_, '_, '_> {
 
     /// A second command while the first still runs.
     fn enter_at_once(&mut self, containers: &mut Containers) -> io::Result<()> {
-        let Some(name) = self.alive(containers, "exec-first")? else { return Ok(()) };
+        let Some((name, _)) = self.entered(containers, "exec-first")? else { return Ok(()) };
         let [first, second] = [&self.plan.sleeps[4], &self.plan.sleeps[5]];
         let first = self.session.start("exec-first", &["exec", &name], &["sleep", first])?;
         if let Some(first) = &first {
@@ -92,8 +94,25 @@ impl RunScenario<'_, '_, '_> {
         self.end(first.as_ref(), "exec-first-end")
     }
 
-    /// The name of a container that is alive; a new one is started where the last one has ended.
-    fn alive(&mut self, containers: &mut Containers, step: &str) -> io::Result<Option<String>> {
+    /// The container that a step enters, with its name. bash by its name enters the newest
+    /// container, and everything else an older one: an `exec` that does not look at the name enters
+    /// the wrong one once.
+    fn entered(&mut self, containers: &mut Containers, step: &str) -> io::Result<Option<(String, Running)>> {
+        let newest = containers.neighbours.last().filter(|(.., neighbour)| is_alive(neighbour));
+        let (container, name, running) = match newest.filter(|_| step == NEWEST) {
+            Some(newest) => newest.clone(),
+            None => match self.alive(containers)? {
+                Some(alive) => alive,
+                None => return Ok(None),
+            },
+        };
+        self.record("entered", &Entered { step: step.to_owned(), container })?;
+        Ok(Some((name, running)))
+    }
+
+    /// A container that is alive, with its step and its name. A new one is started if the last one
+    /// has ended.
+    fn alive(&mut self, containers: &mut Containers) -> io::Result<Option<(String, String, Running)>> {
         if !containers.started.last().is_some_and(|(_, running)| is_alive(running)) {
             let number = containers.started.len();
             let Some(name) = self.plan.entered.get(number).filter(|_| containers.used == number) else {
@@ -105,12 +124,12 @@ impl RunScenario<'_, '_, '_> {
             let Some(running) = self.container(&started_in, name, sleep)? else { return Ok(None) };
             containers.started.push((started_in, running));
             if self.ended_by_neighbour(containers, number)? {
-                return self.alive(containers, step);
+                return self.alive(containers);
             }
         }
-        let Some((container, _)) = containers.started.last() else { return Ok(None) };
-        self.record("entered", &Entered { step: step.to_owned(), container: container.clone() })?;
-        Ok(Some(self.plan.entered[containers.started.len() - 1].clone()))
+        let Some((step, running)) = containers.started.last() else { return Ok(None) };
+        let name = self.plan.entered[containers.started.len() - 1].clone();
+        Ok(Some((step.clone(), name, running.clone())))
     }
 
     /// A container with a command that goes on, or else with a shell.
@@ -154,10 +173,6 @@ impl RunScenario<'_, '_, '_> {
             let _ = kill(Pid::from_raw(running.view.main.pid), Signal::SIGTERM);
         }
         self.session.terminals.finish(step, running.terminal, self.session.tool.limit(5.0, 2.0)).map(drop)
-    }
-
-    fn survived(&mut self, containers: &Containers, step: &str) -> io::Result<()> {
-        self.survives(step, containers.started.last().map(|(_, running)| running))
     }
 }
 

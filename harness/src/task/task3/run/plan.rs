@@ -49,7 +49,7 @@ pub struct RunPlan {
     pub shared_disk: bool,
 }
 
-/// A container that nobody enters.
+/// A container beside those that are entered, which only one step enters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Neighbour {
     pub name: String,
