@@ -52,7 +52,7 @@ pub fn disturbed(before: &[Mount], now: &[Mount]) -> Vec<String> {
 /// path may mount something (autofs).
 const SYSTEM: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
 
-/// The mounts of `now` that were not there before, outside of the folders in [`SYSTEM`].
+/// The mounts of `now` that were not there before, outside of the folders in `SYSTEM`.
 pub fn added(before: &[Mount], now: &[Mount]) -> Vec<Mount> {
     let is_new = |mount: &&Mount| !before.iter().any(|old| old.is(mount));
     let is_systems = |mount: &&Mount| SYSTEM.iter().any(|folder| lies_in(&mount.mount_point, folder));
