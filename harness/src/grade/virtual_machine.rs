@@ -20,7 +20,7 @@ impl Driver for vm::Template {
         self.kernel().clone_into(&mut environment.kernel);
         environment.accelerator = format!("{}: {}", accelerator.kind, accelerator.reason);
         environment.unguarded = self.unguarded().map(str::to_owned);
-        format!("{} in QEMU, {}", environment.image, environment.accelerator)
+        format!("{} in QEMU ({})", environment.image, accelerator.kind)
     }
 
     fn medium(&self) -> Medium {
