@@ -217,7 +217,7 @@ fn a_state_folder_on_an_overlay_is_refused_with_a_remedy() {
     assert!(mounted.unwrap().success());
     place.build("").success();
     let run = place.conductor(["run", "--containerdir", "merged", "img", "eg", "true"]).assert().code(125);
-    run.stderr(contains("it is on an overlay file system").and(contains("set CACHEDIR and CONTAINERDIR")));
+    run.stderr(contains("it is on an overlay file system").and(contains("Set CACHEDIR and CONTAINERDIR")));
     assert!(!place.path().join("merged/eg").exists());
 }
 
