@@ -49,8 +49,8 @@ const FILES: [&str; 9] = [
     "run-after-copy",
     "run-rewrites",
 ];
-/// What is copied over a file that RUN wrote. Its text is longer, because rsync takes files of equal
-/// size and time for the same.
+/// What is copied over a file that RUN wrote. Its text is longer, because rsync takes files of
+/// equal size and time for the same.
 const FILE_OVER_FILE: &str = "run-rewrites-second";
 /// What RUN writes, by step and place in it.
 const WRITTEN: [&str; 8] = [
