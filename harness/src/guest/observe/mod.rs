@@ -10,6 +10,7 @@ pub mod links;
 pub mod mounts;
 pub mod probe;
 pub mod processes;
+pub mod served;
 pub mod sniffer;
 pub mod sockets;
 pub mod speed;

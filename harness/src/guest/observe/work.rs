@@ -5,20 +5,21 @@
 //! A worker is known by its program: the file must be the one that the package database of
 //! its own root directory says, by path and digest, so that a loop that is called `dpkg`
 //! is none. Who forges that database too gets an `error` where he would have had a `fail`,
-//! and no mark either way.
+//! and no mark either way. Only so many requests for the same file count
+//! ([`Served`](super::served::Served)).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use md5::{Digest, Md5};
 
 use super::cgroups::{self, Hierarchy};
 use super::handles;
 use super::processes::{self, Stat};
+use super::served::{SERVED, Service};
 use crate::evidence::cgroup;
 use crate::guest::fakes::debootstrap;
 use crate::hex::hex;
@@ -41,49 +42,6 @@ const IDLE: u64 = 3;
 /// A process is capped by its submission where its groups leave it less than this many cores.
 const CAPPED: f64 = 0.495;
 
-/// What our package server has done for the machine, as the world's web servers see it.
-#[derive(Debug, Default)]
-pub struct Served {
-    bytes: AtomicU64,
-    open: AtomicUsize,
-}
-
-/// Of this process's world.
-pub static SERVED: Served = Served { bytes: AtomicU64::new(0), open: AtomicUsize::new(0) };
-
-impl Served {
-    /// Our server has sent this much more.
-    pub fn sent(&self, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    /// Our server was asked and has not answered yet, until the value is dropped.
-    pub fn asked(&self) -> Asked<'_> {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Asked(self)
-    }
-
-    /// All that was sent.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether someone waits for its answer.
-    pub fn owes(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// A request that is being answered.
-#[derive(Debug)]
-pub struct Asked<'a>(&'a Served);
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// What is at work, in the order in which a report names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Progress {
@@ -100,8 +58,7 @@ pub enum Progress {
 /// What known workers had done at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    served: u64,
-    owes: bool,
+    served: Service,
     /// By PID and start time: clock ticks and pages of it and all below it.
     workers: BTreeMap<(i32, u64), Done>,
 }
@@ -115,7 +72,7 @@ struct Done {
 impl Sample {
     /// What has worked since an earlier sample.
     pub fn progress_since(&self, before: &Self) -> Progress {
-        if self.owes || self.served > before.served {
+        if self.served.went_on_since(&before.served) {
             return Progress::Served;
         }
         // One that came in between has done all its work since.
@@ -182,7 +139,7 @@ impl<'a> Watch<'a> {
             let is_capped = self.is_capped(*pid);
             Some(((*pid, stat.start), Done { work: work_of(*pid, &all), is_capped }))
         });
-        Sample { served: SERVED.bytes(), owes: SERVED.owes(), workers: workers.collect() }
+        Sample { served: SERVED.service(), workers: workers.collect() }
     }
 
     fn knows(&mut self, pid: i32) -> bool {
@@ -314,19 +271,6 @@ mod tests {
         assert_eq!(now(&[(1, 104, false), (2, 100, true)]), Progress::Works);
         assert_eq!(now(&[(1, 100, false), (2, 150, true)]), Progress::Capped);
         assert_eq!(now(&[(1, 150, false), (2, 150, true)]), Progress::Works);
-    }
-
-    #[test]
-    fn a_server_that_sends_or_owes_an_answer_is_at_work() {
-        let before = Sample { served: 10, ..Sample::default() };
-        assert_eq!(before.progress_since(&before), Progress::None);
-        assert_eq!(Sample { served: 11, ..before.clone() }.progress_since(&before), Progress::Served);
-        assert_eq!(Sample { owes: true, ..before.clone() }.progress_since(&before), Progress::Served);
-        let served = Served::default();
-        let asked = served.asked();
-        assert!(served.owes());
-        drop(asked);
-        assert!(!served.owes());
     }
 
     /// The progress of a command in half a second, or the first progress that it makes within

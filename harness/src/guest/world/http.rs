@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::link::Link;
 use super::plan::{WorldPlan, is_public};
 use super::traffic::{Passed, Traffic, cut};
-use crate::guest::observe::work::SERVED;
+use crate::guest::observe::served::SERVED;
 
 type Answer = Response<BoxBody<Bytes, hyper::Error>>;
 
@@ -150,11 +150,11 @@ async fn pass_on(host_link: &Link, request: &Request<Incoming>, host: &str) -> i
         .uri(format!("http://{host}{target}"))
         .body(())
         .map_err(io::Error::other)?;
-    let asked = SERVED.asked();
+    let asked = SERVED.asked(request.uri().path());
     let answer = host_link.ask(onward).await?;
-    drop(asked);
-    let count = |frame: Frame<Bytes>| {
-        SERVED.sent(frame.data_ref().map_or(0, |data| data.len() as u64));
+    let counts = asked.answered(answer.status().as_u16());
+    let count = move |frame: Frame<Bytes>| {
+        SERVED.sent(frame.data_ref().map_or(0, |data| data.len() as u64), counts);
         frame
     };
     Ok(answer.map(|body| body.map_frame(count).boxed()))

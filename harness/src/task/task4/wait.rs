@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Shown;
 use crate::evidence::limits::{EXTENDED, UNFINISHED};
+use crate::guest::observe::served::SERVED;
 use crate::guest::observe::stillness::Stillness;
-use crate::guest::observe::work::SERVED;
 use crate::guest::run::patience::{Late, Patience};
 use crate::guest::run::terminal::Program;
 use crate::task::task3::shared::terminals::{TerminalId, Terminals};
