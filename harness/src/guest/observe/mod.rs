@@ -14,6 +14,7 @@ pub mod served;
 pub mod sniffer;
 pub mod sockets;
 pub mod speed;
+pub mod starts;
 pub mod stillness;
 pub mod trace;
 pub mod work;

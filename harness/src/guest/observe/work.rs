@@ -5,10 +5,10 @@
 //! A worker is known by its program: the file must be the one that the package database of
 //! its own root directory says, by path and digest, so that a loop that is called `dpkg`
 //! is none. Who forges that database too gets an `error` where he would have had a `fail`,
-//! and no mark either way. Only so many requests for the same file count
-//! ([`Served`](super::served::Served)).
+//! and no mark either way. Only so many starts of the same work count ([`Starts`]), and so many
+//! requests for the same file ([`Served`](super::served::Served)).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -20,6 +20,7 @@ use super::cgroups::{self, Hierarchy};
 use super::handles;
 use super::processes::{self, Stat};
 use super::served::{SERVED, Service};
+use super::starts::{Job, Starts};
 use crate::evidence::cgroup;
 use crate::guest::fakes::debootstrap;
 use crate::hex::hex;
@@ -59,7 +60,8 @@ pub enum Progress {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     served: Service,
-    /// By PID and start time: clock ticks and pages of it and all below it.
+    /// Those whose start counts, by PID and start time: clock ticks and pages of it and all below
+    /// it.
     workers: BTreeMap<(i32, u64), Done>,
 }
 
@@ -96,6 +98,7 @@ pub struct Watch<'a> {
     marked: Option<(Vec<u8>, &'a Hierarchy)>,
     /// Verdicts on files, by device, inode and time of change.
     known: HashMap<(u64, u64, i64), bool>,
+    starts: Starts,
 }
 
 impl<'a> Watch<'a> {
@@ -106,7 +109,7 @@ impl<'a> Watch<'a> {
 
     /// The same since a moment in clock ticks since boot.
     pub fn since(since: u64) -> Self {
-        Self { since, course: Vec::new(), marked: None, known: HashMap::new() }
+        Self { since, course: Vec::new(), marked: None, known: HashMap::new(), starts: Starts::default() }
     }
 
     /// Also knows a compiler at one of these files.
@@ -128,45 +131,51 @@ impl<'a> Watch<'a> {
         let all: BTreeMap<i32, Stat> = processes::stats();
         let new: Vec<i32> =
             all.iter().filter(|(_, stat)| stat.start >= self.since).map(|(pid, _)| *pid).collect();
-        let known: BTreeSet<i32> = new.into_iter().filter(|pid| self.knows(*pid)).collect();
+        let known: BTreeMap<i32, Job> =
+            new.into_iter().filter_map(|pid| Some((pid, self.job(pid)?))).collect();
         let has_known_parent = |pid: i32| {
             let parents = std::iter::successors(all.get(&pid), |stat| all.get(&stat.parent));
-            parents.take(64).any(|stat| known.contains(&stat.parent))
+            parents.take(64).any(|stat| known.contains_key(&stat.parent))
         };
-        let tops = known.iter().filter(|pid| !has_known_parent(**pid));
-        let workers = tops.filter_map(|pid| {
-            let stat = all.get(pid)?;
-            let is_capped = self.is_capped(*pid);
-            Some(((*pid, stat.start), Done { work: work_of(*pid, &all), is_capped }))
+        let tops = known.iter().filter(|(pid, _)| !has_known_parent(**pid));
+        let workers = tops.filter_map(|(pid, job)| {
+            let worker = (*pid, all.get(pid)?.start);
+            let counts = self.starts.counts(job, worker);
+            counts.then(|| (worker, Done { work: work_of(*pid, &all), is_capped: self.is_capped(*pid) }))
         });
-        Sample { served: SERVED.service(), workers: workers.collect() }
+        Sample { workers: workers.collect(), served: SERVED.service() }
     }
 
-    fn knows(&mut self, pid: i32) -> bool {
+    /// The known work that a process is at.
+    fn job(&mut self, pid: i32) -> Option<Job> {
         let exe = PathBuf::from(handles::proc(format!("{pid}/exe")));
-        let Ok(path) = fs::read_link(&exe) else { return false };
+        let path = fs::read_link(&exe).ok()?.to_string_lossy().into_owned();
         let root = PathBuf::from(handles::proc(format!("{pid}/root")));
         let arguments = processes::arguments(pid);
-        let path = path.to_string_lossy().into_owned();
+        let installs =
+            || Job::Installs([std::slice::from_ref(&path), arguments.get(1..).unwrap_or_default()].concat());
         if let Some((_, package)) = INSTALLERS.iter().find(|(known, _)| *known == path) {
-            return self.is_of_package(&exe, &root, &path, package);
+            return self.is_of_package(&exe, &root, &path, package).then(installs);
         }
         if let Some(version) = path.strip_prefix(COMPILER) {
             let package = format!("gcc-{version}");
-            let compiles = arguments.iter().any(|argument| self.is_of_course(pid, argument));
-            return compiles && self.is_of_package(&exe, &root, &path, &package);
+            let source = arguments.iter().find_map(|argument| self.course_file(pid, argument))?;
+            return self.is_of_package(&exe, &root, &path, &package).then_some(Job::Compiles(source));
         }
         // A script: the interpreter's first argument.
         if let Some(script) = arguments.get(1)
             && let Some((_, package)) = INSTALLERS.iter().find(|(known, _)| *known == script.as_str())
         {
             let file = root.join(script.trim_start_matches('/'));
-            return self.is_of_package(&file, &root, script, package);
+            return self.is_of_package(&file, &root, script, package).then(installs);
         }
         let is_called =
             |name: &str| arguments.first().is_some_and(|own| own.rsplit('/').next() == Some(name));
-        (is_called(debootstrap::NAME) && is_own_program(&exe))
-            || processes::programs(pid).iter().any(|program| self.is_marked(program))
+        if is_called(debootstrap::NAME) && is_own_program(&exe) {
+            return Some(installs());
+        }
+        let is_marked = processes::programs(pid).iter().any(|program| self.is_marked(program));
+        is_marked.then(|| Job::Computes(arguments.last().cloned().unwrap_or_default()))
     }
 
     /// Whether a file is what a package of that root directory brought there.
@@ -185,13 +194,14 @@ impl<'a> Watch<'a> {
         self.remembered(file, check)
     }
 
-    /// Whether a compiler's argument is one of the course's files, with lines of
+    /// Which of the course's files a compiler's argument is, with lines of
     /// ours before it perhaps.
-    fn is_of_course(&self, pid: i32, argument: &str) -> bool {
-        let is_source = [".c", ".cc", ".cpp"].iter().any(|kind| argument.ends_with(kind));
-        is_source
-            && read(&processes::file(pid, argument))
-                .is_some_and(|text| self.course.iter().any(|own| text.ends_with(own)))
+    fn course_file(&self, pid: i32, argument: &str) -> Option<usize> {
+        if ![".c", ".cc", ".cpp"].iter().any(|kind| argument.ends_with(kind)) {
+            return None;
+        }
+        let text = read(&processes::file(pid, argument))?;
+        self.course.iter().position(|own| text.ends_with(own))
     }
 
     fn is_marked(&mut self, program: &Path) -> bool {
@@ -286,13 +296,17 @@ mod tests {
                 break progress;
             }
         };
+        end(&mut child);
+        progress
+    }
+
+    fn end(child: &mut std::process::Child) {
         let below = processes::descendants(&[child.id() as i32]);
         for pid in below.into_iter().chain([child.id() as i32]) {
             let _ =
                 nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
         child.wait().unwrap();
-        progress
     }
 
     fn shell(script: &str) -> std::process::Command {
@@ -339,5 +353,26 @@ mod tests {
             progress_within(0, Watch::new(), shell("sleep 60 | dpkg-deb --contents /dev/stdin; :")),
             Progress::None
         );
+    }
+
+    #[test]
+    fn of_many_who_are_at_the_same_work_some_count() {
+        if !Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
+            eprintln!("skipped: no package database here");
+            return;
+        }
+        let mut watch = Watch::new();
+        let waiting = "for i in {1..9}; do sleep 60 | dpkg-deb --contents /dev/stdin & done; \
+                       sleep 60 | dpkg-deb --info /dev/stdin; :";
+        let mut child = shell(waiting).spawn().unwrap();
+        let is_there = |pid: &i32| processes::arguments(*pid)[0] == "dpkg-deb";
+        let began = Instant::now();
+        while processes::descendants(&[child.id() as i32]).iter().filter(|pid| is_there(pid)).count() < 10 {
+            assert!(began.elapsed().as_secs() < 60, "they did not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let workers = [watch.sample(), watch.sample()].map(|sample| sample.workers.len());
+        end(&mut child);
+        assert_eq!(workers, [7, 7]);
     }
 }
