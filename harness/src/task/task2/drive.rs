@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, ScriptPlan,
-    Stranger, Supplied, Use,
+    Stranger, Supplied, Use, look,
 };
 use crate::evidence::cgroup::Group;
 use crate::evidence::mount::Mount;
@@ -278,13 +278,15 @@ impl<'a> Observer<'a> {
     /// Records the groups and the containers' places in them, if anything has changed.
     fn sample(&mut self, recorder: &Recorder) -> io::Result<()> {
         let mut pids = self.members.clone();
-        pids.extend(inhabitants(&self.namespaces));
-        let places = pids.iter().filter_map(|&pid| {
+        let inhabitants = inhabitants(&self.namespaces);
+        pids.extend(&inhabitants);
+        let current = self.current.map(|(pid, _)| pid);
+        let places = look::sampled(current, &self.members, &inhabitants).into_iter().filter_map(|pid| {
             let cgroup = Some(cgroups::of(pid)).filter(|cgroup| !cgroup.is_empty())?;
             let limits = self.hierarchy.chain(&cgroup).into_iter().map(limit).collect();
             Some(Place { pid, cgroup, limits })
         });
-        let members = places.take(50).collect();
+        let members = places.collect();
         let created = self.watch.created();
         let there = created.iter().filter(|group| self.hierarchy.exists(group));
         let groups: Vec<Limit> = there.take(50).map(|group| limit(self.hierarchy.group(group))).collect();

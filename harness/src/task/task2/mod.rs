@@ -11,6 +11,7 @@ mod checks;
 mod drive;
 mod filesystem;
 mod isolation;
+mod look;
 mod provisioning;
 mod reach;
 mod script;
