@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Run, Sample, ScriptPlan,
-    Stranger, Supplied, Use, look,
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, ScriptPlan, Stranger,
+    Supplied, Use, look,
 };
 use crate::evidence::cgroup::Group;
-use crate::evidence::mount::Mount;
 use crate::evidence::program::End;
 use crate::guest::observe::cgroups::{self, Hierarchy};
 use crate::guest::observe::handles;
@@ -38,12 +37,6 @@ const BENCHMARK: Duration = Duration::from_secs(2);
 const REMOVAL: Duration = Duration::from_secs(2);
 /// Files larger than this are not `container_prog`.
 const PROGRAM_CAP: u64 = 1 << 20;
-/// Most names kept of a root directory.
-const ENTRIES_CAP: usize = 300;
-/// Most mounts kept of a container.
-const MOUNTS_CAP: usize = 100;
-/// File systems whose mounts are looked into.
-const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
 /// How often the use of the CPU is recorded at each look, and every which look after that.
 const USES: u32 = 200;
 const USES_APART: u32 = 10;
@@ -70,7 +63,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         hostname: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
         namespaces: processes::own().namespaces,
         root: processes::directory(Path::new("/")).unwrap_or_default(),
-        entries: names(Path::new("/")),
+        entries: look::names(Path::new("/"), &[]),
         subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
         mounts: mounts::of(nix::unistd::gettid().as_raw()),
     };
@@ -84,7 +77,7 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     recorder.record("supplied", &supplied)?;
 
     let watch = cgroups::Watch::start(&hierarchy)?;
-    let mut observer = Observer::new(&hierarchy, watch, machine, plan.mark.clone().into_bytes());
+    let mut observer = Observer::new(&hierarchy, watch, machine, &supplied, &plan.mark);
     let limits =
         Limits { time: Duration::from_secs_f64(20.0 + 3.0 * slowdown), output: 512 << 10, processes: 300 };
     let script = Program::new(&dir, ["./simple_container.sh"]);
@@ -125,29 +118,6 @@ fn supply(dir: &Path, course: &str, seed: u32, loops: u64, mark: &str) -> io::Re
     Ok(Supplied { seed, loops, container_root: processes::directory(&root).unwrap_or_default() })
 }
 
-/// The names in a directory, sorted.
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).take(ENTRIES_CAP).collect();
-    names.sort();
-    names
-}
-
-/// What is mounted on or below the root directory of a process.
-fn reachable(pid: i32) -> Vec<Mounted> {
-    let mounts = mounts::of(pid).into_iter().take(MOUNTS_CAP);
-    let look = |mount: Mount| {
-        let place = handles::proc(format!("{pid}/root{}", mount.mount_point));
-        // Only file systems that answer: one that a program of the submission serves may not.
-        let answers = LOOKED_AT.contains(&mount.fs_type.as_str());
-        let folder = !answers || Path::new(&place).is_dir();
-        let entries = if mount.fs_type == "overlay" { names(Path::new(&place)) } else { Vec::new() };
-        Mounted { mount, folder, entries }
-    };
-    mounts.map(look).collect()
-}
-
 /// Runs `container_prog` in `container_root` as it is now, to learn whether all
 /// that it needs is there.
 fn probe(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<()> {
@@ -167,6 +137,7 @@ struct Observer<'a> {
     hierarchy: &'a Hierarchy,
     watch: cgroups::Watch,
     machine: Machine,
+    container_root: PathBuf,
     mark: Vec<u8>,
     /// Whether a file, by device, inode and time of change, holds the mark.
     marked: HashMap<(u64, u64, i64), bool>,
@@ -180,12 +151,19 @@ struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    fn new(hierarchy: &'a Hierarchy, watch: cgroups::Watch, machine: Machine, mark: Vec<u8>) -> Self {
+    fn new(
+        hierarchy: &'a Hierarchy,
+        watch: cgroups::Watch,
+        machine: Machine,
+        supplied: &Supplied,
+        mark: &str,
+    ) -> Self {
         Self {
             hierarchy,
             watch,
             machine,
-            mark,
+            container_root: PathBuf::from(&supplied.container_root.path),
+            mark: mark.as_bytes().to_vec(),
             marked: HashMap::new(),
             members: BTreeSet::new(),
             namespaces: BTreeSet::new(),
@@ -247,8 +225,10 @@ impl<'a> Observer<'a> {
         }
         self.members.insert(pid);
         self.current = Some((pid, 0));
-        let entries = names(Path::new(&handles::proc(format!("{pid}/root"))));
-        recorder.record("run", &Run { member, entries, mounts: reachable(pid), fellows })?;
+        let root = handles::proc(format!("{pid}/root"));
+        let entries = look::names(Path::new(&root), &self.machine.entries);
+        let mounts = look::reachable(pid, &self.machine, &self.container_root);
+        recorder.record("run", &Run { member, entries, mounts, fellows })?;
         self.usage(recorder)?;
         self.sample(recorder)
     }

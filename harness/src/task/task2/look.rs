@@ -1,9 +1,22 @@
-//! What is recorded of a container that has more than a record holds.
+//! What is recorded of a container that has more than a record holds: first what tells most.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::{Machine, Mounted, reach};
+use crate::evidence::mount::Mount;
+use crate::guest::observe::handles;
+use crate::guest::observe::mounts;
 
 /// Most processes of a sample that are there without having been seen to start.
 const OTHERS_CAP: usize = 50;
+/// Most names kept of a directory, beside those that are looked for.
+const ENTRIES_CAP: usize = 300;
+/// Most mounts kept of a container.
+const MOUNTS_CAP: usize = 100;
+/// File systems whose mounts are looked into.
+const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
 
 /// The processes whose groups are recorded: `container_prog` first, then what else was seen to
 /// start in a container, then other inhabitants of its PID namespace. Only these have a limit.
@@ -14,8 +27,54 @@ pub fn sampled(container_prog: Option<i32>, members: &BTreeSet<i32>, inhabitants
     first.into_iter().chain(seen).chain(others.take(OTHERS_CAP)).collect()
 }
 
+/// The names in a directory, sorted.
+pub fn names(directory: &Path, looked_for: &[String]) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    kept(entries.map(|entry| entry.file_name().to_string_lossy().into_owned()), looked_for)
+}
+
+/// All names that are looked for, and some others.
+fn kept(names: impl Iterator<Item = String>, looked_for: &[String]) -> Vec<String> {
+    let mut others = 0;
+    let is_kept = |name: &String| {
+        let is_other = !looked_for.contains(name);
+        others += usize::from(is_other);
+        !is_other || others <= ENTRIES_CAP
+    };
+    let mut kept: Vec<String> = names.filter(is_kept).collect();
+    kept.sort();
+    kept
+}
+
+/// What is mounted on or below the root directory of a process.
+pub fn reachable(pid: i32, machine: &Machine, container_root: &Path) -> Vec<Mounted> {
+    let look = |mount: Mount| {
+        let place = handles::proc(format!("{pid}/root{}", mount.mount_point));
+        // Only file systems that answer: one that a program of the submission serves may not.
+        let answers = LOOKED_AT.contains(&mount.fs_type.as_str());
+        let folder = !answers || Path::new(&place).is_dir();
+        let is_overlay = mount.fs_type == "overlay";
+        let entries = if is_overlay { names(Path::new(&place), &machine.entries) } else { Vec::new() };
+        Mounted { mount, folder, entries }
+    };
+    // Whoever has many mounts must not hide one behind the others.
+    recorded(mounts::of(pid).into_iter().map(look), |mounted| {
+        reach::shown(mounted, machine, Some(container_root)).is_some()
+    })
+}
+
+/// Mounts that cost marks come first, the others in their order.
+fn recorded(mounts: impl Iterator<Item = Mounted>, costs: impl Fn(&Mounted) -> bool) -> Vec<Mounted> {
+    let (mut first, others): (Vec<Mounted>, Vec<Mounted>) = mounts.partition(costs);
+    first.extend(others);
+    first.truncate(MOUNTS_CAP);
+    first
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     #[test]
@@ -29,5 +88,25 @@ mod tests {
     #[test]
     fn a_container_prog_that_has_ended_is_not_sampled() {
         assert_eq!(sampled(Some(800), &[700].into(), &[700, 701]), [700, 701]);
+    }
+
+    #[test]
+    fn a_mount_that_costs_marks_is_recorded_however_many_come_before_it() {
+        let mounted = |number: usize| Mounted {
+            mount: Mount { mount_point: format!("/lib/{number}"), ..Mount::default() },
+            folder: true,
+            entries: Vec::new(),
+        };
+        let recorded = recorded((0..110).map(mounted), |mounted| mounted.mount.mount_point == "/lib/109");
+        let places: Vec<&str> = recorded.iter().map(|mounted| mounted.mount.mount_point.as_str()).collect();
+        assert_eq!((places.len(), &places[..3]), (MOUNTS_CAP, &["/lib/109", "/lib/0", "/lib/1"][..]));
+    }
+
+    #[test]
+    fn a_name_that_is_looked_for_is_kept_however_many_come_before_it() {
+        let names = (0..400).map(|number| format!("a{number}")).chain(["usr".to_owned()]);
+        let kept = kept(names, &["usr".to_owned()]);
+        assert_eq!(kept.len(), ENTRIES_CAP + 1);
+        assert_eq!(kept.last().unwrap(), "usr");
     }
 }

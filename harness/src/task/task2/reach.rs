@@ -6,8 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Mounted;
 use super::timeline::{Round, ScriptTimeline};
+use super::{Machine, Mounted};
 use crate::evidence::mount::Mount;
 
 /// What no container is to see.
@@ -15,28 +15,31 @@ const PRIVATE: [&str; 3] = ["/etc", "/root", "/home"];
 
 /// The first mount that shows what is the machine's own, in words.
 pub fn fault(timeline: &ScriptTimeline, round: &Round) -> Option<String> {
+    let container_root = timeline.supplied.as_ref().map(|supplied| Path::new(&supplied.container_root.path));
+    round.run.mounts.iter().find_map(|mounted| {
+        let path = shown(mounted, &timeline.machine, container_root)?;
+        let place = mounted.mount.mount_point.trim_end_matches('/');
+        Some(format!("{}/ in its root directory is the machine's {}", place, path.display()))
+    })
+}
+
+/// What a mount shows of the machine's own.
+pub fn shown(mounted: &Mounted, machine: &Machine, container_root: Option<&Path>) -> Option<PathBuf> {
     // The submission may lie in somebody's home: what is in its own folder is its own.
-    let own = timeline.supplied.as_ref().and_then(|supplied| {
-        let container_root = Path::new(&supplied.container_root.path);
-        container_root.parent().filter(|folder| folder.components().count() > 1)
-    });
+    let own = container_root.and_then(Path::parent).filter(|folder| folder.components().count() > 1);
     let is_own = |path: &Path| own.is_some_and(|own| path.starts_with(own));
     let is_private = |path: &PathBuf| {
         let touches = |private: &&str| path.starts_with(private) || Path::new(private).starts_with(path);
         !is_own(path) && PRIVATE.iter().any(touches)
     };
-    round.run.mounts.iter().filter(|mounted| mounted.folder).find_map(|mounted| {
-        let mount = &mounted.mount;
-        let shown = if mount.fs_type == "overlay" && shows_all(mounted, &timeline.machine.entries) {
-            Some(PathBuf::from("/"))
-        } else {
-            sources(mount, &timeline.machine.mounts).into_iter().find(is_private)
-        };
-        shown.map(|path| {
-            let place = mount.mount_point.trim_end_matches('/');
-            format!("{}/ in its root directory is the machine's {}", place, path.display())
-        })
-    })
+    if !mounted.folder {
+        return None;
+    }
+    let mount = &mounted.mount;
+    if mount.fs_type == "overlay" && shows_all(mounted, &machine.entries) {
+        return Some(PathBuf::from("/"));
+    }
+    sources(mount, &machine.mounts).into_iter().find(is_private)
 }
 
 /// The machine's folders that a mount shows.
