@@ -8,6 +8,7 @@
 pub mod cgroup;
 pub mod exhausted;
 pub mod limits;
+pub mod marker;
 pub mod mount;
 pub mod network;
 pub mod place;

@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod handles;
 pub mod hostname;
 pub mod links;
+pub mod markers;
 pub mod mounts;
 pub mod probe;
 pub mod processes;

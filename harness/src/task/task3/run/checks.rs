@@ -59,8 +59,11 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The root directory of the container's command is compared with the machine's, by inode.",
-            causes: &["chroot is missing, or comes before another program that leaves it"],
+            how: "The root directory of the container's command is compared with the machine's, by inode. A file with a random name in the machine's /, /etc, /root and /home must not be seen below it.",
+            causes: &[
+                "chroot is missing, or comes before another program that leaves it",
+                "the overlay has a folder of the machine as a layer",
+            ],
             man: &["chroot(1)", "unshare(1)"],
         },
         judge: root,

@@ -16,6 +16,7 @@ use super::plan::RunPlan;
 use super::{Left, MachineMounts, Refused, Survival, Typed};
 use crate::evidence::process::{Directory, Process};
 use crate::guest::observe::handles;
+use crate::guest::observe::markers::Laid;
 use crate::guest::observe::mounts;
 use crate::guest::observe::processes;
 use crate::guest::recorder::Recorder;
@@ -34,7 +35,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = RunPlan::deserialize(plan)?;
     let world = shared::connect(&plan.world)?;
     let tool = Tool::prepare(site)?;
-    let machine = Machine::now();
+    let laid = Laid::now();
+    let machine = Machine { markers: laid.markers.clone(), ..Machine::now() };
     recorder.record("machine", &machine)?;
     let mut session = ToolSession {
         recorder,

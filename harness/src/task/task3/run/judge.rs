@@ -157,7 +157,11 @@ pub fn root(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("the container has its own root directory");
     context.all(question, "the container has its own root directory", |view| {
         let is_machines = view.main.root.is(&context.machine.root) || view.main.root.ino == 0;
-        is_machines.then(|| format!("the root of {} is the machine's own", describe(view)))
+        if is_machines {
+            return Some(format!("the root of {} is the machine's own", describe(view)));
+        }
+        let shown = view.machine_files.first()?;
+        Some(format!("the container's root shows the machine's files: {shown} is there"))
     })
 }
 

@@ -59,6 +59,24 @@ fn left(step: &str, left: &Left) -> (&'static str, Value) {
 }
 
 #[test]
+fn a_root_of_its_own_that_shows_the_machines_files_costs_root_alone() {
+    let status = |check, files: &[&str]| {
+        let (_, mut view) = running("worker", &["sleep"], 5);
+        // Older evidence does not tell.
+        if !files.is_empty() {
+            view["machine_files"] = json!(files);
+        }
+        let machine = json!(Machine { root: folder("/", 2), ..Machine::default() });
+        judged(check, &[("machine", machine), ("container", view)])
+    };
+    assert_eq!(status("3a/root", &[]).status, Status::Pass);
+    let shown = status("3a/root", &["/etc/0123456789abcdef", "/root/0123456789abcdef"]);
+    let actual = "the container's root shows the machine's files: /etc/0123456789abcdef is there";
+    assert_eq!((shown.status, shown.actual.as_str()), (Status::Fail, actual));
+    assert_eq!(status("3a/namespaces", &["/etc/0123456789abcdef"]).status, Status::Pass);
+}
+
+#[test]
 fn evidence_that_does_not_tell_of_the_machines_mounts_is_too_old_for_that_check_alone() {
     let records = [container(), vec![left("stop-worker", &Left::default())]].concat();
     let finding = judged("3a/machine-unchanged", &records);

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::marker::Marker;
 use crate::evidence::mount::Mount;
 use crate::evidence::process::{Directory, Namespaces, Process};
 use crate::guest::observe::handles;
+use crate::guest::observe::markers;
 use crate::guest::observe::mounts;
 use crate::guest::observe::processes;
 
@@ -30,6 +32,9 @@ pub struct Machine {
     pub interfaces: Vec<String>,
     /// Processes that were there, by PID and start time.
     pub processes: BTreeSet<(i32, u64)>,
+    /// Files that were laid into its own folders, in the scenarios that look for them.
+    #[serde(default)]
+    pub markers: Vec<Marker>,
 }
 
 impl Machine {
@@ -41,6 +46,7 @@ impl Machine {
             mounts: mounts::of(nix::unistd::gettid().as_raw()),
             interfaces: names(Path::new(&handles::sys("class/net"))),
             processes: processes::parents().keys().filter_map(|pid| identity(*pid)).collect(),
+            markers: Vec::new(),
         }
     }
 
@@ -116,6 +122,9 @@ pub struct ContainerView {
     pub dev: Dev,
     /// What it sees mounted.
     pub mounts: Vec<Mount>,
+    /// Which files of the machine's own folders its root shows. Older evidence does not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machine_files: Vec<String>,
 }
 
 impl ContainerView {
@@ -127,6 +136,7 @@ impl ContainerView {
             machine.contained().into_iter().filter(|other| shares(&main, other, machine)).collect();
         let mut links = links_of(main.pid);
         links.sort();
+        let mounts = mounts::of(main.pid);
         Self {
             step: step.to_owned(),
             cwd: fs::read_link(dir.join("cwd"))
@@ -141,7 +151,8 @@ impl ContainerView {
             interfaces: names(&root.join("sys/class/net")),
             links,
             dev: dev(&root.join("dev")),
-            mounts: mounts::of(main.pid),
+            machine_files: markers::seen(&machine.markers, &root, &markers::silent(main.pid, &mounts)),
+            mounts,
             main,
         }
     }
