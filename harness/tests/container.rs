@@ -200,6 +200,35 @@ fn the_machines_root_behind_container_root_is_not_isolation() {
 }
 
 #[test]
+fn an_overlay_of_the_machines_root_is_not_isolation_even_where_it_hides_its_layers() {
+    if !is_root() {
+        return;
+    }
+    let libraries = "ldd container_prog | grep";
+    let overlay = "mkdir -p low top && mount -t tmpfs none top && mkdir top/upper top/work\n\
+                   mount --bind / low && mknod top/upper/srv c 0 0\n\
+                   mount -t overlay none -o lowerdir=low,upperdir=top/upper,workdir=top/work \"$CONTAINER_ROOT\"\n\
+                   umount low && cp container_prog \"$CONTAINER_ROOT/\"\n\
+                   trap 'umount \"$CONTAINER_ROOT\"; umount top' EXIT\nldd container_prog | grep";
+    let bundle = record(&script(&[(libraries, overlay)]));
+    assert_eq!(lost(&bundle, "2a"), ["root-isolated: fail", "transcript: skip"]);
+    assert_eq!(lost(&bundle, "2b"), ["root-isolated: fail", "transcript: skip"]);
+}
+
+#[test]
+fn libraries_bound_from_the_machine_and_a_copy_of_its_settings_are_isolation() {
+    if !is_root() {
+        return;
+    }
+    let libraries = "ldd container_prog | grep";
+    let bound = "mkdir -p \"$CONTAINER_ROOT\"/usr && mount --rbind /usr \"$CONTAINER_ROOT/usr\"\n\
+                 cp -a /etc \"$CONTAINER_ROOT/etc\"\n\
+                 trap 'umount -R \"$CONTAINER_ROOT/usr\"' EXIT\nldd container_prog | grep";
+    let bundle = record(&script(&[(libraries, bound)]));
+    assert_eq!(lost(&bundle, "2b"), NONE);
+}
+
+#[test]
 fn container_prog_may_be_started_by_the_loader_and_needs_the_same_isolation() {
     if !is_root() {
         return;

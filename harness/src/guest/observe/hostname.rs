@@ -1,4 +1,4 @@
-//! The machine's own host name, and every change of it, however short.
+//! The machine's own host name, and every change of it that lasts until somebody looks.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};

@@ -26,7 +26,7 @@ pub static ROWS_2A: [Row<Judge>; 4] = [
             informational: false,
             needs: &["2a/libraries-from-script"],
             considers: &[],
-            how: "The grader reads the root directory of container_prog at its first instruction, by inode, and all mounts below this directory.",
+            how: "The grader reads the root directory of container_prog at its first instruction, by inode, and all mounts below this directory. A file with a random name in the machine's /, /etc, /root and /home must not be seen there.",
             causes: &[
                 "the working directory is changed instead of the root",
                 "a folder of the machine is mounted below container_root",
@@ -146,7 +146,7 @@ pub static ROWS_2B: [Row<Judge>; 6] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The grader sees every change of the machine's host name, however short.",
+            how: "The grader sees every change of the machine's host name that lasts, also where the script sets the name back.",
             causes: &[
                 "container_prog sets the name in the machine's own UTS namespace",
                 "the script sets the name back afterwards",

@@ -20,6 +20,7 @@ use crate::evidence::cgroup::Group;
 use crate::evidence::program::End;
 use crate::guest::observe::cgroups::{self, Hierarchy};
 use crate::guest::observe::handles;
+use crate::guest::observe::markers::Laid;
 use crate::guest::observe::mounts;
 use crate::guest::observe::processes;
 use crate::guest::observe::speed::{self, Pace};
@@ -59,13 +60,16 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     nix::unistd::sethostname(&plan.hostname)?;
     let hierarchy = Hierarchy::open()?;
     let _ = hierarchy.write("/", "cgroup.subtree_control", "+cpu +cpuset");
+    let entries = look::names(Path::new("/"), &[]);
+    let laid = Laid::now();
     let machine = Machine {
         hostname: nix::unistd::gethostname()?.to_string_lossy().into_owned(),
         namespaces: processes::own().namespaces,
         root: processes::directory(Path::new("/")).unwrap_or_default(),
-        entries: look::names(Path::new("/"), &[]),
+        entries,
         subtree_control: hierarchy.read("/", "cgroup.subtree_control").unwrap_or_default(),
         mounts: mounts::of(nix::unistd::gettid().as_raw()),
+        markers: laid.markers.clone(),
     };
     recorder.record("machine", &machine)?;
 
@@ -228,7 +232,8 @@ impl<'a> Observer<'a> {
         let root = handles::proc(format!("{pid}/root"));
         let entries = look::names(Path::new(&root), &self.machine.entries);
         let mounts = look::reachable(pid, &self.machine, &self.container_root);
-        recorder.record("run", &Run { member, entries, mounts, fellows })?;
+        let machine_files = look::machine_files(pid, &self.machine);
+        recorder.record("run", &Run { member, entries, mounts, machine_files, fellows })?;
         self.usage(recorder)?;
         self.sample(recorder)
     }

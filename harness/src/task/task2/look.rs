@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::{Machine, Mounted, reach};
+use super::{Machine, Mounted, Shown, reach};
 use crate::evidence::mount::Mount;
 use crate::guest::observe::handles;
+use crate::guest::observe::markers;
 use crate::guest::observe::mounts;
 
 /// Most processes of a sample that are there without having been seen to start.
@@ -15,6 +16,8 @@ const OTHERS_CAP: usize = 50;
 const ENTRIES_CAP: usize = 300;
 /// Most mounts kept of a container.
 const MOUNTS_CAP: usize = 100;
+/// Most files of the machine's kept of a container.
+const FILES_CAP: usize = 20;
 /// File systems whose mounts are looked into.
 const LOOKED_AT: [&str; 7] = ["ext4", "ext3", "ext2", "xfs", "btrfs", "tmpfs", "overlay"];
 
@@ -61,6 +64,22 @@ pub fn reachable(pid: i32, machine: &Machine, container_root: &Path) -> Vec<Moun
     recorded(mounts::of(pid).into_iter().map(look), |mounted| {
         reach::shown(mounted, machine, Some(container_root)).is_some()
     })
+}
+
+/// Which files of the machine's own folders are below the root directory of a process, or below
+/// what is mounted there.
+pub fn machine_files(pid: i32, machine: &Machine) -> Vec<Shown> {
+    let mounts = mounts::of(pid);
+    let silent = markers::silent(pid, &mounts);
+    let answers = |mount: &&Mount| LOOKED_AT.contains(&mount.fs_type.as_str());
+    let below = mounts.iter().filter(answers).map(|mount| mount.mount_point.as_str());
+    let places = ["/"].into_iter().chain(below.filter(|place| *place != "/"));
+    let shown = places.flat_map(|place| {
+        let outside = handles::proc(format!("{pid}/root{}", place.trim_end_matches('/')));
+        let files = markers::seen(&machine.markers, Path::new(&outside), &silent);
+        files.into_iter().map(|file| Shown { file, place: place.to_owned() })
+    });
+    shown.take(FILES_CAP).collect()
 }
 
 /// Mounts that cost marks come first, the others in their order.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::{Budget, Scenario, Subtask};
 use crate::evidence::Recording;
 use crate::evidence::cgroup::Group;
+use crate::evidence::marker::Marker;
 use crate::evidence::mount::Mount;
 use crate::evidence::process::{Directory, Namespaces, Process};
 
@@ -84,6 +85,9 @@ struct Machine {
     /// What it has mounted.
     #[serde(default)]
     mounts: Vec<Mount>,
+    /// Files that were laid into its own folders.
+    #[serde(default)]
+    markers: Vec<Marker>,
 }
 
 /// What was put into this run's `container_prog`, and where its root is to be;
@@ -112,8 +116,21 @@ struct Run {
     /// What is mounted on or below its root directory. Older evidence does not tell.
     #[serde(default)]
     mounts: Vec<Mounted>,
+    /// Files of the machine's own folders that its root directory shows. Older evidence does not
+    /// tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    machine_files: Vec<Shown>,
     /// The other processes of its PID namespace, when that is not the machine's.
     fellows: Vec<Member>,
+}
+
+/// A file of the machine's that `container_prog` can reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Shown {
+    /// Its path on the machine.
+    file: String,
+    /// The root directory, or the mount point below it, that shows it.
+    place: String,
 }
 
 /// A mount that `container_prog` can reach.

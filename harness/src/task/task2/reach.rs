@@ -7,20 +7,31 @@
 use std::path::{Path, PathBuf};
 
 use super::timeline::{Round, ScriptTimeline};
-use super::{Machine, Mounted};
+use super::{Machine, Mounted, Shown};
 use crate::evidence::mount::Mount;
 
 /// What no container is to see.
 const PRIVATE: [&str; 3] = ["/etc", "/root", "/home"];
 
-/// The first mount that shows what is the machine's own, in words.
+/// The first mount that shows what is the machine's own, or the first file of the machine's, in
+/// words.
 pub fn fault(timeline: &ScriptTimeline, round: &Round) -> Option<String> {
     let container_root = timeline.supplied.as_ref().map(|supplied| Path::new(&supplied.container_root.path));
-    round.run.mounts.iter().find_map(|mounted| {
+    let mounted = round.run.mounts.iter().find_map(|mounted| {
         let path = shown(mounted, &timeline.machine, container_root)?;
         let place = mounted.mount.mount_point.trim_end_matches('/');
         Some(format!("{}/ in its root directory is the machine's {}", place, path.display()))
-    })
+    });
+    mounted.or_else(|| round.run.machine_files.first().map(in_words))
+}
+
+/// What an overlay shows tells more than its options: these name folders that may be gone.
+fn in_words(Shown { file, place }: &Shown) -> String {
+    let who = match place.as_str() {
+        "/" => "its root directory".to_owned(),
+        below => format!("{below}/ in its root directory"),
+    };
+    format!("{who} shows the machine's files: {file} is there")
 }
 
 /// What a mount shows of the machine's own.
@@ -102,5 +113,15 @@ mod tests {
         let machine = [overlay("/", "/")];
         assert_eq!(sources(&overlay("/usr/lib", "/lib"), &machine), [Path::new("/usr/lib")]);
         assert_eq!(sources(&overlay("/", "/mnt"), &machine), [Path::new("/")]);
+    }
+
+    #[test]
+    fn a_file_of_the_machines_is_named_with_the_place_that_shows_it() {
+        let said = |place: &str| in_words(&Shown { file: "/etc/01ef".to_owned(), place: place.to_owned() });
+        assert_eq!(said("/"), "its root directory shows the machine's files: /etc/01ef is there");
+        assert_eq!(
+            said("/lib/host"),
+            "/lib/host/ in its root directory shows the machine's files: /etc/01ef is there"
+        );
     }
 }
