@@ -14,7 +14,7 @@ const BETWEEN: Duration = Duration::from_secs(2);
 const SHORT: Duration = Duration::from_secs(5);
 /// Known work gets so many times the limit, the machine's pace left out.
 const BOUND: f64 = 4.0;
-/// By which part of the limit it is moved on at a time.
+/// By which part of the limit it is moved on at a time, and how often starts are counted.
 const PART: u32 = 4;
 
 /// Why a step is not waited for any longer.
@@ -61,6 +61,9 @@ pub struct Patience<'a> {
     until: Duration,
     watch: Watch<'a>,
     sample: Option<Sample>,
+    /// When the watch last looked for starts; it leaves the first half of the limit alone, in which
+    /// most steps end.
+    looked: Duration,
     moved: Duration,
 }
 
@@ -68,7 +71,8 @@ impl<'a> Patience<'a> {
     /// For a step that takes no longer than `limit` on a machine that is as fast as this one was
     /// [first](Pace::first).
     pub fn new(limit: Duration, watch: Watch<'a>) -> Self {
-        Self { began: Instant::now(), limit, until: limit, watch, sample: None, moved: Duration::ZERO }
+        let (began, looked) = (Instant::now(), limit / PART);
+        Self { began, limit, until: limit, watch, sample: None, looked, moved: Duration::ZERO }
     }
 
     /// Where the limit is by now, from the step's beginning.
@@ -90,6 +94,10 @@ impl<'a> Patience<'a> {
         }
         if elapsed + BETWEEN >= self.until && self.sample.is_none() {
             self.sample = Some(self.watch.sample());
+            self.looked = elapsed;
+        } else if elapsed >= self.looked + self.limit / PART {
+            self.watch.sample();
+            self.looked = elapsed;
         }
         if elapsed < self.until {
             return None;
@@ -248,6 +256,37 @@ mod tests {
         assert_eq!(waited("while :; do :; done").0, Some(Late::Idle));
         assert_eq!(waited("while :; do /bin/true; done").0, Some(Late::Idle));
         assert_eq!(waited("sleep 1000; :").0, Some(Late::Idle));
+    }
+
+    #[test]
+    #[ignore = "slow: waits for limits of some seconds"]
+    fn a_loop_over_dpkg_is_stopped_soon() {
+        if !std::path::Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
+            eprintln!("skipped: no package database here");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().display();
+        let control =
+            "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
+        let script = format!(
+            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 3M /dev/urandom > \
+             {dir}/p/noise; while :; do dpkg-deb --threads-max=1 --build -Zxz {dir}/p {dir}/x.deb; done"
+        );
+        let (late, seconds) = waited(&script);
+        assert_eq!(late, Some(Late::Idle));
+        assert!(seconds < SHORT.mul_f64(BOUND), "it went on for {seconds:?}");
+    }
+
+    #[test]
+    fn starts_are_counted_before_the_limit_too() {
+        let mut patience = Patience::new(LIMIT, Watch::new());
+        let mut looked_after = |seconds| {
+            patience.began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            assert_eq!(patience.late(), None);
+            patience.looked.as_secs()
+        };
+        assert_eq!([40, 49, 50, 60, 74, 75, 98, 99].map(&mut looked_after), [25, 25, 50, 50, 50, 75, 98, 98]);
     }
 
     #[test]
