@@ -1,6 +1,8 @@
 //! The traced processes of task 1 over time: which one is child 1, which one is child 2, and in
 //! which namespaces each lived.
 
+use std::collections::HashMap;
+
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
@@ -53,6 +55,8 @@ pub struct ProcessTimeline<'a> {
     pub outcome: Option<Outcome>,
     /// Processes that a signal ended.
     killed: Vec<(i32, i32)>,
+    /// The process of each further thread.
+    threads: HashMap<i32, i32>,
     /// System calls that failed, a few words each.
     refused: Vec<String>,
     child1: Option<usize>,
@@ -69,6 +73,7 @@ impl<'a> ProcessTimeline<'a> {
             renamed: Vec::new(),
             outcome: recording.first("outcome"),
             killed: Vec::new(),
+            threads: HashMap::new(),
             refused: Vec::new(),
             child1: None,
             child2: None,
@@ -111,11 +116,15 @@ impl<'a> ProcessTimeline<'a> {
 
     fn born(&mut self, record: usize, born: Born) {
         if born.process.tgid != born.process.pid {
+            self.threads.insert(born.process.pid, born.process.tgid);
             return;
         }
-        let known = self.children.iter().rev().find(|life| life.pid() == born.creator);
+        // The number may have been that of a thread which has ended.
+        self.threads.remove(&born.process.pid);
+        let pid = self.threads.get(&born.creator).copied().unwrap_or(born.creator);
+        let known = self.children.iter().rev().find(|life| life.pid() == pid);
         let creator = known.map_or_else(
-            || Process { pid: born.creator, namespaces: self.machine.namespaces, ..Process::default() },
+            || Process { pid, namespaces: self.machine.namespaces, ..Process::default() },
             |life| life.last().process.clone(),
         );
         let state = State { record, process: born.process, hostname: born.hostname };
@@ -141,6 +150,8 @@ impl<'a> ProcessTimeline<'a> {
     fn saw(&mut self, state: State) {
         match self.children.iter_mut().rev().find(|life| life.pid() == state.process.tgid) {
             Some(life) => life.states.push(state),
+            // setns(2) moves only the thread that calls it, which may end after the first one.
+            None if state.process.pid != state.process.tgid => {}
             None => self.parent.push(state),
         }
     }
@@ -277,7 +288,11 @@ fn namespaces(flags: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::evidence::Record;
+    use crate::evidence::process::Namespaces;
 
     #[test]
     fn a_failed_call_is_told_with_its_flags_and_its_error() {
@@ -289,5 +304,72 @@ mod tests {
         );
         assert_eq!(call("setns", [9, 0], -22), "setns(9, 0x0) failed: Invalid argument");
         assert_eq!(call("sethostname", [1, 14], -1), "sethostname(…) failed: Operation not permitted");
+    }
+
+    /// What a thread group is in: 1 is the machine's, 2 is child 1's.
+    fn process(pid: i32, tgid: i32, namespace: u64) -> Process {
+        let namespaces = Namespaces { pid: namespace, uts: namespace, ..Namespaces::default() };
+        let nspid = if namespace == 1 { vec![pid] } else { vec![pid, pid - 10] };
+        Process { pid, tgid, nspid, namespaces, ..Process::default() }
+    }
+
+    fn recording(records: Vec<(&str, Value)>) -> Recording {
+        let record = |(kind, data): (&str, Value)| Record { ms: 0, host_ms: None, kind: kind.into(), data };
+        Recording {
+            scenario: "1".into(),
+            plan: Value::Null,
+            ending: Ending::Finished,
+            seconds: 0.0,
+            records: records.into_iter().map(record).collect(),
+        }
+    }
+
+    fn machine() -> Machine {
+        Machine { hostname: "m".into(), namespaces: process(1, 1, 1).namespaces }
+    }
+
+    /// The record `born`.
+    fn born(creator: i32, process: Process) -> (&'static str, Value) {
+        ("born", json!(Born { creator, process, hostname: "m".into() }))
+    }
+
+    #[test]
+    fn what_a_thread_of_child1_creates_is_made_by_child1() {
+        let recording = recording(vec![
+            born(10, process(11, 11, 2)),
+            born(11, process(12, 11, 2)),
+            born(12, process(13, 11, 2)),
+            born(13, process(14, 14, 2)),
+        ]);
+        let timeline = ProcessTimeline::read(&recording, machine());
+        let child2 = timeline.child2().unwrap();
+        assert_eq!((child2.pid(), child2.creator.pid), (14, 11));
+        assert!(timeline.is_made_by_child1(child2));
+    }
+
+    #[test]
+    fn what_a_thread_of_the_parent_creates_is_made_from_outside() {
+        let recording = recording(vec![
+            born(10, process(15, 10, 1)),
+            born(15, process(11, 11, 2)),
+            born(11, process(16, 11, 2)),
+            // The kernel gives the number of a thread that has ended to a process.
+            born(10, process(16, 16, 1)),
+            born(15, process(12, 12, 2)),
+            born(16, process(17, 17, 1)),
+        ]);
+        let timeline = ProcessTimeline::read(&recording, machine());
+        let child2 = timeline.child2().unwrap();
+        assert_eq!((child2.pid(), child2.creator.pid), (12, 10));
+        assert!(!timeline.is_made_by_child1(child2));
+        assert_eq!(timeline.children.last().unwrap().creator.pid, 16);
+    }
+
+    #[test]
+    fn a_thread_that_ends_in_child1s_namespaces_does_not_move_the_parent() {
+        let exiting = |process| ("exiting", json!(Exiting { process, hostname: "m".into() }));
+        let recording = recording(vec![exiting(process(10, 10, 1)), exiting(process(15, 10, 2))]);
+        let timeline = ProcessTimeline::read(&recording, machine());
+        assert_eq!(timeline.parent.last().unwrap().process.namespaces.uts, 1);
     }
 }
