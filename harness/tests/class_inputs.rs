@@ -290,3 +290,26 @@ fn moodles_folders_are_found_in_one_folder_around_them() {
         assert_eq!(read.entries[0].folder.as_deref(), Some("Jane Doe_7_assignsubmission_file/"));
     }
 }
+
+#[test]
+fn moodles_participants_whose_names_begin_with_a_dot_are_kept() {
+    let home = TempDir::new().unwrap();
+    let dotted = ". Kumar_2001_assignsubmission_file_";
+    let others = ["Asha Rao_2002_assignsubmission_file_", "._Asha Rao_2002_assignsubmission_file_", ".git"];
+    for (class, names) in [("alone", &others[..0]), ("all", &others[..])] {
+        let folder = home.path().join(class);
+        let packed = home.path().join(format!("{class}.zip"));
+        let names: Vec<_> = names.iter().chain([&dotted]).collect();
+        names.iter().for_each(|name| work(&folder.join(name)));
+        let paths: Vec<_> = names.iter().map(|name| format!("{name}/task1/namespace_prog.c")).collect();
+        let files: Vec<_> = paths.iter().map(|path| (path.as_str(), &b"int own;\n"[..])).collect();
+        zip(&packed, &files);
+        for path in [folder, packed] {
+            let read = input::read(&path).unwrap();
+            let expected = if class == "alone" { vec!["2001"] } else { vec!["2001", "2002"] };
+            assert_eq!((read.kind, ids(&read)), (Kind::Moodle, expected), "{}", path.display());
+            assert_eq!(read.entries[0].names(), ". Kumar");
+            assert!(problems(&read, home.path()).iter().all(String::is_empty));
+        }
+    }
+}

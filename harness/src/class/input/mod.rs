@@ -181,7 +181,8 @@ fn plain((name, held): (String, Held)) -> Entry {
     Entry::new(id::choose(Path::new(&name), None), held)
 }
 
-/// What other programs leave behind.
+/// What other programs leave behind. A participant's name may begin with a dot, too.
 fn is_dropping(name: &str) -> bool {
-    name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name)
+    let is_left_behind = name.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&name);
+    is_left_behind && moodle::Place::of(name).is_none()
 }
