@@ -190,6 +190,12 @@ pub fn read(directory: &Path) -> Result<Bundle, Error> {
         }
         let folder = Path::new("evidence").join(&scenario);
         let head: Head = files.json(&folder.join("recording.json"))?;
+        if head.scenario != scenario {
+            return Err(Error::Malformed {
+                path: directory.join(folder).join("recording.json"),
+                why: format!("it names the scenario {:?}, but its folder is {scenario:?}", head.scenario),
+            });
+        }
         let records = files.records(&folder.join("records.jsonl"))?;
         let Head { scenario, plan, ending, seconds } = head;
         recordings.insert(scenario.clone(), Recording { scenario, plan, ending, seconds, records });

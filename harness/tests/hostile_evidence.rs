@@ -192,3 +192,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_recording_in_the_folder_of_another_scenario_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = bundle_of(recordings());
+    bundle.recordings.values().for_each(|recording| bundle::write_recording(dir.path(), recording).unwrap());
+    bundle::write_manifest(dir.path(), &bundle).unwrap();
+    assert!(bundle::read(dir.path()).is_ok());
+    let head = |scenario: &str| dir.path().join("evidence").join(scenario).join("recording.json");
+    fs::copy(head("2"), head("1")).unwrap();
+    let error = bundle::read(dir.path()).map_or_else(|error| error.to_string(), |_| String::new());
+    assert!(error.contains("evidence/1/recording.json"), "{error}");
+    assert!(error.contains(r#"names the scenario "2", but its folder is "1""#), "{error}");
+}
