@@ -187,6 +187,44 @@ fn task_1_is_graded_here_and_nothing_of_the_machine_changes() {
     });
 }
 
+/// The bash reference's task 1, which also makes a process that no tracer sees.
+fn untraced(at: &Path, until: &str) -> PathBuf {
+    let root = at.join("22b0002_assignment3");
+    let source = fs::read_to_string(reference().join("task1/namespace_prog.c")).unwrap();
+    let (body, end) = source.rsplit_once("    return EXIT_SUCCESS;").unwrap();
+    let fork = "if (syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0) == 0)";
+    let source = format!(
+        "{body}    signal(SIGHUP, SIG_IGN);\n    {fork} {{ {until}; _exit(0); }}\n    return EXIT_SUCCESS;{end}"
+    );
+    fs::create_dir_all(root.join("task1")).unwrap();
+    fs::write(root.join("task1/namespace_prog.c"), source).unwrap();
+    root
+}
+
+#[test]
+fn a_process_that_no_tracer_sees_may_end_soon_but_not_stay() {
+    for (until, expected) in [("usleep(300000)", "pass"), ("pause()", "fail")] {
+        on_a_host(move || {
+            let run = Run::new();
+            let submission = untraced(run.cache.path(), until);
+            let output = run.command(&submission, "1").output().unwrap();
+            assert_eq!(
+                output.status.success(),
+                expected == "pass",
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let report = run.json();
+            let findings = report["subtasks"].as_array().unwrap().iter();
+            let mut findings = findings.flat_map(|subtask| subtask["checks"].as_array().unwrap());
+            let clean = findings.find(|finding| finding["id"] == "1/exits-clean").unwrap();
+            assert_eq!(clean["status"], expected, "{clean}");
+            let told = clean["actual"].as_str().unwrap().contains("were still running: ");
+            assert_eq!(told, expected == "fail", "{clean}");
+        });
+    }
+}
+
 #[test]
 fn a_killed_run_leaves_no_process_and_the_next_command_removes_the_rest() {
     on_a_host(|| {

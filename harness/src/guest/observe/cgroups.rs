@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Component, Path, PathBuf};
 
-use super::handles;
+use super::{handles, processes};
 use crate::evidence::cgroup::Group;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
@@ -20,6 +20,19 @@ use nix::sys::stat::Mode;
 pub fn of(pid: i32) -> String {
     let text = fs::read_to_string(handles::proc(format!("{pid}/cgroup"))).unwrap_or_default();
     text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()
+}
+
+/// The living processes of the group of programs, and of groups in it, by PID and start time. The
+/// machine's services, the kernel's threads and the guest half have other groups. Nothing where the
+/// handles were not taken: then programs have no group of their own.
+pub fn programs() -> BTreeSet<(i32, u64)> {
+    if handles::cgroup().is_none() {
+        return BTreeSet::new();
+    }
+    let is_program = |pid: &i32| Path::new(&of(*pid)).starts_with(format!("/{}", vm::agent::PROGRAMS));
+    let is_alive = |pid: &i32| !matches!(processes::state(*pid), None | Some('Z' | 'X'));
+    let pids = processes::parents().into_keys().filter(is_program).filter(is_alive);
+    pids.filter_map(|pid| Some((pid, processes::start_time(pid)?))).collect()
 }
 
 /// The hierarchy's root, held open.

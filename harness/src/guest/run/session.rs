@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_millis(16);
 /// Time between two [`Observation::Tick`]s.
 const TICK: Duration = Duration::from_millis(100);
 /// What processes that outlive the program get to end by themselves.
-const GRACE: Duration = Duration::from_secs(1);
+pub const GRACE: Duration = Duration::from_secs(1);
 /// What killed processes get to vanish; one in an uninterruptible sleep may never.
 const KILL_GRACE: Duration = Duration::from_secs(3);
 

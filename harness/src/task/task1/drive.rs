@@ -1,8 +1,10 @@
 //! Compiles `namespace_prog.c` and runs it under a tracer.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -10,7 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Born, Called, Compiled, Ended, Exiting, Machine, NamespacePlan};
+use crate::evidence::process::Process;
 use crate::evidence::program::End;
+use crate::guest::observe::cgroups;
 use crate::guest::observe::hostname;
 use crate::guest::observe::processes;
 use crate::guest::observe::speed::Pace;
@@ -36,13 +40,31 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         let limits =
             Limits { time: Duration::from_secs_f64(10.0 + slowdown), output: 256 << 10, processes: 200 };
         let program = Program::new(&dir, ["./namespace_prog"]);
-        let outcome =
+        let before = cgroups::programs();
+        let mut outcome =
             session::run(&program, Tracer::new(true), &[], limits, recorder, &mut |session, view| {
                 observe(session, &view)
             })?;
+        if outcome.stopped.is_none() && outcome.left.is_empty() {
+            outcome.left = untraced(&before);
+        }
         recorder.record("outcome", &outcome)?;
     }
     Ok(())
+}
+
+/// Processes that came with the program and stay, though no tracer saw them (`CLONE_UNTRACED` in
+/// clone(2)). They get a while to end by themselves.
+fn untraced(before: &BTreeSet<(i32, u64)>) -> Vec<Process> {
+    let deadline = Instant::now() + session::GRACE;
+    loop {
+        let now = cgroups::programs();
+        let left: Vec<i32> = now.difference(before).map(|(pid, _)| *pid).collect();
+        if left.is_empty() || Instant::now() > deadline {
+            return left.into_iter().filter_map(processes::read).take(20).collect();
+        }
+        sleep(Duration::from_millis(16));
+    }
 }
 
 fn compile(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<bool> {
