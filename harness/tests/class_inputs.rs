@@ -300,7 +300,9 @@ fn moodles_participants_whose_names_begin_with_a_dot_are_kept() {
         let folder = home.path().join(class);
         let packed = home.path().join(format!("{class}.zip"));
         let names: Vec<_> = names.iter().chain([&dotted]).collect();
-        names.iter().for_each(|name| work(&folder.join(name)));
+        for name in &names {
+            work(&folder.join(name));
+        }
         let paths: Vec<_> = names.iter().map(|name| format!("{name}/task1/namespace_prog.c")).collect();
         let files: Vec<_> = paths.iter().map(|path| (path.as_str(), &b"int own;\n"[..])).collect();
         zip(&packed, &files);

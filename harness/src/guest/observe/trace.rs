@@ -4,7 +4,7 @@
 //! Seizing is invisible to job control and to the processes' parents. Nothing here blocks:
 //! [`Tracer::poll`] is called from the loop that also reads the terminal. Processes that
 //! evade it (`CLONE_UNTRACED`) are simply not evidence: judges ask for what was seen,
-//! never for what was not. Task 1 alone looks for those that stay ([`programs`](super::cgroups::programs)).
+//! never for what was not. Task 1 alone looks for those that stay, by their control group.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
