@@ -92,14 +92,15 @@ impl<'a> Patience<'a> {
         if self.limit < SHORT {
             return (elapsed >= self.limit).then_some(Late::Idle);
         }
-        if elapsed + BETWEEN >= self.until && self.sample.is_none() {
-            self.sample = Some(self.watch.sample());
-            self.looked = elapsed;
-        } else if elapsed >= self.looked + self.limit / PART {
-            self.watch.sample();
-            self.looked = elapsed;
+        if self.sample.is_none() {
+            let is_near = elapsed + BETWEEN >= self.until;
+            if is_near || elapsed >= self.looked + self.limit / PART {
+                self.looked = elapsed;
+                self.sample = Some(self.watch.sample()).filter(|_| is_near);
+            }
         }
-        if elapsed < self.until {
+        // The first look comes late where a limit has grown by less than it took to find that out.
+        if elapsed < self.until.max(self.looked + BETWEEN) {
             return None;
         }
         let before = self.sample.take().unwrap_or_default();
@@ -270,7 +271,7 @@ mod tests {
         let control =
             "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
         let script = format!(
-            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 3M /dev/urandom > \
+            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 1M /dev/urandom > \
              {dir}/p/noise; while :; do dpkg-deb --threads-max=1 --build -Zxz {dir}/p {dir}/x.deb; done"
         );
         let (late, seconds) = waited(&script);
@@ -287,6 +288,14 @@ mod tests {
             patience.looked.as_secs()
         };
         assert_eq!([40, 49, 50, 60, 74, 75, 98, 99].map(&mut looked_after), [25, 25, 50, 50, 50, 75, 98, 98]);
+    }
+
+    #[test]
+    fn the_second_look_is_never_right_after_the_first() {
+        let mut patience = Patience::new(LIMIT, Watch::new());
+        patience.began = Instant::now().checked_sub(LIMIT + BETWEEN).unwrap();
+        assert_eq!(patience.late(), None);
+        assert!(patience.sample.is_some());
     }
 
     #[test]
