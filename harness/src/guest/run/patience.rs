@@ -235,21 +235,29 @@ mod tests {
         (late, patience.elapsed())
     }
 
+    /// A folder with the files of a package in `p`, which hold this much noise. `None` where there
+    /// is no package database.
+    fn package(noise: &str) -> Option<tempfile::TempDir> {
+        if !std::path::Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
+            eprintln!("skipped: no package database here");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let control =
+            "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
+        std::fs::create_dir_all(dir.path().join("p/DEBIAN")).unwrap();
+        std::fs::write(dir.path().join("p/DEBIAN/control"), control).unwrap();
+        let fill = format!("head -c {noise} /dev/urandom > {}/p/noise", dir.path().display());
+        assert!(std::process::Command::new("sh").args(["-c", &fill]).status().unwrap().success());
+        Some(dir)
+    }
+
     #[test]
     #[ignore = "slow: waits for limits of some seconds"]
     fn dpkg_gets_more_time_and_a_loop_gets_none() {
-        if !std::path::Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
-            eprintln!("skipped: no package database here");
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
+        let Some(dir) = package("30M") else { return };
         let dir = dir.path().display();
-        let control =
-            "Package: slow\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
-        let make = format!(
-            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 60M /dev/urandom > \
-             {dir}/p/noise; exec dpkg-deb --threads-max=1 --build -Zxz -z9 {dir}/p {dir}/x.deb"
-        );
+        let make = format!("exec dpkg-deb --threads-max=1 --build -Zxz -z9 {dir}/p {dir}/x.deb");
         let (late, seconds) = waited(&make);
         // Where this machine is very busy it may come to the bound.
         assert_ne!(late, Some(Late::Idle));
@@ -262,18 +270,10 @@ mod tests {
     #[test]
     #[ignore = "slow: waits for limits of some seconds"]
     fn a_loop_over_dpkg_is_stopped_soon() {
-        if !std::path::Path::new("/var/lib/dpkg/info/dpkg.md5sums").exists() {
-            eprintln!("skipped: no package database here");
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
+        let Some(dir) = package("1M") else { return };
         let dir = dir.path().display();
-        let control =
-            "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
-        let script = format!(
-            "mkdir -p {dir}/p/DEBIAN; printf '{control}' > {dir}/p/DEBIAN/control; head -c 1M /dev/urandom > \
-             {dir}/p/noise; while :; do dpkg-deb --threads-max=1 --build -Zxz {dir}/p {dir}/x.deb; done"
-        );
+        let build = format!("dpkg-deb --threads-max=1 --build -Zxz {dir}/p {dir}/x.deb");
+        let script = format!("while :; do {build}; done");
         let (late, seconds) = waited(&script);
         assert_eq!(late, Some(Late::Idle));
         assert!(seconds < SHORT.mul_f64(BOUND), "it went on for {seconds:?}");
