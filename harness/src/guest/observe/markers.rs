@@ -1,4 +1,5 @@
-//! Files with a random name in the machine's own folders, and where else they are seen.
+//! Files with a random name in the machine's own folders, and where else they are seen. The
+//! machine's own files in `/etc` serve as well: a submission can hide or delete the laid ones.
 //!
 //! An overlay of the machine's root has a device and an inode of its own, and its folders below may
 //! be unmounted. Its files tell what it shows.
@@ -18,11 +19,18 @@ const OWN_HALF: u64 = 0xffff_ffff;
 /// How the types of file systems begin that a program may serve.
 const SERVED: [&str; 6] = ["fuse", "autofs", "nfs", "9p", "cifs", "smb"];
 
+/// Where the machine's own files are taken from, and most of them.
+const SETTINGS: &str = "/etc";
+const OWN_CAP: usize = 40;
+/// So many of the machine's own files in one place are its folder. Fewer may be mounted one by one.
+const ENOUGH: usize = 10;
+
 /// The files that were laid; removed when this is dropped.
 #[derive(Debug)]
 pub struct Laid {
-    /// One for each folder that is there and can be written.
+    /// One for each folder that is there and can be written, then some of the machine's own.
     pub markers: Vec<Marker>,
+    laid: usize,
 }
 
 impl Laid {
@@ -38,13 +46,26 @@ impl Laid {
             let ino = fs::File::create_new(&path).and_then(|file| file.metadata()).ok()?.ino();
             Some(Marker { path: path.to_string_lossy().into_owned(), ino })
         };
-        Self { markers: FOLDERS.into_iter().filter_map(lay).collect() }
+        let mut markers: Vec<Marker> = FOLDERS.into_iter().filter_map(lay).collect();
+        let laid = markers.len();
+        markers.extend(own_files(&machine.join(&SETTINGS[1..]), &name));
+        Self { markers, laid }
     }
+}
+
+/// Some regular files of a folder, but for the laid one.
+fn own_files(folder: &Path, laid: &str) -> Vec<Marker> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let own = entries.filter(|entry| entry.file_name() != laid).filter_map(|entry| {
+        let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+        Some(Marker { path: entry.path().to_string_lossy().into_owned(), ino: meta.ino() })
+    });
+    own.take(OWN_CAP).collect()
 }
 
 impl Drop for Laid {
     fn drop(&mut self) {
-        for marker in &self.markers {
+        for marker in &self.markers[..self.laid] {
             let _ = fs::remove_file(&marker.path);
         }
     }
@@ -53,16 +74,25 @@ impl Drop for Laid {
 /// Which files are seen in a folder, or in its folders with the names of the machine's. Links are
 /// not followed, because an absolute one leads out of the container. The `silent` are left alone.
 pub fn seen(markers: &[Marker], folder: &Path, silent: &[PathBuf]) -> Vec<String> {
-    let Some(name) = markers.first().and_then(|marker| Path::new(&marker.path).file_name()) else {
-        return Vec::new();
-    };
     let is_folder =
         |path: &PathBuf| !silent.contains(path) && fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
     let below = FOLDERS[1..].iter().map(|own| folder.join(&own[1..])).filter(is_folder);
-    let look = |place: PathBuf| Some(fs::symlink_metadata(place.join(name)).ok()?.ino());
-    let inodes: Vec<u64> = [folder.to_owned()].into_iter().chain(below).filter_map(look).collect();
-    let is_seen = |marker: &&Marker| inodes.iter().any(|ino| (ino ^ marker.ino) & OWN_HALF == 0);
-    markers.iter().filter(is_seen).map(|marker| marker.path.clone()).collect()
+    let places: Vec<PathBuf> = [folder.to_owned()].into_iter().chain(below).collect();
+    let name = |marker: &Marker| Path::new(&marker.path).file_name().map(ToOwned::to_owned);
+    let is_in = |place: &Path, marker: &Marker| {
+        let meta = name(marker).and_then(|name| fs::symlink_metadata(place.join(name)).ok());
+        meta.is_some_and(|meta| (meta.ino() ^ marker.ino) & OWN_HALF == 0)
+    };
+    let laid_name = markers.first().and_then(name);
+    let (laid, own): (Vec<&Marker>, Vec<&Marker>) =
+        markers.iter().partition(|marker| name(marker) == laid_name);
+    let laid = laid.into_iter().filter(|marker| places.iter().any(|place| is_in(place, marker)));
+    let own = places
+        .iter()
+        .map(|place| own.iter().copied().filter(|marker| is_in(place, marker)).collect::<Vec<_>>())
+        .find(|here| here.len() >= ENOUGH)
+        .unwrap_or_default();
+    laid.chain(own).map(|marker| marker.path.clone()).collect()
 }
 
 /// The mount points of a process, as paths outside, whose file systems a program of the submission
@@ -92,7 +122,7 @@ mod tests {
     #[test]
     fn the_machines_folders_are_seen_and_a_copy_is_not() {
         let (machine, laid) = machine();
-        let Laid { markers } = &laid;
+        let Laid { markers, .. } = &laid;
         let all: Vec<String> = markers.iter().map(|marker| marker.path.clone()).collect();
         assert_eq!(seen(markers, machine.path(), &[]), all);
         assert_eq!(seen(markers, &machine.path().join("etc"), &[]), all[1..2]);
@@ -102,6 +132,29 @@ mod tests {
         fs::create_dir(copy.path().join("etc")).unwrap();
         fs::copy(&all[1], copy.path().join("etc").join(name)).unwrap();
         assert!(seen(markers, copy.path(), &[]).is_empty());
+    }
+
+    /// Two machines may share a few files that are mounted one by one; hard links are as good.
+    #[test]
+    fn the_machines_settings_are_seen_without_the_laid_files() {
+        let machine = tempfile::tempdir().unwrap();
+        let etc = machine.path().join("etc");
+        fs::create_dir(&etc).unwrap();
+        for number in 0..ENOUGH {
+            fs::write(etc.join(number.to_string()), "").unwrap();
+        }
+        let laid = Laid::below(machine.path());
+        assert_eq!((laid.laid, laid.markers.len()), (2, 2 + ENOUGH));
+
+        let container = tempfile::tempdir().unwrap();
+        fs::create_dir(container.path().join("etc")).unwrap();
+        for number in 0..ENOUGH {
+            assert!(seen(&laid.markers, container.path(), &[]).is_empty());
+            let name = number.to_string();
+            fs::hard_link(etc.join(&name), container.path().join("etc").join(name)).unwrap();
+        }
+        assert_eq!(seen(&laid.markers, container.path(), &[]).len(), ENOUGH);
+        assert_eq!(seen(&laid.markers, &container.path().join("etc"), &[]).len(), ENOUGH);
     }
 
     #[test]

@@ -13,10 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, ScriptPlan, Stranger,
-    Supplied, Use, look,
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Mounted, Place, Probe, Reachable, Run, Sample,
+    ScriptPlan, Shown, Stranger, Supplied, Use, look, reach,
 };
 use crate::evidence::cgroup::Group;
+use crate::evidence::mount::Mount;
 use crate::evidence::program::End;
 use crate::guest::observe::cgroups::{self, Hierarchy};
 use crate::guest::observe::handles;
@@ -41,6 +42,8 @@ const PROGRAM_CAP: u64 = 1 << 20;
 /// How often the use of the CPU is recorded at each look, and every which look after that.
 const USES: u32 = 200;
 const USES_APART: u32 = 10;
+/// Most records of what can be reached later.
+const REACHED: u32 = 20;
 /// What an output needs to get through a terminal.
 const SETTLE: Duration = Duration::from_millis(15);
 
@@ -152,6 +155,10 @@ struct Observer<'a> {
     last: Option<Sample>,
     /// The `container_prog` that was started last, and how often its use was recorded.
     current: Option<(i32, u32)>,
+    /// What it had mounted at the last look.
+    mounted: Vec<Mount>,
+    /// How many later looks showed something of the machine's own.
+    reached: u32,
 }
 
 impl<'a> Observer<'a> {
@@ -173,6 +180,8 @@ impl<'a> Observer<'a> {
             namespaces: BTreeSet::new(),
             last: None,
             current: None,
+            mounted: Vec::new(),
+            reached: 0,
         }
     }
 
@@ -181,6 +190,7 @@ impl<'a> Observer<'a> {
             Observation::Event(event) => self.event(session, event),
             Observation::Tick => {
                 self.sample(session.recorder)?;
+                self.reach(session.recorder)?;
                 self.usage(session.recorder)
             }
         }
@@ -199,6 +209,9 @@ impl<'a> Observer<'a> {
                 session.recorder.record("born", &Born { creator: *creator, member })
             }
             What::Exiting if self.members.contains(&event.pid) => {
+                if self.current.is_some_and(|(pid, _)| pid == event.pid) {
+                    self.reach(session.recorder)?;
+                }
                 let Some(member) = self.member(event.pid) else { return Ok(()) };
                 session.recorder.record("exiting", &Exiting { member })
             }
@@ -231,11 +244,33 @@ impl<'a> Observer<'a> {
         self.current = Some((pid, 0));
         let root = handles::proc(format!("{pid}/root"));
         let entries = look::names(Path::new(&root), &self.machine.entries);
-        let mounts = look::reachable(pid, &self.machine, &self.container_root);
-        let machine_files = look::machine_files(pid, &self.machine);
+        let (mounts, machine_files) = self.reachable(pid);
         recorder.record("run", &Run { member, entries, mounts, machine_files, fellows })?;
         self.usage(recorder)?;
         self.sample(recorder)
+    }
+
+    /// Records what of the machine's own `container_prog` can reach since something was mounted
+    /// after the last look.
+    fn reach(&mut self, recorder: &Recorder) -> io::Result<()> {
+        let Some((pid, _)) = self.current else { return Ok(()) };
+        let now = mounts::of(pid);
+        if now.is_empty() || now == self.mounted || self.reached >= REACHED {
+            return Ok(());
+        }
+        let (mut mounts, machine_files) = self.reachable(pid);
+        mounts.retain(|mounted| reach::shown(mounted, &self.machine, Some(&self.container_root)).is_some());
+        if mounts.is_empty() && machine_files.is_empty() {
+            return Ok(());
+        }
+        self.reached += 1;
+        recorder.record("reachable", &Reachable { pid, mounts, machine_files })
+    }
+
+    fn reachable(&mut self, pid: i32) -> (Vec<Mounted>, Vec<Shown>) {
+        self.mounted = mounts::of(pid);
+        let mounts = look::reachable(pid, &self.machine, &self.container_root);
+        (mounts, look::machine_files(pid, &self.machine))
     }
 
     /// Records what `container_prog` has used of the CPU by now: often at first,

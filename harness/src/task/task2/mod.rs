@@ -124,6 +124,14 @@ struct Run {
     fellows: Vec<Member>,
 }
 
+/// What of the machine's own `container_prog` can reach later in its life; the record `reachable`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Reachable {
+    pid: i32,
+    mounts: Vec<Mounted>,
+    machine_files: Vec<Shown>,
+}
+
 /// A file of the machine's that `container_prog` can reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Shown {

@@ -4,7 +4,8 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Run, Sample, Stranger, Supplied,
+    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Reachable, Run, Sample, Stranger,
+    Supplied,
 };
 use crate::evidence::cgroup;
 use crate::evidence::cgroup::Group;
@@ -198,6 +199,13 @@ impl<'a> ScriptTimeline<'a> {
                         let when = When::Later;
                         rounds[round].moments.push(Moment { record: index, ms, pid, when, cgroup, limits });
                     }
+                }
+            }
+            "reachable" => {
+                let Some(Reachable { pid, mounts, machine_files }) = data(record) else { return };
+                if let Some(round) = rounds.iter_mut().rfind(|round| round.process().pid == pid) {
+                    round.run.mounts.extend(mounts);
+                    round.run.machine_files.extend(machine_files);
                 }
             }
             "entered" => {
