@@ -7,6 +7,8 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 /// So many requests for one file count. apt asks again after a failure, and for each image;
 /// more than that is a loop.
 const REQUESTS: u32 = 8;
+/// Requests for so many files count. A base, a compiler and Flask take some 400.
+const FILES: usize = 4000;
 /// After so many refusals, requests for other files no longer count: paths are made up.
 const REFUSALS: u32 = 500;
 
@@ -56,7 +58,8 @@ impl Served {
         path.hash(&mut hasher);
         let (file, mut ledger) = (hasher.finish(), self.ledger());
         let requests = ledger.requests.get(&file).copied().unwrap_or_default();
-        let counts = requests < REQUESTS && (requests > 0 || ledger.refusals < REFUSALS);
+        let may_be_new = ledger.refusals < REFUSALS && ledger.requests.len() < FILES;
+        let counts = requests < REQUESTS && (requests > 0 || may_be_new);
         if counts {
             ledger.requests.insert(file, requests + 1);
         }
@@ -167,6 +170,13 @@ mod tests {
         assert!(served.service().went_on_since(&before));
         drop(asked);
         assert!(!served.service().went_on_since(&before));
+    }
+
+    #[test]
+    fn a_loop_over_ever_new_files_goes_on_only_at_first() {
+        let served = Served::default();
+        let goes_on = |file: &usize| goes_on_with(&served, &format!("/debian/pool/{file}.deb"), 200);
+        assert_eq!((0..2 * FILES).filter(goes_on).count(), FILES);
     }
 
     #[test]

@@ -287,7 +287,7 @@ mod tests {
             assert_eq!(patience.late(), None);
             patience.looked.as_secs()
         };
-        assert_eq!([40, 49, 50, 60, 74, 75, 98, 99].map(&mut looked_after), [25, 25, 50, 50, 50, 75, 98, 98]);
+        assert_eq!([40, 49, 51, 60, 74, 77, 98, 99].map(&mut looked_after), [25, 25, 51, 51, 51, 77, 98, 98]);
     }
 
     #[test]
