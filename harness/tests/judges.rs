@@ -12,7 +12,7 @@ use harness::evidence::{Bundle, Ending, Recording};
 use harness::rubric::Rubric;
 use harness::task;
 use harness::verdict::{Environment, Finding, Status, SubmissionInfo};
-use harness::{corpus, judge};
+use harness::{corpus, follow_through, judge};
 use serde_json::Value;
 
 fn recording(name: &str) -> Recording {
@@ -124,6 +124,26 @@ fn stored_recordings_come_out_as_their_cases_say() {
         let told: Vec<&String> = differences.iter().filter(told).collect();
         assert!(told.is_empty(), "{}: {told:#?}", case.name);
     }
+}
+
+/// Task 4 is the longest scenario. The case's recordings replace the reference's.
+#[test]
+fn task_4_is_driven_again_only_for_commands_that_it_rests_on() {
+    let driven = |reference: &[&str], cases: &[&str]| {
+        let own = stored::recordings(&stored::folder("reference-bash"));
+        let own = own.into_iter().filter(|recording| reference.contains(&recording.scenario.as_str()));
+        let others = cases.iter().flat_map(|case| stored::recordings(&stored::folder(case)));
+        let wanted = follow_through::wanted(&bundle(own.chain(others).collect()));
+        wanted.iter().any(|(scenario, _)| scenario.id == "4-matrix")
+    };
+    let task_3 = ["3-run", "3-network", "3-packages", "3-build"];
+    assert!(!driven(&task_3, &["mutants/task4-no-peer"]));
+    assert!(driven(&task_3, &["mutants/task4-no-peer", "mutants/task3c-peer-one-way"]));
+    assert!(!driven(&task_3, &["mutants/task4-no-peer", "mutants/task3a-devpts-over-the-machines"]));
+    assert!(driven(&[], &["mutants/task4-no-peer"]));
+    assert!(!driven(&[], &["mutants/task4-hard-coded-address"]));
+    assert!(driven(&task_3[..1], &["mutants/task4-no-build-essential"]));
+    assert!(!driven(&["4-matrix"], &["mutants/task3c-peer-one-way"]));
 }
 
 /// Wherever a recording breaks off, every check gets a verdict, and what depends on

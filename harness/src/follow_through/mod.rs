@@ -123,24 +123,34 @@ fn fault(recording: &Recording) -> Option<Graft> {
     }
 }
 
-/// Whether task 4 lost marks that its conductor may be to blame for.
+/// Whether task 4 lost marks that its conductor may be to blame for: a check of task 4 failed, and
+/// so did one of task 3 on a command that it rests on. A subtask of task 3 that was not graded may
+/// be broken unless the page counts.
 fn matrix_lost(bundle: &Bundle) -> bool {
-    let lost = |subtask: &Subtask| {
-        let counts = |finding: &Finding| {
-            let informational =
-                subtask.checks.iter().any(|spec| spec.id == finding.check && spec.informational);
-            !informational && matches!(finding.status, Status::Fail | Status::Skip)
-        };
-        (subtask.judge)(bundle).iter().any(counts)
+    let findings = (task4::SUBTASK.judge)(bundle);
+    let counts =
+        findings.iter().any(|finding| finding.check == task4::COUNTS && finding.status == Status::Pass);
+    let is_broken = |subtask: &&&Subtask| {
+        let is_graded = subtask.scenarios.iter().all(|id| bundle.recordings.contains_key(*id));
+        if is_graded { loses(subtask, &(subtask.judge)(bundle)) } else { !counts }
     };
-    let is_there =
-        |subtask: &&&Subtask| subtask.scenarios.iter().all(|id| bundle.recordings.contains_key(*id));
     let subtasks = crate::task::subtasks();
-    let mut of_conductor =
-        subtasks.iter().filter(|subtask| subtask.id.starts_with('3')).filter(is_there).peekable();
-    let is_seen = of_conductor.peek().is_some();
-    let is_flawless = is_seen && !of_conductor.any(|subtask| lost(subtask));
-    !is_flawless && lost(&task4::SUBTASK)
+    let of_conductor = subtasks.iter().filter(|subtask| subtask.id.starts_with('3'));
+    let broken: Vec<&str> = of_conductor.filter(is_broken).map(|subtask| subtask.id).collect();
+    let rests_on_broken =
+        |finding: &Finding| task4::rests_on(&finding.check).iter().any(|subtask| broken.contains(subtask));
+    let lost = findings.iter().filter(|finding| is_lost(&task4::SUBTASK, finding));
+    lost.into_iter().any(|finding| finding.status == Status::Fail && rests_on_broken(finding))
+}
+
+/// Whether a subtask lost marks.
+fn loses(subtask: &Subtask, findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| is_lost(subtask, finding))
+}
+
+fn is_lost(subtask: &Subtask, finding: &Finding) -> bool {
+    let informational = subtask.checks.iter().any(|spec| spec.id == finding.check && spec.informational);
+    !informational && matches!(finding.status, Status::Fail | Status::Skip)
 }
 
 /// The bundle as it would be had the scenarios been driven with a graft only;

@@ -52,6 +52,23 @@ pub static SCENARIO: Scenario = Scenario {
     }),
 };
 
+/// Passes only where every command of the conductor that task 4 needs has worked.
+pub const COUNTS: &str = "4/counts";
+
+/// The subtasks of task 3 about the commands that a check of task 4 rests on.
+pub fn rests_on(check: &str) -> &'static [&'static str] {
+    match check {
+        // RUN installs packages, and COPY brings the services.
+        "4/images-built" => &["3c", "3d", "3e", "3f"],
+        "4/containers-running" => &["3a", "3d", "3e", "3f"],
+        "4/counts" => &["3b", "3c"],
+        // The containers are stopped, and the script runs again.
+        "4/address-discovered" => &["3a", "3b", "3c", "3d"],
+        "4/exec-beside-services" => &["3b"],
+        _ => &["3b", "3c"],
+    }
+}
+
 /// The port of the machine that leads to the external-service, and the counter-service's own.
 pub const PAGE_PORT: u16 = 3000;
 const COUNTER_PORT: u16 = 8080;
