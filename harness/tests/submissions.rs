@@ -18,11 +18,11 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 const SCRIPT: &[u8] = b"#!/bin/bash\necho hello\n";
 
 /// The folders of one test: the submission, its destination, and files that must not change.
-struct Desk {
+struct Scratch {
     home: TempDir,
 }
 
-impl Desk {
+impl Scratch {
     fn new() -> Self {
         let home = TempDir::new().unwrap();
         fs::create_dir(home.path().join("into")).unwrap();
@@ -31,9 +31,9 @@ impl Desk {
     }
 
     fn with_tar(name: &str, entries: &[Entry]) -> Self {
-        let desk = Self::new();
-        fs::write(desk.path(name), tar(entries)).unwrap();
-        desk
+        let scratch = Self::new();
+        fs::write(scratch.path(name), tar(entries)).unwrap();
+        scratch
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -140,9 +140,9 @@ fn the_compression_of_a_tar_is_detected_by_content_and_not_by_name() {
         ("b.tar", gzip(&plain), Form::TarGz),
         ("c.tgz", xz(&plain), Form::TarXz),
     ] {
-        let desk = Desk::new();
-        fs::write(desk.path(name), bytes).unwrap();
-        let submission = desk.take(name).unwrap();
+        let scratch = Scratch::new();
+        fs::write(scratch.path(name), bytes).unwrap();
+        let submission = scratch.take(name).unwrap();
         assert_eq!(submission.layout.form, form);
         assert_eq!(submission.info.id, "23m0001");
         assert_eq!(found(&submission), ["task1/namespace_prog.c", "task2/simple_container.sh"]);
@@ -152,9 +152,9 @@ fn the_compression_of_a_tar_is_detected_by_content_and_not_by_name() {
 
 #[test]
 fn system_files_in_a_zip_from_macos_are_ignored() {
-    let desk = Desk::new();
+    let scratch = Scratch::new();
     zip(
-        &desk.path("s.zip"),
+        &scratch.path("s.zip"),
         &[
             ("23m0001_assignment3/task1/namespace_prog.c", b"int main() {}"),
             ("23m0001_assignment3/task1/._namespace_prog.c", b"\0\x05\x16\x07"),
@@ -162,17 +162,17 @@ fn system_files_in_a_zip_from_macos_are_ignored() {
             ("__MACOSX/23m0001_assignment3/task1/._namespace_prog.c", b"\0"),
         ],
     );
-    let submission = desk.take("s.zip").unwrap();
+    let submission = scratch.take("s.zip").unwrap();
     assert_eq!(submission.layout.left_aside, ["._*", ".DS_Store", "__MACOSX"]);
     assert_eq!(fs::read_dir(submission.root.join("task1")).unwrap().count(), 1);
 }
 
 #[test]
 fn a_zip_from_windows_is_accepted_with_backslashes_and_crlf_and_without_execute_bits() {
-    let desk = Desk::new();
+    let scratch = Scratch::new();
     let name = "23M0001_Assignment3\\Task2\\simple_container.sh";
-    zip(&desk.path("s.zip"), &[(name, b"#!/bin/bash\r\necho\r\n")]);
-    let submission = desk.take("s.zip").unwrap();
+    zip(&scratch.path("s.zip"), &[(name, b"#!/bin/bash\r\necho\r\n")]);
+    let submission = scratch.take("s.zip").unwrap();
     assert_eq!(submission.info.id, "23M0001");
     let [file] = submission.layout.files.as_slice() else { panic!("{:?}", submission.layout) };
     assert_eq!(file.found_as.as_deref(), Some("Task2/simple_container.sh"));
@@ -183,32 +183,33 @@ fn a_zip_from_windows_is_accepted_with_backslashes_and_crlf_and_without_execute_
 
 #[test]
 fn the_submission_is_found_at_the_top_and_one_folder_down() {
-    let desk = Desk::with_tar("n.tar", &[file("upload/23m0001_assignment3/task1/namespace_prog.c", b"")]);
-    let nested = desk.take("n.tar").unwrap();
+    let scratch =
+        Scratch::with_tar("n.tar", &[file("upload/23m0001_assignment3/task1/namespace_prog.c", b"")]);
+    let nested = scratch.take("n.tar").unwrap();
     assert_eq!((nested.layout.depth, nested.layout.folder.as_deref()), (2, Some("23m0001_assignment3")));
 
-    let desk = Desk::with_tar("23m0002_assignment3.tar", &[file("./task1/namespace_prog.c", b"")]);
-    let bare = desk.take("23m0002_assignment3.tar").unwrap();
+    let scratch = Scratch::with_tar("23m0002_assignment3.tar", &[file("./task1/namespace_prog.c", b"")]);
+    let bare = scratch.take("23m0002_assignment3.tar").unwrap();
     assert_eq!((bare.layout.depth, bare.layout.folder, bare.info.id.as_str()), (0, None, "23m0002"));
 }
 
 #[test]
 fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
-    let desk = Desk::new();
-    let root = desk.path("23m0001_assignment3");
+    let scratch = Scratch::new();
+    let root = scratch.path("23m0001_assignment3");
     fs::create_dir_all(root.join("task3/.cache/base")).unwrap();
     fs::create_dir_all(root.join("task4")).unwrap();
     fs::write(root.join("task3/conductor.sh"), SCRIPT).unwrap();
     symlink("../task3/conductor.sh", root.join("task4/conductor.sh")).unwrap();
-    let first = desk.take("23m0001_assignment3").unwrap();
+    let first = scratch.take("23m0001_assignment3").unwrap();
     assert_eq!(first.layout.left_aside, ["task3/.cache"]);
     assert_eq!(fs::read(first.root.join("task4/conductor.sh")).unwrap(), SCRIPT);
     assert_eq!(first.layout.git, GitFact::Missing);
 
     fs::write(root.join("task3/conductor.sh"), b"other").unwrap();
-    fs::remove_dir_all(desk.path("into")).unwrap();
-    fs::create_dir(desk.path("into")).unwrap();
-    assert_ne!(desk.take("23m0001_assignment3").unwrap().info.sha256, first.info.sha256);
+    fs::remove_dir_all(scratch.path("into")).unwrap();
+    fs::create_dir(scratch.path("into")).unwrap();
+    assert_ne!(scratch.take("23m0001_assignment3").unwrap().info.sha256, first.info.sha256);
 }
 
 /// `harness grade .` writes its report into the submission; the next run must see
@@ -216,22 +217,24 @@ fn a_directory_is_copied_with_its_inner_links_and_hashed_by_content() {
 #[test]
 fn reports_of_earlier_runs_are_left_aside() {
     let limits = Limits { file: 1 << 10, ..Limits::default() };
-    let opened = |name: &str, desk: &Desk| open(&desk.path(name), &desk.path("into"), &limits, None).unwrap();
+    let opened = |name: &str, scratch: &Scratch| {
+        open(&scratch.path(name), &scratch.path("into"), &limits, None).unwrap()
+    };
     let folder = || {
-        let desk = Desk::new();
-        fs::create_dir_all(desk.path("s/task2")).unwrap();
-        fs::write(desk.path("s/task2/simple_container.sh"), SCRIPT).unwrap();
-        desk
+        let scratch = Scratch::new();
+        fs::create_dir_all(scratch.path("s/task2")).unwrap();
+        fs::write(scratch.path("s/task2/simple_container.sh"), SCRIPT).unwrap();
+        scratch
     };
     let (first, again) = (folder(), folder());
     fs::create_dir_all(again.path("s/reports/s/1/evidence")).unwrap();
     fs::write(again.path("s/reports/s/1/index.html"), vec![b'x'; 1 << 11]).unwrap();
-    let [first, again] = [&first, &again].map(|desk| opened("s", desk));
+    let [first, again] = [&first, &again].map(|scratch| opened("s", scratch));
     assert_eq!(first.info.sha256, again.info.sha256);
     assert_eq!(again.layout.left_aside, ["reports"]);
     let report = file("23m0001_assignment3/reports/s/1/report.json", b"{}");
-    let desk = Desk::with_tar("a.tar", &plain_and(&[report]));
-    let submission = opened("a.tar", &desk);
+    let scratch = Scratch::with_tar("a.tar", &plain_and(&[report]));
+    let submission = opened("a.tar", &scratch);
     assert!(submission.layout.left_aside == ["reports"] && !submission.root.join("reports").exists());
 }
 
@@ -241,7 +244,7 @@ fn a_git_history_needs_a_commit() {
         file("a_assignment3/.git/HEAD", b"ref: refs/heads/main\n"),
         file("a_assignment3/task1/namespace_prog.c", b""),
     ];
-    let git = |entries: &[Entry]| Desk::with_tar("s.tar", entries).take("s.tar").unwrap().layout.git;
+    let git = |entries: &[Entry]| Scratch::with_tar("s.tar", entries).take("s.tar").unwrap().layout.git;
     assert_eq!(git(&entries), GitFact::Empty);
     // A branch that names no existing commit is no history.
     entries.push(file("a_assignment3/.git/refs/heads/main", b""));
@@ -257,14 +260,14 @@ fn a_git_history_needs_a_commit() {
     // A repository outside the submission is not in the archive.
     assert_eq!(git(&[file("a_assignment3/.git", b"gitdir: ../x"), entries[1].clone()]), GitFact::Empty);
     // Nor is it in a folder: a worktree has such a file, but its repository was not handed in.
-    let desk = Desk::new();
+    let scratch = Scratch::new();
     for folder in ["elsewhere/objects", "elsewhere/refs", "b_assignment3/task1"] {
-        fs::create_dir_all(desk.path(folder)).unwrap();
+        fs::create_dir_all(scratch.path(folder)).unwrap();
     }
-    fs::write(desk.path("b_assignment3/task1/namespace_prog.c"), b"").unwrap();
-    fs::write(desk.path("b_assignment3/.git"), format!("gitdir: {}", desk.path("elsewhere").display()))
+    fs::write(scratch.path("b_assignment3/task1/namespace_prog.c"), b"").unwrap();
+    fs::write(scratch.path("b_assignment3/.git"), format!("gitdir: {}", scratch.path("elsewhere").display()))
         .unwrap();
-    assert_eq!(desk.take("b_assignment3").unwrap().layout.git, GitFact::Empty);
+    assert_eq!(scratch.take("b_assignment3").unwrap().layout.git, GitFact::Empty);
     // A plain file named .git is no repository.
     assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
 }
@@ -277,11 +280,11 @@ fn names_that_lead_out_are_refused() {
         ("/etc/cron.d/evil", Refusal::Absolute),
         ("C:/evil", Refusal::Absolute),
     ] {
-        let desk = Desk::with_tar("s.tar", &plain_and(&[file(name, b"evil")]));
-        assert_eq!(desk.refused("s.tar", &Limits::default()), (name.to_owned(), why.clone()));
-        let desk = Desk::new();
-        zip(&desk.path("s.zip"), &[("a_assignment3/task1/namespace_prog.c", b""), (name, b"evil")]);
-        assert_eq!(desk.refused("s.zip", &Limits::default()), (name.to_owned(), why));
+        let scratch = Scratch::with_tar("s.tar", &plain_and(&[file(name, b"evil")]));
+        assert_eq!(scratch.refused("s.tar", &Limits::default()), (name.to_owned(), why.clone()));
+        let scratch = Scratch::new();
+        zip(&scratch.path("s.zip"), &[("a_assignment3/task1/namespace_prog.c", b""), (name, b"evil")]);
+        assert_eq!(scratch.refused("s.zip", &Limits::default()), (name.to_owned(), why));
     }
 }
 
@@ -301,8 +304,8 @@ fn links_that_lead_out_directly_or_through_others_are_refused() {
             .iter()
             .map(|(name, to)| other(&format!("23m0001_assignment3/{name}"), EntryType::Symlink, to))
             .collect();
-        let desk = Desk::with_tar("s.tar", &plain_and(&links));
-        let (entry, why) = desk.refused("s.tar", &Limits::default());
+        let scratch = Scratch::with_tar("s.tar", &plain_and(&links));
+        let (entry, why) = scratch.refused("s.tar", &Limits::default());
         assert!(matches!(why, Refusal::LinkEscapes(_)), "{entry}: {why}");
         assert!(links.iter().any(|link| link.name == entry), "{entry}");
     }
@@ -314,8 +317,8 @@ fn circular_links_are_refused() {
         other("23m0001_assignment3/a", EntryType::Symlink, "b"),
         other("23m0001_assignment3/b", EntryType::Symlink, "a"),
     ];
-    let desk = Desk::with_tar("s.tar", &plain_and(&circle));
-    assert_eq!(desk.refused("s.tar", &Limits::default()).1, Refusal::LinkLoop);
+    let scratch = Scratch::with_tar("s.tar", &plain_and(&circle));
+    assert_eq!(scratch.refused("s.tar", &Limits::default()).1, Refusal::LinkLoop);
 }
 
 #[test]
@@ -324,19 +327,19 @@ fn nothing_is_written_through_a_link() {
         other("23m0001_assignment3/door", EntryType::Symlink, "../.."),
         file("23m0001_assignment3/door/outside", b"evil"),
     ];
-    let desk = Desk::with_tar("s.tar", &plain_and(&through));
-    assert_eq!(desk.refused("s.tar", &Limits::default()).1, Refusal::Clash);
+    let scratch = Scratch::with_tar("s.tar", &plain_and(&through));
+    assert_eq!(scratch.refused("s.tar", &Limits::default()).1, Refusal::Clash);
 }
 
 #[test]
 fn a_hard_link_to_an_earlier_file_is_a_copy_and_any_other_is_refused() {
     let link = |to: &str| plain_and(&[other("23m0001_assignment3/h", EntryType::Link, to)]);
-    let desk = Desk::with_tar("s.tar", &link("23m0001_assignment3/task1/namespace_prog.c"));
-    assert_eq!(fs::read(desk.take("s.tar").unwrap().root.join("h")).unwrap(), b"int main() {}\n");
+    let scratch = Scratch::with_tar("s.tar", &link("23m0001_assignment3/task1/namespace_prog.c"));
+    assert_eq!(fs::read(scratch.take("s.tar").unwrap().root.join("h")).unwrap(), b"int main() {}\n");
 
     for to in ["/etc/passwd", "../outside", "23m0001_assignment3/none"] {
-        let desk = Desk::with_tar("s.tar", &link(to));
-        let (entry, why) = desk.refused("s.tar", &Limits::default());
+        let scratch = Scratch::with_tar("s.tar", &link(to));
+        let (entry, why) = scratch.refused("s.tar", &Limits::default());
         assert_eq!((entry.as_str(), why), ("23m0001_assignment3/h", Refusal::HardLink(to.to_owned())));
     }
 }
@@ -344,13 +347,14 @@ fn a_hard_link_to_an_earlier_file_is_a_copy_and_any_other_is_refused() {
 #[test]
 fn devices_and_pipes_are_refused() {
     for kind in [EntryType::Block, EntryType::Char, EntryType::Fifo] {
-        let desk = Desk::with_tar("s.tar", &plain_and(&[other("23m0001_assignment3/task1/sda", kind, "")]));
-        assert!(matches!(desk.refused("s.tar", &Limits::default()).1, Refusal::Special(_)));
+        let scratch =
+            Scratch::with_tar("s.tar", &plain_and(&[other("23m0001_assignment3/task1/sda", kind, "")]));
+        assert!(matches!(scratch.refused("s.tar", &Limits::default()).1, Refusal::Special(_)));
     }
-    let desk = Desk::new();
-    fs::create_dir_all(desk.path("d/task1")).unwrap();
-    let _socket = std::os::unix::net::UnixListener::bind(desk.path("d/task1/sock")).unwrap();
-    assert_eq!(desk.refused("d", &Limits::default()), ("task1/sock".into(), Refusal::Special("socket")));
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("d/task1")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(scratch.path("d/task1/sock")).unwrap();
+    assert_eq!(scratch.refused("d", &Limits::default()), ("task1/sock".into(), Refusal::Special("socket")));
 }
 
 #[test]
@@ -369,48 +373,48 @@ fn bombs_are_refused_and_the_error_names_the_limit() {
         (tar(&[file("a_assignment3/1/2/3/4/5/6/7", b"")]), Refusal::TooDeep(6)),
         (gzip(&tar(&files(1, &zeros))), Refusal::Ratio(50)),
     ] {
-        let desk = Desk::new();
-        fs::write(desk.path("bomb"), bytes).unwrap();
-        assert_eq!(desk.refused("bomb", &small).1, why);
+        let scratch = Scratch::new();
+        fs::write(scratch.path("bomb"), bytes).unwrap();
+        assert_eq!(scratch.refused("bomb", &small).1, why);
     }
-    let desk = Desk::new();
-    zip(&desk.path("bomb.zip"), &[("a_assignment3/task1/zeros", &zeros)]);
-    assert_eq!(desk.refused("bomb.zip", &small), ("a_assignment3/task1/zeros".into(), Refusal::Ratio(50)));
+    let scratch = Scratch::new();
+    zip(&scratch.path("bomb.zip"), &[("a_assignment3/task1/zeros", &zeros)]);
+    assert_eq!(scratch.refused("bomb.zip", &small), ("a_assignment3/task1/zeros".into(), Refusal::Ratio(50)));
 }
 
 #[test]
 fn a_sparse_file_of_a_terabyte_in_a_directory_is_refused_without_reading_it_all() {
-    let desk = Desk::new();
-    fs::create_dir_all(desk.path("d/task1")).unwrap();
-    File::create(desk.path("d/task1/huge")).unwrap().set_len(1 << 40).unwrap();
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("d/task1")).unwrap();
+    File::create(scratch.path("d/task1/huge")).unwrap().set_len(1 << 40).unwrap();
     let limits = Limits { file: 1 << 20, ..Limits::default() };
-    assert_eq!(desk.refused("d", &limits).1, Refusal::FileTooLarge(1 << 20));
+    assert_eq!(scratch.refused("d", &limits).1, Refusal::FileTooLarge(1 << 20));
 }
 
 #[test]
 fn other_files_and_damaged_archives_are_named_as_such() {
-    let desk = Desk::new();
-    fs::write(desk.path("notes.zip"), "my submission is on the shared drive").unwrap();
-    assert!(matches!(desk.take("notes.zip"), Err(Error::NotAnArchive { .. })));
-    fs::write(desk.path("empty.tar"), "").unwrap();
-    assert!(matches!(desk.take("empty.tar"), Err(Error::NotAnArchive { .. })));
+    let scratch = Scratch::new();
+    fs::write(scratch.path("notes.zip"), "my submission is on the shared drive").unwrap();
+    assert!(matches!(scratch.take("notes.zip"), Err(Error::NotAnArchive { .. })));
+    fs::write(scratch.path("empty.tar"), "").unwrap();
+    assert!(matches!(scratch.take("empty.tar"), Err(Error::NotAnArchive { .. })));
     let whole = gzip(&tar(&plain_and(&[])));
-    fs::write(desk.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(desk.take("cut.tar.gz"), Err(Error::Damaged { .. })));
-    assert!(matches!(desk.take("missing.tar"), Err(Error::File(_))));
-    let desk = Desk::with_tar("other.tar", &[file("essay.txt", b"")]);
-    assert!(matches!(desk.take("other.tar"), Err(Error::NoSubmission { .. })));
+    fs::write(scratch.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(scratch.take("cut.tar.gz"), Err(Error::Damaged { .. })));
+    assert!(matches!(scratch.take("missing.tar"), Err(Error::File(_))));
+    let scratch = Scratch::with_tar("other.tar", &[file("essay.txt", b"")]);
+    assert!(matches!(scratch.take("other.tar"), Err(Error::NoSubmission { .. })));
 }
 
 #[test]
 fn several_submissions_in_one_archive_are_refused_and_named() {
-    let desk = Desk::with_tar("s.tar", &[file("a/task1/x.c", b""), file("b/task1/x.c", b"")]);
-    match desk.take("s.tar") {
+    let scratch = Scratch::with_tar("s.tar", &[file("a/task1/x.c", b""), file("b/task1/x.c", b"")]);
+    match scratch.take("s.tar") {
         Err(Error::Several { folders, .. }) => assert_eq!(folders, ["a", "b"]),
         other => panic!("{other:?}"),
     }
     let many: Vec<_> = (10..40).map(|number| file(&format!("{number}/task1/x.c"), b"")).collect();
-    match Desk::with_tar("s.tar", &many).take("s.tar") {
+    match Scratch::with_tar("s.tar", &many).take("s.tar") {
         Err(Error::Several { folders, .. }) => assert_eq!(folders[9..], ["19", "and 20 more"]),
         other => panic!("{other:?}"),
     }

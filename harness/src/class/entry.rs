@@ -61,7 +61,7 @@ pub struct Entry {
     pub folder: Option<String>,
     /// Why it cannot be graded as it is.
     pub problems: Vec<String>,
-    /// What a reader should know besides.
+    /// What a reader should know apart from problems.
     pub notes: Vec<String>,
 }
 

@@ -39,7 +39,7 @@ pub struct Request<'a> {
     pub program: &'a Path,
     /// Options that it gets.
     pub options: &'a [OsString],
-    /// Everything that a report depends on besides the submission, as text.
+    /// Everything but the submission that a report depends on, as text.
     pub key: &'a str,
     /// The subtasks that are graded, in the assignment's order.
     pub subtasks: &'a [&'a str],

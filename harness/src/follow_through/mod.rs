@@ -105,8 +105,8 @@ fn graft_for(bundle: &Bundle, scenario: &str) -> Option<Graft> {
 /// The basic command that failed, if one did: no image came of `build`, or no container of `run`.
 /// Of a machine that was lost it shows only whether it was `build` that used it up.
 fn fault(recording: &Recording) -> Option<Graft> {
-    let story = Timeline::of(recording);
-    let build = story.at::<Command>("command", "build")?.value;
+    let timeline = Timeline::of(recording);
+    let build = timeline.at::<Command>("command", "build")?.value;
     match recording.ending {
         Ending::Finished => {}
         Ending::Lost { .. } if matches!(build.stopped, Some(Stopped::Exhausted(_))) => {
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn the_command_in_these_tests_is_read_as_one() {
-        let story = recording("3-run", 0, &[]);
-        let command: Option<Command> = story.first("command");
+        let timeline = recording("3-run", 0, &[]);
+        let command: Option<Command> = timeline.first("command");
         assert!(command.is_some_and(|command| command.succeeded()));
     }
 

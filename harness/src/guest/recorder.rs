@@ -62,7 +62,7 @@ impl<'a> Recorder<'a> {
         has_moment.map_or(Ok(()), |has_moment| self.stop(&mut sink, !has_moment))
     }
 
-    /// Gives a person a shell, and ends the scenario with it. No other thread records meanwhile.
+    /// Gives a person a shell, and ends the scenario with it. No other thread records.
     fn stop(&self, sink: &mut Sink, is_the_moment: bool) -> io::Result<()> {
         if let Some(pause) = sink.pause.take() {
             let mut shell = pause.open_shell()?;

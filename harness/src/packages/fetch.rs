@@ -137,7 +137,7 @@ impl Fetcher {
         if let Some((entry, file)) =
             known.as_ref().filter(|(entry, _)| is_fresh(entry) || self.is_silent(wanted))
         {
-            // Another process fetched it meanwhile, or there is nobody to ask.
+            // Another process has fetched it since, or there is nobody to ask.
             return Ok(Some(Answer::stored(entry, file.try_clone()?)));
         }
         if let Some(refused) = self.refused(wanted).await? {

@@ -111,7 +111,7 @@ fn options(drive: &Drive) -> Vec<OsString> {
     options
 }
 
-/// What a report depends on besides the submission: the machine, the harness and what was asked.
+/// What a report depends on apart from the submission: the machine, the harness and the request.
 /// How many machines run at a time, and marks, which can be given again, are no part of it.
 fn key(drive: &Drive, subtasks: &[&str]) -> String {
     let path = |path: &Option<std::path::PathBuf>| {

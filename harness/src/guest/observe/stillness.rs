@@ -93,7 +93,7 @@ mod tests {
         pids.filter_map(|pid| Some((pid, processes::start_time(pid)?))).collect()
     }
 
-    /// A child's work alone, whatever else this machine does meanwhile.
+    /// A child's work alone, without the work of other programs on this machine.
     fn alone(child: &Child) -> BTreeSet<(i32, u64)> {
         all().into_iter().filter(|(pid, _)| *pid != child.id() as i32).collect()
     }

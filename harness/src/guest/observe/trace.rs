@@ -284,7 +284,7 @@ fn is_fault_of_init(pid: i32, signal: i32) -> bool {
     is_by_kernel && processes::is_init_of_namespace(pid) && !processes::handles(pid, signal)
 }
 
-/// One ptrace request that needs no memory. A process that was killed meanwhile answers ESRCH: its
+/// One ptrace request that needs no memory. A process that was killed answers ESRCH: its
 /// end is reported by the next wait, so nothing is lost by going on.
 fn request(what: libc::c_uint, pid: i32, signal: i32) {
     // SAFETY: these requests take no pointers.

@@ -10,7 +10,7 @@ use super::overview::anchor;
 use super::proof;
 use super::replay;
 use super::session;
-use super::size::Room;
+use super::size::Budget;
 use super::status::{badge, class, sign, word};
 use crate::evidence::Bundle;
 use crate::report::text::{points, start_of, visible};
@@ -18,7 +18,7 @@ use crate::task::{self, finding};
 use crate::verdict::{Check, Report, Status, Subtask};
 
 /// Most of one text that is shown, in characters and lines; and where the page
-/// has no room for that.
+/// has no budget for that.
 const LONG: (usize, usize) = (6000, 80);
 const SHORT: (usize, usize) = (160, 3);
 /// What all texts, the proofs of lost marks, and all replays may take of the page.
@@ -36,11 +36,11 @@ struct Parts<'a> {
     sessions: BTreeMap<&'a str, String>,
 }
 
-/// All subtasks. What lost marks takes the room first.
-pub fn all(report: &Report, bundle: &Bundle, room: &mut Room) -> Markup {
+/// All subtasks. What lost marks takes the budget first.
+pub fn all(report: &Report, bundle: &Bundle, budget: &mut Budget) -> Markup {
     let checks = || report.subtasks.iter().flat_map(|subtask| &subtask.checks);
     let is_lost = |check: &&Check| check.status != Status::Pass && report.cause_of(check).is_none();
-    let (mut texts, mut proofs) = (room.share(TEXTS), room.share(PROOFS));
+    let (mut texts, mut proofs) = (budget.share(TEXTS), budget.share(PROOFS));
     let mut parts = Parts {
         checks: BTreeMap::new(),
         replays: BTreeMap::new(),
@@ -51,18 +51,18 @@ pub fn all(report: &Report, bundle: &Bundle, room: &mut Room) -> Markup {
         let proof = proof::of(&one.evidence, bundle, &mut proofs);
         parts.checks.insert(&one.id, check(report, one, &proof, &mut texts));
     }
-    room.give_back(&proofs);
-    let mut sessions = room.share(SESSIONS);
+    budget.give_back(&proofs);
+    let mut sessions = budget.share(SESSIONS);
     parts.sessions = session::all(report, &mut sessions);
-    room.give_back(&sessions);
-    let mut drawings = room.share(DRAWINGS);
+    budget.give_back(&sessions);
+    let mut drawings = budget.share(DRAWINGS);
     parts.figures = figures::all(report, bundle, &mut drawings);
-    room.give_back(&drawings);
-    let mut films = room.share(REPLAYS);
+    budget.give_back(&drawings);
+    let mut films = budget.share(REPLAYS);
     parts.replays = replays(report, bundle, &mut films);
-    room.give_back(&films);
+    budget.give_back(&films);
     for one in checks().filter(|check| !is_lost(check)) {
-        let proof = proof::of(&one.evidence, bundle, room);
+        let proof = proof::of(&one.evidence, bundle, budget);
         parts.checks.insert(&one.id, check(report, one, &proof, &mut texts));
     }
     html! {
@@ -71,7 +71,7 @@ pub fn all(report: &Report, bundle: &Bundle, room: &mut Room) -> Markup {
 }
 
 /// The terminals of each scenario, below the first of the subtasks that it is evidence for.
-fn replays<'a>(report: &'a Report, bundle: &Bundle, room: &mut Room) -> BTreeMap<&'a str, Vec<Markup>> {
+fn replays<'a>(report: &'a Report, bundle: &Bundle, budget: &mut Budget) -> BTreeMap<&'a str, Vec<Markup>> {
     let mut replays: BTreeMap<&str, Vec<Markup>> = BTreeMap::new();
     for (name, recording) in &bundle.recordings {
         // What was driven again with a command replaced is named so: `3-run+build`.
@@ -79,7 +79,7 @@ fn replays<'a>(report: &'a Report, bundle: &Bundle, room: &mut Room) -> BTreeMap
         let known = task::subtasks();
         let uses = |id: &str| known.iter().any(|known| known.id == id && known.scenarios.contains(&scenario));
         if let Some(first) = report.subtasks.iter().find(|subtask| uses(&subtask.id)) {
-            replays.entry(&first.id).or_default().push(replay::of(recording, room));
+            replays.entry(&first.id).or_default().push(replay::of(recording, budget));
         }
     }
     replays
@@ -106,11 +106,11 @@ fn subtask(subtask: &Subtask, parts: &Parts) -> Markup {
     }
 }
 
-/// A check with its texts, which are cut short where there is no room for more.
-fn check(report: &Report, check: &Check, proof: &Markup, room: &mut Room) -> String {
+/// A check with its texts, which are cut short where there is no budget for more.
+fn check(report: &Report, check: &Check, proof: &Markup, budget: &mut Budget) -> String {
     let long = told(report, check, proof, LONG).into_string();
     let own = long.len() - proof.0.len().min(long.len());
-    if room.take(own) { long } else { told(report, check, proof, SHORT).into_string() }
+    if budget.take(own) { long } else { told(report, check, proof, SHORT).into_string() }
 }
 
 fn told(report: &Report, check: &Check, proof: &Markup, most: (usize, usize)) -> Markup {

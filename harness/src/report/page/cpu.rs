@@ -6,7 +6,7 @@ use std::fmt::Write;
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::size::Room;
+use super::size::Budget;
 use crate::evidence::Recording;
 use crate::evidence::cgroup::{self, Group};
 use crate::task::task2::{self as container, Use};
@@ -45,7 +45,7 @@ struct Member {
 }
 
 /// The runs of 2b and 2c on one scale; nothing where their use was not recorded.
-pub fn of(recording: &Recording, room: &mut Room) -> Markup {
+pub fn of(recording: &Recording, budget: &mut Budget) -> Markup {
     let places = container::rounds(recording);
     let names = ["2a", "2b, without a cap", "2c, capped"];
     let runs: Vec<Run> = (1..3)
@@ -60,7 +60,7 @@ pub fn of(recording: &Recording, room: &mut Room) -> Markup {
     if longest <= 0.0 {
         return html! {};
     }
-    let parts = runs.iter().filter_map(|run| room.admit(drawn(run, longest).into_string()));
+    let parts = runs.iter().filter_map(|run| budget.admit(drawn(run, longest).into_string()));
     let parts: Vec<String> = parts.collect();
     html! {
         h3 { "The use of the CPU" }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use maud::Markup;
 
-use super::size::Room;
+use super::size::Budget;
 use super::{cpu, layers, network, processes};
 use crate::evidence::{Bundle, Recording};
 use crate::verdict::Report;
 
 /// What draws something of a scenario's recording.
-type Draw = fn(&Recording, &mut Room) -> Markup;
+type Draw = fn(&Recording, &mut Budget) -> Markup;
 
 /// Which drawings stand below which subtask, and the scenario that they are of.
 const FIGURES: [(&str, &str, Draw); 8] = [
@@ -26,12 +26,12 @@ const FIGURES: [(&str, &str, Draw); 8] = [
 ];
 
 /// The drawings by the subtask that they stand below.
-pub fn all<'a>(report: &'a Report, bundle: &Bundle, room: &mut Room) -> BTreeMap<&'a str, Vec<Markup>> {
+pub fn all<'a>(report: &'a Report, bundle: &Bundle, budget: &mut Budget) -> BTreeMap<&'a str, Vec<Markup>> {
     let mut figures: BTreeMap<&str, Vec<Markup>> = BTreeMap::new();
     for (id, scenario, draw) in FIGURES {
         let subtask = report.subtasks.iter().find(|subtask| subtask.id == id);
         if let (Some(subtask), Some(recording)) = (subtask, bundle.recordings.get(scenario)) {
-            figures.entry(&subtask.id).or_default().push(draw(recording, room));
+            figures.entry(&subtask.id).or_default().push(draw(recording, budget));
         }
     }
     figures

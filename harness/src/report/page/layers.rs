@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::size::Room;
+use super::size::Budget;
 use crate::evidence::Recording;
 use crate::evidence::process::Directory;
 use crate::report::text::visible;
@@ -47,7 +47,7 @@ struct Layer {
 }
 
 /// The overlay that each running container lives on.
-pub fn mounted(recording: &Recording, room: &mut Room) -> Markup {
+pub fn mounted(recording: &Recording, budget: &mut Budget) -> Markup {
     let all = recording.all::<Overlays>("overlays").map(|(_, overlays)| overlays);
     let stacks = all.flat_map(|overlays| {
         let step = overlays.step;
@@ -70,7 +70,7 @@ pub fn mounted(recording: &Recording, room: &mut Room) -> Markup {
         });
         (title, upper.into_iter().chain(lower).collect())
     });
-    section("The layers of running containers, the top one first", stacks, room)
+    section("The layers of running containers, the top one first", stacks, budget)
 }
 
 /// Where an overlay is mounted. Copies of one mount in other namespaces are not listed.
@@ -79,7 +79,7 @@ fn place(overlay: &Overlay) -> String {
 }
 
 /// What the `layers` files of images name, with this run's files that are in each.
-pub fn named(recording: &Recording, room: &mut Room) -> Markup {
+pub fn named(recording: &Recording, budget: &mut Budget) -> Markup {
     let all = recording.all::<Layers>("layers").map(|(_, layers)| layers);
     let stacks = all.filter(|layers| !layers.dirs.is_empty()).map(|layers| {
         let title = format!("The image of the step {}", layers.step);
@@ -95,7 +95,7 @@ pub fn named(recording: &Recording, room: &mut Room) -> Markup {
         });
         (title, stack.collect())
     });
-    section("The layers that each image names, and the files that each layer has", stacks, room)
+    section("The layers that each image names, and the files that each layer has", stacks, budget)
 }
 
 fn ordinal(number: usize) -> String {
@@ -105,10 +105,10 @@ fn ordinal(number: usize) -> String {
     }
 }
 
-fn section(title: &str, stacks: impl Iterator<Item = (String, Vec<Layer>)>, room: &mut Room) -> Markup {
+fn section(title: &str, stacks: impl Iterator<Item = (String, Vec<Layer>)>, budget: &mut Budget) -> Markup {
     let parts: Vec<String> = stacks
         .take(STACKS)
-        .filter_map(|(title, layers)| room.admit(stack(&title, &layers).into_string()))
+        .filter_map(|(title, layers)| budget.admit(stack(&title, &layers).into_string()))
         .collect();
     if parts.is_empty() {
         return html! {};

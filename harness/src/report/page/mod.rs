@@ -30,9 +30,9 @@ pub const MAX_BYTES: usize = 2 << 20;
 
 /// The page of a judged run and the evidence that it rests on.
 pub fn render(report: &Report, bundle: &Bundle) -> String {
-    let mut room = size::Room::new();
-    // What lost marks takes the room first; the order on the page is another one.
-    let details = checks::all(report, bundle, &mut room);
+    let mut budget = size::Budget::new();
+    // What lost marks takes the budget first; the order on the page is another one.
+    let details = checks::all(report, bundle, &mut budget);
     let body = html! {
         (overview::head(report))
         (overview::contents(report))

@@ -7,7 +7,7 @@ use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::size::Room;
+use super::size::Budget;
 use crate::evidence::Recording;
 use crate::evidence::process::{Namespaces, Process};
 use crate::report::text::{start_of, visible};
@@ -25,14 +25,14 @@ struct Moment {
 }
 
 /// The processes that a recording shows; nothing where it shows none.
-pub fn of(recording: &Recording, room: &mut Room) -> Markup {
+pub fn of(recording: &Recording, budget: &mut Budget) -> Markup {
     let Some(machine) = recording.first::<Machine>("machine").map(|machine| machine.namespaces) else {
         return html! {};
     };
     let parts: Vec<String> = moments(recording)
         .iter()
         .take(MOMENTS)
-        .filter_map(|moment| room.admit(drawn(moment, machine).into_string()))
+        .filter_map(|moment| budget.admit(drawn(moment, machine).into_string()))
         .collect();
     if parts.is_empty() {
         return html! {};

@@ -2,7 +2,7 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use super::size::Room;
+use super::size::Budget;
 use super::value;
 use crate::evidence::{Bundle, Record, Recording, place};
 use crate::report::text::visible;
@@ -53,22 +53,22 @@ const TITLES: [(&str, &str); 38] = [
 ];
 
 /// The records at some places of a bundle, each folded below its title.
-pub fn of(places: &[String], bundle: &Bundle, room: &mut Room) -> Markup {
+pub fn of(places: &[String], bundle: &Bundle, budget: &mut Budget) -> Markup {
     let more = places.len().saturating_sub(RECORDS);
     html! {
         @for place in places.iter().take(RECORDS) {
-            (one(place, bundle, room))
+            (one(place, bundle, budget))
         }
         @if more > 0 { p.quiet { (more) " more records: " (visible(&places[RECORDS..].join(", "))) } }
     }
 }
 
-fn one(place: &str, bundle: &Bundle, room: &mut Room) -> Markup {
+fn one(place: &str, bundle: &Bundle, budget: &mut Budget) -> Markup {
     let Some((recording, record)) = find(place, bundle) else {
         return html! { p { code { (visible(place)) } } };
     };
-    let without = || html! { p { code { (visible(place)) } " (this page has no room for it)" } };
-    if room.is_full() {
+    let without = || html! { p { code { (visible(place)) } " (this page has no budget for it)" } };
+    if budget.is_full() {
         return without();
     }
     let machine = recording.records.iter().find(|record| record.kind == "machine");
@@ -79,7 +79,7 @@ fn one(place: &str, bundle: &Bundle, room: &mut Room) -> Markup {
             p.quiet { code { (visible(place)) } }
         }
     };
-    room.admit(part.into_string()).map_or_else(without, PreEscaped)
+    budget.admit(part.into_string()).map_or_else(without, PreEscaped)
 }
 
 /// The record at a place such as `evidence/2/records.jsonl#17`.

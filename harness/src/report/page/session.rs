@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::overview::anchor;
-use super::size::Room;
+use super::size::Budget;
 use crate::report::sessions::{pieces, reasons, sign};
 use crate::report::text::visible;
 use crate::task::session::token::Piece;
 use crate::task::session::{Likeness, Row, Session, Step, told};
 use crate::verdict::Report;
 
-/// The sessions by subtask, as many as there is room for.
-pub fn all<'a>(report: &'a Report, room: &mut Room) -> BTreeMap<&'a str, String> {
+/// The sessions by subtask, as many as there is budget for.
+pub fn all<'a>(report: &'a Report, budget: &mut Budget) -> BTreeMap<&'a str, String> {
     let of = |session: &'a Session| {
-        let text = room.admit(beside(session).into_string())?;
+        let text = budget.admit(beside(session).into_string())?;
         Some((session.check.split('/').next()?, text))
     };
     report.sessions.iter().filter_map(of).collect()

@@ -1,4 +1,4 @@
-//! How much room a part of the page may still take, so that the whole stays below its largest size.
+//! How many bytes a part of the page may still take. The whole stays below its largest size.
 
 use super::MAX_BYTES;
 
@@ -7,12 +7,12 @@ const FRAME: usize = 560 << 10;
 
 /// The bytes that are left.
 #[derive(Debug)]
-pub struct Room {
+pub struct Budget {
     left: usize,
 }
 
-impl Room {
-    /// The room of a page.
+impl Budget {
+    /// The budget of a whole page.
     pub fn new() -> Self {
         Self { left: MAX_BYTES - FRAME }
     }
@@ -34,7 +34,7 @@ impl Room {
         self.left < 1 << 10
     }
 
-    /// A part of the room, at most so large. What is left of it is [given back](Self::give_back).
+    /// A part of the budget, at most so large. [`give_back`](Self::give_back) takes the rest back.
     pub fn share(&mut self, most: usize) -> Self {
         let share = self.left.min(most);
         self.left -= share;
@@ -49,16 +49,16 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use super::Room;
+    use super::Budget;
 
     #[test]
     fn what_does_not_fit_is_left_out_and_what_comes_later_may_fit() {
-        let mut room = Room { left: 10 };
-        let mut share = room.share(4);
+        let mut budget = Budget { left: 10 };
+        let mut share = budget.share(4);
         assert_eq!(share.admit("12345".into()), None);
         assert_eq!(share.admit("123".into()), Some("123".into()));
-        room.give_back(&share);
-        assert_eq!(room.admit("1234567".into()), Some("1234567".into()));
-        assert_eq!(room.admit("1".into()), None);
+        budget.give_back(&share);
+        assert_eq!(budget.admit("1234567".into()), Some("1234567".into()));
+        assert_eq!(budget.admit("1".into()), None);
     }
 }

@@ -50,8 +50,8 @@ pub(super) fn container(arguments: &[String]) -> io::Result<()> {
     Err(Command::new(own).arg0(WAITING).arg(&container).arg(&root).args(words).exec())
 }
 
-/// The layers' folders as overlayfs wants them: the base system, whichever end of the file
-/// it is at, comes last.
+/// The layers' folders in the order that overlayfs wants. The base system comes last; it may be the
+/// file's first or last line.
 fn lower(folders: &Folders, image: &str) -> io::Result<String> {
     let image = folders.images.join(image);
     let Ok(text) = fs::read_to_string(image.join("layers")) else {

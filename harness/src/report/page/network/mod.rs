@@ -8,23 +8,23 @@ mod rules;
 
 use maud::{Markup, html};
 
-use super::size::Room;
+use super::size::Budget;
 use crate::evidence::Recording;
 use crate::report::text::visible;
 use model::{Look, Picture};
 
 /// All moments of `3-network`; nothing where no network was seen.
-pub fn of(recording: &Recording, room: &mut Room) -> Markup {
-    drawn(&model::pictures(recording), room)
+pub fn of(recording: &Recording, budget: &mut Budget) -> Markup {
+    drawn(&model::pictures(recording), budget)
 }
 
 /// The network of task 4; nothing where it was not recorded.
-pub fn of_matrix(recording: &Recording, room: &mut Room) -> Markup {
-    drawn(matrix::picture(recording).as_slice(), room)
+pub fn of_matrix(recording: &Recording, budget: &mut Budget) -> Markup {
+    drawn(matrix::picture(recording).as_slice(), budget)
 }
 
-fn drawn(pictures: &[Picture], room: &mut Room) -> Markup {
-    let parts = pictures.iter().filter_map(|picture| room.admit(moment(picture).into_string()));
+fn drawn(pictures: &[Picture], budget: &mut Budget) -> Markup {
+    let parts = pictures.iter().filter_map(|picture| budget.admit(moment(picture).into_string()));
     let parts: Vec<String> = parts.collect();
     if parts.is_empty() {
         return html! {};

@@ -58,9 +58,9 @@ pub fn film(session: &Session) -> Option<Film> {
     let mut played = 0;
     let mut pieces = session.pieces.iter().peekable();
     while let Some(piece) = pieces.next() {
-        let room = PLAYED.saturating_sub(played);
+        let budget = PLAYED.saturating_sub(played);
         let end =
-            (0..=piece.text.len().min(room)).rev().find(|at| piece.text.is_char_boundary(*at)).unwrap_or(0);
+            (0..=piece.text.len().min(budget)).rev().find(|at| piece.text.is_char_boundary(*at)).unwrap_or(0);
         film.cut |= end < piece.text.len();
         played += piece.text.len();
         text.extend(terminal.feed_with(&piece.text[..end], &mut transcript));

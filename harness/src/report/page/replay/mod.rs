@@ -6,7 +6,7 @@ mod frames;
 use maud::{Markup, PreEscaped, html};
 use serde_json::json;
 
-use super::size::Room;
+use super::size::Budget;
 use crate::evidence::Recording;
 use crate::report::text::{start_of, visible};
 use crate::terminals::{self, Session};
@@ -16,7 +16,7 @@ use frames::Film;
 const COMMAND: usize = 160;
 
 /// The terminals of one scenario; nothing where nothing was shown.
-pub fn of(recording: &Recording, room: &mut Room) -> Markup {
+pub fn of(recording: &Recording, budget: &mut Budget) -> Markup {
     let sessions = terminals::sessions(recording);
     let films: Vec<(&Session, Film)> =
         sessions.iter().filter_map(|session| Some((session, frames::film(session)?))).collect();
@@ -26,7 +26,7 @@ pub fn of(recording: &Recording, room: &mut Room) -> Markup {
     let mut left_out = 0;
     let mut parts = Vec::new();
     for (session, film) in &films {
-        match room.admit(chapter(session, film).into_string()) {
+        match budget.admit(chapter(session, film).into_string()) {
             Some(part) => parts.push(part),
             None => left_out += 1,
         }
