@@ -182,6 +182,11 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_compared_with_one_other_word_only() {
+        assert_eq!(pairs(&["a", "a", "a", "b"], &["a", "b", "a", "a"]), [(0, 0), (1, 2), (2, 3)]);
+    }
+
+    #[test]
     fn a_long_line_is_compared_up_to_a_limit() {
         let long = "a ".repeat(100_000);
         assert!(words(&long).len() <= WORDS);
