@@ -25,9 +25,6 @@ pub const MOUNTED_AT: &str = "/run/vm/payload";
 /// The guest half's name on the disk and beside the harness.
 pub const GUEST_HALF: &str = "harness-guest";
 
-/// The conductor that replaces a submission's own in task 4. It lies beside the harness.
-const CONDUCTOR: &str = "conductor";
-
 /// Why the disk cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -95,10 +92,7 @@ pub fn stage_grafted(graft: Graft, workdir: &Path, medium: Medium) -> Result<Pat
         }
         Err(source) => return Err(failed(&payload)(source).into()),
     }
-    let programs = follow_through::Programs {
-        guest_half: Path::new(MOUNTED_AT).join(GUEST_HALF),
-        conductor: siblings::find(CONDUCTOR)?,
-    };
+    let programs = follow_through::programs(graft).map(siblings::find).collect::<Result<Vec<_>, _>>()?;
     follow_through::apply(graft, &payload.join("submission"), &programs).map_err(failed(&payload))?;
     medium.of(payload, disk)
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use harness::follow_through::{self, Graft, Programs};
+use harness::follow_through::{self, Graft};
 use harness::submission::{Error, Limits, Refusal, Submission, open};
 use harness::{course, stage};
 use proptest::prelude::*;
@@ -112,7 +112,7 @@ impl Place {
             stage::supply(&starter, &submission.root).unwrap();
             let program = self.path("program");
             fs::write(&program, "a program").unwrap();
-            let programs = Programs { guest_half: program.clone(), conductor: program };
+            let programs = [program.clone(), program];
             for graft in [Graft::Run, Graft::BuildAndRun, Graft::Conductor] {
                 follow_through::apply(graft, &submission.root, &programs).unwrap();
             }

@@ -8,6 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use harness::guest::fakes::replaced::{BUILD, RUN};
+
 /// The lines of all text files below a folder that are long enough to be found by.
 fn lines_below(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -33,7 +35,13 @@ fn no_line_of_a_reference_is_in_the_programs() {
     solutions.retain(|line| !given.contains(line));
     assert!(solutions.len() > 200, "{}", solutions.len());
 
-    for program in [env!("CARGO_BIN_EXE_harness"), env!("CARGO_BIN_EXE_harness-guest")] {
+    let programs = [
+        env!("CARGO_BIN_EXE_harness"),
+        env!("CARGO_BIN_EXE_harness-guest"),
+        env!("CARGO_BIN_EXE_build-replaced"),
+        env!("CARGO_BIN_EXE_run-replaced"),
+    ];
+    for program in programs {
         let bytes = fs::read(program).unwrap();
         let lines = bytes.split(|byte| !(b' '..=b'~').contains(byte)).filter(|line| line.len() >= 32);
         let lines = lines.map(|line| String::from_utf8_lossy(line).trim().to_owned());
@@ -52,16 +60,30 @@ fn the_build_for_students_has_no_command_that_replaces_theirs() {
         .status()
         .unwrap();
     assert!(built.success());
-    let folder = tempfile::tempdir().unwrap();
-    for (program, is_refused) in [
-        (target.join("x86_64-unknown-linux-gnu/debug/harness-guest"), true),
-        (env!("CARGO_BIN_EXE_harness-guest").into(), false),
-    ] {
-        let called = folder.path().join("build-replaced");
-        symlink(&program, &called).unwrap();
-        let said = Command::new(&called).output().unwrap().stderr;
-        let said = String::from_utf8_lossy(&said).into_owned();
-        fs::remove_file(&called).unwrap();
-        assert_eq!(said.contains("usage: harness-guest"), is_refused, "{}: {said}", program.display());
+    let programs = target.join("x86_64-unknown-linux-gnu/debug");
+    assert!(programs.join("harness-guest").is_file());
+    for name in [BUILD, RUN] {
+        assert!(!programs.join(name).exists(), "{name}");
     }
+}
+
+/// The guest half is in every machine, whatever a submission calls it there. A machine with one
+/// replaced command must not have the other one.
+#[test]
+fn a_program_is_the_command_that_it_is_made_for_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let says = |program: &str, name: &str| {
+        let called = folder.path().join(name);
+        let _ = fs::remove_file(&called);
+        symlink(program, &called).unwrap();
+        let said = Command::new(&called).output().unwrap().stderr;
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    for name in [BUILD, RUN, "unshare", "conductor"] {
+        let said = says(env!("CARGO_BIN_EXE_harness-guest"), name);
+        assert!(said.contains("usage: harness-guest"), "{name}: {said}");
+        let said = says(env!("CARGO_BIN_EXE_build-replaced"), name);
+        assert_eq!(said, "which image?\n", "{name}");
+    }
+    assert_eq!(says(env!("CARGO_BIN_EXE_run-replaced"), BUILD), "name an image and a container\n");
 }

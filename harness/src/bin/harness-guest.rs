@@ -7,8 +7,7 @@
 //!   and for people. The world's plan comes from standard input.
 //! - `machine` and `first` make a machine of namespaces (see [`harness::here`]).
 //!
-//! Started under the name `debootstrap`, `sleep` or one of those in [`replaced`], it
-//! acts as that program.
+//! Started under the name `debootstrap` or `sleep`, it acts as that program.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,7 +20,6 @@ use std::time::Instant;
 use harness::evidence::limits::PACE;
 use harness::guest::base_tree;
 use harness::guest::fakes::debootstrap::{self, STORE};
-use harness::guest::fakes::replaced;
 use harness::guest::fakes::sleep;
 use harness::guest::observe::exhaustion;
 use harness::guest::observe::handles;
@@ -43,12 +41,7 @@ fn main() -> ExitCode {
     match Path::new(&name).file_name().and_then(OsStr::to_str) {
         Some(debootstrap::NAME) => return debootstrap::main(&arguments),
         Some(sleep::NAME) => return sleep::main(&arguments),
-        Some(name) => {
-            if let Some(status) = replaced::call(name, &arguments) {
-                return status;
-            }
-        }
-        None => {}
+        _ => {}
     }
     let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["drive", scenario] => drive(scenario),

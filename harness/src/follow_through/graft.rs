@@ -1,10 +1,9 @@
 //! Puts other commands into a submission's conductor: a `conductor.sh` that hands these to a
 //! program of ours and everything else to the submission's own, which lies beside it.
 //!
-//! What is put in are compiled programs: the guest half, which is `build` or `run` when it is
-//! called so ([`replaced`]), and for task 4, which asks for no conductor, the program of that
-//! name. Nothing that a submission can read in its machine is a solution, and the machine is
-//! thrown away after the scenario.
+//! What is put in are compiled programs: for `build` and `run` those of [`replaced`], and for task
+//! 4, which asks for no conductor, the program of that name. Nothing that a submission can read in
+//! its machine is a solution, and the machine is thrown away after the scenario.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,13 +15,22 @@ use crate::fit::interface_in;
 use crate::guest::fakes::replaced::{self, OWN};
 use crate::submission::Beneath;
 
-/// The programs that stand in for a submission's.
-#[derive(Clone, Debug)]
-pub struct Programs {
-    /// The guest half, where it will be when the commands are called.
-    pub guest_half: PathBuf,
-    /// The conductor, to be copied.
-    pub conductor: PathBuf,
+/// The conductor of task 4, and its name beside the submission's scripts.
+const WHOLE: &str = "conductor";
+
+/// The commands that are replaced, each with its program.
+fn commands(graft: Graft) -> &'static [(&'static str, &'static str)] {
+    match graft {
+        Graft::Build => &[("build", replaced::BUILD)],
+        Graft::Run => &[("run", replaced::RUN)],
+        Graft::BuildAndRun => &[("build", replaced::BUILD), ("run", replaced::RUN)],
+        Graft::Conductor => &[("*", WHOLE)],
+    }
+}
+
+/// The programs that [`apply`] puts in.
+pub fn programs(graft: Graft) -> impl Iterator<Item = &'static str> {
+    commands(graft).iter().map(|(_, program)| *program)
 }
 
 /// Of the whole conductor: it reads the interface from here, and has defaults for all else.
@@ -35,11 +43,11 @@ pub fn interface(graft: Graft) -> Option<String> {
     (graft == Graft::Conductor).then(|| interface_in(SETUP))
 }
 
-/// Changes the submission's folder.
+/// Changes the submission's folder. `found` are the [`programs`], in their order.
 ///
 /// # Errors
 /// When it cannot be written to.
-pub fn apply(graft: Graft, submission: &Path, programs: &Programs) -> io::Result<()> {
+pub fn apply(graft: Graft, submission: &Path, found: &[PathBuf]) -> io::Result<()> {
     let copy = Beneath::open(submission)?;
     let folder = Path::new("task3");
     if !copy.has_folder(folder) {
@@ -47,6 +55,9 @@ pub fn apply(graft: Graft, submission: &Path, programs: &Programs) -> io::Result
         copy.remove(folder)?;
         copy.make_folder(folder)?;
         copy.set_mode(folder, 0o755)?;
+    }
+    for (program, path) in programs(graft).zip(found) {
+        copy.replace(&folder.join(program), &fs::read(path)?, 0o755)?;
     }
     let tool = folder.join("conductor.sh");
     if graft == Graft::Conductor {
@@ -59,25 +70,14 @@ pub fn apply(graft: Graft, submission: &Path, programs: &Programs) -> io::Result
             }
         }
         copy.replace(&folder.join("setup.sh"), SETUP.as_bytes(), 0o755)?;
-        copy.replace(&folder.join("conductor"), &fs::read(&programs.conductor)?, 0o755)?;
         return copy.replace(&tool, CONDUCTOR.as_bytes(), 0o755);
     }
     if copy.has_file(&tool) {
         copy.rename(&tool, &folder.join(OWN))?;
         copy.set_mode(&folder.join(OWN), 0o755)?;
     }
-    let commands: &[(&str, &str)] = match graft {
-        Graft::Build => &[("build", replaced::BUILD)],
-        Graft::Run => &[("run", replaced::RUN)],
-        Graft::BuildAndRun | Graft::Conductor => &[("build", replaced::BUILD), ("run", replaced::RUN)],
-    };
     let mut cases = String::new();
-    for (command, name) in commands {
-        let link = folder.join(name);
-        if copy.kind(&link).is_some() {
-            copy.remove(&link)?;
-        }
-        copy.make_link(&link, &programs.guest_half)?;
+    for (command, name) in commands(graft) {
         let _ = writeln!(cases, "    {command}) exec \"$here/{name}\" \"${{@:2}}\" ;;");
     }
     let mut wrapper = String::from(
@@ -96,12 +96,12 @@ mod tests {
 
     use super::*;
 
-    /// Programs that say what they were called for.
-    fn programs(home: &Path) -> Programs {
+    /// A program that says what it was called for.
+    fn program(home: &Path) -> [PathBuf; 1] {
         let program = home.join("program");
         fs::write(&program, "#!/bin/bash\necho replaced \"$@\"\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Programs { guest_half: program.clone(), conductor: program }
+        [program]
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
         let folder = home.path().join("task3");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("conductor.sh"), "#!/bin/bash\necho own \"$@\"\n").unwrap();
-        apply(Graft::Run, home.path(), &programs(home.path())).unwrap();
+        apply(Graft::Run, home.path(), &program(home.path())).unwrap();
         let says = |words: &[&str]| {
             let output = Command::new(folder.join("conductor.sh")).args(words).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
@@ -125,7 +125,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("task4")).unwrap();
         fs::write(home.path().join("task4/conductor.sh"), "broken").unwrap();
-        apply(Graft::Conductor, home.path(), &programs(home.path())).unwrap();
+        apply(Graft::Conductor, home.path(), &program(home.path())).unwrap();
         for place in ["task3/conductor.sh", "task4/conductor.sh"] {
             let output = Command::new(home.path().join(place)).arg("ps").output().unwrap();
             assert_eq!(String::from_utf8_lossy(&output.stdout), "replaced ps\n", "{place}");

@@ -15,7 +15,7 @@ use crate::task::task3::shared::timeline::Timeline;
 use crate::task::{Scenario, Subtask, scenarios, task4};
 use crate::verdict::{Finding, Status};
 
-pub use graft::{Programs, apply, interface};
+pub use graft::{apply, interface, programs};
 
 /// What of a conductor is replaced by the reference's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

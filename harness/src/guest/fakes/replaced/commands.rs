@@ -1,11 +1,10 @@
-//! The replaced commands by their names, and what they share: the folders that the
-//! submission's setup.sh names.
+//! The two commands, and what they share: the folders that the submission's setup.sh names.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use super::{BUILD, OWN, RUN, build, run};
+use super::OWN;
 
 /// The name of the process that waits for a container's first one, where tools look for it.
 pub(super) const WAITING: &str = "unshare";
@@ -13,23 +12,26 @@ pub(super) const WAITING: &str = "unshare";
 /// What setup.sh is written for, in the guest.
 const SHELL: &str = "/bin/bash";
 
-/// Runs the command that a program's name stands for; `None` where the name stands for no command.
-///
-/// - [`BUILD`]: `build IMAGE [CONDUCTORFILE]`
-/// - [`RUN`]: `run IMAGE CONTAINER [--] [COMMAND…]`
-/// - `WAITING`: the process that `run` becomes, with the container's folder, its root directory and
-///   the command
-pub fn call(name: &str, arguments: &[String]) -> Option<ExitCode> {
-    let done = match name {
-        BUILD => build::image(arguments).map(|()| ExitCode::SUCCESS),
-        RUN => run::container(arguments).map(|()| ExitCode::SUCCESS),
-        WAITING => run::first_process(arguments),
-        _ => return None,
-    };
-    Some(done.unwrap_or_else(|error| {
+/// `build IMAGE [CONDUCTORFILE]`: makes an image of the base system alone.
+pub fn build(arguments: &[String]) -> ExitCode {
+    ended(super::build::image(arguments).map(|()| ExitCode::SUCCESS))
+}
+
+/// `run IMAGE CONTAINER [--] [COMMAND…]`: mounts the container and becomes the process that waits
+/// for its first one. That process has another `name`; its arguments are the container's folder,
+/// its root directory and the command.
+pub fn run(name: &str, arguments: &[String]) -> ExitCode {
+    ended(match name {
+        WAITING => super::run::first_process(arguments),
+        _ => super::run::container(arguments).map(|()| ExitCode::SUCCESS),
+    })
+}
+
+fn ended(done: io::Result<ExitCode>) -> ExitCode {
+    done.unwrap_or_else(|error| {
         eprintln!("{error}");
         ExitCode::FAILURE
-    }))
+    })
 }
 
 /// The folders that a submission's setup.sh names.
