@@ -35,28 +35,33 @@ const NEED_PACKAGES: [(&str, &str); 3] =
     [("3-packages", "3c/packages"), ("3-packages", "3f/packages"), ("4-matrix", "4/")];
 
 /// Finds the package requests of a scenario that our server refused. `said` are the server's own
-/// sentences about this scenario and those that ran at the same time. A 404 is our failure only if
-/// the server says so: then the archive's index names the file.
+/// sentences about this scenario and those that ran at the same time. A refusal is our failure only
+/// if the server says so, because a submission may ask for anything. A 503 is of the guest half,
+/// which could not reach the server.
 pub fn of_packages(records: &[Record], said: &[String]) -> Option<Lack> {
     let refused = |record: &Record| {
         let moment = (record.kind == RECORD).then(|| Moment::deserialize(&record.data).ok())??;
         match moment.passed {
-            Passed::Http { packages: true, status, host, path, .. } => {
-                let is_said = || said.iter().any(|sentence| sentence.contains(&path));
-                ((502..=504).contains(&status) || status == 404 && is_said()).then_some((host, path))
-            }
+            Passed::Http { packages: true, status, host, path, .. } => (status == 503
+                || [404, 502, 504].contains(&status) && sentence_about(&path, said).is_some())
+            .then_some((host, path)),
             _ => None,
         }
     };
     let mut packages: Vec<String> = Vec::new();
     for (host, path) in records.iter().filter_map(refused) {
-        let sentence = said.iter().find(|sentence| sentence.contains(&path)).cloned();
-        let sentence = sentence.unwrap_or_else(|| format!("http://{host}{path}"));
+        let sentence = sentence_about(&path, said).cloned().unwrap_or_else(|| format!("http://{host}{path}"));
         if packages.len() < LISTED && !packages.contains(&sentence) {
             packages.push(sentence);
         }
     }
     (!packages.is_empty()).then_some(Lack { packages })
+}
+
+/// The server's sentence about a file: its address at the mirror, a colon and the reason.
+fn sentence_about<'a>(path: &str, said: &'a [String]) -> Option<&'a String> {
+    let file = &path[["/dists/", "/pool/"].iter().filter_map(|part| path.find(part)).min()?..];
+    said.iter().find(|sentence| sentence.split_once(": ").is_some_and(|(url, _)| url.ends_with(file)))
 }
 
 /// A failure of our infrastructure that kept checks from being judged.
@@ -270,20 +275,27 @@ mod tests {
     }
 
     #[test]
-    fn a_404_counts_only_if_the_server_reports_it_as_its_failure() {
+    fn a_refusal_counts_only_if_the_server_reports_it_as_its_failure() {
         let records = [
-            asked(200, "/debian/a"),
-            asked(404, "/debian/b"),
-            asked(502, "/debian/c"),
-            asked(502, "/debian/c"),
+            asked(200, "/debian/pool/a"),
+            asked(404, "/debian/pool/b"),
+            asked(502, "/debian/pool/c"),
+            asked(502, "/debian/pool/c"),
         ];
-        let said = ["http://upstream.example/debian/c: timed out".to_owned()];
+        let said = ["http://upstream.example/pub/debian/pool/c: timed out".to_owned()];
         assert_eq!(of_packages(&records, &said), Some(Lack { packages: said.to_vec() }));
-        let plain = Lack { packages: vec!["http://mirror.example/debian/c".to_owned()] };
-        assert_eq!(of_packages(&records, &[]), Some(plain));
+        assert_eq!(of_packages(&records, &[]), None);
         assert_eq!(of_packages(&records[..2], &said), None);
-        let named = ["http://upstream.example/debian/b: 404, though the index names it".to_owned()];
+        let named = ["http://upstream.example/debian/pool/b: the index names it".to_owned()];
         assert_eq!(of_packages(&records[..2], &named), Some(Lack { packages: named.to_vec() }));
+        let of_no_file = [asked(404, "/debian/pool/"), asked(502, "/debian/dists/"), asked(502, "/pool/c: ")];
+        assert_eq!(of_packages(&of_no_file, &said), None);
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_our_failure() {
+        let plain = Lack { packages: vec!["http://mirror.example/debian/pool/c".to_owned()] };
+        assert_eq!(of_packages(&[asked(503, "/debian/pool/c")], &[]), Some(plain));
     }
 
     #[test]

@@ -62,7 +62,8 @@ impl PackageCache {
                 "http://{host}{path}: no mirror of this archive is configured here; set HARNESS_MIRRORS"
             );
             self.fetcher.count(|stats| stats.missing.add(&what));
-            return Answer::text(502, &what);
+            // A submission may ask for anything, so this is never our lack.
+            return Answer::text(404, &what);
         };
         match self.find_or_fetch(&wanted).await {
             Ok(answer) => answer,

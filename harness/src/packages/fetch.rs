@@ -168,7 +168,9 @@ impl Fetcher {
                 Ok(None)
             }
             (_, Some((entry, file))) => Ok(Some(Answer::stored(&entry, file))),
-            (Ok(response), None) if is_absent(response.status()) => self.absent(wanted).await.map(Some),
+            (Ok(response), None) if is_absent(response.status()) => {
+                self.absent(wanted, response.status()).await.map(Some)
+            }
             (Ok(response), None) => {
                 let status = response.status();
                 self.lacked(502, wanted, &format!("the mirror answered {status}")).await.map(Some)
@@ -178,10 +180,11 @@ impl Fetcher {
     }
 
     /// A mirror that does not have a file: our failure only where its own index names that.
-    async fn absent(self: &Arc<Self>, wanted: &Wanted) -> io::Result<Answer> {
+    async fn absent(self: &Arc<Self>, wanted: &Wanted, status: StatusCode) -> io::Result<Answer> {
         self.count(|stats| stats.upstream_absent += 1);
         let answer = if self.place(wanted).await? == Place::Named {
-            let what = format!("{}: the archive's index names it, and the mirror answered 404", wanted.url);
+            let why = format!("the archive's index names it, and the mirror answered {}", status.as_u16());
+            let what = format!("{}: {why}", wanted.url);
             self.unserved(404, &what, true)
         } else {
             Answer::text(404, &format!("{}: the mirror does not have it", wanted.url))
@@ -339,8 +342,17 @@ fn remembered<T: Clone>(notes: &Remembered<T>, name: &str) -> Option<T> {
     notes.get(name).filter(|(since, _)| since.elapsed() < REMEMBERED).map(|(_, what)| what.clone())
 }
 
+/// Whether a mirror's answer is about the address and not about its own state. A submission may ask
+/// for odd addresses.
 fn is_absent(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+    matches!(
+        status,
+        StatusCode::NOT_FOUND
+            | StatusCode::GONE
+            | StatusCode::BAD_REQUEST
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
 }
 
 /// The digest in a by-hash address.

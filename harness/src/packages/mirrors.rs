@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+/// Folders in which public servers keep the archives of many distributions.
+const COLLECTIONS: [&str; 3] = ["/pub/", "/mirror/", "/mirrors/"];
+
 /// The mirrors' base addresses, those to prefer first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirrors(Vec<Mirror>);
@@ -113,8 +116,12 @@ impl Mirrors {
 
     fn find(&self, archive: &str) -> Option<&Mirror> {
         let path = |mirror: &&Mirror| mirror.url.path().trim_end_matches('/').to_owned();
-        // `/debian` may be kept elsewhere, as in `/pub/debian`.
-        let last = |mirror: &&Mirror| archive.rfind('/') == Some(0) && path(mirror).ends_with(archive);
+        // `/debian` may be kept elsewhere, as in `/pub/debian`, and be asked for so.
+        let own = match archive.rfind('/') {
+            Some(at) if COLLECTIONS.iter().any(|folder| archive.starts_with(folder)) => &archive[at..],
+            _ => archive,
+        };
+        let last = |mirror: &&Mirror| own.rfind('/') == Some(0) && path(mirror).ends_with(own);
         self.0.iter().find(|mirror| path(mirror) == archive).or_else(|| self.0.iter().find(last))
     }
 
@@ -263,6 +270,19 @@ mod tests {
         );
         assert_eq!(found("/ubuntu/dists/jammy/InRelease"), None);
         assert_eq!(found("/other/debian/dists/x/InRelease"), None);
+    }
+
+    #[test]
+    fn a_collection_of_archives_has_the_same_archive() {
+        let mirrors = Mirrors::new(["http://m.example/debian", "http://m.example/pub/linux/ubuntu"]);
+        for folder in ["/pub", "/pub/linux", "/mirror", "/mirrors/some.where"] {
+            assert_eq!(
+                url(&mirrors, &format!("{folder}/debian/dists/x/InRelease")).unwrap(),
+                "http://m.example/debian/dists/x/InRelease"
+            );
+        }
+        assert!(url(&mirrors, "/mirror/ubuntu/dists/x/InRelease").is_some());
+        assert_eq!(url(&mirrors, "/linux/debian/dists/x/InRelease"), None);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Page {
 
 /// The longest body that [`get`] keeps.
 const PAGE_LIMIT: usize = 64 << 10;
+/// The package server refuses longer paths, and would be taken for one that cannot be reached.
+const LONGEST_PATH: usize = 1 << 10;
 
 /// Answers the requests of one connection.
 pub(super) async fn serve(
@@ -133,6 +135,9 @@ fn text(status: StatusCode, kind: &'static str, text: String) -> Answer {
 async fn from_cache(host_link: &Link, request: Request<Incoming>, host: &str) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET and HEAD only\n".to_owned());
+    }
+    if request.uri().path().len() > LONGEST_PATH {
+        return text(StatusCode::URI_TOO_LONG, "text/plain", "no package has such a long path\n".to_owned());
     }
     match pass_on(host_link, &request, host).await {
         Ok(answer) => answer,
