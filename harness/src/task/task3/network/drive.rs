@@ -301,6 +301,10 @@ impl NetworkScenario<'_, '_> {
                     continue;
                 };
                 add(role, other, word(other), Way::Tcp(*place, at(to, plan.other)));
+                // The assignment isolates containers from each other altogether.
+                if step == "connected" {
+                    add(role, other, "", Way::Ping(*place, to));
+                }
             }
         }
         let machine = plan.world.machine;

@@ -63,12 +63,22 @@ impl NetworkPlan {
     }
 }
 
+/// Different ports, all over the range from which the kernel takes none by itself
+/// (`ip_local_port_range` in ip(7)): rules for a part of it must not pass for rules for all.
+fn ports(random: &mut StdRng) -> [u16; 5] {
+    let mut ports = [0; 5];
+    for place in 0..ports.len() {
+        while ports[place] == 0 || ports[..place].contains(&ports[place]) {
+            ports[place] = random.random_range(1024..32768);
+        }
+    }
+    ports
+}
+
 /// Draws them.
 pub fn plan(random: &mut StdRng) -> Value {
     let world = WorldPlan::draw(random);
-    let mut port = |from: u16| from + random.random_range(0..2000);
-    let (inner, outer, other, public, home) =
-        (port(5000), port(10000), port(15000), port(20000), port(25000));
+    let [inner, outer, other, public, home] = ports(random);
     let address = world.address_of("public.example");
     let places = ALONE.iter().chain(&ROLES).chain(&["machine"]);
     let words = places.map(|place| ((*place).to_owned(), tokens::token(random))).collect();
@@ -90,4 +100,24 @@ pub fn plan(random: &mut StdRng) -> Value {
         public: SocketAddrV4::new(address, public),
         session: tokens::name(random, '-'),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn ports_are_different_and_from_the_whole_range() {
+        let mut random = StdRng::seed_from_u64(1);
+        let draws: Vec<[u16; 5]> = (0..1000).map(|_| ports(&mut random)).collect();
+        assert!(draws.iter().all(|ports| BTreeSet::from(*ports).len() == 5));
+        for place in 0..5 {
+            let drawn = draws.iter().map(|ports| ports[place]);
+            assert!(drawn.clone().min() < Some(2000) && drawn.max() > Some(32000));
+        }
+    }
 }
