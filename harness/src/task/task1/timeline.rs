@@ -334,6 +334,22 @@ mod tests {
     }
 
     #[test]
+    fn only_refused_calls_about_a_namespace_are_told() {
+        let called = |flags: u64| {
+            let call = Call { name: "setns".into(), arguments: [9, flags], result: -22 };
+            ("called", json!(Called { call, process: process(10, 10, 1), hostname: "m".into() }))
+        };
+        let refusals = |flags, about| {
+            let recording = recording(vec![called(flags)]);
+            ProcessTimeline::read(&recording, machine()).refusals(about)
+        };
+        let told = "; setns(9, CLONE_NEWPID) failed: Invalid argument";
+        assert_eq!(refusals(0x2000_0000, "CLONE_NEWPID"), told);
+        assert_eq!(refusals(0x2000_0000, "CLONE_NEWUTS"), "");
+        assert_eq!(refusals(0, "CLONE_NEWUTS"), "; setns(9, 0x0) failed: Invalid argument");
+    }
+
+    #[test]
     fn what_a_thread_of_child1_creates_is_made_by_child1() {
         let recording = recording(vec![
             born(10, process(11, 11, 2)),
