@@ -7,11 +7,9 @@ use super::{
     Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Reachable, Run, Sample, Stranger,
     Supplied,
 };
-use crate::evidence::cgroup;
-use crate::evidence::cgroup::Group;
+use crate::evidence::cgroup::{self, Group};
 use crate::evidence::process::Process;
-use crate::evidence::program::End;
-use crate::evidence::program::{Hostname, Outcome, Stopped};
+use crate::evidence::program::{End, Hostname, Outcome, Stopped};
 use crate::evidence::{Bundle, Ending, Record, Recording, place};
 use crate::task::check::{self, Row};
 use crate::task::{finding, transcript};
@@ -368,4 +366,33 @@ fn by_subtask(mut runs: Vec<Round>) -> [Option<Round>; 3] {
         }
     }
     rounds
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_its_own_end_ends_container_prog() {
+        let member = |pid| {
+            let cmdline = vec!["container_prog".to_owned(), "subtask2".to_owned()];
+            json!({ "process": Process { pid, cmdline, ..Process::default() }, "chain": [] })
+        };
+        let record = |kind: &str, data| Record { ms: 0, host_ms: None, kind: kind.into(), data };
+        let own = member(1)["process"].take();
+        let machine = json!({ "hostname": "m", "namespaces": own["namespaces"], "root": own["root"],
+            "subtree_control": "" });
+        let records = vec![
+            record("machine", machine),
+            record("run", json!({ "member": member(10), "entries": [], "fellows": [] })),
+            record("born", json!({ "creator": 10, "member": member(11) })),
+            record("ended", json!(Ended { pid: 11, end: End::Status(1) })),
+        ];
+        let (scenario, plan, ending) = ("2".to_owned(), json!(null), Ending::Finished);
+        let recording = Recording { scenario, plan, ending, seconds: 0.0, records };
+        let timeline = ScriptTimeline::read(&recording);
+        assert_eq!(timeline.and_then(|timeline| timeline.rounds[1].as_ref()?.end), None);
+    }
 }
