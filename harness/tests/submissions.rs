@@ -359,8 +359,15 @@ fn devices_and_pipes_are_refused() {
 
 #[test]
 fn bombs_are_refused_and_the_error_names_the_limit() {
-    let small =
-        Limits { entries: 40, file: 1 << 20, total: 2 << 20, depth: 6, ratio: 50, ratio_from: 256 << 10 };
+    let small = Limits {
+        entries: 40,
+        file: 1 << 20,
+        total: 2 << 20,
+        depth: 6,
+        path: 60,
+        ratio: 50,
+        ratio_from: 256 << 10,
+    };
     let zeros = vec![0; 600 << 10];
     let noise: Vec<u8> = (0..700_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let files = |count: u32, content: &[u8]| -> Vec<Entry> {
@@ -371,6 +378,7 @@ fn bombs_are_refused_and_the_error_names_the_limit() {
         (tar(&files(1, &vec![1; (1 << 20) + 1])), Refusal::FileTooLarge(1 << 20)),
         (tar(&files(4, &noise)), Refusal::TotalTooLarge(2 << 20)),
         (tar(&[file("a_assignment3/1/2/3/4/5/6/7", b"")]), Refusal::TooDeep(6)),
+        (tar(&[file(&format!("a_assignment3/task1/{}", "n".repeat(41)), b"")]), Refusal::TooLong(60)),
         (gzip(&tar(&files(1, &zeros))), Refusal::Ratio(50)),
     ] {
         let scratch = Scratch::new();
@@ -404,6 +412,55 @@ fn other_files_and_damaged_archives_are_named_as_such() {
     assert!(matches!(scratch.take("missing.tar"), Err(Error::File(_))));
     let scratch = Scratch::with_tar("other.tar", &[file("essay.txt", b"")]);
     assert!(matches!(scratch.take("other.tar"), Err(Error::NoSubmission { .. })));
+}
+
+/// The kernel takes no path of more than 4095 bytes: what is copied below must still have a name.
+#[test]
+fn a_path_that_no_copy_could_have_is_refused_in_every_form() {
+    let long: PathBuf = std::iter::repeat_n("d".repeat(250), 17).collect();
+    let path = format!("a_assignment3/task1/{}/empty", long.display());
+    let shown = format!("{}…", &path[..300]);
+    let scratch = Scratch::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_size(0);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, &path, &b""[..]).unwrap();
+    let packed = builder.into_inner().unwrap();
+    fs::write(scratch.path("s.tar.gz"), gzip(&packed)).unwrap();
+    zip(&scratch.path("s.zip"), &[(&path, b"")]);
+    for form in ["s.tar.gz", "s.zip"] {
+        assert_eq!(scratch.refused(form, &Limits::default()), (shown.clone(), Refusal::TooLong(1024)));
+    }
+    // No call of the kernel makes this folder at once.
+    let mut folder = File::open(scratch.home.path()).unwrap();
+    for part in Path::new(&path).parent().unwrap() {
+        rustix::fs::mkdirat(&folder, part, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::DIRECTORY;
+        folder = rustix::fs::openat(&folder, part, flags, rustix::fs::Mode::empty()).unwrap().into();
+    }
+    let (entry, why) = scratch.refused("a_assignment3", &Limits::default());
+    assert_eq!(why, Refusal::TooLong(1024));
+    assert!(entry.starts_with("task1/ddd") && entry.ends_with('…'), "{entry}");
+    let error = scratch.take("s.zip").unwrap_err().to_string();
+    assert!(error.contains("its path is longer than 1024 bytes"), "{error}");
+}
+
+#[test]
+fn a_path_of_a_kibibyte_is_taken_in_unless_a_copy_of_a_link_makes_it_longer() {
+    let part = "d".repeat(250);
+    let path = format!("s_assignment3/a/{part}/{part}/{part}/{}", "e".repeat(1024 - 16 - 3 * 251));
+    let scratch = Scratch::new();
+    zip(&scratch.path("s.zip"), &[("s_assignment3/task1/x.c", b""), (&path, b"")]);
+    scratch.take("s.zip").unwrap();
+    let within = Path::new(&path).strip_prefix("s_assignment3").unwrap();
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("d").join(within.parent().unwrap())).unwrap();
+    fs::write(scratch.path("d").join(within), "").unwrap();
+    fs::create_dir(scratch.path("d/task1")).unwrap();
+    symlink("a", scratch.path("d/task3")).unwrap();
+    let limits = Limits { path: within.as_os_str().len(), ..Limits::default() };
+    assert_eq!(scratch.refused("d", &limits), ("task3".into(), Refusal::TooLong(limits.path)));
 }
 
 #[test]

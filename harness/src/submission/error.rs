@@ -138,6 +138,9 @@ pub enum Refusal {
     /// The entry is nested too deep. Holds the greatest accepted depth.
     #[error("it is nested deeper than {0} folders")]
     TooDeep(usize),
+    /// The whole path is too long. Holds the limit in bytes.
+    #[error("its path is longer than {0} bytes; give its folders shorter names")]
+    TooLong(usize),
     /// No file system accepts the name.
     #[error("a part of its name is empty, longer than 255 bytes, or has a NUL byte")]
     BadName,

@@ -24,6 +24,9 @@ pub struct Limits {
     pub total: u64,
     /// The number of components of a path.
     pub depth: usize,
+    /// The bytes of a path. The kernel takes no path above 4095 bytes, and the folders of this host
+    /// and of the machine stand before it.
+    pub path: usize,
     /// The unpacked bytes for each byte of the archive. Applies above [`Limits::ratio_from`].
     pub ratio: u64,
     /// The unpacked bytes up to which any ratio is accepted.
@@ -38,6 +41,7 @@ impl Default for Limits {
             file: 128 << 20,
             total: 256 << 20,
             depth: 24,
+            path: 1024,
             ratio: 200,
             ratio_from: 32 << 20,
         }
@@ -56,6 +60,9 @@ impl Limits {
         self.stream() + (64 << 20)
     }
 }
+
+/// How many characters of a refused entry's name are shown.
+const MOST_SHOWN: usize = 300;
 
 /// How many ignored entries are named.
 const MOST_NAMED: usize = 20;
@@ -122,7 +129,7 @@ impl<'a> Intake<'a> {
         if self.entries > self.limits.entries {
             return Err(self.refuse(name, Refusal::TooMany(self.entries)));
         }
-        let path = checked(name, self.limits.depth).map_err(|why| self.refuse(name, why))?;
+        let path = checked(name, self.limits).map_err(|why| self.refuse(name, why))?;
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
@@ -194,7 +201,7 @@ impl<'a> Intake<'a> {
     /// Adds a hard link as a file with the content of the earlier file.
     pub fn hard_link(&mut self, path: &Path, earlier: &[u8]) -> Result<(), Error> {
         let refusal = || Refusal::HardLink(String::from_utf8_lossy(earlier).into_owned());
-        let original = checked(earlier, self.limits.depth).map_err(|_| self.refuse_path(path, refusal()))?;
+        let original = checked(earlier, self.limits).map_err(|_| self.refuse_path(path, refusal()))?;
         let Some(Node::File(blob)) = self.tree.get(&original) else {
             return Err(self.refuse_path(path, refusal()));
         };
@@ -280,7 +287,11 @@ impl<'a> Intake<'a> {
 
 /// The error for an entry of `source`. Long names are cut.
 pub fn refused(source: &Path, name: &[u8], why: Refusal) -> Error {
-    let entry = String::from_utf8_lossy(name).chars().take(300).collect();
+    let text = String::from_utf8_lossy(name);
+    let mut entry: String = text.chars().take(MOST_SHOWN).collect();
+    if text.chars().nth(MOST_SHOWN).is_some() {
+        entry.push('…');
+    }
     Error::Refused { path: source.to_owned(), entry, why }
 }
 
@@ -308,7 +319,7 @@ fn create_folders<'t>(
 }
 
 /// Converts a raw name to a relative path without `.` and `..`.
-fn checked(name: &[u8], depth: usize) -> Result<PathBuf, Refusal> {
+fn checked(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
     if name.contains(&0) {
         return Err(Refusal::BadName);
     }
@@ -326,8 +337,11 @@ fn checked(name: &[u8], depth: usize) -> Result<PathBuf, Refusal> {
         }
         path.push(OsStr::from_bytes(part));
     }
-    if path.components().count() > depth {
-        return Err(Refusal::TooDeep(depth));
+    if path.components().count() > limits.depth {
+        return Err(Refusal::TooDeep(limits.depth));
+    }
+    if path.as_os_str().len() > limits.path {
+        return Err(Refusal::TooLong(limits.path));
     }
     Ok(path)
 }

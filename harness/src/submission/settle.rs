@@ -128,10 +128,11 @@ fn moved(root: &Folder, from: &Path, to: &Path, mut copy: Node) -> Node {
 
 /// Checks the limits again: each copy adds entries and bytes.
 fn within(root: &Folder, limits: &Limits) -> Result<(), Refusal> {
-    let (mut entries, mut bytes, mut deepest) = (0, 0, 0);
+    let (mut entries, mut bytes, mut deepest, mut longest) = (0, 0, 0, 0);
     root.walk(Path::new(""), &mut |path, node| {
         entries += 1;
         deepest = deepest.max(path.components().count());
+        longest = longest.max(path.as_os_str().len());
         if let Node::File(blob) = node {
             bytes += blob.length;
         }
@@ -142,6 +143,8 @@ fn within(root: &Folder, limits: &Limits) -> Result<(), Refusal> {
         Err(Refusal::TotalTooLarge(limits.total))
     } else if deepest > limits.depth {
         Err(Refusal::TooDeep(limits.depth))
+    } else if longest > limits.path {
+        Err(Refusal::TooLong(limits.path))
     } else {
         Ok(())
     }
