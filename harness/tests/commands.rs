@@ -32,12 +32,14 @@ fn complete(home: &Path) -> PathBuf {
     }
     let git = root.join(".git");
     fs::create_dir_all(git.join("refs/heads")).unwrap();
-    fs::create_dir_all(git.join("objects/01")).unwrap();
+    fs::create_dir_all(git.join("objects/3f")).unwrap();
     fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
-    fs::write(git.join("refs/heads/main"), format!("01{}\n", "2".repeat(38))).unwrap();
-    let object = fs::File::create(git.join("objects/01").join("2".repeat(38))).unwrap();
+    fs::write(git.join("refs/heads/main"), "3f595c507824531d0e69e7ab11dcbc3a85cf3382\n").unwrap();
+    let object = fs::File::create(git.join("objects/3f/595c507824531d0e69e7ab11dcbc3a85cf3382")).unwrap();
     let mut object = flate2::write::ZlibEncoder::new(object, flate2::Compression::fast());
-    object.write_all(b"commit 10\0tree 0123\n").unwrap();
+    let tree = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+    let people = "author a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000";
+    write!(object, "commit 98\0{tree}\n{people}\n\nm\n").unwrap();
     object.finish().unwrap();
     root
 }

@@ -238,6 +238,14 @@ fn reports_of_earlier_runs_are_left_aside() {
     assert!(submission.layout.left_aside == ["reports"] && !submission.root.join("reports").exists());
 }
 
+/// A commit as git stores it: without parents, of the empty tree.
+const COMMIT: &[u8] = b"commit 98\0tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904
+author a <a@b> 1 +0000
+committer a <a@b> 1 +0000
+
+m
+";
+
 #[test]
 fn a_git_history_needs_a_commit() {
     let mut entries = vec![
@@ -249,14 +257,20 @@ fn a_git_history_needs_a_commit() {
     // A branch that names no existing commit is no history.
     entries.push(file("a_assignment3/.git/refs/heads/main", b""));
     assert_eq!(git(&entries), GitFact::Empty);
-    let name = "ab".repeat(20);
+    let name = "3f595c507824531d0e69e7ab11dcbc3a85cf3382";
     entries.push(file("a_assignment3/.git/refs/heads/main", format!("{name}\n").as_bytes()));
     assert_eq!(git(&entries), GitFact::Empty);
     let mut object = flate2::write::ZlibEncoder::new(Vec::new(), Compression::fast());
-    object.write_all(b"commit 11\0tree abcdef").unwrap();
-    let path = format!("a_assignment3/.git/objects/ab/{}", &name[2..]);
-    entries.push(file(&path, &object.finish().unwrap()));
+    object.write_all(COMMIT).unwrap();
+    let object = object.finish().unwrap();
+    let objects = "a_assignment3/.git/objects";
+    entries.push(file(&format!("{objects}/3f/{}", &name[2..]), &object));
     assert_eq!(git(&entries), GitFact::Present);
+    // A commit under the name of another is none.
+    entries.pop();
+    entries.push(file("a_assignment3/.git/HEAD", format!("ab{}", &name[2..]).as_bytes()));
+    entries.push(file(&format!("{objects}/ab/{}", &name[2..]), &object));
+    assert_eq!(git(&entries), GitFact::Empty);
     // A repository outside the submission is not in the archive.
     assert_eq!(git(&[file("a_assignment3/.git", b"gitdir: ../x"), entries[1].clone()]), GitFact::Empty);
     // Nor is it in a folder: a worktree has such a file, but its repository was not handed in.
@@ -270,6 +284,30 @@ fn a_git_history_needs_a_commit() {
     assert_eq!(scratch.take("b_assignment3").unwrap().layout.git, GitFact::Empty);
     // A plain file named .git is no repository.
     assert_eq!(git(&[file("a_assignment3/.git", b""), entries[1].clone()]), GitFact::Empty);
+}
+
+#[test]
+fn a_repository_around_the_submission_counts_if_it_has_a_history_or_was_not_handed_in() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("all/s_assignment3/task1")).unwrap();
+    let git = |name: &str| {
+        fs::remove_dir_all(scratch.path("into")).unwrap();
+        fs::create_dir(scratch.path("into")).unwrap();
+        scratch.take(name).unwrap().layout.git
+    };
+    assert_eq!(git("all"), GitFact::Missing);
+    fs::write(scratch.path("all/.git"), "gitdir: nowhere").unwrap();
+    assert_eq!(git("all"), GitFact::Missing);
+    fs::remove_file(scratch.path("all/.git")).unwrap();
+    fs::create_dir(scratch.path("all/.git")).unwrap();
+    assert_eq!(git("all"), GitFact::Missing);
+    assert_eq!(git("all/s_assignment3"), GitFact::Enclosing);
+    for words in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "m"]] {
+        let mut git = std::process::Command::new("git");
+        git.arg("-C").arg(scratch.path("all")).args(["-c", "user.name=a", "-c", "user.email=a@b"]);
+        assert!(git.args(words).status().unwrap().success());
+    }
+    assert_eq!(git("all"), GitFact::Enclosing);
 }
 
 #[test]
@@ -390,30 +428,6 @@ fn bombs_are_refused_and_the_error_names_the_limit() {
     assert_eq!(scratch.refused("bomb.zip", &small), ("a_assignment3/task1/zeros".into(), Refusal::Ratio(50)));
 }
 
-#[test]
-fn a_sparse_file_of_a_terabyte_in_a_directory_is_refused_without_reading_it_all() {
-    let scratch = Scratch::new();
-    fs::create_dir_all(scratch.path("d/task1")).unwrap();
-    File::create(scratch.path("d/task1/huge")).unwrap().set_len(1 << 40).unwrap();
-    let limits = Limits { file: 1 << 20, ..Limits::default() };
-    assert_eq!(scratch.refused("d", &limits).1, Refusal::FileTooLarge(1 << 20));
-}
-
-#[test]
-fn other_files_and_damaged_archives_are_named_as_such() {
-    let scratch = Scratch::new();
-    fs::write(scratch.path("notes.zip"), "my submission is on the shared drive").unwrap();
-    assert!(matches!(scratch.take("notes.zip"), Err(Error::NotAnArchive { .. })));
-    fs::write(scratch.path("empty.tar"), "").unwrap();
-    assert!(matches!(scratch.take("empty.tar"), Err(Error::NotAnArchive { .. })));
-    let whole = gzip(&tar(&plain_and(&[])));
-    fs::write(scratch.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(scratch.take("cut.tar.gz"), Err(Error::Damaged { .. })));
-    assert!(matches!(scratch.take("missing.tar"), Err(Error::File(_))));
-    let scratch = Scratch::with_tar("other.tar", &[file("essay.txt", b"")]);
-    assert!(matches!(scratch.take("other.tar"), Err(Error::NoSubmission { .. })));
-}
-
 /// The kernel takes no path of more than 4095 bytes: what is copied below must still have a name.
 #[test]
 fn a_path_that_no_copy_could_have_is_refused_in_every_form() {
@@ -461,6 +475,30 @@ fn a_path_of_a_kibibyte_is_taken_in_unless_a_copy_of_a_link_makes_it_longer() {
     symlink("a", scratch.path("d/task3")).unwrap();
     let limits = Limits { path: within.as_os_str().len(), ..Limits::default() };
     assert_eq!(scratch.refused("d", &limits), ("task3".into(), Refusal::TooLong(limits.path)));
+}
+
+#[test]
+fn a_sparse_file_of_a_terabyte_in_a_directory_is_refused_without_reading_it_all() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("d/task1")).unwrap();
+    File::create(scratch.path("d/task1/huge")).unwrap().set_len(1 << 40).unwrap();
+    let limits = Limits { file: 1 << 20, ..Limits::default() };
+    assert_eq!(scratch.refused("d", &limits).1, Refusal::FileTooLarge(1 << 20));
+}
+
+#[test]
+fn other_files_and_damaged_archives_are_named_as_such() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("notes.zip"), "my submission is on the shared drive").unwrap();
+    assert!(matches!(scratch.take("notes.zip"), Err(Error::NotAnArchive { .. })));
+    fs::write(scratch.path("empty.tar"), "").unwrap();
+    assert!(matches!(scratch.take("empty.tar"), Err(Error::NotAnArchive { .. })));
+    let whole = gzip(&tar(&plain_and(&[])));
+    fs::write(scratch.path("cut.tar.gz"), &whole[..whole.len() / 2]).unwrap();
+    assert!(matches!(scratch.take("cut.tar.gz"), Err(Error::Damaged { .. })));
+    assert!(matches!(scratch.take("missing.tar"), Err(Error::File(_))));
+    let scratch = Scratch::with_tar("other.tar", &[file("essay.txt", b"")]);
+    assert!(matches!(scratch.take("other.tar"), Err(Error::NoSubmission { .. })));
 }
 
 #[test]

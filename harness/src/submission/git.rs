@@ -4,13 +4,14 @@
 //! name programs to run. The formats are in gitrepository-layout(5) and gitformat-pack(5). All
 //! sizes and counts are limited, and an unknown format counts as no commit.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+mod object;
+mod pack;
+
+use std::io;
 use std::path::{Path, PathBuf};
 
-use flate2::read::ZlibDecoder;
-
+use self::object::is_loose_commit;
+use self::pack::{Effort, Pack};
 use super::beneath::Beneath;
 
 /// The largest text file of a repository that is read, in bytes.
@@ -19,20 +20,30 @@ const MOST_TEXT: u64 = 8 << 20;
 /// The most references to follow from HEAD to a commit.
 const MOST_REFS: usize = 8;
 
-/// The most deltas to follow in all packs together. Git writes chains of 50 and accepts 4095.
-const MOST_DELTAS: usize = 4096;
-
 /// The most entries of the pack folder to examine.
 const MOST_PACKS: usize = 200;
 
-// The types of packed objects.
-const COMMIT: u8 = 1;
-const OFFSET_DELTA: u8 = 6;
-const NAME_DELTA: u8 = 7;
-
-/// Whether the repository in the folder `git` has a commit at its HEAD.
+/// Whether the folder `git` is a repository that has a commit at its HEAD.
 pub fn has_commit(git: &Beneath) -> bool {
-    head(git).is_some_and(|object| is_commit(git, &object))
+    let digits = if is_sha256(git) { 64 } else { 40 };
+    is_repository(git) && head(git).is_some_and(|object| object.len() == digits && is_commit(git, &object))
+}
+
+/// What git asks of a repository. Archives without empty folders may lack `refs`, if all references
+/// are packed.
+fn is_repository(git: &Beneath) -> bool {
+    let has_refs = git.has_folder(Path::new("refs")) || git.has_file(Path::new("packed-refs"));
+    git.has_file(Path::new("HEAD")) && git.has_folder(Path::new("objects")) && has_refs
+}
+
+/// Whether the repository's configuration says that objects are named by SHA-256.
+fn is_sha256(git: &Beneath) -> bool {
+    let text = git.read(Path::new("config"), MOST_TEXT).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+    text.lines().any(|line| {
+        let line: String = line.chars().filter(|char| !char.is_whitespace() && *char != '"').collect();
+        line.contains("objectformat=sha256") && !line.starts_with(['#', ';'])
+    })
 }
 
 /// The name of the object at HEAD, in hexadecimal.
@@ -71,39 +82,24 @@ fn object_name(text: &str) -> Option<String> {
 }
 
 fn is_commit(git: &Beneath, object: &str) -> bool {
+    let digits = |at| u8::from_str_radix(object.get(at..at + 2)?, 16).ok();
+    let name: Vec<u8> = (0..object.len()).step_by(2).filter_map(digits).collect();
     let loose = Path::new("objects").join(&object[..2]).join(&object[2..]);
-    match git.file(&loose) {
-        Ok(file) => begins_as_commit(file),
-        Err(_) => is_packed_commit(git, object).unwrap_or(false),
-    }
+    git.file(&loose).and_then(|file| is_loose_commit(file, &name)).unwrap_or(false)
+        || is_packed_commit(git, &name).unwrap_or(false)
 }
 
-/// Whether a loose object is a commit: `commit <length>\0<content>`, where the content begins with
-/// `tree `.
-fn begins_as_commit(file: File) -> bool {
-    let mut start = Vec::new();
-    if ZlibDecoder::new(file).take(256).read_to_end(&mut start).is_err() && start.len() < 64 {
-        return false;
-    }
-    let Some(end) = start.iter().position(|byte| *byte == 0) else { return false };
-    start.starts_with(b"commit ") && start[end + 1..].starts_with(b"tree ")
-}
-
-fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
+fn is_packed_commit(git: &Beneath, name: &[u8]) -> io::Result<bool> {
     let folder = git.folder(Path::new("objects/pack"))?;
-    let wanted: Vec<u8> = (0..object.len())
-        .step_by(2)
-        .filter_map(|at| u8::from_str_radix(object.get(at..at + 2)?, 16).ok())
-        .collect();
-    let mut deltas = MOST_DELTAS;
-    for name in folder.names(MOST_PACKS)? {
-        let path = Path::new(&name);
+    let mut effort = Effort::default();
+    for file in folder.names(MOST_PACKS)? {
+        let path = Path::new(&file);
         if path.extension().is_some_and(|extension| extension == "idx")
             && let (Ok(index), Ok(pack)) = (folder.file(path), folder.file(&path.with_extension("pack")))
         {
-            let pack = Pack { index, objects: pack, hash: wanted.len() as u64 };
+            let pack = Pack { index, objects: pack, hash: name.len() as u64 };
             // If this pack is damaged, another one may still have the commit.
-            if pack.has_commit(&wanted, &mut deltas).unwrap_or(false) {
+            if pack.has_commit(name, &mut effort).unwrap_or(false) {
                 return Ok(true);
             }
         }
@@ -111,116 +107,15 @@ fn is_packed_commit(git: &Beneath, object: &str) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A pack and its index (version 2).
-struct Pack {
-    index: File,
-    objects: File,
-    /// The bytes of an object name.
-    hash: u64,
-}
-
-impl Pack {
-    fn has_commit(&self, wanted: &[u8], deltas: &mut usize) -> io::Result<bool> {
-        let magic: [u8; 8] = bytes(&self.index, 0)?;
-        let pack: [u8; 4] = bytes(&self.objects, 0)?;
-        if magic != [0xff, b't', b'O', b'c', 0, 0, 0, 2] || &pack != b"PACK" {
-            return Ok(false);
-        }
-        let Some(mut offset) = self.offset(wanted)? else { return Ok(false) };
-        while let Some(left) = deltas.checked_sub(1) {
-            *deltas = left;
-            let (kind, after) = self.header(offset)?;
-            offset = match kind {
-                COMMIT => return Ok(true),
-                OFFSET_DELTA => match offset.checked_sub(self.distance(after)?) {
-                    Some(base) if base < offset => base,
-                    _ => return Ok(false),
-                },
-                NAME_DELTA => {
-                    let mut base = vec![0; wanted.len()];
-                    self.objects.read_exact_at(&mut base, after)?;
-                    let Some(base) = self.offset(&base)? else { return Ok(false) };
-                    base
-                }
-                _ => return Ok(false),
-            };
-        }
-        Ok(false)
-    }
-
-    /// Finds an object's offset in the pack by binary search within the bounds of the fan-out
-    /// table.
-    fn offset(&self, wanted: &[u8]) -> io::Result<Option<u64>> {
-        const NAMES: u64 = 8 + 256 * 4;
-        let fan = |slot: u64| {
-            bytes::<4>(&self.index, 8 + slot * 4).map(|count| u64::from(u32::from_be_bytes(count)))
-        };
-        let Some(first) = wanted.first().copied().map(u64::from) else { return Ok(None) };
-        let total = fan(255)?;
-        let (mut low, mut high) = (if first == 0 { 0 } else { fan(first - 1)? }, fan(first)?.min(total));
-        while low < high {
-            let middle = low.midpoint(high);
-            let mut name = vec![0; wanted.len()];
-            self.index.read_exact_at(&mut name, NAMES + middle * self.hash)?;
-            match name.as_slice().cmp(wanted) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => {
-                    // The names are followed by checksums of four bytes, then by the offsets.
-                    let offsets = NAMES + total * (self.hash + 4);
-                    let offset = u32::from_be_bytes(bytes(&self.index, offsets + middle * 4)?);
-                    if offset >> 31 == 0 {
-                        return Ok(Some(u64::from(offset)));
-                    }
-                    let large = offsets + total * 4 + u64::from(offset & 0x7fff_ffff) * 8;
-                    return Ok(Some(u64::from_be_bytes(bytes(&self.index, large)?)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Reads an object's header. Returns its type, which is in the first byte, and the offset after
-    /// the header. Each header byte has seven bits of the length; the top bit says whether another
-    /// byte follows.
-    fn header(&self, offset: u64) -> io::Result<(u8, u64)> {
-        let [first] = bytes(&self.objects, offset)?;
-        let (mut byte, mut at) = (first, offset + 1);
-        while byte & 0x80 != 0 && at < offset + 10 {
-            [byte] = bytes(&self.objects, at)?;
-            at += 1;
-        }
-        Ok((first >> 4 & 7, at))
-    }
-
-    /// The distance from a delta back to its base: a number in base 128, where each further digit
-    /// adds one.
-    fn distance(&self, mut at: u64) -> io::Result<u64> {
-        let [mut byte] = bytes(&self.objects, at)?;
-        let mut distance = u64::from(byte & 0x7f);
-        for _ in 0..8 {
-            if byte & 0x80 == 0 {
-                break;
-            }
-            at += 1;
-            [byte] = bytes(&self.objects, at)?;
-            distance = (distance + 1) << 7 | u64::from(byte & 0x7f);
-        }
-        Ok(distance)
-    }
-}
-
-fn bytes<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    file.read_exact_at(&mut bytes, at)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
     use std::process::Command;
 
+    use sha1::{Digest, Sha1};
+
+    use super::pack::NAME_DELTA;
     use super::*;
 
     /// A repository created by git itself.
@@ -327,6 +222,105 @@ mod tests {
                 &format!("HEAD{}", if back == 0 { "" } else { "~1" }),
             ]);
             assert!(repository.has_commit(), "{back} back");
+        }
+    }
+
+    #[test]
+    fn shallow_clones_and_archives_without_empty_folders_keep_their_history() {
+        for options in [&[][..], &["--object-format=sha256"]] {
+            let origin = Repository::new(options);
+            (0..3).for_each(|number| origin.commit(number));
+            let clone = Repository(tempfile::tempdir().unwrap());
+            let url = format!("file://{}", origin.0.path().display());
+            clone.git(&["clone", "-q", "--depth=1", &url, "."]);
+            assert!(clone.0.path().join(".git/shallow").exists() && clone.has_commit());
+            clone.git(&["pack-refs", "--all"]);
+            fs::remove_dir_all(clone.0.path().join(".git/refs")).unwrap();
+            assert!(clone.has_commit());
+        }
+    }
+
+    /// Writes an object under a name that its author chose.
+    fn forge(repository: &Repository, name: &str, object: &[u8]) {
+        let git = repository.0.path().join(".git");
+        let folder = git.join("objects").join(&name[..2]);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(&name[2..]), packed(object)).unwrap();
+        fs::write(git.join("HEAD"), name).unwrap();
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::ZlibEncoder::new(vec![], flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn named(object: &[u8]) -> String {
+        crate::hex::hex(&Sha1::digest(object))
+    }
+
+    const TREE: &str = "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\n";
+    const COMMITTER: &str = "committer a <a@b> 1 +0000\n\nm\n";
+
+    #[test]
+    fn an_object_that_only_begins_as_a_commit_is_no_history() {
+        let repository = Repository::new(&[]);
+        let text = format!("{TREE}author a <a@b> 1 +0000\n{COMMITTER}");
+        let real = format!("commit {}\0{text}", text.len());
+        forge(&repository, &named(real.as_bytes()), real.as_bytes());
+        assert!(repository.has_commit());
+        forge(&repository, &format!("aa{}", "0".repeat(38)), real.as_bytes());
+        assert!(!repository.has_commit(), "the digest");
+        for text in
+            ["tree ", TREE, &format!("tree 4b825d\n{COMMITTER}"), &format!("{TREE}\n{COMMITTER}"), COMMITTER]
+        {
+            let object = format!("commit {}\0{text}", text.len());
+            forge(&repository, &named(object.as_bytes()), object.as_bytes());
+            assert!(!repository.has_commit(), "{text:?}");
+        }
+        for length in [0, text.len() + 1] {
+            let object = format!("commit {length}\0{text}");
+            forge(&repository, &named(object.as_bytes()), object.as_bytes());
+            assert!(!repository.has_commit(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_git_would_not_open_is_no_repository() {
+        for missing in ["HEAD", "objects", "refs"] {
+            let repository = Repository::new(&[]);
+            repository.commit(0);
+            repository.git(&["checkout", "-q", "--detach"]);
+            assert!(repository.has_commit());
+            let path = repository.0.path().join(".git").join(missing);
+            fs::rename(&path, repository.0.path().join("moved")).unwrap();
+            assert!(!repository.has_commit(), "{missing}");
+        }
+        let repository = Repository::new(&["--object-format=sha256"]);
+        repository.commit(0);
+        fs::write(repository.0.path().join(".git/config"), "[core]\n\tbare = false\n").unwrap();
+        assert!(!repository.has_commit(), "SHA-256 that the configuration does not name");
+    }
+
+    #[test]
+    fn a_packed_object_under_the_name_of_another_is_no_history() {
+        let repository = Repository::new(&[]);
+        let git = repository.0.path().join(".git");
+        let text = format!("{TREE}{COMMITTER}");
+        let object = format!("commit {}\0{text}", text.len());
+        let length = u8::try_from(text.len()).unwrap();
+        // The type and four bits of the length, then the rest of the length.
+        let header = [0x80 | 1 << 4 | length & 0x0f, length >> 4];
+        let pack = [&b"PACK\0\0\0\x02\0\0\0\x01"[..], &header, &packed(text.as_bytes())].concat();
+        fs::create_dir_all(git.join("objects/pack")).unwrap();
+        fs::write(git.join("objects/pack/1.pack"), pack).unwrap();
+        for (name, is_history) in [(Sha1::digest(&object).to_vec(), true), (vec![0xaa; 20], false)] {
+            let mut index = b"\xfftOc\0\0\0\x02".to_vec();
+            (0..256).for_each(|slot| index.extend([0, 0, 0, u8::from(slot >= usize::from(name[0]))]));
+            index.extend([&name[..], &[0; 4], &[0, 0, 0, 12]].concat());
+            fs::write(git.join("objects/pack/1.idx"), index).unwrap();
+            fs::write(git.join("HEAD"), crate::hex::hex(&name)).unwrap();
+            assert_eq!(repository.has_commit(), is_history);
         }
     }
 

@@ -138,9 +138,15 @@ pub fn git(source: &Path, form: Form, copy: &Beneath) -> GitFact {
         let has_commit = copy.folder(git).is_ok_and(|repository| git::has_commit(&repository));
         return if has_commit { GitFact::Present } else { GitFact::Empty };
     }
-    let enclosed = form == Form::Directory
-        && source
-            .canonicalize()
-            .is_ok_and(|source| source.ancestors().any(|above| above.join(".git").exists()));
+    let enclosed = form == Form::Directory && source.canonicalize().is_ok_and(|source| is_enclosed(&source));
     if enclosed { GitFact::Enclosing } else { GitFact::Missing }
+}
+
+/// Whether a folder is or lies in a git working tree. A repository in the folder itself was handed
+/// in, so it must have a history; what lies above the folder is not of the submission's making.
+fn is_enclosed(folder: &Path) -> bool {
+    folder.ancestors().skip(1).any(|above| above.join(".git").exists())
+        || Beneath::open(folder)
+            .and_then(|folder| folder.folder(Path::new(".git")))
+            .is_ok_and(|git| git::has_commit(&git))
 }
