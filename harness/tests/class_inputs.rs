@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 
 use harness::class::fetch::{Error, fetch, look};
 use harness::class::listing::lines;
@@ -115,51 +114,38 @@ fn metadata_that_would_fill_the_memory_is_an_error() {
 }
 
 #[test]
-fn a_table_names_paths_beside_it_and_repositories_that_are_cloned() {
+fn a_table_names_paths_beside_it_and_repositories_on_other_hosts() {
     let home = TempDir::new().unwrap();
     work(&home.path().join("in/one"));
-    let repository = home.path().join("repository");
-    work(&repository);
-    let git = |words: &[&str]| {
-        let done = Command::new("git")
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"])
-            .arg(&repository)
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
-    };
-    git(&["init", "--quiet"]);
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "-m", "work"]);
     let table = home.path().join("class.csv");
-    let url = format!("file://{}", repository.display());
-    fs::write(
-        &table,
-        format!("\u{feff}id,name,path\na1,Jane,in/one\na2,\"Doe, J\",{url}\na3,X,file:///nowhere\n"),
-    )
-    .unwrap();
+    let urls = [
+        "https://tok@host.invalid/x",
+        "file:///srv/x",
+        "http://tok@127.0.0.1:18080/x",
+        "git@localhost:x",
+        "ext::sh -c x://",
+    ];
+    let mut text = "\u{feff}id,name,path\na,Jane,in/one\n".to_owned();
+    urls.iter().enumerate().for_each(|(number, url)| text += &format!("b{number},\"Doe, J\",{url}\n"));
+    fs::write(&table, text).unwrap();
     let read = input::read(&table).unwrap();
-    assert_eq!((read.kind, ids(&read)), (Kind::Table, vec!["a1", "a2", "a3"]));
-    for entry in &read.entries[..2] {
-        let fetched = fetch(&read, entry, &home.path().join("copy")).unwrap();
-        assert_eq!(look(&fetched.source, home.path()).unwrap().sha256.len(), 64);
+    assert_eq!((read.kind, ids(&read)), (Kind::Table, vec!["a", "b0", "b1", "b2", "b3", "b4"]));
+    let fetched = fetch(&read, &read.entries[0], &home.path().join("copy")).unwrap();
+    assert_eq!(look(&fetched.source, home.path()).unwrap().sha256.len(), 64);
+    // What leads to this machine is refused, in the list and where it would be cloned.
+    let problems = problems(&read, home.path());
+    assert!(problems[..2].iter().all(String::is_empty), "{problems:?}");
+    let said = ["write the path instead", "is this machine", "is this machine", "https, http, ssh or git"];
+    let copy = home.path().join("submissions/b");
+    for (place, said) in said.into_iter().enumerate() {
+        let problem = &problems[place + 2];
+        assert!(problem.contains(said) && !problem.contains("tok"), "{problem}");
+        let error = fetch(&read, &read.entries[place + 2], &copy).unwrap_err();
+        assert!(matches!(&error, Error::Theirs(why) if why.contains(said)), "{error}");
+        assert_eq!(fs::read_dir(copy.parent().unwrap()).unwrap().count(), 0);
     }
-    // The same commit has the same digest, though a clone's own files have the time in them.
-    let copy = home.path().join("again");
-    let digest = || {
-        let fetched = fetch(&read, &read.entries[1], &copy).unwrap();
-        look(&fetched.source, home.path()).unwrap().sha256
-    };
-    assert_eq!(digest(), digest());
-    // What git cannot fetch is no participant's fault, and the clone from before stays.
-    let error = fetch(&read, &read.entries[2], &copy).unwrap_err();
-    assert!(matches!(error, Error::Ours(_)), "{error}");
-    assert!(error.to_string().contains("cannot clone file:///nowhere: fatal: "), "{error}");
-    assert!(copy.join("task1/namespace_prog.c").is_file());
-    fs::write(&table, "id,url\na1,https://tok@127.0.0.1:1/x\n").unwrap();
-    let read = input::read(&table).unwrap();
-    let error = fetch(&read, &read.entries[0], &copy).unwrap_err();
+    // A host that is away is no participant's fault.
+    let error = fetch(&read, &read.entries[1], &copy).unwrap_err();
     assert!(matches!(error, Error::Ours(_)) && !error.to_string().contains("tok"), "{error}");
     assert!(error.to_string().contains("its host cannot be reached"), "{error}");
 

@@ -67,16 +67,18 @@ pub fn fetch(class: &Class, entry: &Entry, into: &Path) -> Result<Fetched, Error
             })?;
             choose(into, into)
         }
-        Held::Git(url) => {
-            replace(into, |new| {
-                git::clone(url, new).map_err(Error::Ours)?;
-                // Two clones of one commit differ in their times, and so would their digests.
-                let commit = git::commit(new);
-                Ok(commit.is_none() || commit != git::commit(into))
-            })?;
-            Ok(Fetched { source: into.to_owned(), notes: vec![] })
-        }
+        Held::Git(url) => cloned(into, |new| git::clone(url, new, &Limits::default())),
     }
+}
+
+fn cloned(into: &Path, clone: impl FnOnce(&Path) -> Result<(), Error>) -> Result<Fetched, Error> {
+    replace(into, |new| {
+        clone(new)?;
+        // Two clones of one commit differ in their times, and so would their digests.
+        let commit = git::commit(new);
+        Ok(commit.is_none() || commit != git::commit(into))
+    })?;
+    Ok(Fetched { source: into.to_owned(), notes: vec![] })
 }
 
 /// Has a folder made beside `into` and moves it there, if the maker wants it there. So what a full
@@ -248,4 +250,50 @@ pub fn look(source: &Path, scratch: &Path) -> Result<Look, Error> {
     }
     remarks.extend(submission::id::mismatch(source, layout.folder.as_deref()));
     Ok(Look { form: layout.form, sha256: info.sha256, remarks })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_clone_is_replaced_by_another_commit_only() {
+        let home = tempfile::tempdir().unwrap();
+        let origin = home.path().join("origin");
+        let into = home.path().join("submissions/a");
+        fs::create_dir_all(origin.join("task1")).unwrap();
+        let git = |words: &[&str]| {
+            let mut git = Command::new("git");
+            git.arg("-C").arg(&origin).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(words);
+            let done = git.output().unwrap();
+            if done.status.success() { Ok(()) } else { Err(Error::Theirs(format!("{done:?}"))) }
+        };
+        let commit = |text: &str| {
+            fs::write(origin.join("task1/namespace_prog.c"), text).unwrap();
+            git(&["add", "."]).unwrap();
+            git(&["commit", "--quiet", "-m", "work"]).unwrap();
+        };
+        let clone = || cloned(&into, |new| git(&["clone", "--quiet", ".", new.to_str().unwrap()]));
+        let digest = || look(&clone().unwrap().source, home.path()).unwrap().sha256;
+        git(&["init", "--quiet"]).unwrap();
+        commit("int own;\n");
+        let first = digest();
+        // A clone's own files have the time in them.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        assert_eq!(digest(), first);
+        commit("int other;\n");
+        let second = digest();
+        assert_ne!(second, first);
+        // What cannot be cloned leaves the clone from before, and nothing else.
+        let failed = cloned(&into, |new| {
+            fs::create_dir(new).unwrap();
+            fs::write(new.join("part"), "").unwrap();
+            git(&["clone", "--quiet", "nowhere", "x"])
+        });
+        assert!(matches!(failed, Err(Error::Theirs(_))));
+        assert!(into.join("task1/namespace_prog.c").is_file());
+        assert_eq!(fs::read_dir(into.parent().unwrap()).unwrap().count(), 1);
+    }
 }

@@ -319,7 +319,7 @@ fn create_folders<'t>(
 }
 
 /// Converts a raw name to a relative path without `.` and `..`.
-fn checked(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
+pub fn checked(name: &[u8], limits: &Limits) -> Result<PathBuf, Refusal> {
     if name.contains(&0) {
         return Err(Refusal::BadName);
     }

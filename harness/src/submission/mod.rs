@@ -34,6 +34,7 @@ pub use beneath::Beneath;
 pub use error::{Error, Refusal};
 pub use form::Form;
 pub use intake::Limits;
+pub(crate) use intake::{checked, refused};
 pub use layout::{ASKED, FileFact, GitFact, Layout, MarkedDiff};
 
 use crate::verdict::SubmissionInfo;

@@ -7,6 +7,7 @@ use super::Error;
 use crate::class::columns::Columns;
 use crate::class::date;
 use crate::class::entry::{Entry, Held, Person};
+use crate::class::git;
 use crate::submission::id;
 
 /// The columns that say where a submission is.
@@ -42,6 +43,9 @@ pub fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
         if source.is_empty() {
             entry.problems.push("nothing was handed in: the table has no path and no url".to_owned());
         }
+        if git::is_url(source) {
+            entry.problems.extend(git::check(source).err());
+        }
         let person = Person { name: cell(name).into(), number: String::new(), email: cell(email).into() };
         entry.people = vec![person];
         let text = cell(submitted);
@@ -58,8 +62,7 @@ pub fn entries(path: &Path) -> Result<Vec<Entry>, Error> {
 
 /// A git URL, or a path relative to the table's folder.
 fn held(table: &Path, source: &str) -> Held {
-    let is_url = ["https://", "http://", "ssh://", "file://", "git@"].iter().any(|s| source.starts_with(s));
-    if is_url {
+    if git::is_url(source) {
         return Held::Git(source.to_owned());
     }
     let folder = table.parent().unwrap_or(Path::new(""));
