@@ -87,8 +87,13 @@ fn gradescopes_export_has_one_entry_for_a_group_as_a_folder_and_as_a_zip() {
             ("assignment_5_export/submission_99/x", b""),
         ],
     );
-    for path in [home.path().join("unpacked"), export, packed] {
-        let read = input::read(&path).unwrap();
+    for path in [home.path().join("unpacked"), export, packed.clone()] {
+        let mut read = input::read(&path).unwrap();
+        if path == packed {
+            // What the metadata does not name may be somebody's work.
+            let other = read.entries.pop().unwrap();
+            assert!(other.id == "submission_99" && other.problems[0].contains("no student"), "{other:?}");
+        }
         assert_eq!((read.kind, ids(&read)), (Kind::Gradescope, vec!["submission_77", "submission_78"]));
         assert_eq!(read.entries[0].names(), "Zoë Łoś, Jane Doe");
         assert_eq!(read.entries[0].people[0].number, "0042");
@@ -125,9 +130,8 @@ fn a_table_names_paths_beside_it_and_repositories_on_other_hosts() {
         "git@localhost:x",
         "ext::sh -c x://",
     ];
-    let mut text = "\u{feff}id,name,path\na,Jane,in/one\n".to_owned();
-    urls.iter().enumerate().for_each(|(number, url)| text += &format!("b{number},\"Doe, J\",{url}\n"));
-    fs::write(&table, text).unwrap();
+    let rows: Vec<_> = (0..).zip(urls).map(|(number, url)| format!("b{number},\"Doe, J\",{url}\n")).collect();
+    fs::write(&table, format!("\u{feff}id,name,path\na,Jane,in/one\n{}", rows.concat())).unwrap();
     let read = input::read(&table).unwrap();
     assert_eq!((read.kind, ids(&read)), (Kind::Table, vec!["a", "b0", "b1", "b2", "b3", "b4"]));
     let fetched = fetch(&read, &read.entries[0], &home.path().join("copy")).unwrap();
@@ -157,6 +161,71 @@ fn a_table_names_paths_beside_it_and_repositories_on_other_hosts() {
         fs::write(&table, text).unwrap();
         let error = input::read(&table).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn one_participants_file_name_does_not_decide_the_form_of_a_folder() {
+    let home = TempDir::new().unwrap();
+    let inner = home.path().join("inner.zip");
+    zip(&inner, &[("task1/namespace_prog.c", b"int own;\n")]);
+    let work = fs::read(&inner).unwrap();
+    let others = ["23m0001.zip", "23m0002.zip"];
+    for (odd, export) in [
+        ("Eve_1_assignsubmission_file_x.zip", "Moodle's export"),
+        ("submission_metadata.yml", "Gradescope's export"),
+    ] {
+        let folder = home.path().join(format!("{odd} and others"));
+        let packed = home.path().join(format!("{odd} and others.zip"));
+        fs::create_dir(&folder).unwrap();
+        let names: Vec<_> = others.iter().chain([&odd]).collect();
+        for name in &names {
+            fs::write(folder.join(name), &work).unwrap();
+        }
+        zip(&packed, &names.iter().map(|name| (**name, &work[..])).collect::<Vec<_>>());
+        for path in [folder, packed] {
+            let read = input::read(&path).unwrap();
+            assert_eq!((read.kind, read.entries.len()), (Kind::Folder, 3), "{}", path.display());
+            assert_eq!(ids(&read)[..2], ["23m0001", "23m0002"]);
+            let problems = problems(&read, home.path());
+            assert!(problems[..2].iter().all(String::is_empty), "{problems:?}");
+            assert!(problems[2].contains(odd) && problems[2].contains(export), "{problems:?}");
+        }
+    }
+}
+
+#[test]
+fn work_beside_an_export_is_a_problem_and_notes_are_left_aside() {
+    let home = TempDir::new().unwrap();
+    let class = home.path().join("class");
+    for name in ["A_1_assignsubmission_file_", "B_2_assignsubmission_file_", "23m0003"] {
+        work(&class.join(name));
+    }
+    fs::write(class.join("grades.csv"), "").unwrap();
+    let read = input::read(&class).unwrap();
+    assert_eq!((read.kind, ids(&read)), (Kind::Moodle, vec!["1", "2", "23m0003"]));
+    let problems = problems(&read, home.path());
+    assert!(problems[0].is_empty() && problems[1].is_empty(), "{problems:?}");
+    assert!(problems[2].contains("23m0003 belongs to no participant"), "{problems:?}");
+    assert!(read.left_aside.len() == 1 && read.left_aside[0].contains("grades.csv"), "{read:?}");
+}
+
+#[test]
+fn a_name_inside_the_only_submission_does_not_make_it_an_export() {
+    let home = TempDir::new().unwrap();
+    let class = home.path().join("class");
+    let only = class.join("23m0001_assignment3");
+    work(&only);
+    work(&only.join("Eve_1_assignsubmission_file"));
+    fs::write(only.join("submission_metadata.yml"), METADATA).unwrap();
+    let packed = home.path().join("class.zip");
+    let names = ["task1/namespace_prog.c", "Eve_1_assignsubmission_file/x", "submission_metadata.yml"];
+    let paths = names.map(|name| format!("23m0001_assignment3/{name}"));
+    zip(&packed, &paths.each_ref().map(|path| (path.as_str(), &b"int own;\n"[..])));
+    for path in [class, packed] {
+        let read = input::read(&path).unwrap();
+        assert_eq!((read.kind, ids(&read)), (Kind::Folder, vec!["23m0001"]), "{}", path.display());
+        assert_eq!(problems(&read, home.path()), [""]);
     }
 }
 

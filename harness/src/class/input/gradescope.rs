@@ -30,8 +30,8 @@ struct Submitter {
     email: Option<String>,
 }
 
-/// The entries, and what is nobody's.
-pub fn entries(path: &Path, text: &[u8], mut children: Children) -> Result<(Vec<Entry>, Vec<String>), Error> {
+/// The entries, and what the file does not name.
+pub fn entries(path: &Path, text: &[u8], mut children: Children) -> Result<(Vec<Entry>, Children), Error> {
     let malformed = |why: String| Error::Malformed { path: path.to_owned(), why };
     let text = std::str::from_utf8(text).map_err(|error| malformed(error.to_string()))?;
     let all: BTreeMap<String, Metadata> =
@@ -55,11 +55,7 @@ pub fn entries(path: &Path, text: &[u8], mut children: Children) -> Result<(Vec<
         }
         entries.push(entry);
     }
-    let left_aside = children
-        .into_keys()
-        .map(|name| format!("{name} belongs to no student: the metadata does not name it"))
-        .collect();
-    Ok((entries, left_aside))
+    Ok((entries, children))
 }
 
 /// The files without the folder's own name.

@@ -1,6 +1,7 @@
 //! What a course system exported, read into entries: one for each participant, with an id of the
 //! participant's and not of what is inside an archive, which its author chose.
 
+mod form;
 mod gradescope;
 pub mod moodle;
 mod table;
@@ -136,19 +137,19 @@ fn only_export(children: &Children) -> Option<String> {
     if real.next().is_some() || moodle::Place::of(name).is_some() {
         return None;
     }
-    let is_export = |inner: &str| inner == METADATA || moodle::Place::of(inner).is_some();
     let inside = match held {
-        Held::Paths(paths) => {
-            let children = paths.iter().filter_map(|path| children_of(path).ok());
-            children.flatten().any(|(inner, _)| is_export(&inner))
-        }
+        Held::Paths(paths) => paths.iter().filter_map(|path| children_of(path).ok()).flatten().collect(),
         Held::Packed(files) => {
-            let inner = |file: &Packed| Some(file.name.strip_prefix(name)?.strip_prefix('/')?.to_owned());
-            files.iter().filter_map(inner).any(|inner| is_export(&inner))
+            let prefix = format!("{name}/");
+            let inner = |file: &Packed| {
+                let inner = file.name.strip_prefix(&prefix)?.to_owned();
+                Some(Packed { index: file.index, name: inner })
+            };
+            grouped(files.iter().filter_map(inner).collect())
         }
-        Held::Git(_) => false,
+        Held::Git(_) => Children::new(),
     };
-    inside.then(|| name.clone())
+    (form::of(&inside) != Kind::Folder).then(|| name.clone())
 }
 
 fn sort_out(
@@ -157,15 +158,43 @@ fn sort_out(
     metadata: impl FnOnce(&Held) -> Result<Vec<u8>, Error>,
 ) -> Result<Read, Error> {
     children.retain(|name, _| !is_dropping(name));
-    if let Some(held) = children.remove(METADATA) {
-        let text = metadata(&held)?;
-        let entries = gradescope::entries(&path.join(METADATA), &text, children)?;
-        return Ok((Kind::Gradescope, entries));
+    let kind = form::of(&children);
+    let (mut entries, mut left_aside) = (vec![], vec![]);
+    let rest = match kind {
+        Kind::Gradescope => {
+            let text = children.remove(METADATA).map(|held| metadata(&held)).transpose()?.unwrap_or_default();
+            let rest;
+            (entries, rest) = gradescope::entries(&path.join(METADATA), &text, children)?;
+            rest
+        }
+        Kind::Moodle => {
+            let (fitting, rest) =
+                children.into_iter().partition(|(name, _)| moodle::Place::of(name).is_some());
+            entries = moodle::entries(fitting);
+            rest
+        }
+        Kind::Folder | Kind::Table => {
+            for (name, held) in children {
+                let problem = form::problem_in_a_folder(&name);
+                let mut entry = plain((name, held));
+                entry.problems.extend(problem);
+                entries.push(entry);
+            }
+            Children::new()
+        }
+    };
+    // A form that some entries do not have costs nobody a mark unsaid.
+    for (name, held) in rest {
+        let why = form::misfit(kind, &name);
+        if form::may_be_a_submission(&name, &held) {
+            let mut entry = plain((name, held));
+            entry.problems.push(why);
+            entries.push(entry);
+        } else {
+            left_aside.push(why);
+        }
     }
-    if children.keys().any(|name| moodle::Place::of(name).is_some()) {
-        return Ok((Kind::Moodle, moodle::entries(children)));
-    }
-    Ok((Kind::Folder, (children.into_iter().map(plain).collect(), vec![])))
+    Ok((kind, (entries, left_aside)))
 }
 
 /// A submission in a folder of ours: staff named it, so its own name says whose it is.

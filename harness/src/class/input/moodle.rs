@@ -48,17 +48,13 @@ impl Place {
     }
 }
 
-/// The entries of the participants, and what is nobody's.
-pub fn entries(children: Children) -> (Vec<Entry>, Vec<String>) {
+/// The entries of the participants.
+pub fn entries(children: Children) -> Vec<Entry> {
     let mut by_number = BTreeMap::<String, Entry>::new();
-    let mut left_aside = vec![];
     for (name, held) in children {
-        match Place::of(&name) {
-            Some(place) => {
-                let entry = by_number.entry(place.number.clone()).or_insert_with(|| new(&place, &held));
-                add(entry, &place, held);
-            }
-            None => left_aside.push(format!("{name} belongs to no participant: its name has no number")),
+        if let Some(place) = Place::of(&name) {
+            let entry = by_number.entry(place.number.clone()).or_insert_with(|| new(&place, &held));
+            add(entry, &place, held);
         }
     }
     let mut entries: Vec<_> = by_number.into_values().collect();
@@ -72,7 +68,7 @@ pub fn entries(children: Children) -> (Vec<Entry>, Vec<String>) {
             entry.problems.push("no file was handed in".to_owned());
         }
     }
-    (entries, left_aside)
+    entries
 }
 
 fn new(place: &Place, held: &Held) -> Entry {
