@@ -171,7 +171,17 @@ fn drive_all(
     let payload = stage(submission, request.workdir, driver.medium())?;
     let has_world = |scenario: &&&Scenario| plan(scenario, "", &*driver, request).get("world").is_some();
     let in_worlds: Vec<_> = scenarios.iter().filter(has_world).map(|scenario| scenario.id).collect();
-    let supply = supply(&in_worlds, &fit, &*driver, &request.stores(), on)?;
+    let mut supply = supply(&in_worlds, &fit, &*driver, &request.stores(), on)?;
+    let lack = |id: &'static str| {
+        let lack = supply.as_ref()?.lack_of(&fit.orders(&[id]), &fit.packages(&[id]))?;
+        Some((id, vm::chain(lack)))
+    };
+    let lacks: BTreeMap<_, _> = in_worlds.iter().filter_map(|id| lack(id)).collect();
+    if lacks.len() == scenarios.len()
+        && let Some(lack) = supply.as_mut().and_then(Supply::take_lack)
+    {
+        return Err(lack.into());
+    }
     let store = supply.as_ref().map(|supply| supply.store(driver.medium())).transpose()?.flatten();
     // Remove the earlier report only now, when the grader has everything that it needs.
     if request.kept.is_empty() {
@@ -182,7 +192,8 @@ fn drive_all(
     }
     bundle.recordings.clone_from(&request.kept);
     bundle::write_manifest(request.report, bundle)?;
-    let place = Place { driver: &*driver, supply: supply.as_ref(), store, budget: wire::budget_of_run() };
+    let budget = wire::budget_of_run();
+    let place = Place { driver: &*driver, supply: supply.as_ref(), store, lacks, budget };
     let left = scenarios.iter().filter(|scenario| !request.kept.contains_key(scenario.id));
     let runs = left.map(|scenario| Run::of(scenario, &fit, payload.clone())).collect();
     run_all(&place, runs, request, bundle, on)?;
@@ -199,6 +210,8 @@ struct Place<'a> {
     supply: Option<&'a Supply>,
     /// The base trees.
     store: Option<PathBuf>,
+    /// Why some scenarios cannot be driven, by id.
+    lacks: BTreeMap<&'static str, String>,
     /// The memory limit for all recordings together.
     budget: Arc<Budget>,
 }

@@ -245,6 +245,30 @@ fn a_killed_run_leaves_no_process_and_the_next_command_removes_the_rest() {
 }
 
 #[test]
+fn a_base_tree_that_is_not_to_be_had_costs_only_the_tasks_that_need_it_their_verdict() {
+    on_a_host(|| {
+        let run = Run::new();
+        let output = run.command(&reference(), "1,3a").arg("--offline").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        let report = run.json();
+        for (subtask, expected) in report["subtasks"].as_array().unwrap().iter().zip(["pass", "error"]) {
+            for check in subtask["checks"].as_array().unwrap() {
+                assert_eq!(check["status"], expected, "{check}");
+            }
+        }
+        let why = &report["subtasks"][1]["checks"][0]["actual"].as_str().unwrap();
+        assert!(why.contains("cannot get or make a base tree of bookworm"), "{why}");
+        // Where nothing else is graded, the report from before stays.
+        let output = run.command(&reference(), "3a").arg("--offline").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("cannot get or make a base tree of bookworm"), "{said}");
+        assert_eq!(run.json(), report);
+    });
+}
+
+#[test]
 fn without_a_terminal_and_without_yes_one_sentence_says_what_to_do() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_harness"));
     let output = command.args(["grade", "--here"]).arg(reference()).stdin(Stdio::null()).output().unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::text::{Folder, lines};
-use crate::packages::base::Order;
+use crate::packages::base::{self, Order};
 use crate::packages::proof::Wanted;
 use crate::task::{task3, task4};
 
@@ -128,14 +128,18 @@ fn schemes(line: &str, distribution: &str) -> Vec<bool> {
     found
 }
 
-/// The `--variant` argument of a debootstrap call, if it is a literal.
+/// The variants that a tree is made of. For any other word, debootstrap in the guest says what is
+/// wrong with it: `fakechroot` needs a program of that name, and `-` is no variant.
+const VARIANTS: [&str; 2] = ["minbase", "buildd"];
+
+/// The `--variant` argument of a debootstrap call, if it is one of [`VARIANTS`].
 fn variant(lines: &[String]) -> Option<String> {
     let after = |line: &String| {
         let (_, rest) = line.split_once("debootstrap")?;
         let (_, value) = rest.split_once("--variant")?;
         let word = value.trim_start_matches(['=', ' ', '"', '\'']);
-        let word = word.split(|char: char| !char.is_ascii_alphanumeric()).next()?;
-        Some(word.to_owned()).filter(|word| !word.is_empty())
+        let word = word.split(|char: char| !char.is_ascii_alphanumeric() && char != '-').next()?;
+        VARIANTS.contains(&word).then(|| word.to_owned())
     };
     lines.iter().find_map(after)
 }
@@ -143,18 +147,20 @@ fn variant(lines: &[String]) -> Option<String> {
 /// The archive's components, from a list such as `main,universe` in the scripts; otherwise `main`.
 fn components(lines: &[String], distribution: &str) -> String {
     let own: &[&str] = match distribution {
-        "ubuntu" => &["universe", "multiverse", "restricted"],
-        _ => &["contrib", "non-free", "non-free-firmware"],
+        "ubuntu" => &["main", "universe", "multiverse", "restricted"],
+        _ => &["main", "contrib", "non-free", "non-free-firmware"],
     };
-    let is_list = |word: &&str| {
-        let mut parts = word.split(',');
-        parts.next() == Some("main") && word.contains(',') && parts.all(|part| own.contains(&part))
+    let list = |word: String| {
+        let parts: Vec<_> = word.split(',').collect();
+        let is_list =
+            parts.len() > 1 && parts.contains(&"main") && parts.iter().all(|part| own.contains(part));
+        base::components(&word).filter(|_| is_list)
     };
     let words = |line: &String| {
         let split = line.split(|char: char| !char.is_ascii_alphanumeric() && !",-".contains(char));
         split.map(ToOwned::to_owned).collect::<Vec<_>>()
     };
-    lines.iter().flat_map(words).find(|word| is_list(&word.as_str())).unwrap_or_else(|| "main".to_owned())
+    lines.iter().flat_map(words).find_map(list).unwrap_or_else(|| "main".to_owned())
 }
 
 #[cfg(test)]
@@ -196,6 +202,28 @@ mod tests {
         let parts = "COMPONENTS=([debian]=\"main\" [ubuntu]=\"main,universe\")\n";
         assert_eq!(called(parts, "ubuntu"), [(false, None, "main,universe".to_owned())]);
         assert_eq!(called(parts, "debian"), [(false, None, "main".to_owned())]);
+    }
+
+    #[test]
+    fn a_script_orders_no_tree_that_debootstrap_would_not_make_and_none_twice() {
+        let plain = [(false, None, "main".to_owned())];
+        for line in [
+            "debootstrap --variant=nonesuch bookworm d\n",
+            "debootstrap --variant=minbase-x bookworm d\n",
+            "debootstrap --variant=- bookworm d\n",
+            "debootstrap --variant=\"$VARIANT\" bookworm d\n",
+            "debootstrap --variant=fakechroot bookworm d\n",
+            "debootstrap --components=main,nonesuch bookworm d\n",
+            "debootstrap --components=main,universe bookworm d\n",
+        ] {
+            assert_eq!(called(line, "debian"), plain, "{line}");
+        }
+        let usage = "echo debootstrap --variant=NAME\ndebootstrap --variant=buildd bookworm d\n";
+        assert_eq!(called(usage, "debian"), [(false, Some("buildd".to_owned()), "main".to_owned())]);
+        for list in ["main,contrib", "main,contrib,contrib,contrib", "contrib,main,main"] {
+            let orders = called(&format!("debootstrap --components={list} bookworm d\n"), "debian");
+            assert_eq!(orders, [(false, None, "main,contrib".to_owned())], "{list}");
+        }
     }
 
     #[test]

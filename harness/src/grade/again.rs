@@ -55,6 +55,10 @@ pub fn again(
     let in_world = plan.get("world").map(|_| again.scenario.id);
     let stores = Stores { cache: again.cache, workdir: again.workdir, offline: again.offline };
     let supply = supply(in_world.as_slice(), &fit, &template, &stores, on)?;
+    let (orders, wanted) = (fit.orders(in_world.as_slice()), fit.packages(in_world.as_slice()));
+    if let Some(lack) = supply.as_ref().and_then(|supply| supply.lack_of(&orders, &wanted)) {
+        return Err(Error::Again(vm::chain(lack)));
+    }
     let store = supply.as_ref().map(|supply| supply.store(medium)).transpose()?.flatten();
 
     let mut guest = template.restore(&vm::Disks { payload: Some(payload), store })?;

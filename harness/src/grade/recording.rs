@@ -28,9 +28,14 @@ const MAX_OUTPUT: u64 = 64 << 20;
 /// How long a person may look around in a machine that stands still.
 pub(super) const MAX_DEBUG: Duration = Duration::from_secs(24 * 3600);
 
-/// Drives one scenario, and drives it once more if our infrastructure failed.
+/// Drives one scenario, and drives it once more if our infrastructure failed. What it needs and
+/// cannot have is such a failure, too.
 pub(super) fn record(place: &Place, run: &Run, request: &Request) -> Recording {
     let plan = plan(run.scenario, &run.interface, place.driver, request);
+    if let Some(what) = place.lacks.get(run.scenario.id) {
+        let ending = Ending::Infrastructure { what: what.clone(), console: vec![] };
+        return Recording { scenario: run.name.clone(), plan, ending, seconds: 0.0, records: vec![] };
+    }
     let (first, weight) = record_once(place, run, &plan);
     match first.ending {
         Ending::Infrastructure { .. } => {

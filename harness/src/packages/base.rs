@@ -17,6 +17,7 @@
 
 mod maker;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ pub struct Order {
     pub https: bool,
     /// `--variant`.
     pub variant: Option<String>,
-    /// `--components`.
+    /// `--components`, as [`components`] spells them.
     pub components: String,
     /// Checks the archive's signature; debootstrap's own choice where there is none.
     pub keyring: Option<PathBuf>,
@@ -118,6 +119,18 @@ pub enum BaseError {
         /// Its last lines.
         output: String,
     },
+}
+
+/// The components of both archives, in the order in which their own lists name them.
+const COMPONENTS: [&str; 7] =
+    ["main", "contrib", "non-free", "non-free-firmware", "restricted", "universe", "multiverse"];
+
+/// One spelling for all lists of the same components: each once, in order. Nothing where a name in
+/// the list is none of a component.
+pub fn components(list: &str) -> Option<String> {
+    let place = |part| COMPONENTS.iter().position(|known| *known == part);
+    let named: BTreeSet<usize> = list.split(',').map(place).collect::<Option<_>>()?;
+    Some(named.into_iter().map(|place| COMPONENTS[place]).collect::<Vec<_>>().join(","))
 }
 
 fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> BaseError {
@@ -251,4 +264,24 @@ fn said(command: &mut Command) -> Result<String, BaseError> {
         status: output.status.to_string(),
         output: lines[lines.len().saturating_sub(15)..].join("\n"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::components;
+
+    #[test]
+    fn all_spellings_of_the_same_components_are_one() {
+        for (list, expected) in [
+            ("main", Some("main")),
+            ("main,contrib,contrib,contrib", Some("main,contrib")),
+            ("multiverse,main,universe,restricted", Some("main,restricted,universe,multiverse")),
+            ("non-free-firmware,non-free,main", Some("main,non-free,non-free-firmware")),
+            ("main,nonesuch", None),
+            ("main,", None),
+            ("", None),
+        ] {
+            assert_eq!(components(list).as_deref(), expected, "{list}");
+        }
+    }
 }

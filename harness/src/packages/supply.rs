@@ -55,7 +55,24 @@ pub struct Supply {
     socket: PathBuf,
     bases: PathBuf,
     trees: Vec<PathBuf>,
+    lacks: Vec<(Need, Error)>,
     workdir: PathBuf,
+}
+
+/// What a scenario may need.
+#[derive(Debug, PartialEq)]
+enum Need {
+    Tree(Order),
+    Packages(Wanted),
+}
+
+impl Need {
+    fn suite(&self) -> &str {
+        match self {
+            Self::Tree(order) => &order.suite,
+            Self::Packages(wanted) => &wanted.order.suite,
+        }
+    }
 }
 
 impl Supply {
@@ -64,9 +81,12 @@ impl Supply {
     /// run takes them). `maker` makes those that are not there; `say` hears what takes long.
     /// Packages that scenarios install are fetched beforehand.
     ///
+    /// A tree or package that is not available is a lack: without it, the real debootstrap would
+    /// run for an hour, and the submission would lose marks for it. A scenario that needs it is not
+    /// to be driven ([`Supply::lack_of`]).
+    ///
     /// # Errors
-    /// If a tree or package is not available: without it, the real debootstrap would run for an
-    /// hour, and the submission would lose marks for our lack. If a directory cannot be written.
+    /// If a directory cannot be written.
     pub fn start(
         root: &Path,
         offline: bool,
@@ -84,17 +104,41 @@ impl Supply {
         let server =
             Server::on_socket(&cache, &socket).map_err(FileError::at("serve packages at", &socket))?;
         let bases = root.join("debootstrap");
-        let mut prepare = |order: &Order| {
-            order
-                .prepare(maker, &cache, &bases, say)
-                .map_err(|source| Error::NoTree { suite: order.suite.clone(), source })
-        };
-        let trees = orders.iter().map(&mut prepare).collect::<Result<Vec<_>, _>>()?;
-        for wanted in wanted {
-            prove(wanted, &cache, &packages, say)
-                .map_err(|source| Error::NoPackage { suite: wanted.order.suite.clone(), source })?;
+        let (mut trees, mut lacks) = (Vec::new(), Vec::<(Need, Error)>::new());
+        for order in orders {
+            match order.prepare(maker, &cache, &bases, say) {
+                Ok(tree) => trees.push(tree),
+                Err(source) => {
+                    let error = Error::NoTree { suite: order.suite.clone(), source };
+                    lacks.push((Need::Tree(order.clone()), error));
+                }
+            }
         }
-        Ok(Self { cache, server, socket, bases, trees, workdir: workdir.to_owned() })
+        for wanted in wanted {
+            // Without the tree, nobody installs them.
+            let suite = wanted.order.suite.clone();
+            if lacks.iter().any(|(need, _)| need.suite() == suite) {
+                continue;
+            }
+            if let Err(source) = prove(wanted, &cache, &packages, say) {
+                lacks.push((Need::Packages(wanted.clone()), Error::NoPackage { suite, source }));
+            }
+        }
+        Ok(Self { cache, server, socket, bases, trees, lacks, workdir: workdir.to_owned() })
+    }
+
+    /// Why a scenario that needs these trees and packages cannot be driven.
+    pub fn lack_of(&self, orders: &[Order], wanted: &[Wanted]) -> Option<&Error> {
+        let is_needed = |need: &Need| match need {
+            Need::Tree(order) => orders.contains(order),
+            Need::Packages(packages) => wanted.contains(packages),
+        };
+        self.lacks.iter().find(|(need, _)| is_needed(need)).map(|(_, error)| error)
+    }
+
+    /// Takes the last lack out.
+    pub fn take_lack(&mut self) -> Option<Error> {
+        self.lacks.pop().map(|(_, error)| error)
     }
 
     /// The base trees as a machine gets them; `None` where none were ordered.
@@ -181,4 +225,33 @@ fn link(trees: &[PathBuf], into: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_that_cannot_be_made_is_a_lack_of_those_only_who_need_it() {
+        let root = tempfile::tempdir().unwrap();
+        let start = |orders: &[Order], wanted: &[Wanted]| {
+            // Each has a socket there.
+            let work = tempfile::tempdir_in(root.path()).unwrap().keep();
+            Supply::start(root.path(), true, &work, orders, wanted, Some(Maker::Host), &mut |_| {}).unwrap()
+        };
+        let (debian, focal) = (Order::debian("bookworm"), Order::ubuntu("focal"));
+        let wanted = [Wanted { order: debian.clone(), packages: vec!["figlet"] }];
+        let orders = [debian.clone()];
+        let mut supply = start(&orders, &wanted);
+        let why = supply.lack_of(&orders, &[]).unwrap().to_string();
+        assert_eq!(why, "cannot get or make a base tree of bookworm");
+        assert!(supply.lack_of(&[focal, debian.by_https()], &wanted).is_none());
+        assert_eq!(supply.store(Medium::Folder).unwrap(), None);
+        assert!(supply.take_lack().is_some());
+
+        let supply = start(&[], &wanted);
+        let why = supply.lack_of(&[], &wanted).unwrap().to_string();
+        assert_eq!(why, "cannot get a package that scenarios install in bookworm");
+        assert!(supply.lack_of(&orders, &[]).is_none());
+    }
 }

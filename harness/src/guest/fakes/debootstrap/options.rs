@@ -1,6 +1,6 @@
 //! The command lines of debootstrap(8) whose result is known.
 
-use crate::packages::base::Base;
+use crate::packages::base::{Base, components};
 
 /// A command line that a tree may stand for.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Request {
         self.suite == base.suite
             && self.arch.as_ref().is_none_or(|arch| *arch == base.arch)
             && self.variant == base.variant
-            && self.components == base.components
+            && (self.components == base.components
+                || components(&self.components).is_some_and(|list| list == base.components))
             && self.is_https() == base.https
     }
 }
@@ -192,6 +193,10 @@ mod tests {
         assert!(!stands("--variant=minbase bookworm d", &base));
         assert!(!stands("--components=main,contrib bookworm d", &base));
         assert!(!stands("bookworm d https://deb.example/debian", &base));
+        let more = Base { components: "main,contrib".to_owned(), ..base.clone() };
+        assert!(stands("--components=contrib,main,contrib bookworm d", &more));
+        assert!(!stands("--components=contrib,nonesuch bookworm d", &more));
+        assert!(!stands("--components=main bookworm d", &more));
         let https = Base { https: true, ..base };
         assert!(stands("bookworm d https://deb.example/debian", &https));
         assert!(!stands("bookworm d http://deb.example/debian", &https));
