@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::Mode;
-use rustix::mount::UnmountFlags;
 
 use crate::sandbox::process::{self, Identity};
 use crate::state::half_made::HalfMade;
@@ -151,8 +150,7 @@ impl Container {
 
     /// Deletes the folder of a container that has exited.
     pub fn delete(self) -> Result<(), Error> {
-        unmount_below(&self.folder)?;
-        Ok(half_made::remove(&self.folder)?)
+        Ok(half_made::remove_with_mounts(&self.folder)?)
     }
 
     fn process_error(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
@@ -205,44 +203,5 @@ fn recorded(folder: &Path) -> Result<Option<Identity>, state::Error> {
     match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         json => Ok(serde_json::from_slice(&at(json, "read", &path)?).ok()),
-    }
-}
-
-/// Detaches everything that is mounted below `folder` in our mount namespace, innermost first.
-fn unmount_below(folder: &Path) -> Result<(), state::Error> {
-    // The mount table has paths without symbolic links.
-    let folder = at(fs::canonicalize(folder), "find", folder)?;
-    let path = Path::new("/proc/self/mountinfo");
-    let table = at(fs::read_to_string(path), "read", path)?;
-    let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    let mut below: Vec<PathBuf> = targets.filter(|target| target.starts_with(&folder)).collect();
-    below.sort();
-    for target in below.iter().rev() {
-        let flags = UnmountFlags::DETACH | UnmountFlags::NOFOLLOW;
-        at(rustix::mount::unmount(target, flags), "unmount", target)?;
-    }
-    Ok(())
-}
-
-/// Decodes a path of mountinfo: space, tab, newline and backslash are octal escapes
-/// (`proc_pid_mountinfo(5)`).
-fn unescape(word: &str) -> PathBuf {
-    let mut parts = word.split('\\');
-    let mut path = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(3).unwrap_or((part, ""));
-        path.extend(u8::from_str_radix(digits, 8).map(char::from));
-        path.push_str(rest);
-    }
-    path.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_of_mountinfo_are_unescaped() {
-        assert_eq!(unescape(r"/a\040b\134c/d"), Path::new("/a b\\c/d"));
     }
 }

@@ -2,13 +2,14 @@
 //! in them.
 
 use std::ffi::CStr;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
-use crate::state::{self, at};
+use crate::state::{self, at, mounts};
 
 /// Deletes a tree; a missing tree is no error. Fails if something is mounted in it, and keeps what
 /// is mounted.
@@ -33,9 +34,29 @@ pub fn tree(path: &Path) -> Result<(), state::Error> {
     }
 }
 
+/// Like [`tree`], but first detaches what is mounted in the tree. Nearly always nothing is, so the
+/// table of mounts is read only after the tree could not be deleted.
+pub fn tree_with_mounts(path: &Path) -> Result<(), state::Error> {
+    match tree(path) {
+        Err(error) if error.is_mounted() => {
+            mounts::detach_below(path)?;
+            tree(path)
+        }
+        done => done,
+    }
+}
+
 /// How many directories are open at once. Deeper directories are first moved to the top: a
 /// container can create trees that are deeper than the limit of open files.
 const DEPTH: u32 = 100;
+
+/// How many bytes of a directory are read at once.
+const LISTING: usize = 4096;
+
+/// Removes an empty directory. Many are empty, and this call costs less than looking into them.
+fn is_removed(parent: &OwnedFd, name: &CStr) -> bool {
+    rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).is_ok()
+}
 
 /// The tree to delete.
 struct Tree<'a> {
@@ -46,7 +67,10 @@ struct Tree<'a> {
 
 impl Tree<'_> {
     fn delete_children(&mut self, directory: &OwnedFd, depth: u32) -> Result<(), Errno> {
-        for entry in Dir::read_from(directory)? {
+        rustix::fs::seek(directory, SeekFrom::Start(0))?;
+        let mut buffer = [MaybeUninit::uninit(); LISTING];
+        let mut entries = RawDir::new(directory, &mut buffer);
+        while let Some(entry) = entries.next() {
             let entry = entry?;
             let name: &CStr = entry.file_name();
             if name == c"." || name == c".." {
@@ -60,10 +84,12 @@ impl Tree<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            if is_directory && depth == DEPTH {
-                self.move_to_top(directory, name)?;
-            } else if is_directory {
-                self.delete_child(directory, name, depth)?;
+            if is_directory && !is_removed(directory, name) {
+                if depth == DEPTH {
+                    self.move_to_top(directory, name)?;
+                } else {
+                    self.delete_child(directory, name, depth)?;
+                }
             }
         }
         Ok(())

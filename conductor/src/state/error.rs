@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {path}")]
@@ -20,6 +22,12 @@ impl Error {
     /// Whether the file or folder does not exist.
     pub fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether something is mounted where a directory was to be deleted.
+    pub(super) fn is_mounted(&self) -> bool {
+        let number = Errno::from_io_error(&self.source);
+        matches!(number, Some(Errno::XDEV | Errno::BUSY))
     }
 }
 

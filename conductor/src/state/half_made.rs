@@ -32,8 +32,11 @@ impl HalfMade {
     /// Creates a directory in `folder`, which must exist.
     pub fn begin(folder: &Path) -> Result<Self, Error> {
         loop {
-            let made = tempfile::Builder::new().prefix(HALF_MADE).tempdir_in(folder);
-            let path = at(made, "make a directory in", folder)?.keep();
+            let path = unused(folder, "new");
+            match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
+                Err(Errno::EXIST) => continue,
+                made => at(made, "make a directory in", folder)?,
+            }
             // Another process may have swept it before we locked it: try again.
             match Lock::attempt(&path, Share::Exclusive) {
                 Ok(Some(lock)) => {
@@ -111,15 +114,15 @@ impl Drop for HalfMade {
     }
 }
 
-/// Deletes the half-made directories in `folder` that killed processes left behind. Errors are
-/// ignored: the next sweep tries again, for example when something is no longer mounted in one.
+/// Deletes the half-made directories in `folder` that killed processes left behind, with what is
+/// mounted in them. Errors are ignored: the next sweep tries again.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(HALF_MADE.as_bytes()) {
             continue;
         }
         if let Ok(Some(_lock)) = Lock::attempt(&entry.path(), Share::Exclusive) {
-            let _ = delete::tree(&entry.path());
+            let _ = delete::tree_with_mounts(&entry.path());
         }
     }
 }
@@ -133,19 +136,29 @@ pub fn sweep(folder: &Path) {
 pub fn remove(path: &Path) -> Result<(), Error> {
     // A sweep skips locked directories.
     let _lock = Lock::attempt(path, Share::Exclusive)?;
-    let grave = grave(path);
+    remove_with(path, delete::tree)
+}
+
+/// Like [`remove`], but detaches what is mounted in the directory. The caller holds the exclusive
+/// lock on it.
+pub fn remove_with_mounts(path: &Path) -> Result<(), Error> {
+    remove_with(path, delete::tree_with_mounts)
+}
+
+fn remove_with(path: &Path, delete: impl Fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
+    let grave = unused(path.parent().unwrap_or(path), "removed");
     match rustix::fs::renameat_with(CWD, path, CWD, &grave, rustix::fs::RenameFlags::NOREPLACE) {
-        Ok(()) => delete::tree(&grave),
-        Err(Errno::NOSPC | Errno::DQUOT) => delete::tree(path),
+        Ok(()) => delete(&grave),
+        Err(Errno::NOSPC | Errno::DQUOT) => delete(path),
         Err(error) => Err(Error::new("remove", path, error)),
     }
 }
 
-/// An unused name beside `path`. One process deletes one directory at a time, so PID and time are
-/// unique.
-fn grave(path: &Path) -> PathBuf {
+/// An unused name in `folder`. A process makes or deletes one directory at a time, so PID and time
+/// are unique, except for processes of several PID namespaces.
+fn unused(folder: &Path, purpose: &str) -> PathBuf {
     let moment = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    path.with_file_name(format!("{HALF_MADE}removed-{}-{moment:x}", std::process::id()))
+    folder.join(format!("{HALF_MADE}{purpose}-{}-{moment:x}", std::process::id()))
 }
 
 #[cfg(test)]

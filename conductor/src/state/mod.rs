@@ -8,6 +8,7 @@ pub mod error;
 pub mod half_made;
 pub mod limits;
 pub mod lock;
+mod mounts;
 pub mod names;
 pub mod paths;
 pub mod read;
