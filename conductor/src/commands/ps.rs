@@ -2,35 +2,24 @@
 
 use std::io::{self, BufWriter, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::Outcome;
 use crate::commands::cli::Listing;
 use crate::commands::listing::day;
 use crate::net::Record;
 use crate::settings::Settings;
-use crate::state::container;
+use crate::state;
+use crate::state::container::{self, Summary};
 use crate::state::names::ImageName;
-use crate::state::store::Store;
+use crate::state::store::{self, Store};
 
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Listing) -> Outcome {
     let containers = container::list(&Store::new(settings))?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.json {
-        let objects: Vec<_> = containers
-            .iter()
-            .map(|container| {
-                json!({
-                    "name": container.name.as_str(),
-                    "image": container.image.as_ref().map(ImageName::as_str),
-                    "date": day(container.created),
-                    "status": status(container.pid),
-                    "pid": container.pid,
-                    "address": Record::load(&container.folder).map(|record| record.address),
-                })
-            })
-            .collect();
+        let objects = containers.iter().map(object).collect::<Result<Vec<_>, _>>()?;
         writeln!(out, "{}", serde_json::to_string_pretty(&objects)?)?;
         out.flush()?;
         return Ok(0);
@@ -47,6 +36,17 @@ pub fn run(settings: &Settings, args: &Listing) -> Outcome {
     }
     out.flush()?;
     Ok(0)
+}
+
+fn object(container: &Summary) -> Result<Value, state::Error> {
+    Ok(json!({
+        "name": container.name.as_str(),
+        "image": store::image_of(&container.folder)?.as_ref().map(ImageName::as_str),
+        "date": day(container.created),
+        "status": status(container.pid),
+        "pid": container.pid,
+        "address": Record::load(&container.folder)?.map(|record| record.address),
+    }))
 }
 
 fn status(pid: Option<i32>) -> &'static str {

@@ -59,7 +59,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
 
     let signals = Signals::hold()?;
     let started = sandbox.hold().map_err(Into::into).and_then(|held| {
-        container.record(held.child().pid())?;
+        container.record(held.child())?;
         Ok(held.start()?)
     });
     match started {

@@ -199,7 +199,7 @@ pub fn build(
         settings,
         store,
         named,
-        state: store.identities(),
+        state: store.identities()?,
         index: StatIndex::load(
             &store.cache.join(INDEX_FOLDER),
             &std::path::absolute(named).unwrap_or_else(|_| named.to_owned()),
@@ -213,8 +213,9 @@ pub fn build(
     };
     let built = builder.all(&file);
     // The digests are saved even if a later instruction failed.
-    builder.index.save()?;
+    let saved = builder.index.save();
     built?;
+    saved?;
     catalog::record(store, image, &builder.layers)?;
     Ok(builder.layers)
 }
@@ -288,7 +289,7 @@ impl Builder<'_> {
             }
         };
         drop(open_files);
-        if let Some(layer) = layer::find(self.store, &key) {
+        if let Some(layer) = layer::find(self.store, &key)? {
             return Ok(layer);
         }
         let lowers: Vec<PathBuf> = self.layers.iter().rev().map(|layer| layer.tree.clone()).collect();

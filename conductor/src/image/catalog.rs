@@ -19,7 +19,7 @@ use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::{self, Store};
-use crate::state::{self, at, half_made, read};
+use crate::state::{self, at, half_made, if_there, is_directory, read};
 
 /// The name of the file that lists an image's layers.
 pub const LAYERS_FILE: &str = "layers";
@@ -56,10 +56,12 @@ pub enum Error {
 /// or `rmcache` could delete them.
 pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
     let layers = read_layers(store, name)?;
-    match layers.iter().find(|layer| !layer.is_dir()) {
-        Some(layer) => Err(Error::LayerGone { image: name.clone(), layer: layer.clone() }),
-        None => Ok(layers),
+    for layer in &layers {
+        if !is_directory(layer)? {
+            return Err(Error::LayerGone { image: name.clone(), layer: layer.clone() });
+        }
     }
+    Ok(layers)
 }
 
 /// The layers in the image's file, whether they exist or not.
@@ -119,11 +121,11 @@ fn size_of_layer(tree: &PathBuf, known: &mut HashMap<PathBuf, u64>) -> Result<u6
     if let Some(size) = known.get(tree) {
         return Ok(*size);
     }
-    // A missing layer has no size. A layer without metadata is measured.
+    // A layer without metadata is measured. A missing layer has no size.
     let size = match Metadata::read(tree) {
-        _ if !tree.is_dir() => 0,
         Some(noted) => noted.size,
-        None => layer::size(tree)?,
+        None if is_directory(tree)? => layer::size(tree)?,
+        None => 0,
     };
     known.insert(tree.clone(), size);
     Ok(size)
@@ -151,11 +153,13 @@ pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), s
 /// Deletes an image. Its layers stay in the cache. Refuses if a container uses the image.
 pub fn remove(store: &Store, name: &ImageName) -> Result<(), Error> {
     let folder = store.image(name);
-    let lock = Lock::wait(&store.images, Share::Exclusive);
-    if !folder.join(LAYERS_FILE).exists() {
-        return Err(Error::Missing(name.clone()));
-    }
-    let _lock = lock?;
+    let missing = || Error::Missing(name.clone());
+    let _lock = match Lock::wait(&store.images, Share::Exclusive) {
+        Err(error) if error.is_not_found() => return Err(missing()),
+        lock => lock?,
+    };
+    let layers = folder.join(LAYERS_FILE);
+    if_there(fs::metadata(&layers), "find", &layers)?.ok_or_else(missing)?;
     half_made::sweep(&store.images);
     let user = store.containers()?.into_iter().find(|(_, image)| image.as_ref() == Some(name));
     match user {

@@ -19,7 +19,7 @@ use crate::image::copy;
 use crate::state::delete;
 use crate::state::half_made::HalfMade;
 use crate::state::store::{self, Store};
-use crate::state::{self, at};
+use crate::state::{self, at, is_directory, read};
 
 /// The folder of the layers in the cache.
 pub const FOLDER: &str = "layers";
@@ -66,7 +66,7 @@ impl Metadata {
 
     /// The metadata of the layer whose directory is `tree`, if it has any.
     pub fn read(tree: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(Self::path(tree)).ok()?).ok()
+        serde_json::from_slice(&read::file(CWD, &Self::path(tree)).ok()?).ok()
     }
 
     /// The path of the metadata for the layer whose directory is `tree`: beside `diff`, or beside
@@ -118,9 +118,9 @@ pub struct Draft {
 }
 
 /// The layer `key`, if it is in the cache.
-pub fn find(store: &Store, key: &CacheKey) -> Option<Layer> {
+pub fn find(store: &Store, key: &CacheKey) -> Result<Option<Layer>, state::Error> {
     let tree = tree(store, key);
-    tree.is_dir().then(|| Layer { key: key.clone(), tree, cached: true })
+    Ok(is_directory(&tree)?.then(|| Layer { key: key.clone(), tree, cached: true }))
 }
 
 fn tree(store: &Store, key: &CacheKey) -> PathBuf {

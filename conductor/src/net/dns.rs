@@ -3,11 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::sandbox::process;
+use crate::state::{self, if_there};
 
 /// Files with name servers. If the first names a local resolver (systemd-resolved), which a
 /// container cannot reach, the second names the servers behind it.
@@ -17,9 +19,14 @@ const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
 const FALLBACK: &str = "nameserver 1.1.1.1\nnameserver 8.8.8.8\n";
 
 /// A resolv.conf(5) with the name servers of the host that a container can reach.
-pub fn resolv_conf() -> String {
-    let read = |path: &&str| fs::read_to_string(path).ok().and_then(|text| reachable(&text));
-    FILES.iter().find_map(read).unwrap_or_else(|| FALLBACK.to_owned())
+pub fn resolv_conf() -> Result<String, state::Error> {
+    for path in FILES.map(Path::new) {
+        let text = if_there(fs::read(path), "read", path)?;
+        if let Some(servers) = text.and_then(|text| reachable(&String::from_utf8_lossy(&text))) {
+            return Ok(servers);
+        }
+    }
+    Ok(FALLBACK.to_owned())
 }
 
 fn reachable(text: &str) -> Option<String> {

@@ -70,7 +70,7 @@ pub fn connect(
 ) -> Result<Vec<Change>, Error> {
     let first = container.running()?;
     let mut host = Host::lock()?;
-    let former = Record::load(container.folder());
+    let former = Record::load(container.folder())?;
     if let Some(record) = &former {
         if record.ready && host.has(container, record)? {
             return extend(settings, container, &mut host, &first, wishes, record);
@@ -204,7 +204,8 @@ fn open_way_out(host: &mut Host, inside: &mut Netlink, record: &Record) -> Resul
 fn write_name_servers(container: &Container, first: &OwnedFd) -> Result<(), Error> {
     let root = at("open the container's root directory", dns::root_of(first, container.first_pid()?))?;
     let root = root.ok_or_else(|| container::Error::Exited(container.name().clone()))?;
-    at("write /etc/resolv.conf in the container", dns::write(root, &dns::resolv_conf()))
+    let servers = dns::resolv_conf()?;
+    at("write /etc/resolv.conf in the container", dns::write(root, &servers))
 }
 
 /// Deletes the rules of a container, but not those of another holder of its interface name. Returns
@@ -231,7 +232,7 @@ fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(),
 /// kernel deletes the pair when the container's processes end: this returns its link, for
 /// [`wait_until_gone`]. Does nothing without a network.
 pub fn disconnect(container: &Container) -> Result<Option<Link>, Error> {
-    match Record::load(container.folder()) {
+    match Record::load(container.folder())? {
         Some(record) => withdraw(&mut Host::lock()?, container, &record),
         None => Ok(None),
     }
@@ -248,7 +249,7 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
     let mut host = Host::lock()?;
     let mut ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
         let first = container.running()?;
-        match Record::load(container.folder()) {
+        match Record::load(container.folder())? {
             Some(record) if record.ready && host.has(container, &record)? => Ok((first, record)),
             _ => Err(Error::NotConnected(container.name().clone())),
         }

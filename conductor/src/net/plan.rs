@@ -100,7 +100,7 @@ fn interfaces(
 fn holder(settings: &Settings, host: &mut Host, address: Ipv4Addr) -> Result<Option<ContainerName>, Error> {
     let store = Store::new(settings);
     for (name, _) in store.containers()? {
-        let Some(record) = Record::load(&store.container(&name)) else { continue };
+        let Some(record) = Record::load(&store.container(&name))? else { continue };
         let link =
             if record.address == address { links::find(&mut host.links, &record.outside)? } else { None };
         if link.is_some_and(|link| record.names(&link)) {

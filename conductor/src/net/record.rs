@@ -71,9 +71,11 @@ impl Record {
         Ok(state::at(fs::remove_file(&path), "delete", &path)?)
     }
 
-    /// The record of the container in `folder`.
-    pub fn load(folder: &Path) -> Option<Self> {
-        fs::read(folder.join(RECORD_FILE)).ok().and_then(|json| serde_json::from_slice(&json).ok())
+    /// The record of the container in `folder`, if it has a network.
+    pub fn load(folder: &Path) -> Result<Option<Self>, state::Error> {
+        let path = folder.join(RECORD_FILE);
+        let json = state::if_there(fs::read(&path), "read", &path)?;
+        Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
         let mut former = fs::File::open(folder.path().join(RECORD_FILE)).unwrap();
         record.ready = true;
         record.save(folder.path()).unwrap();
-        assert!(Record::load(folder.path()).unwrap().ready);
+        assert!(Record::load(folder.path()).unwrap().unwrap().ready);
         // A process that has the former record open still reads all of it.
         let mut text = String::new();
         former.read_to_string(&mut text).unwrap();
@@ -141,7 +143,7 @@ mod tests {
         let json = r#"{"outside":"eg-outside","inside":"eg-inside","gateway":"192.168.1.1","address":"192.168.1.2",
             "prefix":24,"internet":"eth0","ports":["80-3000"],"ready":true}"#;
         fs::write(folder.path().join(RECORD_FILE), json).unwrap();
-        let record = Record::load(folder.path()).unwrap();
+        let record = Record::load(folder.path()).unwrap().unwrap();
         assert_eq!((record.mac, record.ports), (None, vec![PortMapping { inner: 80, outer: 3000 }]));
     }
 }

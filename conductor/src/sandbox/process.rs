@@ -88,37 +88,53 @@ pub struct Identity {
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
+    /// The inode of its pidfds, which no other process of the boot has. The kernel has them since
+    /// Linux 6.9.
+    #[serde(default)]
+    pub inode: Option<u64>,
 }
 
 impl Identity {
-    /// The identity of a process that runs or is a zombie.
-    pub fn of(pid: Pid) -> io::Result<Self> {
-        Ok(Self { pid: pid.as_raw(), start_ticks: Stat::read(pid)?.start_ticks, boot: boot_id()? })
-    }
-
-    /// Whether the process runs, in the boot `boot`. Faster than [`Identity::open`], for a listing.
-    pub fn runs(&self, boot: &str) -> bool {
-        let running =
-            |stat: &Stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, b'Z' | b'X');
-        self.boot == boot && Stat::read(Pid::from_raw(self.pid)).is_ok_and(|stat| running(&stat))
+    /// The identity of a child that runs or is a zombie.
+    pub fn of(child: &Child) -> io::Result<Self> {
+        let pid = child.pid();
+        Ok(Self {
+            pid: pid.as_raw(),
+            start_ticks: start_ticks(pid)?.ok_or(io::ErrorKind::NotFound)?,
+            boot: boot_id()?,
+            inode: inode(child)?,
+        })
     }
 
     /// Opens a pidfd for the process, or returns `None` if it has ended. Never returns a later
-    /// process with the same PID.
-    pub fn open(&self) -> io::Result<Option<OwnedFd>> {
+    /// process with the same PID. `boot` is the running boot.
+    pub fn open(&self, boot: &str) -> io::Result<Option<OwnedFd>> {
+        if self.boot != boot {
+            return Ok(None);
+        }
         let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return Ok(None) };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             pidfd => pidfd?,
         };
-        // The pidfd refers to the process that has the PID now. If that is another one, its start
-        // time differs. If its start time cannot be read, it has ended.
-        match Stat::read(Pid::from_raw(self.pid)) {
-            Ok(stat) if stat.start_ticks == self.start_ticks && boot_id()? == self.boot => {}
-            _ => return Ok(None),
-        }
-        Ok((!has_ended(&pidfd)?).then_some(pidfd))
+        // The pidfd refers to the process that has the PID now. If that is another one, its inode
+        // and its start time differ.
+        let is_it = match self.inode {
+            Some(known) => inode(&pidfd)? == Some(known),
+            None => start_ticks(Pid::from_raw(self.pid))? == Some(self.start_ticks),
+        };
+        Ok((is_it && !has_ended(&pidfd)?).then_some(pidfd))
     }
+}
+
+/// The inode of a pidfd, if the kernel gives each process its own.
+fn inode(pidfd: impl AsFd) -> io::Result<Option<u64>> {
+    /// `PID_FS_MAGIC` of linux/magic.h. Before, all pidfds had one inode.
+    const MAGIC: i64 = 0x5049_4446;
+    if rustix::fs::fstatfs(&pidfd)?.f_type != MAGIC {
+        return Ok(None);
+    }
+    Ok(Some(rustix::fs::fstat(&pidfd)?.st_ino))
 }
 
 /// Whether the process of `pidfd` has ended, waited for or not.
@@ -143,36 +159,36 @@ pub fn kill(pidfd: &OwnedFd) -> io::Result<()> {
     }
 }
 
+/// The file with the identity of the running boot.
+pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// The identity of the running boot.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+    Ok(fs::read_to_string(BOOT_ID)?.trim_end().to_owned())
 }
 
-/// The fields of `/proc/PID/stat` that we use (`proc_pid_stat(5)`).
-struct Stat {
-    /// Field 3: `R`, `S`, `Z` for a zombie and so on.
-    state: u8,
-    /// Field 22.
-    start_ticks: u64,
+/// The start time of a process: field 22 of `/proc/PID/stat` (`proc_pid_stat(5)`). `None` if the
+/// process has ended, before or while the file was read.
+fn start_ticks(pid: Pid) -> io::Result<Option<u64>> {
+    // Longer than the line can be, so that one system call reads it.
+    let mut line = [0; 2048];
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line));
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Ok(None),
+        length => match parse_start_ticks(&line[..length?]) {
+            Some(ticks) => Ok(Some(ticks)),
+            None => Err(io::ErrorKind::InvalidData.into()),
+        },
+    }
 }
 
-impl Stat {
-    fn read(pid: Pid) -> io::Result<Self> {
-        // Longer than the line can be, so that one system call reads it.
-        let mut line = [0; 2048];
-        let length = File::open(format!("/proc/{pid}/stat"))?.read(&mut line)?;
-        Self::parse(&line[..length]).ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-
-    fn parse(line: &[u8]) -> Option<Self> {
-        // The second field is the program's name in parentheses, and the name may contain any
-        // character.
-        let end = line.iter().rposition(|byte| *byte == b')')?;
-        let fields = std::str::from_utf8(&line[end + 1..]).ok()?;
-        let mut fields = fields.split_ascii_whitespace();
-        let state = *fields.next()?.as_bytes().first()?;
-        Some(Self { state, start_ticks: fields.nth(22 - 4)?.parse().ok()? })
-    }
+fn parse_start_ticks(line: &[u8]) -> Option<u64> {
+    // The second field is the program's name in parentheses, and the name may contain any
+    // character.
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let fields = std::str::from_utf8(&line[end + 1..]).ok()?;
+    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -181,19 +197,34 @@ mod tests {
 
     #[test]
     fn an_identity_finds_its_process_and_no_later_one_with_its_pid() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let identity = Identity::of(Pid::from_raw(child.id() as i32)).unwrap();
-        let pidfd = identity.open().unwrap().expect("it runs");
-        assert!(identity.runs(&identity.boot) && !identity.runs("another"));
-        let earlier = Identity { start_ticks: identity.start_ticks - 1, ..identity.clone() };
-        assert!(earlier.open().unwrap().is_none() && !earlier.runs(&identity.boot));
-        let before_reboot = Identity { boot: "another".into(), ..identity.clone() };
-        assert!(before_reboot.open().unwrap().is_none());
-        kill(&pidfd).unwrap();
-        assert!(identity.open().unwrap().is_none(), "a zombie has ended");
-        assert!(!identity.runs(&identity.boot), "a zombie has ended");
-        child.wait().unwrap();
-        assert!(identity.open().unwrap().is_none());
+        let mut program = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(program.id() as i32);
+        let pidfd = rustix::process::pidfd_open(
+            rustix::process::Pid::from_raw(pid.as_raw()).unwrap(),
+            PidfdFlags::empty(),
+        );
+        let new = Identity::of(&Child::new(pid, pidfd.unwrap())).unwrap();
+        // What an earlier version or an older kernel recorded.
+        let json = format!(r#"{{"pid":{pid},"start_ticks":{},"boot":"{}"}}"#, new.start_ticks, new.boot);
+        let old: Identity = serde_json::from_str(&json).unwrap();
+        for identity in [&new, &old] {
+            assert!(identity.open(&identity.boot).unwrap().is_some(), "it runs");
+            assert!(identity.open("another boot").unwrap().is_none());
+        }
+        let earlier = Identity { start_ticks: old.start_ticks - 1, ..old.clone() };
+        assert!(earlier.open(&earlier.boot).unwrap().is_none());
+        if let Some(inode) = new.inode {
+            let earlier = Identity { inode: Some(inode - 1), ..new.clone() };
+            assert!(earlier.open(&earlier.boot).unwrap().is_none());
+        }
+        kill(&new.open(&new.boot).unwrap().unwrap()).unwrap();
+        for identity in [&new, &old] {
+            assert!(identity.open(&identity.boot).unwrap().is_none(), "a zombie has ended");
+        }
+        program.wait().unwrap();
+        for identity in [&new, &old] {
+            assert!(identity.open(&identity.boot).unwrap().is_none());
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::{self, IMAGE_FILE, Store};
-use crate::state::{self, at, half_made, read};
+use crate::state::{self, at, half_made, if_there, read};
 
 const PROCESS_FILE: &str = "process.json";
 
@@ -115,7 +115,7 @@ impl Container {
     }
 
     /// Records the first process, which must still be held: once recorded, `stop` finds it.
-    pub fn record(&self, first: nix::unistd::Pid) -> Result<(), Error> {
+    pub fn record(&self, first: &process::Child) -> Result<(), Error> {
         let identity = Identity::of(first).map_err(self.process_error("identify"))?;
         let path = self.folder.join(PROCESS_FILE);
         let json = serde_json::to_vec(&identity).unwrap_or_default();
@@ -125,7 +125,7 @@ impl Container {
     /// The first process, if it runs.
     pub fn first_process(&self) -> Result<Option<OwnedFd>, Error> {
         match recorded(&self.folder)? {
-            Some(identity) => identity.open().map_err(self.process_error("look for")),
+            Some(identity) => identity.open(&boot()?).map_err(self.process_error("look for")),
             None => Ok(None),
         }
     }
@@ -154,9 +154,13 @@ impl Container {
     }
 
     fn process_error(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
-        let name = self.name.clone();
-        move |source| Error::Process { action, name: name.clone(), source }
+        process_error(&self.name, action)
     }
+}
+
+fn process_error(name: &ContainerName, action: &'static str) -> impl Fn(io::Error) -> Error {
+    let name = name.clone();
+    move |source| Error::Process { action, name: name.clone(), source }
 }
 
 /// One line of `ps`.
@@ -166,42 +170,54 @@ pub struct Summary {
     pub name: ContainerName,
     /// Its folder.
     pub folder: PathBuf,
-    /// The image it was made from.
-    pub image: Option<ImageName>,
     /// When it was made.
     pub created: SystemTime,
     /// The PID of its first process on the host, if it runs.
     pub pid: Option<i32>,
 }
 
-/// Lists all containers.
+/// Lists all containers, sorted by name.
 pub fn list(store: &Store) -> Result<Vec<Summary>, Error> {
     let names = store::entries(&store.containers)?;
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let containers = at(read::folder(&store.containers), "open", &store.containers)?;
-    let boot = process::boot_id().unwrap_or_default();
-    let summary = |name: ContainerName| {
+    let boot = boot()?;
+    let summary = |name: ContainerName| -> Result<Option<Summary>, Error> {
+        let folder = store.container(&name);
         let path = |file| Path::new(name.as_str()).join(file);
         // The image file is as old as the container. The container may be deleted while it is
         // listed.
-        let (image, created) = read::with_time(&containers, &path(IMAGE_FILE)).ok()?;
-        let image = String::from_utf8(image).ok().and_then(|image| image.trim().parse().ok());
-        let process = read::file(&containers, &path(PROCESS_FILE)).ok();
-        let process: Option<Identity> = process.and_then(|json| serde_json::from_slice(&json).ok());
-        let pid = process.filter(|process| process.runs(&boot)).map(|process| process.pid);
-        Some(Summary { folder: store.container(&name), name, image, created, pid })
+        let created = read::time(&containers, &path(IMAGE_FILE));
+        let Some(created) = if_there(created, "find", &folder.join(IMAGE_FILE))? else {
+            return Ok(None);
+        };
+        let process = read::file(&containers, &path(PROCESS_FILE));
+        let process = if_there(process, "read", &folder.join(PROCESS_FILE))?;
+        let process = process.and_then(|json| serde_json::from_slice::<Identity>(&json).ok());
+        let pid = match process {
+            Some(process) => {
+                let open = process.open(&boot).map_err(process_error(&name, "look for"))?;
+                open.map(|_| process.pid)
+            }
+            None => None,
+        };
+        Ok(Some(Summary { name, folder, created, pid }))
     };
-    Ok(names.into_iter().filter_map(|name| name.parse().ok()).filter_map(summary).collect())
+    let names = names.into_iter().filter_map(|name| name.parse().ok());
+    names.filter_map(|name| summary(name).transpose()).collect()
+}
+
+/// The identity of the running boot.
+fn boot() -> Result<String, state::Error> {
+    at(process::boot_id(), "read", Path::new(process::BOOT_ID))
 }
 
 /// The recorded first process. An incomplete file means that its writer was killed before the
 /// process started; the process died with it.
 fn recorded(folder: &Path) -> Result<Option<Identity>, state::Error> {
     let path = folder.join(PROCESS_FILE);
-    match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        json => Ok(serde_json::from_slice(&at(json, "read", &path)?).ok()),
-    }
+    let json = if_there(fs::read(&path), "read", &path)?;
+    Ok(json.and_then(|json| serde_json::from_slice(&json).ok()))
 }

@@ -31,6 +31,27 @@ impl Error {
     }
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Like [`at`]. `None` if the file or folder does not exist.
+pub(crate) fn if_there<T, E: Into<io::Error>>(
+    result: Result<T, E>,
+    action: &'static str,
+    path: &Path,
+) -> Result<Option<T>, Error> {
+    match result.map_err(Into::into) {
+        Err(error) if is_missing(&error) => Ok(None),
+        result => at(result, action, path).map(Some),
+    }
+}
+
+/// Whether a path leads to a directory. An error other than a missing file is no answer.
+pub(crate) fn is_directory(path: &Path) -> Result<bool, Error> {
+    Ok(if_there(std::fs::metadata(path), "find", path)?.is_some_and(|data| data.is_dir()))
+}
+
 /// Adds the operation and the path to an error.
 pub(crate) fn at<T, E: Into<io::Error>>(
     result: Result<T, E>,

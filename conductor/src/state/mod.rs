@@ -15,4 +15,4 @@ pub mod read;
 pub mod store;
 
 pub use error::Error;
-pub(crate) use error::at;
+pub(crate) use error::{at, if_there, is_directory};

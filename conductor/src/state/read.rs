@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Opens a folder for reading entries below it.
@@ -16,9 +16,17 @@ pub fn folder(path: &Path) -> Result<OwnedFd, Errno> {
 /// The content of a file below `folder`, and when it was last changed.
 pub fn with_time(folder: impl AsFd, path: &Path) -> Result<(Vec<u8>, SystemTime), Errno> {
     let file = open(folder, path)?;
-    let stat = rustix::fs::fstat(&file)?;
-    let time = Duration::new(stat.st_mtime.max(0) as u64, stat.st_mtime_nsec as u32);
-    Ok((content(file)?, UNIX_EPOCH + time))
+    let time = time_of(&rustix::fs::fstat(&file)?);
+    Ok((content(file)?, time))
+}
+
+/// When a file below `folder` was last changed.
+pub fn time(folder: impl AsFd, path: &Path) -> Result<SystemTime, Errno> {
+    Ok(time_of(&rustix::fs::statat(folder, path, AtFlags::empty())?))
+}
+
+fn time_of(stat: &Stat) -> SystemTime {
+    UNIX_EPOCH + Duration::new(stat.st_mtime.max(0) as u64, stat.st_mtime_nsec as u32)
 }
 
 /// The content of a file below `folder`.

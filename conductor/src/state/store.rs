@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::settings::Settings;
 use crate::state::names::{ContainerName, ImageName};
-use crate::state::{Error, at};
+use crate::state::{Error, at, if_there, is_directory};
 
 /// File of a container that holds the name of the image it was made from, and a newline.
 pub const IMAGE_FILE: &str = "image";
@@ -37,9 +37,10 @@ impl Store {
     }
 
     /// The state folders that exist.
-    pub fn identities(&self) -> Vec<Inode> {
-        let folders = [&self.images, &self.containers, &self.cache].into_iter();
-        folders.filter_map(|folder| fs::metadata(folder).ok()).map(|data| (data.dev(), data.ino())).collect()
+    pub fn identities(&self) -> Result<Vec<Inode>, Error> {
+        let find = |folder: &PathBuf| if_there(fs::metadata(folder), "find", folder).transpose();
+        let folders = [&self.images, &self.containers, &self.cache].into_iter().filter_map(find);
+        folders.map(|found| found.map(|data| (data.dev(), data.ino()))).collect()
     }
 
     /// The folder of an image, whether it exists or not.
@@ -55,11 +56,19 @@ impl Store {
     /// All containers, running or exited, each with its image if the image is recorded.
     pub fn containers(&self) -> Result<Vec<(ContainerName, Option<ImageName>)>, Error> {
         let names = entries(&self.containers)?.into_iter().filter_map(|name| name.parse().ok());
-        let image = |name: &ContainerName| {
-            fs::read_to_string(self.container(name).join(IMAGE_FILE)).ok()?.trim().parse().ok()
+        let with_image = |name| {
+            let image = image_of(&self.container(&name))?;
+            Ok((name, image))
         };
-        Ok(names.map(|name: ContainerName| (name.clone(), image(&name))).collect())
+        names.map(with_image).collect()
     }
+}
+
+/// The image of the container in `folder`, if it is recorded.
+pub fn image_of(folder: &Path) -> Result<Option<ImageName>, Error> {
+    let path = folder.join(IMAGE_FILE);
+    let text = if_there(fs::read(&path), "read", &path)?;
+    Ok(text.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok()))
 }
 
 /// The names of the complete entries of a state folder, sorted. A missing folder has no entries.
@@ -80,5 +89,8 @@ pub fn entries(folder: &Path) -> Result<Vec<String>, Error> {
 /// Creates a state folder and its parents, for root only: the trees inside contain set-user-ID
 /// programs (compare CVE-2021-41091).
 pub fn make_folder(path: &Path) -> Result<(), Error> {
+    if is_directory(path)? {
+        return Ok(());
+    }
     at(fs::DirBuilder::new().recursive(true).mode(0o700).create(path), "make", path)
 }
