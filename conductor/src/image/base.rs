@@ -12,6 +12,7 @@ use std::process::ExitStatus;
 use std::{env, io};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use crate::image::cache_key::CacheKey;
@@ -22,10 +23,10 @@ use crate::sandbox::namespaces;
 use crate::sandbox::reaper::Reaper;
 use crate::sandbox::rootfs::Dev;
 use crate::settings::Settings;
-use crate::state;
 use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::store::{self, Store};
+use crate::state::{self, at, is_directory};
 
 /// The folder of the base systems in the cache.
 pub const FOLDER: &str = "base";
@@ -95,13 +96,13 @@ pub fn ensure(
     let (distribution, suite) = parts(settings, reference);
     let tree = folder.join(name(settings, reference));
     let layer = Layer { key: key(settings, reference), tree, cached: true };
-    if layer.tree.is_dir() {
+    if is_directory(&layer.tree)? {
         return Ok(layer);
     }
     store::make_folder(&folder)?;
     // A second build waits here and then finds the base system.
     let _lock = Lock::wait(&folder, Share::Exclusive)?;
-    if layer.tree.is_dir() {
+    if is_directory(&layer.tree)? {
         return Ok(layer);
     }
     let mirror = mirror.or(settings.mirrors.get(distribution).map(String::as_str));
@@ -136,7 +137,7 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
         let mirror = mirror.unwrap_or("its own mirror").to_owned();
         return Err(Error::Failed { reference: reference.into(), mirror, status });
     }
-    if !has_shell(target) {
+    if !at(has_shell(target), "look for bin/sh in", target)? {
         return Err(Error::Empty { reference: reference.into() });
     }
     Ok(())
@@ -144,11 +145,13 @@ fn debootstrap(reference: &str, suite: &str, mirror: Option<&str>, target: &Path
 
 /// Whether a tree has a /bin/sh. Links in it lead to places in the tree, as they will in a
 /// container.
-fn has_shell(tree: &Path) -> bool {
+fn has_shell(tree: &Path) -> Result<bool, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    rustix::fs::open(tree, flags | OFlags::DIRECTORY, Mode::empty()).is_ok_and(|root| {
-        rustix::fs::openat2(root, c"bin/sh", flags, Mode::empty(), ResolveFlags::IN_ROOT).is_ok()
-    })
+    let root = rustix::fs::open(tree, flags | OFlags::DIRECTORY, Mode::empty())?;
+    match rustix::fs::openat2(root, c"bin/sh", flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+        found => found.map(|_| true),
+    }
 }
 
 /// Folders with root's programs. `su` without `-` leaves them out of `PATH`.

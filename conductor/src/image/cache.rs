@@ -55,7 +55,7 @@ pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
         read.collect::<io::Result<Vec<_>>>().map_err(|e| state::Error::new("list", &store.cache, e))?
     {
         let path = entry.path();
-        if path.is_dir() {
+        if at(entry.file_type(), "look at", &path)?.is_dir() {
             half_made::remove(&path)?;
         } else {
             at(fs::remove_file(&path), "delete", &path)?;

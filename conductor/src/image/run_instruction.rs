@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use crate::image::layer::Draft;
-use crate::image::merged::{self, Entry};
+use crate::image::merged::{self, Entry, Place};
 use crate::sandbox::Sandbox;
 use crate::sandbox::launch::{self, Command, Streams};
 use crate::sandbox::namespaces;
@@ -20,7 +21,7 @@ use crate::sandbox::overlay;
 use crate::sandbox::reaper::Reaper;
 use crate::sandbox::rootfs::Dev;
 use crate::sandbox::tty;
-use crate::state::{self, at};
+use crate::state::{self, at, if_there};
 
 /// Variables of the host that a `RUN` gets: package managers need them behind a proxy.
 const PROXY_VARIABLES: [&str; 6] =
@@ -35,6 +36,9 @@ pub enum Error {
     /// The command did not start.
     #[error(transparent)]
     Launch(#[from] launch::Error),
+    /// A layer below cannot be read.
+    #[error(transparent)]
+    Below(#[from] merged::Error),
     /// A state folder cannot be used.
     #[error(transparent)]
     Store(#[from] state::Error),
@@ -102,15 +106,16 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 impl Resolver {
     fn prepare(draft: &mut Draft, lowers: &[PathBuf]) -> Result<Self, Error> {
         let copy = draft.scratch("etc")?.join("resolv.conf");
-        let has_etc = matches!(merged::resolve(lowers, Path::new("/etc")), Ok(place) if matches!(place.entry, Entry::Directory(_)));
-        let Some(servers) = fs::read(RESOLV_CONF).ok().filter(|_| has_etc) else {
+        let has_etc = find(lowers, "/etc")?.is_some_and(|place| matches!(place.entry, Entry::Directory(_)));
+        let servers = if_there(fs::read(RESOLV_CONF), "read", Path::new(RESOLV_CONF))?;
+        let Some(servers) = servers.filter(|_| has_etc) else {
             return Ok(Self { files: Vec::new(), made: None });
         };
         at(fs::write(&copy, servers), "write", &copy)?;
         // apt resolves names as another user, who must be able to read the copy whatever mode the
         // host's file has.
         at(rustix::fs::chmod(&copy, Mode::from_raw_mode(0o644)), "set the mode of", &copy)?;
-        let place = merged::resolve(lowers, Path::new(RESOLV_CONF)).ok();
+        let place = find(lowers, RESOLV_CONF)?;
         let made = place.filter(|place| place.entry == Entry::Missing).map(|place| place.path);
         Ok(Self { files: vec![(copy, RESOLV_CONF.into())], made })
     }
@@ -127,15 +132,28 @@ impl Resolver {
         let layer = at(rustix::fs::open(diff, flags, Mode::empty()), "open", diff)?;
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let Ok(folder) = rustix::fs::openat2(&layer, folder, flags, Mode::empty(), inside) else {
-            return Ok(());
+        let path = diff.join(RESOLV_CONF);
+        let folder = match rustix::fs::openat2(&layer, folder, flags, Mode::empty(), inside) {
+            Err(Errno::LOOP | Errno::XDEV) => return Ok(()),
+            folder => if_there(folder, "find", &path)?,
         };
-        let is_ours = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0
-        });
-        if !is_ours {
-            return Ok(());
+        let Some(folder) = folder else { return Ok(()) };
+        let stat = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        match if_there(stat, "find", &path)? {
+            Some(stat)
+                if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0 =>
+            {
+                at(rustix::fs::unlinkat(&folder, name, AtFlags::empty()), "remove", &path)
+            }
+            _ => Ok(()),
         }
-        at(rustix::fs::unlinkat(&folder, name, AtFlags::empty()), "remove", &diff.join(RESOLV_CONF))
+    }
+}
+
+/// Resolves a path in the layers. `None` if it leads nowhere, for example through a file.
+fn find(lowers: &[PathBuf], path: &str) -> Result<Option<Place>, merged::Error> {
+    match merged::resolve(lowers, Path::new(path)) {
+        Err(error @ merged::Error::Read { .. }) => Err(error),
+        place => Ok(place.ok()),
     }
 }

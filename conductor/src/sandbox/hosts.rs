@@ -38,9 +38,11 @@ fn add_line(name: &str) -> io::Result<()> {
         return Ok(());
     }
     let mut file = File::from(file);
-    let mut text = String::new();
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
     // A file that is not UTF-8 is not one that we should extend.
-    if file.read_to_string(&mut text).is_err() || names(&text).any(|known| known == name) {
+    let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+    if names(&text).any(|known| known == name) {
         return Ok(());
     }
     let before = if text.is_empty() {

@@ -1,5 +1,8 @@
 //! The "host" of a playground: everything that containers may change and must leave as it was.
 
+// Each test program uses only a part of this module.
+#![allow(dead_code)]
+
 use std::fs;
 
 use super::support::{Playground, wait_for};
