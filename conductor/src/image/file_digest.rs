@@ -4,7 +4,8 @@
 //! disk, and does not have to be read.
 //!
 //! The hash is BLAKE3: without instructions for SHA-256 in the processor, it is several times as
-//! fast, and digests take more than half of the time of a cold build.
+//! fast. It hashes eight pieces of 1 KiB at once, but only if no odd number of bytes came before
+//! them. So the contents have a hash of their own.
 
 use std::os::fd::BorrowedFd;
 
@@ -20,7 +21,7 @@ pub const CHUNK: usize = 128 << 10;
 /// The digest of a file of `size` bytes. `buffer` has the length [`CHUNK`]. If the file has grown,
 /// the rest is ignored; the copy then reports the change.
 pub fn of(open: BorrowedFd<'_>, size: u64, sparse: bool, buffer: &mut [u8]) -> Result<FileDigest, Errno> {
-    let mut hash = blake3::Hasher::new();
+    let (mut hash, mut contents) = (blake3::Hasher::new(), blake3::Hasher::new());
     let attributes = attributes::encode(&attributes::of_file(open)?);
     hash.update(&(attributes.len() as u64).to_le_bytes());
     hash.update(&attributes);
@@ -33,17 +34,19 @@ pub fn of(open: BorrowedFd<'_>, size: u64, sparse: bool, buffer: &mut [u8]) -> R
                 None => break,
             };
         }
-        let length = read_chunk(open, offset, buffer)?.min((size - offset) as usize);
+        let wanted = buffer.len().min((size - offset) as usize);
+        let length = read_chunk(open, offset, &mut buffer[..wanted])?;
         if length == 0 {
             break;
         }
         let chunk = &buffer[..length];
         if chunk.iter().any(|byte| *byte != 0) {
             hash.update(&offset.to_le_bytes());
-            hash.update(chunk);
+            contents.update(chunk);
         }
         offset += CHUNK as u64;
     }
+    hash.update(contents.finalize().as_bytes());
     Ok(hash.finalize().into())
 }
 

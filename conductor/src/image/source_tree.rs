@@ -205,7 +205,7 @@ impl Source {
         let stat = rustix::fs::fstat(&open).map_err(|error| Error::read(&full, error))?;
         let mut walk = Walk { context, exclude, skipped: Vec::new() };
         let node = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => walk.directory(open.as_fd(), &stat, &path)?,
+            FileType::Directory => walk.directory(open.as_fd(), &stat, &mut path.clone())?,
             FileType::RegularFile => Node::file(&stat),
             _ => return Err(Error::Kind(full)),
         };
@@ -264,7 +264,7 @@ impl Walk<'_> {
     }
 
     /// Reads the directory `open`, at `path` in the context, with its whole tree.
-    fn directory(&mut self, open: BorrowedFd<'_>, stat: &Stat, path: &Path) -> Result<Node, Error> {
+    fn directory(&mut self, open: BorrowedFd<'_>, stat: &Stat, path: &mut PathBuf) -> Result<Node, Error> {
         let mut children = Vec::new();
         for entry in Dir::read_from(open).map_err(|error| self.fail(path, error))? {
             let entry = entry.map_err(|error| self.fail(path, error))?;
@@ -272,7 +272,9 @@ impl Walk<'_> {
             if name == c"." || name == c".." {
                 continue;
             }
-            let child = self.child(open, name, &path.join(OsStr::from_bytes(name.to_bytes())))?;
+            path.push(OsStr::from_bytes(name.to_bytes()));
+            let child = self.child(open, name, path)?;
+            path.pop();
             children.extend(child.map(|child| (OsStr::from_bytes(name.to_bytes()).to_owned(), child)));
         }
         children.sort_by(|(one, _), (two, _)| one.cmp(two));
@@ -281,7 +283,12 @@ impl Walk<'_> {
     }
 
     /// Reads an entry of a directory. `None` if it is skipped.
-    fn child(&mut self, parent: BorrowedFd<'_>, name: &CStr, path: &Path) -> Result<Option<Node>, Error> {
+    fn child(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        path: &mut PathBuf,
+    ) -> Result<Option<Node>, Error> {
         let ignored = self.exclude.ignore.ignores(path);
         if ignored && !self.exclude.ignore.has_exceptions() {
             return Ok(None);
@@ -311,7 +318,7 @@ impl Walk<'_> {
                 Node::of(&stat, NodeKind::Link { target })
             }
             _ => {
-                self.skipped.push(path.to_owned());
+                self.skipped.push(path.clone());
                 return Ok(None);
             }
         };

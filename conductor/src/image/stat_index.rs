@@ -24,7 +24,7 @@ use crate::state::paths;
 use crate::state::store;
 use crate::state::{self, at};
 
-const MAGIC: &[u8] = b"conductor stat index 3\n";
+const MAGIC: &[u8] = b"conductor stat index 4\n";
 
 /// Below this number of bytes, starting threads takes longer than reading.
 const WORTH_A_THREAD: u64 = 1 << 20;
@@ -33,9 +33,13 @@ const WORTH_A_THREAD: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct StatIndex {
     path: PathBuf,
-    entries: HashMap<PathBuf, (Stamp, FileDigest)>,
+    entries: Entries,
     changed: bool,
 }
+
+/// Stamp and digest of each file, by the bytes of its path: a `Path` takes longer to hash and to
+/// compare.
+type Entries = HashMap<Vec<u8>, (Stamp, FileDigest)>;
 
 /// A file without a known digest.
 struct Unknown<'a> {
@@ -82,7 +86,7 @@ impl StatIndex {
         })?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for file in unknown.into_iter().filter(|file| is_settled(&file.stamp, now)) {
-            self.entries.insert(file.path, (file.stamp, *file.digest));
+            self.entries.insert(file.path.into_os_string().into_vec(), (file.stamp, *file.digest));
             self.changed = true;
         }
         Ok(())
@@ -90,7 +94,10 @@ impl StatIndex {
 
     fn look_up<'a>(&self, path: &Path, node: &'a mut Node, unknown: &mut Vec<Unknown<'a>>) {
         match &mut node.kind {
-            NodeKind::File { stamp, digest, sparse, .. } => match self.entries.get(path) {
+            NodeKind::File { stamp, digest, sparse, .. } => match self
+                .entries
+                .get(path.as_os_str().as_bytes())
+            {
                 Some((remembered, known)) if remembered == stamp => *digest = *known,
                 _ => unknown.push(Unknown { path: path.to_owned(), stamp: *stamp, sparse: *sparse, digest }),
             },
@@ -150,10 +157,12 @@ fn read_all(base: &Path, open: &OwnedFd, files: &mut [Unknown<'_>]) -> Result<()
     Ok(())
 }
 
-fn encode(entries: &HashMap<PathBuf, (Stamp, FileDigest)>) -> Vec<u8> {
+/// The length of an entry without its path.
+const ENTRY: usize = 4 + 7 * 8 + 32;
+
+fn encode(entries: &Entries) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     for (path, (stamp, digest)) in entries {
-        let path = path.as_os_str().as_bytes();
         bytes.extend_from_slice(&(path.len() as u32).to_le_bytes());
         bytes.extend_from_slice(path);
         for number in numbers(stamp) {
@@ -170,14 +179,14 @@ fn numbers(stamp: &Stamp) -> [u64; 7] {
 }
 
 /// The entries in `bytes`. `None` if [`encode`] did not write them.
-fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, (Stamp, FileDigest)>> {
+fn decode(bytes: &[u8]) -> Option<Entries> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
+    let mut entries = HashMap::with_capacity(rest.len() / ENTRY);
     let mut take = |len: usize| {
         let (taken, left) = rest.split_at_checked(len)?;
         rest = left;
         Some(taken)
     };
-    let mut entries = HashMap::new();
     while let Some(len) = take(4) {
         let path = take(u32::from_le_bytes(len.try_into().ok()?) as usize)?;
         let mut numbers = [0; 7];
@@ -191,8 +200,7 @@ fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, (Stamp, FileDigest)>> {
             modified: (modified as i64, modified_ns as i64),
             changed: (changed as i64, changed_ns as i64),
         };
-        let path = std::ffi::OsString::from_vec(path.to_vec());
-        entries.insert(path.into(), (stamp, take(32)?.try_into().ok()?));
+        entries.insert(path.to_vec(), (stamp, take(32)?.try_into().ok()?));
     }
     Some(entries)
 }
@@ -238,7 +246,7 @@ mod tests {
         let mut remembered = load();
         assert_eq!(remembered.entries.len(), 1);
         // A wrong digest in the index shows that the file itself was not read.
-        remembered.entries.get_mut(Path::new("file")).unwrap().1 = [7; 32];
+        remembered.entries.get_mut(&b"file"[..]).unwrap().1 = [7; 32];
         assert_eq!(digest_of(&mut remembered, folder.path()), [7; 32]);
 
         fs::write(&file, "two").unwrap();
@@ -260,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_damaged_index_is_an_empty_one() {
-        let entries = HashMap::from([(PathBuf::from("a/b"), (Stamp::default(), [3; 32]))]);
+        let entries = HashMap::from([(b"a/b".to_vec(), (Stamp::default(), [3; 32]))]);
         let bytes = encode(&entries);
         assert_eq!(decode(&bytes), Some(entries));
         for len in MAGIC.len() + 4..bytes.len() {
