@@ -39,6 +39,14 @@ pub struct Cli {
     /// The command
     #[command(subcommand)]
     pub command: Command,
+    /// The options of all commands
+    #[command(flatten)]
+    pub general: General,
+}
+
+/// The options of all commands.
+#[derive(Debug, Args)]
+pub struct General {
     /// Print results only, without the line that names the program
     #[arg(short, long, global = true)]
     pub quiet: bool,
@@ -203,8 +211,34 @@ pub struct Completions {
 impl Cli {
     /// Parses the arguments of this process. On an error it prints a message and ends the process.
     pub fn from_command_line() -> Self {
-        let matches = without_empty_variables(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of_one_command().unwrap_or_else(|| {
+            let matches = without_empty_variables(Self::command()).get_matches();
+            Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        })
+    }
+
+    /// Parses the arguments with nothing defined but the called command: defining all of them takes
+    /// longer than most commands run. `None` if that fails. Then the definition of all commands has
+    /// the message or the help.
+    fn of_one_command() -> Option<Self> {
+        let called = env::args_os().skip(1).find(|word| word != "-q" && word != "--quiet")?;
+        let called = called.to_str()?;
+        let define = match called {
+            "build" => Build::augment_args,
+            "images" | "ps" => Listing::augment_args,
+            "rmi" => Rmi::augment_args,
+            "rmcache" => Rmcache::augment_args,
+            "run" => Run::augment_args,
+            "stop" => Stop::augment_args,
+            "exec" => Exec::augment_args,
+            "addnetwork" => Addnetwork::augment_args,
+            "peer" => Peer::augment_args,
+            _ => return None,
+        };
+        let command = define(clap::Command::new(called.to_owned()));
+        let all = General::augment_args(clap::Command::new("conductor")).subcommand(command);
+        let matches = without_empty_variables(all).try_get_matches().ok()?;
+        Self::from_arg_matches(&matches).ok()
     }
 }
 

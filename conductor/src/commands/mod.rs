@@ -68,8 +68,8 @@ fn perform(cli: &Cli) -> Outcome {
         _ => {}
     }
     drop_the_callers_groups()?;
-    let settings = Settings::load(&cli.settings, cli.command.settings())?;
-    if !cli.quiet && !cli.command.is_machine_readable() {
+    let settings = Settings::load(&cli.general.settings, cli.command.settings())?;
+    if !cli.general.quiet && !cli.command.is_machine_readable() {
         writeln!(io::stdout(), "CS695 Conductor that manages containers")?;
     }
     match &cli.command {
@@ -80,7 +80,7 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Run(args) => run::run(&settings, args),
         Command::Ps(args) => ps::run(&settings, args),
         Command::Stop(args) => stop::run(&settings, args),
-        Command::Exec(args) => exec::run(&settings, args, cli.quiet),
+        Command::Exec(args) => exec::run(&settings, args, cli.general.quiet),
         Command::Addnetwork(args) => addnetwork::run(&settings, args),
         Command::Peer(args) => peer::run(&settings, args),
         Command::Completions(_) | Command::Man => Ok(0),
