@@ -227,6 +227,28 @@ fn output_that_cannot_be_written_is_an_error_and_one_that_nobody_reads_is_none_t
 }
 
 #[test]
+fn closed_standard_streams_are_no_files_of_a_command() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo said; echo complained >&2\n");
+    let conductor = env!("CARGO_BIN_EXE_conductor");
+    for words in ["build img", "run img eg echo said", "ps", "stop eg", "run"] {
+        let script = format!("{conductor} {words} <&- >&- 2>&-");
+        let status = place.command("/bin/sh").args(["-c", &script]).status().unwrap();
+        assert_eq!(status.code(), Some(if words == "run" { 2 } else { 0 }), "{words}");
+    }
+    let states = [
+        "-r",
+        "said\\|CS695",
+        ".images",
+        ".containers",
+        ".cache/layers",
+        "--include=layers",
+        "--include=image",
+    ];
+    assert_eq!(place.command("grep").args(states).output().unwrap().stdout, b"");
+}
+
+#[test]
 fn who_is_not_root_is_told_that_it_takes_root() {
     let Some(place) = Playground::new() else { return };
     place.build("").success();

@@ -34,10 +34,16 @@ struct Unsaid(#[source] io::Error);
 pub fn dispatch(cli: &Cli) -> Outcome {
     // Only writes to standard output fail with a plain I/O error: all other errors name what
     // failed.
-    perform(cli).map_err(|error| match error.downcast::<io::Error>() {
+    perform(cli).and_then(flushed).map_err(|error| match error.downcast::<io::Error>() {
         Ok(error) => Unsaid(*error).into(),
         Err(error) => error,
     })
+}
+
+/// Writes what standard output still holds: nobody does it after `main`.
+fn flushed(status: u8) -> Outcome {
+    io::stdout().flush()?;
+    Ok(status)
 }
 
 /// Prints an error and its causes to standard error.

@@ -30,6 +30,7 @@ pub mod overlay;
 pub mod process;
 pub mod reaper;
 pub mod rootfs;
+pub mod start;
 pub mod supervise;
 pub mod tty;
 
