@@ -1,16 +1,14 @@
 //! Cache keys: the identity of a layer, computed from everything that determines its content.
 //!
-//! A key is the SHA-256 of the parent's key and the instruction. For `COPY` it includes names,
-//! kinds, modes, link targets, extended attributes and contents of the sources. So a change gives
-//! new keys to that layer and all layers above it, and to no others. Times and owners of sources do
-//! not count: they differ between two checkouts of the same files.
+//! A key is the BLAKE3 digest of the parent's key and the instruction. For `COPY` it includes
+//! names, kinds, modes, link targets, extended attributes and contents of the sources. So a change
+//! gives new keys to that layer and all layers above it, and to no others. Times and owners of
+//! sources do not count: they differ between two checkouts of the same files.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
-
-use sha2::{Digest, Sha256};
 
 use crate::image::conductorfile::Step;
 use crate::image::source_tree::{FileDigest, Node, NodeKind, Source};
@@ -72,22 +70,24 @@ impl fmt::Display for CacheKey {
 
 /// A hash over fields. Each field is preceded by its length, so different sequences of fields have
 /// different hashes.
-pub(crate) struct Fields(Sha256);
+///
+/// They are collected first: the hash is fastest for one long text.
+pub(crate) struct Fields(Vec<u8>);
 
 impl Fields {
     pub(crate) fn new(kind: &str) -> Self {
-        let mut fields = Self(Sha256::new());
+        let mut fields = Self(Vec::new());
         fields.add(kind.as_bytes());
         fields
     }
 
     pub(crate) fn add(&mut self, field: &[u8]) {
-        self.0.update((field.len() as u64).to_le_bytes());
-        self.0.update(field);
+        self.0.extend_from_slice(&(field.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(field);
     }
 
     pub(crate) fn digest(self) -> FileDigest {
-        self.0.finalize().into()
+        blake3::hash(&self.0).into()
     }
 
     pub(crate) fn finish(self) -> CacheKey {
