@@ -13,7 +13,7 @@ use std::fs;
 use std::process::Child;
 
 use host::Host;
-use injection::{Call, Injected, calls, hide, inject};
+use injection::{CALLS, Call, Injected, calls, hide, inject};
 use support::Playground;
 
 /// The Conductorfile of the image `img`.
@@ -247,13 +247,27 @@ fn an_unreadable_file_is_not_a_missing_one() {
     ];
     for (before, command, path) in cases {
         let runs = prepare(&place, before);
-        let Injected { status, message, at, .. } = hide(&place, command, path);
+        let Injected { status, message, at, .. } = hide(&place, command, CALLS, path);
         let what = format!("{command:?}: {path}: {at}");
         assert_ne!(status, 0, "{what}");
         assert!(message.contains(path), "{what}: {message}");
         assert!(message.ends_with("Input/output error (os error 5)\n"), "{what}: {message}");
         end(&place, runs, &what);
     }
+}
+
+#[test]
+fn a_call_that_fails_after_the_file_was_found_is_an_error() {
+    let Some(place) = Playground::new() else { return };
+    place.build("").success();
+    let run = hide(&place, &["run", "img", "a", "true"], "read", "/etc/hosts");
+    assert_eq!(run.status, 125, "{}", run.at);
+    let said = "cannot add the host name to /etc/hosts: Input/output error (os error 5)\n";
+    assert!(run.message.ends_with(said), "{}", run.message);
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN true\n");
+    let build = hide(&place, &["build", "img"], "newfstatat", "resolv.conf");
+    assert_eq!(build.status, 1, "{}", build.at);
+    assert!(build.message.ends_with("resolv.conf: Input/output error (os error 5)\n"), "{}", build.message);
 }
 
 #[test]
@@ -265,7 +279,7 @@ fn a_stop_that_cannot_look_leaves_the_container_and_its_network() {
     let runs = prepare(&place, Before::Connected);
     let boot = "/proc/sys/kernel/random/boot_id";
     for path in [".containers/a/network.json", ".containers/a/process.json", boot] {
-        let stopped = hide(&place, &["stop", "a"], path);
+        let stopped = hide(&place, &["stop", "a"], CALLS, path);
         assert_eq!(stopped.status, 1, "{path}: {}", stopped.message);
         place.conductor(["exec", "a", "true"]).assert().success();
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::support::Playground;
 
 /// The system calls that a disk can let fail.
-const CALLS: &str = "open,openat,openat2,read,pread64,write,pwrite64,getdents64,mkdir,mkdirat,rmdir,unlink,unlinkat,\
+pub const CALLS: &str = "open,openat,openat2,read,pread64,write,pwrite64,getdents64,mkdir,mkdirat,rmdir,unlink,unlinkat,\
     rename,renameat,renameat2,linkat,symlinkat,mknodat,chmod,fchmod,fchmodat,fchown,fchownat,utimensat,stat,lstat,\
     fstat,newfstatat,statx,readlink,readlinkat,flistxattr,fgetxattr,fsetxattr,fremovexattr,fsync,fdatasync,syncfs,\
     ftruncate,copy_file_range,statfs,mount,umount2,chdir,flock";
@@ -65,14 +65,14 @@ pub fn inject(place: &Playground, command: &[&str], call: &Call) -> Injected {
     failed(run(place, command, &call.name, &["-e", &fault]))
 }
 
-/// Runs a command and lets every call on `path` fail with EIO. The path is absolute or in the
+/// Runs a command and lets all its `calls` on `path` fail with EIO. The path is absolute or in the
 /// playground.
-pub fn hide(place: &Playground, command: &[&str], path: &str) -> Injected {
+pub fn hide(place: &Playground, command: &[&str], calls: &str, path: &str) -> Injected {
     let whole = place.path().join(path).to_string_lossy().into_owned();
     // A command may name a file by its path in a folder that is open.
     let inside = path.strip_prefix(".containers/").unwrap_or(path);
-    let fault = format!("inject={CALLS}:error=EIO");
-    failed(run(place, command, CALLS, &["-P", &whole, "-P", inside, "-e", &fault]))
+    let fault = format!("inject={calls}:error=EIO");
+    failed(run(place, command, calls, &["-P", &whole, "-P", inside, "-e", &fault]))
 }
 
 fn failed(mut injected: Injected) -> Injected {
