@@ -1,7 +1,7 @@
 //! Unambiguous references to processes. The kernel reuses PIDs, so a process is held by a pidfd
 //! (`pidfd_open(2)`) or recorded together with its start time.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -84,7 +84,8 @@ fn send(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
 pub struct Identity {
     /// The PID in the PID namespace of the process that recorded it.
     pub pid: i32,
-    /// Clock ticks from boot to its start.
+    /// Clock ticks from boot to its start: for older kernels, and for earlier versions of this
+    /// program.
     pub start_ticks: u64,
     /// `/proc/sys/kernel/random/boot_id`.
     pub boot: String,
@@ -164,7 +165,9 @@ pub const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The identity of the running boot.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string(BOOT_ID)?.trim_end().to_owned())
+    let mut text = [0; 64];
+    let length = File::open(BOOT_ID)?.read(&mut text)?;
+    Ok(String::from_utf8_lossy(&text[..length]).trim_end().to_owned())
 }
 
 /// The start time of a process: field 22 of `/proc/PID/stat` (`proc_pid_stat(5)`). `None` if the
