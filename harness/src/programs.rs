@@ -80,7 +80,7 @@ const TEST: [Program; 21] = [
     program("rm", "coreutils", "removes files of the tests"),
     program("shellcheck", "shellcheck", "checks the shell scripts"),
     program("sleep", "coreutils", "runs in the containers of the tests"),
-    program("strace", "strace", "lists system calls"),
+    program("strace", "strace", "lists system calls, and lets them fail"),
     program("stty", "coreutils", "sets up terminals"),
     program("true", "coreutils", "runs in the containers of the tests"),
     program("xz", "xz-utils", "makes archives"),
