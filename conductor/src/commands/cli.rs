@@ -12,6 +12,9 @@ use crate::net::port_mapping::PortMapping;
 use crate::settings::Overrides;
 use crate::state::names::{ContainerName, ImageName};
 
+/// The name of the program.
+const PROGRAM: &str = "conductor";
+
 /// The last lines of both kinds of help.
 const AFTER_HELP: &str = "Options may stand before or after names. `--` before a command is optional.\n\
     A setting comes from its flag, else the environment, else setup.sh, else its default.";
@@ -33,7 +36,7 @@ What conductor does not have, and what to use instead:
 
 /// Build images from Conductorfiles, run containers from them, and connect containers to networks.
 #[derive(Debug, Parser)]
-#[command(name = "conductor", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = PROGRAM, version, arg_required_else_help = true, max_term_width = 100)]
 #[command(after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub struct Cli {
     /// The command
@@ -236,7 +239,7 @@ impl Cli {
             _ => return None,
         };
         let command = define(clap::Command::new(called.to_owned()));
-        let all = General::augment_args(clap::Command::new("conductor")).subcommand(command);
+        let all = General::augment_args(clap::Command::new(PROGRAM)).subcommand(command);
         let matches = without_empty_variables(all).try_get_matches().ok()?;
         Self::from_arg_matches(&matches).ok()
     }
