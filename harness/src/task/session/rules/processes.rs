@@ -67,6 +67,15 @@ fn of_process(asked: &str, seen: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::super::tests::differing;
+    use super::of_process;
+
+    #[test]
+    fn another_pid_is_told_only_where_the_session_shows_one() {
+        let is_told = |asked, seen| of_process(asked, seen).starts_with("another PID");
+        assert!(is_told("1 [tty] [stat] [time] /bin/bash", "7 ? S 0:00 /bin/bash"));
+        assert!(!is_told("1 [tty] [stat] [time] /bin/bash", "1 ? S 0:00 /bin/bash"));
+        assert!(!is_told("[pid] [tty] [stat] [time] sleep inf", "7 ? S 0:00 sleep inf"));
+    }
 
     #[test]
     fn ps_may_show_a_wrapper_and_no_foreign_process() {
