@@ -170,8 +170,8 @@ fn archives_without_a_mirror_and_other_methods_are_refused_without_asking_anyone
     assert!(String::from_utf8(body.unwrap()).unwrap().contains("mirror.example.net/elsewhere"));
     assert_eq!(ask(address, "POST", RELEASE).0, 405);
     assert!(upstream.asked().is_empty());
-    let stats = cache.stats();
-    assert_eq!((stats.upstream_requests, stats.missing.count(), stats.lacking.count()), (0, 1, 0));
+    let done = cache.stats();
+    assert_eq!((done.upstream_requests, done.missing.count(), done.lacking.count()), (0, 1, 0));
 }
 
 /// All files below a directory.

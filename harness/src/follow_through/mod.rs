@@ -138,7 +138,7 @@ fn matrix_lost(bundle: &Bundle) -> bool {
     let of_conductor = subtasks.iter().filter(|subtask| subtask.id.starts_with('3'));
     let broken: Vec<&str> = of_conductor.filter(is_broken).map(|subtask| subtask.id).collect();
     let rests_on_broken =
-        |finding: &Finding| task4::rests_on(&finding.check).iter().any(|subtask| broken.contains(subtask));
+        |finding: &Finding| task4::rests_on(finding.check).iter().any(|subtask| broken.contains(subtask));
     let lost = findings.iter().filter(|finding| is_lost(&task4::SUBTASK, finding));
     lost.into_iter().any(|finding| finding.status == Status::Fail && rests_on_broken(finding))
 }

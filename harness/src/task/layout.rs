@@ -243,7 +243,7 @@ mod tests {
     use crate::verdict::{Environment, SubmissionInfo};
 
     /// The status and the answer of one check, for a layout with these fields.
-    fn told(check: &str, fields: Value) -> (Status, String) {
+    fn told(check: &str, fields: &Value) -> (Status, String) {
         let files: Vec<Value> = ASKED.into_iter().map(file).collect();
         let mut layout = json!({ "form": "directory", "folder": "23m0001_assignment3", "depth": 1,
             "entries": 12, "left_aside": [], "files": files, "git": "present", "unmarked": null });
@@ -264,27 +264,27 @@ mod tests {
         json!({ "path": path, "found_as": null, "bytes": 1, "crlf": false, "lacks_run_bit": false })
     }
 
-    fn status(check: &str, fields: Value) -> Status {
+    fn status(check: &str, fields: &Value) -> Status {
         told(check, fields).0
     }
 
     #[test]
     fn an_archive_needs_a_folder_with_the_roll_number_and_a_directory_does_not() {
         let form = |form: &str, folder: &str| {
-            status("layout/archive", json!({ "form": form, "folder": folder, "depth": 1 }))
+            status("layout/archive", &json!({ "form": form, "folder": folder, "depth": 1 }))
         };
         assert_eq!(form("directory", "anything"), Status::Pass);
         assert_eq!(form("tar.gz", "23M0001_Assignment3"), Status::Pass);
         assert_eq!(form("tar.gz", "_assignment3"), Status::Fail);
         assert_eq!(form("tar.gz", "submission"), Status::Fail);
         let no_folder = json!({ "form": "tar.gz", "folder": null, "depth": 0 });
-        let (found, answer) = told("layout/archive", no_folder);
+        let (found, answer) = told("layout/archive", &no_folder);
         assert_eq!((found, answer.ends_with("task folders at its top")), (Status::Fail, true));
     }
 
     #[test]
     fn what_is_odd_about_the_archive_is_told() {
-        let answer = |fields| told("layout/archive", fields).1;
+        let answer = |fields: Value| told("layout/archive", &fields).1;
         assert!(!answer(json!({})).contains(';') && !answer(json!({})).contains("inside"));
         assert!(answer(json!({ "depth": 2 })).ends_with("inside another folder"));
         assert!(answer(json!({ "left_aside": ["._x", "y"] })).ends_with("; left aside: ._x, y"));
@@ -296,7 +296,7 @@ mod tests {
         let with = |change: fn(&mut Vec<Value>)| {
             let mut files: Vec<Value> = ASKED.into_iter().map(file).collect();
             change(&mut files);
-            told("layout/files", json!({ "files": files }))
+            told("layout/files", &json!({ "files": files }))
         };
         assert_eq!(with(|_| ()), (Status::Pass, format!("all {} files", ASKED.len())));
         let (missing, answer) = with(|files| drop(files.pop()));
@@ -307,13 +307,13 @@ mod tests {
         assert_eq!((crlf, answer.contains("Windows")), (Status::Pass, true));
         let (bit, answer) = with(|files| files[0]["lacks_run_bit"] = true.into());
         assert_eq!((bit, answer.contains("executable")), (Status::Pass, true));
-        let (archives, answer) = told("layout/files", json!({ "archives": ["task1/x.zip"] }));
+        let (archives, answer) = told("layout/files", &json!({ "archives": ["task1/x.zip"] }));
         assert_eq!((archives, answer.contains("task1/x.zip")), (Status::Pass, true));
     }
 
     #[test]
     fn the_history_must_lead_to_a_commit() {
-        let git = |fact: &str| status("layout/git", json!({ "git": fact }));
+        let git = |fact: &str| status("layout/git", &json!({ "git": fact }));
         let statuses = ["present", "enclosing", "empty", "missing"].map(git);
         assert_eq!(statuses, [Status::Pass, Status::Pass, Status::Fail, Status::Fail]);
     }
@@ -322,9 +322,9 @@ mod tests {
     fn scripts_that_were_read_must_have_no_fault() {
         let script = |interpreter: Option<&str>, syntax: Option<&str>| {
             let script = json!({ "path": ASKED[1], "interpreter": interpreter, "syntax": syntax });
-            told("layout/scripts", json!({ "scripts": [script] }))
+            told("layout/scripts", &json!({ "scripts": [script] }))
         };
-        assert_eq!(status("layout/scripts", json!({})), Status::Skip);
+        assert_eq!(status("layout/scripts", &json!({})), Status::Skip);
         assert_eq!(script(None, None).0, Status::Pass);
         assert_eq!(script(Some("no interpreter line"), None).0, Status::Fail);
         assert_eq!(
@@ -335,12 +335,12 @@ mod tests {
         crlf["crlf"] = true.into();
         let read = json!({ "path": ASKED[1], "interpreter": null, "syntax": null });
         let fields = json!({ "files": [crlf, file(ASKED[0])], "scripts": [read] });
-        assert_eq!(status("layout/scripts", fields), Status::Fail);
+        assert_eq!(status("layout/scripts", &fields), Status::Fail);
     }
 
     #[test]
     fn text_outside_the_marked_portions_must_be_the_starters() {
-        let unmarked = |diffs: Value| told("layout/unmarked-portions", json!({ "unmarked": diffs }));
+        let unmarked = |diffs: Value| told("layout/unmarked-portions", &json!({ "unmarked": diffs }));
         assert_eq!(unmarked(Value::Null).0, Status::Skip);
         assert_eq!(unmarked(json!([])), (Status::Pass, "no marked file to compare".to_owned()));
         assert_eq!(

@@ -116,8 +116,8 @@ mod tests {
         let draws: Vec<[u16; 5]> = (0..1000).map(|_| ports(&mut random)).collect();
         assert!(draws.iter().all(|ports| BTreeSet::from(*ports).len() == 5));
         for place in 0..5 {
-            let drawn = draws.iter().map(|ports| ports[place]);
-            assert!(drawn.clone().min() < Some(2000) && drawn.max() > Some(32000));
+            let own = draws.iter().map(|ports| ports[place]);
+            assert!(own.clone().min() < Some(2000) && own.max() > Some(32000));
         }
     }
 }
