@@ -11,7 +11,7 @@ use crate::report::text::visible;
 const RECORDS: usize = 8;
 
 /// What a kind of record tells, for a heading.
-const TITLES: [(&str, &str); 38] = [
+const TITLES: [(&str, &str); 39] = [
     ("absent", "A command that was never seen"),
     ("at-once", "Two commands at once"),
     ("base", "The base image, compared"),
@@ -46,6 +46,7 @@ const TITLES: [(&str, &str); 38] = [
     ("port", "A port of the machine"),
     ("reach", "An attempt to get through"),
     ("run", "container_prog begins"),
+    ("run-process", "The process of a RUN"),
     ("sample", "Processes and the limits of their control groups"),
     ("sniffed", "What passed on an interface"),
     ("typed", "What was typed into a container"),

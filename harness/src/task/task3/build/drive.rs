@@ -6,20 +6,21 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::plan::{BuildPlan, CHANGED_MODE, COPIES, Names, RUNS};
+use super::plan::{BuildPlan, CHANGED_MODE, COPIES, Names, RUNS, SLEEPS};
 use super::sources::Sources;
 use super::tree::State;
-use super::{Base, Contents, Found, Layers, Moved, OtherMounts};
-use crate::evidence::process::Directory;
+use super::{Base, Contents, Found, Layers, Moved, OtherMounts, RunProcess};
+use crate::evidence::process::{Directory, Process};
 use crate::guest::observe::{handles, mounts};
 use crate::guest::recorder::Recorder;
 use crate::task::Site;
 use crate::task::task3::shared;
-use crate::task::task3::shared::launch::ToolSession;
+use crate::task::task3::shared::launch::{self, ToolSession};
 use crate::task::task3::shared::overlays::Overlays;
 use crate::task::task3::shared::state::{self, Image};
 use crate::task::task3::shared::terminals::Terminals;
@@ -114,11 +115,31 @@ impl BuildScenario<'_, '_> {
         self.session.unless_obstructed(step, self.sources.lay_out())?;
         self.session.write(step, &name, &format!("FROM debian:bookworm\n{instructions}{end}"))?;
         let limit = self.session.tool.limit(240.0, 30.0);
-        self.session.call(step, &["build", &self.image(step), &name], limit)?;
+        self.call_build(step, &["build", &self.image(step), &name], limit)?;
         match self.sources.gone() {
             gone if gone.is_empty() => Ok(()),
             gone => self.record("moved", &Moved { step: step.to_owned(), gone }),
         }
+    }
+
+    /// Calls the tool, and looks at the process of the RUN that sleeps.
+    fn call_build(&mut self, step: &str, words: &[&str], limit: Duration) -> io::Result<()> {
+        if step != SLEEPS {
+            return self.session.call(step, words, limit).map(drop);
+        }
+        let (machine, command) = (self.session.machine, ["sleep", self.plan.pause.as_str()]);
+        let began = Instant::now();
+        let terminal = self.session.terminals.start(&self.session.tool.call(words))?;
+        let mut sleeps = None;
+        self.session.terminals.until(limit, |terminals| {
+            let is_it = |process: &Process| launch::runs(process, &command) && process.root.ino != 0;
+            sleeps = machine.arrived().into_iter().find(is_it);
+            sleeps.is_some() || terminals.end(terminal).is_some() || terminals.floods(terminal)
+        })?;
+        if let Some(process) = sleeps {
+            self.record("run-process", &RunProcess { step: step.to_owned(), process })?;
+        }
+        self.session.terminals.finish(step, terminal, limit.saturating_sub(began.elapsed())).map(drop)
     }
 
     /// Builds an image, and looks at its layers and at what the build left mounted.

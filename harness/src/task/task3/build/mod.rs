@@ -9,6 +9,7 @@ mod built;
 mod copy_checks;
 mod copy_instruction;
 mod drive;
+mod failure;
 mod layers;
 mod plan;
 mod run_checks;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::mount::Mount;
-use crate::evidence::process::Directory;
+use crate::evidence::process::{Directory, Process};
 use crate::task::{Budget, Scenario, Subtask};
 
 /// Subtasks 3e and 3f.
@@ -96,6 +97,13 @@ struct Moved {
     step: String,
     /// Names in the tool's folder.
     gone: Vec<String>,
+}
+
+/// The process of a RUN while it slept; the record `run-process`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct RunProcess {
+    step: String,
+    process: Process,
 }
 
 /// What a build left mounted beside overlays; the record `other-mounts`.

@@ -33,8 +33,8 @@ const LATER: [&str; 8] = [
 ];
 /// The COPYs of `copy-two`, which older harnesses had two of.
 pub const COPIES_OF_TWO: [&str; 4] = ["copy-two", "copy-two-second", "copy-two-third", "copy-two-fourth"];
-/// The RUNs of `run-after-run`. The second reads what the first wrote. The fourth reads what the
-/// first and the third wrote.
+/// The RUNs of `run-after-run`. The second reads what the first wrote. The third writes its working
+/// directory beside its word, and sleeps. The fourth reads what the first and the third wrote.
 const RUNS_AFTER_RUN: [&str; 4] =
     ["run-after-run", "run-after-run-second", "run-after-run-third", "run-after-run-fourth"];
 /// What is copied, by step and place in it.
@@ -52,6 +52,10 @@ const FILES: [&str; 9] = [
 /// What is copied over a file that RUN wrote. Its text is longer, because rsync takes files of
 /// equal size and time for the same.
 const FILE_OVER_FILE: &str = "run-rewrites-second";
+/// The build with the RUN that sleeps.
+pub const SLEEPS: &str = RUNS_AFTER_RUN[0];
+/// The folder that a RUN changes into.
+pub const WORKED_IN: &str = "/var/tmp";
 /// What RUN writes, by step and place in it.
 const WRITTEN: [&str; 8] = [
     "run-echo",
@@ -107,6 +111,9 @@ pub struct BuildPlan {
     pub texts: [String; 2],
     /// What comes in the place of the first of these, and of what a RUN writes.
     pub changed_text: String,
+    /// For how many seconds a RUN sleeps: by this it is found. Empty in the plan of an older harness.
+    #[serde(default)]
+    pub pause: String,
 }
 
 /// Draws them.
@@ -135,6 +142,7 @@ pub fn plan(random: &mut StdRng) -> Value {
         folders: std::array::from_fn(|_| tokens::token(random)),
         texts: std::array::from_fn(|_| tokens::token(random)),
         changed_text: tokens::token(random),
+        pause: format!("1.{}", tokens::sleep_seconds(random)),
     })
 }
 
@@ -172,7 +180,7 @@ impl BuildPlan {
         match step {
             "run-rewrites" => self.copied(step),
             "run-deletes" => format!("{}/{name}", REMADE.0),
-            _ => format!("/var/tmp/{name}"),
+            _ => format!("{WORKED_IN}/{name}"),
         }
     }
 
@@ -229,7 +237,7 @@ impl BuildPlan {
                 let [one, two, three, four] = RUNS_AFTER_RUN;
                 let read = self.wrote(one);
                 let both = format!("{read} {}", self.wrote(three));
-                [writes(one), reads(&read, two), writes(three), reads(&both, four)].join("\n")
+                [writes(one), reads(&read, two), self.stays(three), reads(&both, four)].join("\n")
             }
             "run-after-copy" | "rebuilt" => format!(
                 "{}\n{}",
@@ -263,6 +271,14 @@ impl BuildPlan {
             "build" => String::new(),
             _ => copy(step),
         }
+    }
+
+    /// A RUN that writes by a name without a folder, and stays for a moment, so that its process is
+    /// seen.
+    fn stays(&self, step: &str) -> String {
+        let name = self.written.get(step).map_or("", |file| file.name.as_str());
+        let word = self.word_of(step);
+        format!("RUN cd {WORKED_IN} && echo {word} > {name} && pwd >> {name} && sleep {}", self.pause)
     }
 
     /// The paths of an image that a step's checks ask about: one for each COPY and RUN that brings

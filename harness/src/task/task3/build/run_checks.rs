@@ -1,9 +1,10 @@
 //! What is checked in 3f.
 
 use super::built::Built;
+use super::failure::{failure, failure_again};
 use super::run_instruction::{
-    cached, deletions, earlier, failure, failure_again, left_by_failure, left_mounted, own,
-    packages_in_image, parent_in_key, rebuilt, runs_in_image, untouched,
+    cached, deletions, earlier, left_by_failure, left_mounted, own, packages_in_image, parent_in_key,
+    rebuilt, runs_in_image, untouched,
 };
 use crate::task::check::{CheckSpec, Row, Verdicts, specs};
 use crate::task::finding::Question;
@@ -31,7 +32,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "A RUN writes a random token to a file. It must be in a container of the image, and not on the machine.",
+            how: "A RUN writes a random token to a file. It must be in a container of the image, and not on the machine. Another RUN sleeps: its root directory must not be the machine's, and after cd /var/tmp its working directory must be /var/tmp.",
             causes: &["the command runs without chroot"],
             man: &["chroot(1)"],
         },
@@ -131,7 +132,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "A build whose RUN ends with status 1 must end with a status other than 0.",
+            how: "A build whose RUN ends with status 1 must end with a status other than 0. If builds whose RUNs succeed also end like this, there must be no image.",
             causes: &["the status is that of a later command of the script"],
             man: &["bash(1)"],
         },

@@ -2,15 +2,16 @@
 
 use super::built::{Built, fault};
 use super::layers::{are_same, base_untouched, other_mounts, own_layer, unmounted};
-use super::plan::{DELETED, REMADE, RUNS};
+use super::plan::{DELETED, REMADE, RUNS, SLEEPS, WORKED_IN};
 use super::run_checks::ROWS;
-use super::{Contents, Layers};
+use super::{Contents, Layers, RunProcess};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::network;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::timeline::quote;
+use crate::task::task3::shared::view::Machine;
 use crate::verdict::{Finding, Status};
 
 const FIRST: &str = "3f/runs-in-image";
@@ -24,7 +25,7 @@ pub fn judge(bundle: &Bundle) -> Vec<Finding> {
 
 /// Whether an image can show what RUN does: what ran on the machine shows in none.
 fn shows_in_image(built: &Built) -> bool {
-    !ran_on_machine(built) && built.why_none(&RUNS).is_none()
+    ran_on_machine(built).is_none() && built.why_none(&RUNS).is_none()
 }
 
 pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
@@ -70,10 +71,24 @@ pub fn packages_in_image(built: &Built, question: Question, verdicts: &Verdicts)
     network::packages_in_image(built.bundle, question, verdicts)
 }
 
-/// Whether what RUN writes is on the machine.
-fn ran_on_machine(built: &Built) -> bool {
-    let on_machine = built.timeline.at::<Contents>("found", "machine-after");
-    on_machine.is_some_and(|seen| seen.value.found.contains_key(&built.plan.wrote("run-echo")))
+/// What shows that RUN executes its command on the machine, and the record that tells: a file that
+/// it wrote, the root directory of its process, or its working directory.
+fn ran_on_machine(built: &Built) -> Option<(String, String)> {
+    let path = built.plan.wrote("run-echo");
+    let written = built.timeline.at::<Contents>("found", "machine-after");
+    if let Some(seen) = written.filter(|seen| seen.value.found.contains_key(&path)) {
+        return Some((format!("the command ran on the machine and wrote {path} there"), seen.place));
+    }
+    let machine: Machine = built.timeline.first("machine").unwrap_or_default();
+    let process = built.timeline.at::<RunProcess>("run-process", SLEEPS);
+    if let Some(seen) = process.filter(|seen| seen.value.process.root.is(&machine.root)) {
+        let command = seen.value.process.cmdline.join(" ");
+        return Some((format!("`{command}` ran with the machine's root directory"), seen.place));
+    }
+    let seen = built.shown(SLEEPS).ok()?;
+    let found = seen.value.found.get(&built.plan.wrote("run-after-run-third"))?;
+    let folder = found.text.lines().find(|line| line.starts_with('/') && *line != WORKED_IN)?;
+    Some((format!("after `cd {WORKED_IN}`, the working directory of the command is {folder}"), seen.place))
 }
 
 pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding {
@@ -82,8 +97,8 @@ pub fn runs_in_image(built: &Built, question: Question, _: &Verdicts) -> Finding
     if let Some(why) = built.timeline.why_unbuilt() {
         return question.skip(format!("no image with FROM alone: {why}"));
     }
-    if ran_on_machine(built) {
-        return question.fail(format!("the command ran on the machine and wrote {path} there"));
+    if let Some((how, place)) = ran_on_machine(built) {
+        return question.proof(place).fail(how);
     }
     if let Some(why) = built.why_none(&RUNS) {
         return question.fail(why);
@@ -269,36 +284,6 @@ pub fn deletions(built: &Built, question: Question, _: &Verdicts) -> Finding {
         Some(text) => question.fail(format!("RUN had to rewrite {path}; the image has the text {text:?}")),
         // Where COPY brings nothing to `/`, that is 3e's.
         None => question.pass("both deleted paths are gone"),
-    }
-}
-
-fn failed(command: &Command) -> bool {
-    command.stopped.is_none() && !command.succeeded()
-}
-
-pub fn failure(built: &Built, question: Question, _: &Verdicts) -> Finding {
-    let question = question.expects("a build whose RUN fails ends with a status other than 0");
-    if let Some(why) = built.timeline.why_failed("build") {
-        return question.skip(format!("no build succeeds: {why}"));
-    }
-    if !RUNS.iter().any(|step| built.succeeded(step)) {
-        let why = built.timeline.why_failed(RUNS[0]).unwrap_or_else(|| "no build was tried".to_owned());
-        return built.timeline.missing(question, format!("no build with RUN succeeds: {why}"));
-    }
-    match built.timeline.at::<Command>("command", "fails") {
-        None => built.timeline.missing(question, "no failing build was tried"),
-        Some(seen) => question.proof(seen.place).answer(failed(&seen.value), seen.value.ending()),
-    }
-}
-
-pub fn failure_again(built: &Built, question: Question, verdicts: &Verdicts) -> Finding {
-    let question = question.expects("the second build of a failing RUN also ends with a status other than 0");
-    if !verdicts.passed("3f/failure-fails-build") {
-        return built.timeline.unmet(question, "3f/failure-fails-build", "");
-    }
-    match built.timeline.at::<Command>("command", "fails-again") {
-        None => built.timeline.missing(question, "no failing build was tried again"),
-        Some(seen) => question.proof(seen.place).answer(failed(&seen.value), seen.value.ending()),
     }
 }
 

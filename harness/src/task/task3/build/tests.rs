@@ -8,14 +8,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::plan::{self, BuildPlan, COPIES, COPIES_OF_TWO, REMADE, RUNS};
-use super::{Contents, Found, Layers, OtherMounts};
+use super::{Contents, Found, Layers, OtherMounts, RunProcess};
 use crate::evidence::mount::Mount;
-use crate::evidence::process::Directory;
+use crate::evidence::process::{Directory, Process};
 use crate::evidence::program::End;
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::task::task3;
 use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::overlays::Overlays;
+use crate::task::task3::shared::view::Machine;
 use crate::verdict::{Environment, Finding, Status, SubmissionInfo};
 
 const FOURTH: &str = "run-after-run-fourth";
@@ -28,6 +29,10 @@ struct Recorded {
     shown: BTreeMap<String, BTreeMap<String, String>>,
     /// Mount points that a build left.
     mounts: BTreeMap<String, String>,
+    /// The status of a build, where it is not 0.
+    status: BTreeMap<String, i32>,
+    /// Other records.
+    others: Vec<(&'static str, Value)>,
 }
 
 impl Recorded {
@@ -61,7 +66,9 @@ impl Recorded {
             "run-rewrites",
             vec![vec![copies("run-rewrites")], rewrites, vec![copies("run-rewrites-second")]],
         );
-        let mut recorded = Self { plan, layers, shown: BTreeMap::new(), mounts: BTreeMap::new() };
+        let (shown, mounts, status) = Default::default();
+        let others = vec![("command", command("fails", 1))];
+        let mut recorded = Self { plan, layers, shown, mounts, status, others };
         recorded.run(Vec::clone);
         recorded
     }
@@ -93,15 +100,7 @@ impl Recorded {
             "size": { "entries": 0, "bytes": 0 }, "base": { "entries": 0, "bytes": 0 }, "named": [base] }),
         )];
         for (step, layers) in &self.layers {
-            let command = Command {
-                step: step.clone(),
-                argv: vec![],
-                end: Some(End::Status(0)),
-                stopped: None,
-                seconds: 0.0,
-                screen: String::new(),
-            };
-            records.push(("command", json!(command)));
+            records.push(("command", command(step, self.status.get(step).copied().unwrap_or(0))));
             records.push(("overlays", json!(Overlays { step: step.clone(), mounted: vec![] })));
             let left = self.mounts.get(step).map(|place| Mount {
                 mount_point: place.clone(),
@@ -114,6 +113,7 @@ impl Recorded {
             let found = self.shown[step].iter().map(|(path, text)| (path.clone(), file(text))).collect();
             records.push(("found", json!(Contents { step: step.clone(), found })));
         }
+        records.extend(self.others.iter().cloned());
         let record =
             |(kind, data): (&str, Value)| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data };
         records.into_iter().map(record).collect()
@@ -165,12 +165,25 @@ impl Recorded {
             "3f/sees-earlier-layers",
             "3f/deletions",
             "3f/unmounted",
+            "3f/failure-fails-build",
         ];
         let findings = checks.map(|check| self.judged(check));
         let told: Vec<_> = findings.iter().filter(|finding| finding.status == Status::Fail).collect();
         assert!(findings.iter().all(|finding| finding.status != Status::Skip), "{findings:#?}");
         told.iter().map(|finding| finding.check).collect()
     }
+}
+
+/// How a build ended.
+fn command(step: &str, status: i32) -> Value {
+    json!(Command {
+        step: step.to_owned(),
+        argv: vec!["build".to_owned()],
+        end: Some(End::Status(status)),
+        stopped: None,
+        seconds: 0.0,
+        screen: String::new(),
+    })
 }
 
 fn file(text: &str) -> Found {
@@ -253,4 +266,45 @@ fn other_mounts_of_a_build_cost_unmounted_of_run_alone() {
         recorded.mounts.insert(step.to_owned(), "/srv/task3/.cache/dev".to_owned());
         assert_eq!(recorded.failing(), failing);
     }
+}
+
+#[test]
+fn a_command_with_the_machines_root_directory_or_below_another_folder_costs_runs_in_image() {
+    let root = |ino| Directory { path: "/".to_owned(), dev: 8, ino };
+    let judged = |ino, folder: &str| {
+        let mut recorded = Recorded::correct();
+        let process = Process { root: root(ino), ..Process::default() };
+        recorded.others.push(("machine", json!(Machine { root: root(2), ..Machine::default() })));
+        recorded
+            .others
+            .push(("run-process", json!(RunProcess { step: "run-after-run".to_owned(), process })));
+        let third = "run-after-run-third";
+        let (path, word) = (recorded.plan.wrote(third), recorded.plan.word_of(third).to_owned());
+        recorded.write("run-after-run", &path, &format!("{word}\n{folder}"));
+        recorded.judged("3f/runs-in-image")
+    };
+    assert_eq!(judged(3, "/var/tmp").status, Status::Pass);
+    let on_machine = judged(2, "/var/tmp");
+    assert_eq!(on_machine.status, Status::Fail);
+    assert!(on_machine.actual.contains("the machine's root directory"), "{}", on_machine.actual);
+    let below = judged(3, "/srv/task3/merged/var/tmp");
+    assert_eq!(below.status, Status::Fail);
+    assert!(below.actual.ends_with("is /srv/task3/merged/var/tmp"), "{}", below.actual);
+}
+
+#[test]
+fn a_status_that_complete_images_have_too_tells_of_no_failure_where_there_is_an_image() {
+    let judged = |step: &str, dirs: &[Directory]| {
+        let mut recorded = Recorded::correct();
+        recorded.status.insert(step.to_owned(), 1);
+        let layers = Layers { step: "fails".to_owned(), dirs: dirs.to_vec(), ..Layers::default() };
+        recorded.others.push(("layers", json!(layers)));
+        recorded.judged("3f/failure-fails-build")
+    };
+    let image = [Directory::default()];
+    assert_eq!(judged("run-after-run", &image).status, Status::Fail);
+    assert_eq!(judged("run-after-run", &[]).status, Status::Pass);
+    // This image may lack its last layer.
+    assert_eq!(judged("run-rewrites", &image).status, Status::Pass);
+    assert_eq!(judged("copy-two", &image).status, Status::Pass);
 }

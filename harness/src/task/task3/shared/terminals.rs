@@ -348,7 +348,8 @@ impl<'a, 'r> Terminals<'a, 'r> {
         Ok(())
     }
 
-    fn floods(&self, terminal: TerminalId) -> bool {
+    /// Whether the program on a terminal wrote more than is read of it.
+    pub fn floods(&self, terminal: TerminalId) -> bool {
         self.sessions[terminal.0].terminal.received > OUTPUT_CAP
     }
 
