@@ -2,9 +2,7 @@
 //! it, and at the base.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +12,7 @@ use serde_json::Value;
 use super::plan::{BuildPlan, CHANGED_MODE, COPIES, Names, RUNS, SLEEPS};
 use super::sources::Sources;
 use super::tree::State;
-use super::{Base, Contents, Found, Layers, Moved, OtherMounts, RunProcess};
+use super::{Base, Contents, Found, Layers, Moved, OtherMounts, RunProcess, look};
 use crate::evidence::process::{Directory, Process};
 use crate::guest::observe::{handles, mounts};
 use crate::guest::recorder::Recorder;
@@ -27,8 +25,6 @@ use crate::task::task3::shared::terminals::Terminals;
 use crate::task::task3::shared::tool::Tool;
 use crate::task::task3::shared::view::Machine;
 
-/// How much of a file's text is kept.
-const TEXT_CAP: usize = 200;
 /// How many changed paths are kept.
 const CHANGED_CAP: usize = 20;
 /// How many mounts that a build leaves are kept.
@@ -48,8 +44,15 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         machine: &machine,
     };
     let sources = Sources::new(&tool.dir, &plan);
-    let performed =
-        BuildScenario { session, submission: &site.submission, plan: &plan, base: None, sources }.perform();
+    let performed = BuildScenario {
+        session,
+        submission: &site.submission,
+        plan: &plan,
+        base: None,
+        sample: vec![],
+        sources,
+    }
+    .perform();
     world.record(recorder)?;
     performed
 }
@@ -60,6 +63,8 @@ struct BuildScenario<'a, 'r> {
     plan: &'a BuildPlan,
     /// The base's folder and its state when it was last looked at.
     base: Option<(PathBuf, State)>,
+    /// Some of the base's files.
+    sample: Vec<PathBuf>,
     /// What COPY takes.
     sources: Sources,
 }
@@ -75,6 +80,7 @@ impl BuildScenario<'_, '_> {
             (dir, state)
         });
         self.record("image", &plain)?;
+        self.sample = self.base.as_ref().map(|(dir, _)| look::sample(dir)).unwrap_or_default();
 
         for step in COPIES {
             self.make(step)?;
@@ -183,20 +189,28 @@ impl BuildScenario<'_, '_> {
 
     fn layers(&self, step: &str, image: &str) -> Layers {
         let dirs = Image::read(step, self.submission, image).named;
-        let (mut having, mut found) = (BTreeMap::new(), BTreeMap::new());
+        let mut layers = Layers { step: step.to_owned(), ..Layers::default() };
         for path in self.plan.paths(step) {
-            let all = dirs.iter().map(|dir| look_in_layer(Path::new(&dir.path), &path)).enumerate();
-            let (numbers, there): (Vec<usize>, Vec<Found>) =
-                all.filter_map(|(number, found)| Some((number, found?))).unzip();
-            having.insert(path.clone(), numbers);
-            found.insert(path, there);
+            for (number, dir) in dirs.iter().enumerate() {
+                let Some((found, is_copied_up)) = look::in_layer(Path::new(&dir.path), &path) else {
+                    continue;
+                };
+                layers.having.entry(path.clone()).or_default().push(number);
+                layers.found.entry(path.clone()).or_default().push(found);
+                if is_copied_up {
+                    layers.copied_up.entry(path.clone()).or_default().push(number);
+                }
+            }
         }
-        Layers { step: step.to_owned(), dirs, having, found }
+        let holds_base = |number: &usize| look::holds(Path::new(&dirs[*number].path), &self.sample);
+        layers.whole = (0..dirs.len()).filter(holds_base).collect();
+        layers.dirs = dirs;
+        layers
     }
 
     fn look_at(&self, step: &str, root: &Path, paths: &[String]) -> io::Result<()> {
         let found: BTreeMap<String, Found> =
-            paths.iter().filter_map(|path| Some((path.clone(), look(root, path)?))).collect();
+            paths.iter().filter_map(|path| Some((path.clone(), look::at(root, path)?))).collect();
         self.record("found", &Contents { step: step.to_owned(), found })
     }
 
@@ -207,29 +221,4 @@ impl BuildScenario<'_, '_> {
     fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
         self.session.recorder.record(kind, data)
     }
-}
-
-/// What a layer has at a path: in its folder, or in one of that one's, such as `diff`.
-fn look_in_layer(layer: &Path, path: &str) -> Option<Found> {
-    let below = || fs::read_dir(layer).into_iter().flatten().flatten().map(|entry| entry.path());
-    look(layer, path)
-        .or_else(|| if state::is_root_tree(layer) { None } else { below().find_map(|dir| look(&dir, path)) })
-}
-
-fn look(root: &Path, path: &str) -> Option<Found> {
-    let path = root.join(path.trim_start_matches('/'));
-    let meta = fs::symlink_metadata(&path).ok()?;
-    let (kind, mut text) = if meta.is_file() {
-        let is_short = meta.size() < 1 << 20;
-        ("file", is_short.then(|| fs::read_to_string(&path).ok()).flatten().unwrap_or_default())
-    } else if meta.is_symlink() {
-        let target = fs::read_link(&path).unwrap_or_default();
-        ("link", target.to_string_lossy().into_owned())
-    } else if meta.is_dir() {
-        ("folder", String::new())
-    } else {
-        ("other", String::new())
-    };
-    text.truncate((0..=TEXT_CAP.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
-    Some(Found { kind: kind.to_owned(), mode: meta.mode() & 0o7777, text })
 }

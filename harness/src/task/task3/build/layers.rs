@@ -2,6 +2,7 @@
 //! change, and no overlay left mounted.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::built::Built;
 use super::{Base, Layers, OtherMounts};
@@ -37,28 +38,41 @@ pub fn own_layer(built: &Built, question: Question, steps: &[(&str, Vec<String>)
     question.pass(format!("{above} instructions, and a layer above the base for each"))
 }
 
+/// Whether each path is in a layer that has no other instruction's path. A layer with a path that
+/// an overlay copied up is not the one of the path's instruction. Neither is a folder that holds
+/// the other layers, or the base's own files.
 fn own_of_each(layers: &Layers, paths: &[String], base: &[Directory]) -> Result<usize, String> {
-    let Layers { dirs, having, .. } = layers;
-    let is_base = |number: &usize| dirs.get(*number).is_none_or(|dir| base.iter().any(|base| base.is(dir)));
+    let Layers { dirs, having, copied_up, whole, .. } = layers;
+    let holds_layers = |dir: &Directory| {
+        dirs.iter().any(|other| !other.is(dir) && Path::new(&other.path).starts_with(&dir.path))
+    };
     let mut taken: Vec<usize> = Vec::new();
     for path in paths {
         let with = having.get(path).map_or(&[][..], Vec::as_slice);
-        let above: Vec<usize> = with.iter().filter(|number| !is_base(number)).copied().collect();
-        match above.iter().find(|number| !taken.contains(number)) {
-            Some(own) => taken.push(*own),
-            None if with.is_empty() => {
-                return Err(format!("{path} is in none of the image's {} layers", dirs.len()));
-            }
-            None if above.is_empty() => return Err(format!("{path} is in the base itself")),
-            None => {
-                let shared = dirs.get(above[0]).map_or("", |dir| dir.path.as_str());
-                return Err(format!(
-                    "{path} is in the same layer as what another instruction brought: {shared}"
-                ));
-            }
+        if with.is_empty() {
+            return Err(format!("{path} is in none of the image's {} layers", dirs.len()));
         }
+        let mut own: Vec<(usize, &Directory)> =
+            with.iter().filter_map(|number| Some((*number, dirs.get(*number)?))).collect();
+        own.retain(|(_, dir)| !base.iter().any(|base| base.is(dir)));
+        let Some((_, first)) = own.first().copied() else {
+            return Err(format!("{path} is in the base itself"));
+        };
+        let is_copy = |number: &usize| copied_up.get(path).is_some_and(|copies| copies.contains(number));
+        own.retain(|(number, dir)| !is_copy(number) && !holds_layers(dir) && !whole.contains(number));
+        if own.is_empty() {
+            return Err(format!(
+                "{path} is in {}, which holds files of the base or other layers, too",
+                first.path
+            ));
+        }
+        if let Some((_, shared)) = own.iter().find(|(number, _)| taken.contains(number)) {
+            let shared = &shared.path;
+            return Err(format!("{path} is in the same layer as what another instruction brought: {shared}"));
+        }
+        taken.extend(own.iter().map(|(number, _)| number));
     }
-    Ok(taken.len())
+    Ok(paths.len())
 }
 
 /// Whether two images have the same layers.

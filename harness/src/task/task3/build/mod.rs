@@ -11,6 +11,7 @@ mod copy_instruction;
 mod drive;
 mod failure;
 mod layers;
+mod look;
 mod plan;
 mod run_checks;
 mod run_instruction;
@@ -83,6 +84,13 @@ struct Layers {
     /// By path: what these have there, in the same order.
     #[serde(default)]
     found: BTreeMap<String, Vec<Found>>,
+    /// By path: the folders that have it because an overlay copied it up from a folder below, such
+    /// as for chmod(1).
+    #[serde(default)]
+    copied_up: BTreeMap<String, Vec<usize>>,
+    /// The folders that hold the base's own files, which no overlay copied up.
+    #[serde(default)]
+    whole: Vec<usize>,
 }
 
 impl Layers {

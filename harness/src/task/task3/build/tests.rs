@@ -29,6 +29,8 @@ struct Recorded {
     shown: BTreeMap<String, BTreeMap<String, String>>,
     /// Mount points that a build left.
     mounts: BTreeMap<String, String>,
+    /// The record of a step's layers, where it is another one.
+    replaced: BTreeMap<String, Layers>,
     /// The status of a build, where it is not 0.
     status: BTreeMap<String, i32>,
     /// Other records.
@@ -66,9 +68,9 @@ impl Recorded {
             "run-rewrites",
             vec![vec![copies("run-rewrites")], rewrites, vec![copies("run-rewrites-second")]],
         );
-        let (shown, mounts, status) = Default::default();
+        let (shown, mounts, replaced, status) = Default::default();
         let others = vec![("command", command("fails", 1))];
-        let mut recorded = Self { plan, layers, shown, mounts, status, others };
+        let mut recorded = Self { plan, layers, shown, mounts, replaced, status, others };
         recorded.run(Vec::clone);
         recorded
     }
@@ -109,7 +111,9 @@ impl Recorded {
             });
             let mounts = left.into_iter().collect();
             records.push(("other-mounts", json!(OtherMounts { step: step.clone(), mounts })));
-            records.push(("layers", json!(self.recorded_layers(step, layers, &base))));
+            let replaced = self.replaced.get(step).cloned();
+            let layers = replaced.unwrap_or_else(|| self.recorded_layers(step, layers, &base));
+            records.push(("layers", json!(layers)));
             let found = self.shown[step].iter().map(|(path, text)| (path.clone(), file(text))).collect();
             records.push(("found", json!(Contents { step: step.clone(), found })));
         }
@@ -307,4 +311,40 @@ fn a_status_that_complete_images_have_too_tells_of_no_failure_where_there_is_an_
     // This image may lack its last layer.
     assert_eq!(judged("run-rewrites", &image).status, Status::Pass);
     assert_eq!(judged("copy-two", &image).status, Status::Pass);
+}
+
+#[test]
+fn a_layer_that_holds_the_base_or_another_instructions_files_is_no_layer_of_its_own() {
+    let judged = |change: &dyn Fn(&mut Layers, &[String])| {
+        let mut recorded = Recorded::correct();
+        let paths = recorded.plan.paths("copy-two");
+        let base = Directory { path: "/base".to_owned(), dev: 1, ino: 1 };
+        let mut layers = recorded.recorded_layers("copy-two", &recorded.layers["copy-two"], &base);
+        change(&mut layers, &paths);
+        recorded.replaced.insert("copy-two".to_owned(), layers);
+        recorded.failing()
+    };
+    assert_eq!(judged(&|_, _| ()), [""; 0]);
+    // The layers are listed top first, and the base is one of them.
+    assert_eq!(judged(&|layers, _| layers.whole = vec![4]), [""; 0]);
+    assert_eq!(judged(&|layers, _| layers.whole = (0..5).collect()), ["3e/own-layer"]);
+    // The first file is in all layers, as if each layer began with a copy of the one below.
+    let in_all = |layers: &mut Layers, paths: &[String]| {
+        layers.having.insert(paths[0].clone(), (0..4).collect());
+    };
+    assert_eq!(judged(&in_all), ["3e/own-layer"]);
+    // Something such as chmod(1) made the overlay copy it up.
+    let copied_up = |layers: &mut Layers, paths: &[String]| {
+        in_all(layers, paths);
+        layers.copied_up.insert(paths[0].clone(), (0..3).collect());
+    };
+    assert_eq!(judged(&copied_up), [""; 0]);
+    // `layers` also names the folder in which the layers lie.
+    let with_parent = |layers: &mut Layers, paths: &[String]| {
+        layers.dirs.push(Directory { path: "/copy-two".to_owned(), dev: 1, ino: 99 });
+        for path in paths {
+            layers.having.get_mut(path).unwrap().push(5);
+        }
+    };
+    assert_eq!(judged(&with_parent), [""; 0]);
 }
