@@ -207,7 +207,7 @@ impl RunScenario<'_, '_, '_> {
         let beside = state::size(self.submission, &named.cloned().collect::<Vec<_>>());
         let is_new = |tree: &Directory| !self.trees.iter().any(|old| old.is(tree));
         let trees = state::root_trees(self.submission).into_iter().filter(is_new).collect();
-        let used = disk::used(self.plan.shared_disk.then_some(self.submission));
+        let used = disk::used(self.plan.shared_disk.then_some(self.submission), self.session.machine);
         let base = lowest.map(|dir| state::size(Path::new(&dir.path), &[]));
         self.record("disk", &Disk { step: step.to_owned(), beside, trees, used: Some(used), base })
     }

@@ -35,6 +35,8 @@ const SKIPPED: [&str; 2] = [".cargo", ".rustup"];
 const DEPTH: usize = 5;
 /// How much of a `layers` file is read.
 const LAYERS_CAP: u64 = 64 << 10;
+/// Most files and folders of which the size is added up.
+const ENTRIES_CAP: u64 = 2_000_000;
 /// Most words of it that are looked up.
 const WORDS_CAP: usize = 200;
 
@@ -222,12 +224,13 @@ impl Folder {
     }
 }
 
-/// What a folder takes up, without what is mounted below it and without `known` folders.
+/// What a folder takes up, without what is mounted below it and without `known` folders. The size
+/// stops growing at some number of files.
 pub fn size(dir: &Path, known: &[Directory]) -> Size {
     let mut total = Size::default();
     let device = fs::symlink_metadata(dir).map_or(0, |meta| meta.dev());
     let mut next = vec![dir.to_path_buf()];
-    while let Some(dir) = next.pop() {
+    while let Some(dir) = next.pop().filter(|_| total.entries < ENTRIES_CAP) {
         for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
             let Ok(meta) = entry.metadata() else { continue };
             total.entries += 1;
