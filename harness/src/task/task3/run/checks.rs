@@ -213,7 +213,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The grader types `exit` in a container's shell and calls run again with the same name. No command may start.",
+            how: "The grader types `exit` in a container's shell and calls run again with the same name. No process in a container may start and stay.",
             causes: &["run does not look whether the folder is there"],
             man: &["test(1)"],
         },

@@ -4,10 +4,11 @@
 //! Steps that a later step could spoil come first. `exec` gets containers of its own, and commands
 //! that delete images come last.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -149,13 +150,22 @@ impl RunScenario<'_, '_, '_> {
     fn refuse(&mut self, step: &str, name: &str, sleep: &str) -> io::Result<()> {
         let command = ["sleep", sleep];
         let program = self.session.tool.call(&["run", &self.plan.image, name, command[0], command[1]]);
-        let terminal = self.session.terminals.start(&program)?;
         let machine = self.session.machine;
+        let before: BTreeSet<(i32, u64)> = machine.enclosed().collect();
+        let is_new = |machine: &Machine| machine.enclosed().any(|process| !before.contains(&process));
+        let terminal = self.session.terminals.start(&program)?;
         let mut started = false;
         self.session.terminals.until(self.session.tool.limit(10.0, 2.0), |terminals| {
             started = machine.arrived().iter().any(|process| launch::runs(process, &command));
             started || terminals.end(terminal).is_some()
         })?;
+        // What a `run` tried before it refused may take a moment to end. What stays is a container,
+        // whatever its command is called.
+        let (began, limit) = (Instant::now(), self.session.tool.limit(1.0, 1.0));
+        while !started && is_new(machine) {
+            started = began.elapsed() >= limit;
+            std::thread::sleep(Duration::from_millis(50));
+        }
         if started {
             self.session.terminals.kill(terminal)?;
         }

@@ -58,7 +58,7 @@ pub fn twice(context: &RunContext, question: Question, _: &Verdicts) -> Finding 
     let started = attempt.value.started;
     question.proof(attempt.place).answer(
         !started,
-        if started { "the second run started its command" } else { "the second run was refused" },
+        if started { "the second run started a container" } else { "the second run was refused" },
     )
 }
 

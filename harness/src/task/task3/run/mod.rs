@@ -55,7 +55,7 @@ pub struct Typed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Refused {
     pub step: String,
-    /// Its command was seen running.
+    /// Its command was seen running, or another process that came to a container and stayed.
     pub started: bool,
     /// How the call ended.
     pub ending: String,

@@ -67,6 +67,18 @@ impl Machine {
         self.arrived().into_iter().filter(|process| self.contains(process)).take(PROCESSES_CAP).collect()
     }
 
+    /// PIDs and start times of those that are in another PID namespace or below another root, as a
+    /// service of the machine with a mount namespace of its own is not.
+    pub fn enclosed(&self) -> impl Iterator<Item = (i32, u64)> + use<> {
+        let is_machines = |process: &Process| {
+            let has_no_root = process.root.ino == 0 || process.root.is(&self.root);
+            process.namespaces.pid == self.namespaces.pid && has_no_root
+        };
+        let mut contained = self.contained();
+        contained.retain(|process| !is_machines(process));
+        contained.into_iter().map(|process| (process.pid, process.start))
+    }
+
     fn contains(&self, process: &Process) -> bool {
         let (own, machine) = (&process.namespaces, &self.namespaces);
         let elsewhere = [
