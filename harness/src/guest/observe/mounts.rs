@@ -16,6 +16,11 @@ pub fn own() -> Vec<Mount> {
     seen_by("self")
 }
 
+/// What the guest half's own thread sees: the machine's mounts.
+pub fn machine() -> Vec<Mount> {
+    of(nix::unistd::gettid().as_raw())
+}
+
 fn seen_by(process: &str) -> Vec<Mount> {
     let text = fs::read(super::handles::proc(format!("{process}/mountinfo"))).unwrap_or_default();
     String::from_utf8_lossy(&text).lines().filter_map(parse).collect()
@@ -57,6 +62,17 @@ pub fn added(before: &[Mount], now: &[Mount]) -> Vec<Mount> {
     let is_new = |mount: &&Mount| !before.iter().any(|old| old.is(mount));
     let is_systems = |mount: &&Mount| SYSTEM.iter().any(|folder| lies_in(&mount.mount_point, folder));
     now.iter().filter(is_new).filter(|mount| !is_systems(mount)).cloned().collect()
+}
+
+/// Those of `came` that are still there, as sentences have them. Overlays are left out, and what
+/// lies on one of them.
+pub fn left(came: &[Mount], now: &[Mount]) -> Vec<String> {
+    let is_there = |mount: &&Mount| now.iter().any(|other| other.is(mount));
+    let there: Vec<&Mount> = came.iter().filter(is_there).collect();
+    let overlays = there.iter().filter(|mount| mount.fs_type == "overlay");
+    let on_overlay: Vec<&str> = overlays.map(|mount| mount.mount_point.as_str()).collect();
+    let others = there.iter().filter(|mount| !on_overlay.iter().any(|dir| lies_in(&mount.mount_point, dir)));
+    others.map(|mount| format!("{} ({})", mount.mount_point, mount.fs_type)).collect()
 }
 
 /// The mounts on which a mount lies, down to the root's.
@@ -170,6 +186,18 @@ mod tests {
         let now = [machine(), came.to_vec()].concat();
         assert_eq!(added(&machine(), &now), came[..1]);
         assert_eq!(added(&now, &machine()), []);
+    }
+
+    #[test]
+    fn a_mount_that_came_and_stays_is_left_unless_an_overlay_stays_below_it() {
+        let came = [
+            mount(9, 1, "/var/lib/cnt/1/state", "tmpfs"),
+            mount(10, 1, "/var/lib/cnt/1/merged", "overlay"),
+            mount(11, 10, "/var/lib/cnt/1/merged/proc", "proc"),
+        ];
+        let now = [machine(), came.to_vec()].concat();
+        assert_eq!(left(&came, &now), ["/var/lib/cnt/1/state (tmpfs)"]);
+        assert_eq!(left(&came[..1], &machine()), [""; 0]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Steps that a later step could spoil come first. `exec` gets containers of its own, and commands
 //! that delete images come last.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::plan::RunPlan;
 use super::{Left, MachineMounts, Refused, Survival, Typed};
+use crate::evidence::mount::Mount;
 use crate::evidence::process::{Directory, Process};
 use crate::guest::observe::handles;
 use crate::guest::observe::markers::Laid;
@@ -47,8 +48,15 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     };
     let submission = site.submission.as_path();
     let trees = state::root_trees(submission);
-    let performed =
-        RunScenario { session: &mut session, submission, plan: &plan, base: None, trees }.perform();
+    let performed = RunScenario {
+        session: &mut session,
+        submission,
+        plan: &plan,
+        base: None,
+        trees,
+        came: BTreeMap::new(),
+    }
+    .perform();
     drop(session);
     world.record(recorder)?;
     performed
@@ -62,6 +70,8 @@ pub struct RunScenario<'s, 'a, 'r> {
     pub base: Option<Vec<Directory>>,
     /// Root trees that were there before.
     trees: Vec<Directory>,
+    /// What was mounted on the machine while a container started, by its name.
+    came: BTreeMap<String, Vec<Mount>>,
 }
 
 impl RunScenario<'_, '_, '_> {
@@ -96,13 +106,17 @@ impl RunScenario<'_, '_, '_> {
     /// `run` to `stop`; whether any came up.
     fn run(&mut self) -> io::Result<bool> {
         let RunPlan { image, worker, shell, named_shell, sleeps, .. } = self.plan;
+        let mounted = mounts::machine();
         let first = self.session.start("worker", &["run", image, worker], &self.plan.command(0))?;
+        self.note_mounts(worker, &mounted);
         let overlays = self.overlays("worker")?;
         self.disk("worker", overlays.lowest())?;
         self.machine_mounts("worker")?;
 
         let as_shown = ["run", image.as_str(), shell];
+        let mounted = mounts::machine();
         let second = self.session.start_shell("shell", &as_shown)?;
+        self.note_mounts(shell, &mounted);
         if let Some(second) = &second {
             self.session.keep_start("shell-starts", second.terminal, &as_shown)?;
         }
@@ -141,7 +155,9 @@ impl RunScenario<'_, '_, '_> {
     /// A container of the second image: does it stand on the same base?
     fn run_second_image(&mut self) -> io::Result<()> {
         let RunPlan { second_image, other, sleeps, .. } = self.plan;
+        let mounted = mounts::machine();
         let running = self.session.start("other", &["run", second_image, other], &["sleep", &sleeps[2]])?;
+        self.note_mounts(other, &mounted);
         self.overlays("other")?;
         self.stop("stop-other", other, running.as_ref())
     }
@@ -224,7 +240,7 @@ impl RunScenario<'_, '_, '_> {
 
     /// What became of the machine's own mount points.
     fn machine_mounts(&self, step: &str) -> io::Result<()> {
-        let now = mounts::of(nix::unistd::gettid().as_raw());
+        let now = mounts::machine();
         let disturbed = mounts::disturbed(&self.session.machine.mounts, &now);
         self.record("machine-mounts", &MachineMounts { step: step.to_owned(), disturbed })
     }
@@ -236,8 +252,15 @@ impl RunScenario<'_, '_, '_> {
     pub fn stop(&mut self, step: &str, name: &str, running: Option<&Running>) -> io::Result<()> {
         let folder = Folder::open(self.submission, name);
         self.session.call(step, &["stop", name], self.session.tool.limit(15.0, 3.0))?;
-        let left = left(step, self.session, folder, name, running)?;
+        let mut left = left(step, self.session, folder, name, running)?;
+        let came = self.came.get(name).filter(|_| running.is_some());
+        left.came = came.map(|came| mounts::left(came, &mounts::machine()));
         self.record("left", &left)
+    }
+
+    /// Notes what was mounted since `before`, while a container started.
+    fn note_mounts(&mut self, name: &str, before: &[Mount]) {
+        self.came.insert(name.to_owned(), mounts::added(before, &mounts::machine()));
     }
 
     pub fn survives(&mut self, step: &str, running: Option<&Running>) -> io::Result<()> {
@@ -276,7 +299,7 @@ pub fn left(
     session.terminals.until(session.tool.limit(2.0, 1.0), |terminals| {
         processes().is_empty() && running.is_none_or(|running| terminals.end(running.terminal).is_some())
     })?;
-    let own = mounts::of(nix::unistd::gettid().as_raw());
+    let own = mounts::machine();
     let of_it = || own.iter().filter(|mount| mount.mount_point.contains(name));
     let overlays = of_it().filter(|mount| mount.fs_type == "overlay");
     Ok(Left {
@@ -288,6 +311,7 @@ pub fn left(
         mounts: of_it().map(|mount| mount.mount_point.clone()).collect(),
         overlays: overlays.map(|mount| mount.mount_point.clone()).collect(),
         state: folder.and_then(|folder| folder.still_there()),
+        came: None,
         written: running.and_then(|running| overlays::upper_of_root(&running.view.mounts)).filter(is_filled),
     })
 }

@@ -120,6 +120,9 @@ pub fn stop(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
             return question.fail(left.join("; "));
         }
     }
+    if let Some((mounts, places)) = left_by_each(context) {
+        return places.into_iter().fold(question, Question::proof).fail(format!("still mounted: {mounts}"));
+    }
     if let Some(neighbour) = context.timeline.at::<Survival>("survival", "worker-after-stop")
         && !neighbour.value.alive
         && was_alive(context)
@@ -135,6 +138,22 @@ pub fn stop(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
         }
     }
     question.pass("stop left nothing")
+}
+
+/// What is still mounted after `stop` and came with the container, wherever it is: if every
+/// container left such a mount. A mount that a tool makes once comes with the first one only.
+fn left_by_each(context: &RunContext) -> Option<(String, Vec<String>)> {
+    let steps = STOPS.into_iter().chain(["stop-other"]).filter(|step| !is_doubled(context, step));
+    let (mut all, mut places) = (Vec::new(), Vec::new());
+    for left in steps.filter_map(|step| context.left(step)) {
+        let Some(came) = left.value.came else { continue };
+        if came.is_empty() {
+            return None;
+        }
+        all.extend(came);
+        places.push(left.place);
+    }
+    (places.len() > 1).then(|| (all.join(", "), places))
 }
 
 /// Whether a second container was started under its name. That is a matter of cannot-run-twice:

@@ -97,6 +97,10 @@ pub struct Left {
     pub disturbed: Vec<String>,
     /// Its folder.
     pub state: Option<String>,
+    /// What was mounted on the machine while it started, and is mounted now. Older evidence does not
+    /// tell.
+    #[serde(default)]
+    pub came: Option<Vec<String>>,
     /// What was written in it: the upper folder of its overlay, where that lies elsewhere.
     #[serde(default)]
     pub written: Option<String>,

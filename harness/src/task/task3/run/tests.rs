@@ -247,3 +247,21 @@ fn an_exec_that_enters_the_neighbour_is_told_by_both_names() {
         assert!(!finding(check, 7).actual.contains(other));
     }
 }
+
+#[test]
+fn a_mount_that_every_container_leaves_costs_stop_and_one_that_only_the_first_brought_does_not() {
+    let status = |came: &[(&str, Option<&[&str]>)]| {
+        let with = |(step, came): &(&str, Option<&[&str]>)| {
+            let came = came.map(|came| came.iter().map(|place| (*place).to_owned()).collect());
+            left(step, &Left { came, ..Left::default() })
+        };
+        judged("3a/stop-cleans-up", &[container(), came.iter().map(with).collect()].concat()).status
+    };
+    let (one, other) = (["/var/lib/cnt/1 (tmpfs)"], ["/var/lib/cnt/2 (tmpfs)"]);
+    let (worker, last) = ("stop-worker", "stop-other");
+    assert_eq!(status(&[(worker, Some(&one)), (last, Some(&other))]), Status::Fail);
+    assert_eq!(status(&[(worker, Some(&one)), (last, Some(&[]))]), Status::Pass);
+    assert_eq!(status(&[(worker, Some(&one)), (last, None)]), Status::Pass);
+    assert_eq!(status(&[(worker, Some(&one))]), Status::Pass);
+    assert_eq!(status(&[(worker, None), (last, None)]), Status::Pass);
+}
