@@ -10,6 +10,8 @@ mod copy_checks;
 mod copy_instruction;
 mod drive;
 mod failure;
+#[cfg(test)]
+mod folder_tests;
 mod layers;
 mod look;
 mod plan;

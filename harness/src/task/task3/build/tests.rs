@@ -23,8 +23,8 @@ const FOURTH: &str = "run-after-run-fourth";
 
 /// What a tool made, by step: the layers of an image, top first, and what a container shows. Both
 /// hold text by path.
-struct Recorded {
-    plan: BuildPlan,
+pub(super) struct Recorded {
+    pub(super) plan: BuildPlan,
     layers: BTreeMap<String, Vec<BTreeMap<String, String>>>,
     shown: BTreeMap<String, BTreeMap<String, String>>,
     /// Mount points that a build left.
@@ -34,12 +34,12 @@ struct Recorded {
     /// The status of a build, where it is not 0.
     status: BTreeMap<String, i32>,
     /// Other records.
-    others: Vec<(&'static str, Value)>,
+    pub(super) others: Vec<(&'static str, Value)>,
 }
 
 impl Recorded {
     /// What a correct tool makes of COPY and RUN.
-    fn correct() -> Self {
+    pub(super) fn correct() -> Self {
         let plan = BuildPlan::deserialize(plan::plan(&mut StdRng::seed_from_u64(1))).unwrap();
         let mut layers = BTreeMap::new();
         let copies = |step: &str| (plan.copied(step), plan.text_of(step).to_owned());
@@ -82,7 +82,7 @@ impl Recorded {
     }
 
     /// The text that a container of a step's image shows at a path.
-    fn show(&mut self, step: &str, path: &str, text: &str) {
+    pub(super) fn show(&mut self, step: &str, path: &str, text: &str) {
         self.shown.get_mut(step).unwrap().insert(path.to_owned(), text.to_owned());
     }
 
@@ -138,7 +138,7 @@ impl Recorded {
         recorded
     }
 
-    fn judged(&self, check: &str) -> Finding {
+    pub(super) fn judged(&self, check: &str) -> Finding {
         let recording = Recording {
             scenario: "3-build".to_owned(),
             plan: json!(self.plan),
