@@ -23,7 +23,7 @@ pub fn in_layer(layer: &Path, path: &str) -> Option<(Found, bool)> {
         .find_map(|place| Some((at(&place, path)?, is_copied_up(&place.join(path.trim_start_matches('/'))))))
 }
 
-/// The folder itself, and the folders in it, such as `diff`. A link there may lead to another layer.
+/// The folder itself, and the folders in it, such as `diff`. A link may lead to another layer.
 fn places(layer: &Path) -> Vec<PathBuf> {
     let mut places = vec![layer.to_path_buf()];
     if !state::is_root_tree(layer) {

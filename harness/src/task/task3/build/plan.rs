@@ -111,7 +111,7 @@ pub struct BuildPlan {
     pub texts: [String; 2],
     /// What comes in the place of the first of these, and of what a RUN writes.
     pub changed_text: String,
-    /// For how many seconds a RUN sleeps: by this it is found. Empty in the plan of an older harness.
+    /// For how many seconds a RUN sleeps: by this it is found. Empty in an older plan.
     #[serde(default)]
     pub pause: String,
 }

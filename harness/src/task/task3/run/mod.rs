@@ -97,8 +97,8 @@ pub struct Left {
     pub disturbed: Vec<String>,
     /// Its folder.
     pub state: Option<String>,
-    /// What was mounted on the machine while it started, and is mounted now. Older evidence does not
-    /// tell.
+    /// What was mounted on the machine while it started, and is still mounted. Older evidence does
+    /// not tell.
     #[serde(default)]
     pub came: Option<Vec<String>>,
     /// What was written in it: the upper folder of its overlay, where that lies elsewhere.
