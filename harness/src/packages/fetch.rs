@@ -235,10 +235,11 @@ impl Fetcher {
         };
         flight.land(Answer::of(&entry, response.content_length(), growing));
         let stored = self.store_body(response, entry, body, &progress).await;
-        progress.send_replace(stored.as_ref().map_or(Written::Broken, |&size| Written::Whole(size)));
-        if let Err(error) = stored {
+        // Noted first: whoever sees the end of a broken body may ask what was lacking.
+        if let Err(error) = &stored {
             self.unserved(502, &format!("{}: {error}", flight.url), true);
         }
+        progress.send_replace(stored.map_or(Written::Broken, Written::Whole));
         Ok(())
     }
 
