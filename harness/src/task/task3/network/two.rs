@@ -68,12 +68,7 @@ fn shared(context: &NetworkContext, networks: &Networks) -> Option<String> {
         }
         let mut own = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
         let Some(own) = own.next() else { continue };
-        // What a wide prefix spans is one network in name only; where packets get through
-        // is asked after this.
-        let meets = |other: &Address| {
-            own.reaches(other.ip) && Address { ip: own.ip, prefix: own.prefix.max(24) }.reaches(other.ip)
-        };
-        if let Some((other, _)) = taken.iter().find(|(_, other)| meets(other)) {
+        if let Some((other, _)) = taken.iter().find(|(_, other)| meet(*own, *other)) {
             return Some(format!(
                 "{} and {} are both in the network of {}/{}",
                 context.called(other),
@@ -85,4 +80,27 @@ fn shared(context: &NetworkContext, networks: &Networks) -> Option<String> {
         taken.push((role, *own));
     }
     None
+}
+
+/// Whether an address is in the network of another one, which is at most a /24. What a wider prefix
+/// spans is one network in name only; where packets get through is asked after this.
+fn meet(own: Address, other: Address) -> bool {
+    own.reaches(other.ip) && Address { ip: own.ip, prefix: own.prefix.max(24) }.reaches(other.ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn containers_may_share_a_wide_prefix_or_a_24_that_is_divided() {
+        let meets = |prefix, net, host| {
+            let own = Address { ip: Ipv4Addr::new(192, 168, 1, 2), prefix };
+            meet(own, Address { ip: Ipv4Addr::new(192, 168, net, host), prefix })
+        };
+        assert!(meets(24, 1, 3) && meets(16, 1, 3) && meets(30, 1, 1));
+        assert!(!meets(24, 2, 2) && !meets(16, 2, 2) && !meets(30, 1, 6));
+    }
 }

@@ -194,7 +194,7 @@ fn proc_fault(view: &ContainerView) -> Option<String> {
     }
 }
 
-fn sys_fault(view: &ContainerView) -> Option<String> {
+pub(super) fn sys_fault(view: &ContainerView) -> Option<String> {
     if !mounted(view, "/sys", "sysfs") {
         return Some("no sysfs is mounted on its /sys".to_owned());
     }

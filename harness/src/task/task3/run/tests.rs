@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::judge::sys_fault;
 use super::plan::RunPlan;
 use super::{Left, plan};
 use crate::evidence::mount::Mount;
@@ -56,6 +57,19 @@ fn container() -> Vec<(&'static str, Value)> {
 
 fn left(step: &str, left: &Left) -> (&'static str, Value) {
     ("left", json!(Left { step: step.to_owned(), name: "eg".to_owned(), ..left.clone() }))
+}
+
+#[test]
+fn sysfs_shows_the_containers_interfaces_and_no_others() {
+    let is_faulty = |shown: &[&str]| {
+        let sys = Mount { mount_point: "/sys".to_owned(), fs_type: "sysfs".to_owned(), ..Mount::default() };
+        let mut view = ContainerView { mounts: vec![sys], ..ContainerView::default() };
+        view.links = vec!["lo".to_owned()];
+        view.interfaces = shown.iter().map(|name| (*name).to_owned()).collect();
+        sys_fault(&view).is_some()
+    };
+    assert!(!is_faulty(&["lo"]) && !is_faulty(&["bonding_masters", "lo"]));
+    assert!(is_faulty(&["eth0", "lo"]) && is_faulty(&[]));
 }
 
 #[test]
