@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use harness::follow_through::{self, Graft, Programs};
+use harness::follow_through::{self, Graft};
 use harness::submission::{Limits, open};
 use harness::{course, stage};
 use libfuzzer_sys::fuzz_target;
@@ -21,8 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         stays_inside(&path("into"), &path("into"));
         course::unpack(&path("course")).expect("the course's files");
         let _ = stage::supply(&path("course"), &submission.root);
-        let programs = Programs { guest_half: path("s.tar"), conductor: path("s.tar") };
-        let _ = follow_through::apply(Graft::Conductor, &submission.root, &programs);
+        let _ = follow_through::apply(Graft::Conductor, &submission.root, &[path("s.tar")]);
         fs::remove_dir_all(path("course")).expect("it is ours");
     }
     assert_eq!(fs::read(path("victim")).expect("it is there"), b"untouched");
