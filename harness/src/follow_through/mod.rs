@@ -128,19 +128,21 @@ fn fault(recording: &Recording) -> Option<Graft> {
 /// be broken unless the page counts.
 fn matrix_lost(bundle: &Bundle) -> bool {
     let findings = (task4::SUBTASK.judge)(bundle);
+    let is_failed = |finding: &&Finding| finding.status == Status::Fail && is_lost(&task4::SUBTASK, finding);
+    let failed: Vec<&Finding> = findings.iter().filter(is_failed).collect();
+    if failed.is_empty() {
+        return false;
+    }
     let counts =
         findings.iter().any(|finding| finding.check == task4::COUNTS && finding.status == Status::Pass);
-    let is_broken = |subtask: &&&Subtask| {
+    let is_broken = |subtask: &&Subtask| {
         let is_graded = subtask.scenarios.iter().all(|id| bundle.recordings.contains_key(*id));
         if is_graded { loses(subtask, &(subtask.judge)(bundle)) } else { !counts }
     };
     let subtasks = crate::task::subtasks();
-    let of_conductor = subtasks.iter().filter(|subtask| subtask.id.starts_with('3'));
+    let of_conductor = subtasks.into_iter().filter(|subtask| subtask.id.starts_with('3'));
     let broken: Vec<&str> = of_conductor.filter(is_broken).map(|subtask| subtask.id).collect();
-    let rests_on_broken =
-        |finding: &Finding| task4::rests_on(finding.check).iter().any(|subtask| broken.contains(subtask));
-    let lost = findings.iter().filter(|finding| is_lost(&task4::SUBTASK, finding));
-    lost.into_iter().any(|finding| finding.status == Status::Fail && rests_on_broken(finding))
+    failed.iter().any(|finding| task4::rests_on(finding.check).iter().any(|one| broken.contains(one)))
 }
 
 /// Whether a subtask lost marks.
