@@ -104,6 +104,35 @@ fn stored_recordings_of_tasks_3_and_4_are_judged_as_before() {
     }
 }
 
+#[test]
+fn a_cap_that_the_kernel_refused_is_told_in_the_terminals_words() {
+    let mut reference = recording("task2-reference");
+    for record in &mut reference.records {
+        let text = record.data.to_string().replace("50000 100000", "max 100000");
+        record.data = serde_json::from_str(&text).unwrap();
+        if record.kind == "output" && text.contains("Output Subtask 2c") {
+            record.data["text"] = "echo: write error: Invalid argument\r\nOutput Subtask 2c\r\n".into();
+        }
+    }
+    let found = findings(reference).into_iter().find(|finding| finding.check == "2c/cpu-quota").unwrap();
+    assert_eq!(found.status, Status::Fail);
+    let told = "; the terminal said: echo: write error: Invalid argument";
+    assert!(found.actual.ends_with(told), "{}", found.actual);
+}
+
+#[test]
+fn a_report_holds_the_sessions_of_what_was_recorded_and_no_others() {
+    let reference = stored::recordings(&stored::folder("reference-bash"));
+    let sessions = |subtasks: &[&str]| {
+        let mut bundle = bundle(reference.clone());
+        bundle.subtasks = subtasks.iter().map(|id| (*id).to_owned()).collect();
+        let report = judge::judge(&bundle, &Rubric::default());
+        report.sessions.into_iter().map(|session| session.check).collect::<Vec<_>>()
+    };
+    assert_eq!(sessions(&["3a", "3b", "1"]), ["3a/as-shown", "3b/as-shown"]);
+    assert!(sessions(&["3d"]).is_empty());
+}
+
 /// Where a scenario was not recorded for a case, its checks have no verdict, and
 /// nothing is said of them.
 #[test]

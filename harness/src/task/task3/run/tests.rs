@@ -12,8 +12,10 @@ use super::plan::RunPlan;
 use super::{Left, plan};
 use crate::evidence::mount::Mount;
 use crate::evidence::process::{Directory, Namespaces, Process};
+use crate::evidence::program::End;
 use crate::evidence::{Bundle, Ending, Record, Recording};
 use crate::task::task3;
+use crate::task::task3::shared::command::Command;
 use crate::task::task3::shared::overlays::{Overlay, Overlays};
 use crate::task::task3::shared::state::{Image, Size};
 use crate::task::task3::shared::view::{ContainerView, Machine};
@@ -110,6 +112,32 @@ fn a_mount_point_that_is_covered_while_a_container_runs_or_gone_after_stop_costs
     assert_eq!(status(look(&[]), &Left::default()), Status::Pass);
     assert_eq!(status(look(&["/dev/pts is covered by a mount of devpts"]), &Left::default()), Status::Fail);
     assert_eq!(status(look(&[]), &gone), Status::Fail);
+}
+
+#[test]
+fn ps_lists_a_container_from_run_to_stop_unless_stop_left_its_folder() {
+    let status = |after: &str, state: Option<&str>| {
+        let mut plan = plan::plan(&mut StdRng::seed_from_u64(1));
+        plan["worker"] = json!("eg");
+        let ps = |step: &str, screen: &str| {
+            let argv = vec!["./conductor.sh".to_owned(), "ps".to_owned()];
+            let step = step.to_owned();
+            let screen = screen.to_owned();
+            let end = Some(End::Status(0));
+            ("command", json!(Command { step, argv, end, stopped: None, seconds: 0.1, screen }))
+        };
+        let stopped = Left { state: state.map(str::to_owned), ..Left::default() };
+        let seen = vec![
+            ps("ps-before", "Name\n"),
+            ps("ps-running", "Name\neg sleep\n"),
+            left("stop-worker", &stopped),
+            ps("ps-after", after),
+        ];
+        judged_with(plan, "3a/listed-by-ps", &[container(), seen].concat()).status
+    };
+    assert_eq!(status("Name\n", None), Status::Pass);
+    assert_eq!(status("Name\neg sleep\n", None), Status::Fail);
+    assert_eq!(status("Name\neg\n", Some("/srv/task3/.containers/eg")), Status::Pass);
 }
 
 #[test]
