@@ -31,6 +31,7 @@ pub mod machine;
 pub mod packages;
 pub mod programs;
 pub mod progress;
+mod remove;
 pub mod report;
 pub mod reports;
 pub mod rubric;

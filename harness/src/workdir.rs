@@ -5,12 +5,12 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::here;
+use crate::{here, remove};
 
 /// The temporary directory of this run. It is locked until it is removed.
 #[derive(Debug)]
 pub struct Workdir {
-    // Fields are dropped in this order, so the directory is removed while the lock is held.
+    // The directory is removed before its fields are dropped, so while the lock is held.
     directory: tempfile::TempDir,
     _lock: File,
 }
@@ -62,6 +62,14 @@ impl Workdir {
     }
 }
 
+impl Drop for Workdir {
+    fn drop(&mut self) {
+        // What cannot be removed now is named by the next run.
+        let _ = remove::folder(self.path());
+    }
+}
+
+/// Removes the folders of killed runs. One that cannot be removed stops nobody's run.
 fn sweep(runs: &Path) -> io::Result<()> {
     for entry in fs::read_dir(runs)? {
         let path = entry?.path();
@@ -70,7 +78,11 @@ fn sweep(runs: &Path) -> io::Result<()> {
         }
         let lock = File::open(&path)?;
         match lock.try_lock() {
-            Ok(()) => fs::remove_dir_all(&path)?,
+            Ok(()) => {
+                if let Err(error) = remove::folder(&path) {
+                    crate::note!("cannot remove {}, which an earlier run left: {error}", path.display());
+                }
+            }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
