@@ -125,7 +125,13 @@ fn start(request: &Request, id: &str, source: &Path) -> io::Result<Option<i32>> 
     command
         .arg("grade")
         .args(request.options)
-        .args(["--force", "--id", id, "--with-parent", &std::process::id().to_string(), "--report"])
+        .args([
+            "--force",
+            &format!("--id={id}"),
+            "--with-parent",
+            &std::process::id().to_string(),
+            "--report",
+        ])
         .arg(request.results.next_report(id))
         .arg("--")
         .arg(source)

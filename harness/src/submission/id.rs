@@ -32,7 +32,7 @@ pub fn mismatch(source: &Path, folder: Option<&str>) -> Option<String> {
 
 /// Validates the id given by `--id`; `None` if it is not valid.
 pub fn given(id: &str) -> Option<String> {
-    (safe(id) == id && !["latest", ".", ".."].contains(&id)).then(|| id.to_owned())
+    (safe(id) == id).then(|| id.to_owned())
 }
 
 fn own_name(source: &Path) -> String {
@@ -51,7 +51,8 @@ fn safe(id: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let id: String = id.chars().map(safe).take(LONGEST).collect();
     match id.trim_start_matches('.') {
-        "" => "submission".to_owned(),
+        // `latest` is the link to the newest report.
+        "" | "latest" => "submission".to_owned(),
         id => id.to_owned(),
     }
 }
@@ -71,6 +72,7 @@ mod tests {
         assert_eq!(id("my work.tar.xz", None), "my_work");
         assert_eq!(id("..hidden", None), "hidden");
         assert_eq!(id("/", Some("..")), "submission");
+        assert_eq!(id("latest.zip", None), "submission");
         assert_eq!(id("../../etc_assignment3/x.tar", Some("../../evil_assignment3")), "evil");
     }
 
