@@ -56,12 +56,10 @@ impl Contents {
                     break;
                 }
                 let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else { continue };
-                if !kind.is_dir() && dir.ends_with("bin") {
-                    compiler |= name.to_str().is_some_and(is_compiler);
-                }
                 if kind.is_dir() {
-                    found.flask |= holds_packages && name == "flask";
-                    found.requests |= holds_packages && name == "requests";
+                    let is_package = holds_packages && entry.path().join("__init__.py").is_file();
+                    found.flask |= is_package && name == "flask";
+                    found.requests |= is_package && name == "requests";
                     if entry.metadata().is_ok_and(|meta| meta.dev() == device) {
                         next.push(entry.path());
                     }
@@ -71,7 +69,11 @@ impl Contents {
                     // Flask has one of its own.
                     found.page |= name == "app.py" && !dir.ancestors().any(is_packages);
                     compiler |= name == "dpkg.log" && names_compiler(&entry.path());
-                    found.python |= name.as_encoded_bytes().starts_with(b"python3.") && dir.ends_with("bin");
+                    if dir.ends_with("bin") {
+                        let name = name.to_string_lossy();
+                        compiler |= is_compiler(after_triplet(&name)) && is_program(&entry.path());
+                        found.python |= name.starts_with("python3.") && is_program(&entry.path());
+                    }
                 }
             }
         }
@@ -140,6 +142,12 @@ fn names_compiler(log: &Path) -> bool {
     read.is_ok() && packages.any(is_compiler)
 }
 
+/// The name of a program without the machine that it compiles for: `gcc-12` of
+/// `x86_64-linux-gnu-gcc-12`.
+fn after_triplet(name: &str) -> &str {
+    name.split_once("-linux-gnu-").map_or(name, |(_, name)| name)
+}
+
 fn is_compiler(name: &str) -> bool {
     COMPILERS.iter().filter_map(|compiler| name.strip_prefix(compiler)).any(|version| {
         version.is_empty()
@@ -185,14 +193,15 @@ pub struct Image {
 }
 
 /// The images that hold anything of the services: folders with a `layers` file, and root file
-/// systems that no such file names. `uppers` are those of containers, which are no images.
-pub fn images(submission: &Path, uppers: &[Directory], trees: &mut Trees) -> Vec<Image> {
+/// systems that no such file names. `of_containers` are the root directories and upper folders of
+/// containers, which are no images.
+pub fn images(submission: &Path, of_containers: &[Directory], trees: &mut Trees) -> Vec<Image> {
     let mut images = Vec::new();
     for (dir, named) in state::layered(submission) {
         images.push(Image { dir: dir.to_string_lossy().into_owned(), contents: trees.together(&named) });
     }
     for root in state::root_trees(submission) {
-        if !trees.knows(&root) && !uppers.iter().any(|upper| upper.is(&root)) {
+        if !trees.knows(&root) && !of_containers.iter().any(|own| own.is(&root)) {
             images.push(Image { contents: trees.of(&root), dir: root.path });
         }
     }
@@ -219,7 +228,7 @@ mod tests {
         let counter = tree(&[
             ("opt/a/b/counter-service.c", b"int main"),
             ("bin/counter-service", b"\x7fELF2"),
-            ("usr/bin/gcc-12", b"\x7fELF2"),
+            ("usr/bin/x86_64-linux-gnu-gcc-12", b"\x7fELF2"),
         ]);
         assert_eq!(Contents::of(counter.path()).lacks_of_counter(), Vec::<&str>::new());
         let page = tree(&[
@@ -233,8 +242,11 @@ mod tests {
 
     #[test]
     fn a_script_of_that_name_is_not_what_make_makes() {
-        let root =
-            tree(&[("x/counter-service.c", b""), ("x/counter-service", b"#!/bin/sh\n"), ("bin/cc", b"")]);
+        let root = tree(&[
+            ("x/counter-service.c", b""),
+            ("x/counter-service", b"#!/bin/sh\n"),
+            ("bin/cc", b"\x7fELF"),
+        ]);
         assert_eq!(Contents::of(root.path()).lacks_of_counter(), ["the program that `make` builds"]);
     }
 
@@ -242,6 +254,9 @@ mod tests {
     fn a_program_that_was_only_copied_was_not_made_there() {
         let copied = [("x/counter-service.c", &b""[..]), ("x/counter-service", b"\x7fELF2")];
         assert_eq!(Contents::of(tree(&copied).path()).lacks_of_counter().len(), 1);
+        // An empty file is no compiler.
+        let faked = tree(&[copied[0], copied[1], ("x/bin/cc", b"")]);
+        assert_eq!(Contents::of(faked.path()).lacks_of_counter().len(), 1);
         // Every Debian has gcc-12-base.
         let always = b"2026-01-01 10:00:00 install gcc-12-base:amd64 <none> 12.2.0-14\n".as_slice();
         let bare = tree(&[copied[0], copied[1], ("var/log/dpkg.log", always)]);
@@ -256,7 +271,14 @@ mod tests {
 
     #[test]
     fn a_folder_called_flask_elsewhere_is_no_package() {
-        let root = tree(&[("app.py", b""), ("usr/bin/python3.11", b""), ("srv/flask/x", b"")]);
+        let root = tree(&[
+            ("app.py", b""),
+            ("usr/bin/python3.11", b"\x7fELF"),
+            ("srv/flask/__init__.py", b""),
+            ("usr/lib/python3/dist-packages/flask/x", b""),
+        ]);
+        let without = tree(&[("app.py", b""), ("usr/bin/python3.11", b"")]);
+        assert_eq!(Contents::of(without.path()).lacks_of_page().len(), 3);
         let own = tree(&[("usr/lib/python3/dist-packages/flask/app.py", b"")]);
         assert!(Contents::of(own.path()).lacks_of_page().contains(&"the folder external-service"));
         assert_eq!(Contents::of(root.path()).lacks_of_page(), ["python3-flask", "python3-requests"]);
@@ -264,15 +286,13 @@ mod tests {
 
     #[test]
     fn what_a_container_wrote_is_no_image() {
-        let submission =
-            tree(&[("run/upper/etc/a", b""), ("run/upper/usr/app.py", b""), ("run/upper/var/a", b"")]);
-        let upper =
-            crate::guest::observe::processes::directory(&submission.path().join("run/upper")).unwrap();
-        let found = |uppers: &[Directory]| {
-            let images = images(submission.path(), uppers, &mut Trees::default());
+        let submission = tree(&[("run/own/etc/a", b""), ("run/own/usr/app.py", b""), ("run/own/var/a", b"")]);
+        let own = crate::guest::observe::processes::directory(&submission.path().join("run/own")).unwrap();
+        let found = |of_containers: &[Directory]| {
+            let images = images(submission.path(), of_containers, &mut Trees::default());
             images.iter().any(|image| Path::new(&image.dir).starts_with(submission.path()))
         };
-        assert!(found(&[]) && !found(&[upper]));
+        assert!(found(&[]) && !found(&[own]));
     }
 
     #[test]

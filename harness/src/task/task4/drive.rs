@@ -154,10 +154,12 @@ impl<'a> MatrixScenario<'a, '_> {
         let (machine, submission) = (self.session.machine, &self.site.submission);
         let mut trees = Trees::default();
         let overlays = Overlays::now(step, machine, submission).mounted;
-        let uppers: Vec<_> = overlays.iter().filter_map(|overlay| overlay.upper.clone()).collect();
-        let images = images(submission, &uppers, &mut trees);
-        self.record("images", &Images { step: step.to_owned(), images })?;
         let mut containers = containers(machine, &[]);
+        let uppers = overlays.iter().filter_map(|overlay| overlay.upper.clone());
+        let of_containers: Vec<_> =
+            uppers.chain(containers.iter().map(|container| container.root.clone())).collect();
+        let images = images(submission, &of_containers, &mut trees);
+        self.record("images", &Images { step: step.to_owned(), images })?;
         for container in &mut containers {
             container.image = image_of(container, &overlays, &mut trees);
         }

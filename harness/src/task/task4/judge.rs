@@ -83,16 +83,23 @@ pub fn images_built(context: &MatrixContext, question: Question, _: &Verdicts) -
         return context.timeline.missing(question, "not reached: an earlier step failed");
     };
     let mut question = question.proof(&images.place);
-    // A container shows its image too, wherever the tool keeps it: by the folders
-    // that it is mounted from.
     let mut holders: Vec<(String, Contents)> =
         images.value.images.iter().map(|image| (image.dir.clone(), image.contents)).collect();
     if let Some(seen) = &context.seen {
         question = question.proof(&seen.place);
-        let running = seen.value.containers.iter();
-        holders.extend(running.map(|container| {
-            (format!("process {}", container.pid), container.image.unwrap_or(container.contents))
-        }));
+        let name = |container: &Container| format!("process {}", container.pid);
+        let running = &seen.value.containers;
+        // A container shows its image too, wherever the tool keeps it: by the folders that it is
+        // mounted from.
+        holders.extend(running.iter().filter_map(|one| Some((name(one), one.image?))));
+        // A container's own files count only where no image has the service: `exec` can have put
+        // them there.
+        let services: [fn(Contents) -> bool; 2] = [Contents::has_counter, |contents| contents.page];
+        let sought = services.map(|begun| !holders.iter().any(|(_, contents)| begun(*contents)));
+        for (begun, _) in services.iter().zip(sought).filter(|(_, sought)| *sought) {
+            let own = running.iter().filter(|one| one.image.is_none() && begun(one.contents));
+            holders.extend(own.map(|one| (name(one), one.contents)));
+        }
     }
     let complete = |lacks: fn(Contents) -> Vec<&'static str>| {
         holders.iter().filter(move |(_, contents)| lacks(*contents).is_empty())
