@@ -32,11 +32,13 @@ impl Worksheet {
     pub fn fill(&self, marks: &BTreeMap<String, Mark>, scale: bool) -> Filled {
         let mut cells = vec![];
         let mut remarks = self.missing_columns();
+        remarks.extend(self.said_of_doubled());
         let (mut untouched, mut kept) = (vec![], vec![]);
         let mut passed_over = BTreeMap::<String, Vec<String>>::new();
-        let mut missing: BTreeSet<&String> = marks.keys().collect();
+        let there: BTreeSet<String> = self.numbers().map(|(_, number)| number).collect();
+        let missing: Vec<&str> =
+            marks.keys().filter(|number| !there.contains(*number)).map(String::as_str).collect();
         for (row, number) in self.participants() {
-            missing.remove(&number);
             let Some(mark) = marks.get(&number) else {
                 untouched.push(number);
                 continue;
@@ -72,7 +74,6 @@ impl Worksheet {
             ));
         }
         let strangers: Vec<_> = self.strangers().map(|cell| format!("{cell:?}")).collect();
-        let missing: Vec<_> = missing.iter().map(|number| number.as_str()).collect();
         let lists = [
             ("rows with a comment of your own keep it, and the feedback follows", kept.join(", ")),
             ("the worksheet's rows without a mark stay as they are", untouched.join(", ")),
@@ -260,6 +261,17 @@ mod tests {
         assert!(
             filled.remarks.iter().any(|said| said.contains("\"John Smith\"") && said.contains("\"Zoë Z\""))
         );
+    }
+
+    #[test]
+    fn of_two_rows_with_one_number_neither_is_filled_in_and_both_are_named() {
+        let two = "Participant 7,Zoë Z,S,,100.00,Yes,-,\nParticipant 7,Zoë Z,S,,100.00,Yes,-,\n";
+        let rows = format!("{two}Participant 8,Zoë Z,S,,100.00,Yes,-,\n");
+        let marks = [("7", mark((87.5, 100.0))), ("8", mark((50.0, 100.0)))];
+        let filled = fill(&rows, &marks, false);
+        assert!(filled.text.contains(two) && filled.text.contains("8,Zoë Z,S,50.00"), "{}", filled.text);
+        let said = filled.remarks.iter().any(|one| one.contains("row 2 (Zoë Z) and row 3 (Zoë Z)"));
+        assert!(said && !filled.remarks.iter().any(|one| one.contains("no row for")), "{:?}", filled.remarks);
     }
 
     #[test]

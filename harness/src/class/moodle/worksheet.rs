@@ -1,6 +1,7 @@
 //! Moodle's offline grading worksheet. Its columns vary by site and are in the site's language;
 //! what the import needs is found by English names, or by names that staff give.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -151,7 +152,7 @@ impl Worksheet {
         }
         let blank =
             |row: &usize| (0..sheet.cells.width(*row)).all(|at| sheet.cells.value(*row, at).is_empty());
-        if sheet.participants().next().is_none() && !(1..sheet.cells.len()).all(|row| blank(&row)) {
+        if sheet.numbers().next().is_none() && !(1..sheet.cells.len()).all(|row| blank(&row)) {
             let cell = sheet.value(1, Column::Identifier).unwrap_or_default();
             return Err(format!(
                 "{cell:?} is not a participant, as in \"Participant 1001\"; name the right column with --column \
@@ -171,10 +172,50 @@ impl Worksheet {
         self.column(column).map(|column| self.cells.value(row, column))
     }
 
-    /// The rows with their participants' numbers, in the sheet's order.
+    /// The rows with their participants' numbers, in the sheet's order. A number that several rows
+    /// have says of none of them whose it is.
     pub fn participants(&self) -> impl Iterator<Item = (usize, String)> {
+        let doubled = self.doubled();
+        self.numbers().filter(move |(_, number)| !doubled.contains_key(number))
+    }
+
+    /// The rows with their numbers, also those that several rows have.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = (usize, String)> {
         (1..self.cells.len())
             .filter_map(|row| Some((row, participant(&self.value(row, Column::Identifier)?)?)))
+    }
+
+    /// The numbers that several rows have, with those rows.
+    fn doubled(&self) -> BTreeMap<String, Vec<usize>> {
+        let mut rows = BTreeMap::<String, Vec<usize>>::new();
+        for (row, number) in self.numbers() {
+            rows.entry(number).or_default().push(row);
+        }
+        rows.retain(|_, rows| rows.len() > 1);
+        rows
+    }
+
+    /// A sentence for each number that several rows have. Rows count as spreadsheets count them:
+    /// the heading is row 1.
+    pub fn said_of_doubled(&self) -> Vec<String> {
+        let name = |row: &usize| match self.value(*row, Column::Name) {
+            Some(name) => format!("row {} ({name})", row + 1),
+            None => format!("row {}", row + 1),
+        };
+        let said = |(number, rows): (&String, &Vec<usize>)| {
+            let rows: Vec<_> = rows.iter().map(name).collect();
+            format!(
+                "participant {number}: several rows of the worksheet have this number: {}. None of them is used or filled \
+                 in: remove the wrong ones",
+                rows.join(" and ")
+            )
+        };
+        self.doubled().iter().map(said).collect()
+    }
+
+    /// The name in a row. Empty where the sheet has none.
+    pub fn name(&self, row: usize) -> String {
+        self.value(row, Column::Name).unwrap_or_default()
     }
 
     /// What stands for a participant in rows where it is none.
@@ -250,6 +291,15 @@ mod tests {
         assert_eq!(all, [(1, "7".to_owned()), (2, "8".to_owned())]);
         assert_eq!(sheet.submitted(1).unwrap().unwrap().to_string(), "2020-09-23T21:00:00");
         assert_eq!(sheet.submitted(2), None);
+    }
+
+    #[test]
+    fn a_number_of_several_rows_belongs_to_none_of_them() {
+        let text = format!("{ENGLISH}\"Participant 7\",\"John Roe\",Submitted,,100.00,Yes,-,-,\n");
+        let sheet = Worksheet::of(text, &[]).unwrap();
+        assert_eq!(sheet.participants().collect::<Vec<_>>(), [(2, "8".to_owned())]);
+        let said = sheet.said_of_doubled();
+        assert!(said.len() == 1 && said[0].contains("row 2 (Jane Doe) and row 4 (John Roe)"), "{said:?}");
     }
 
     #[test]
