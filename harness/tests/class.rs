@@ -1,6 +1,4 @@
-//! A class from Moodle's zip to its worksheet, without a virtual machine: only
-//! the layout is graded.
-//! All tests share one small class and its reports, so the file is longer than the others.
+//! A class from Moodle's zip to its worksheet. Only the layout is graded, without a machine.
 #![allow(clippy::unwrap_used)]
 
 mod synthetic;
@@ -10,87 +8,11 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
-use synthetic::{Form, Participant, participant};
-use tempfile::TempDir;
-
-const FORMS: [Form; 10] = [
-    Form::TarGz,
-    Form::Zip,
-    Form::Loose,
-    Form::TarGz,
-    Form::Broken,
-    Form::Hostile,
-    Form::Double,
-    Form::Online,
-    Form::Missing,
-    Form::Zip,
-];
-
-struct Course {
-    home: TempDir,
-    zip: PathBuf,
-    sheet: PathBuf,
-    class: Vec<Participant>,
-}
-
-impl Course {
-    fn new(number: usize) -> Self {
-        let home = TempDir::new().unwrap();
-        let work = home.path().join("work");
-        for file in ["task1/namespace_prog.c", "task2/simple_container.sh"] {
-            let path = work.join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "int own;\n").unwrap();
-        }
-        let class: Vec<_> =
-            (0..number).map(|place| participant(place, FORMS[place % FORMS.len()], &work)).collect();
-        let (zip, sheet) = synthetic::write(home.path(), &class);
-        fs::write(home.path().join("late.toml"), synthetic::LATE).unwrap();
-        Self { home, zip, sheet, class }
-    }
-
-    fn harness(&self, words: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("harness").unwrap();
-        command
-            .env("HARNESS_CACHE", self.home.path().join("cache"))
-            .current_dir(self.home.path())
-            .args(words);
-        command
-    }
-
-    fn grade(&self, more: &[&str]) -> assert_cmd::assert::Assert {
-        let zip = self.zip.to_str().unwrap();
-        let mut command = self.harness(&["class", "grade", zip, "--into", "results", "--only", "layout"]);
-        command.args(more).assert()
-    }
-
-    fn collect(&self, more: &[&str]) -> assert_cmd::assert::Assert {
-        self.harness(&["class", "collect", "results"]).args(more).assert()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn graded(&self) -> Vec<String> {
-        self.class.iter().filter(|one| one.form.is_graded()).map(|one| one.number.to_string()).collect()
-    }
-
-    /// The rows of `class.csv`, by id.
-    fn table(&self) -> BTreeMap<String, BTreeMap<String, String>> {
-        let mut reader = csv::Reader::from_path(self.path("results/collected/class.csv")).unwrap();
-        let rows = reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
-        rows.map(|row| (row["id"].clone(), row)).collect()
-    }
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use synthetic::course::{Course, FORMS, read};
+use synthetic::participant;
 
 #[test]
 fn a_list_has_a_line_for_everybody_and_says_what_is_wrong_and_how_late() {
@@ -244,8 +166,8 @@ fn the_worksheet_and_the_feedback_zip_go_back_to_moodle() {
 
     assert!(course.path("results/collected/reports/1001/results.json").is_file());
 
-    let zip = fs::File::open(course.path("results/collected/feedback.zip")).unwrap();
-    let mut zip = zip::ZipArchive::new(zip).unwrap();
+    let feedback = fs::File::open(course.path("results/collected/feedback.zip"));
+    let mut zip = zip::ZipArchive::new(feedback.unwrap()).unwrap();
     let names: Vec<_> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
     assert_eq!(names.len(), 5, "{names:?}");
     assert!(names.contains(&"王小明_1003_assignsubmission_file/feedback.html".to_owned()), "{names:?}");

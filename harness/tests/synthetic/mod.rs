@@ -2,6 +2,8 @@
 //! that goes wrong in one.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod course;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
