@@ -208,8 +208,12 @@ fn claimed(
     let sha256 = match look(&source, scratch) {
         Ok(look) => look.sha256,
         Err(fetch::Error::Ours(why)) => return failed(State::Failed, why, changed),
-        // What was graded could be read, so this is something else.
-        Err(fetch::Error::Theirs(why)) => return failed(State::Unreadable, why, true),
+        // What was graded could be read, so this is something else. Where our copy lies says
+        // nothing to a reader.
+        Err(fetch::Error::Theirs(why)) => {
+            let ours = format!("{}/", results.submission(&entry.id).display());
+            return failed(State::Unreadable, why.replace(&ours, ""), true);
+        }
     };
     let key = digest(&[&sha256, request.key]);
     if let Some(there) = before.as_ref().filter(|before| before.key == key) {
