@@ -89,6 +89,9 @@ pub struct Report {
     /// How late the submission was, and the points that it lost for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Late>,
+    /// Whether nothing was graded, and staff gave the points: those of the adjustments.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
     /// Changes by staff after an appeal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjustments: Vec<Adjustment>,
@@ -135,7 +138,7 @@ pub struct Marked {
 /// A change of points after an appeal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adjustment {
-    /// The check or subtask.
+    /// The check or subtask, or `by-hand` for the whole of a mark that staff gave.
     pub of: String,
     /// Points to add; negative to take points.
     pub delta: f64,
@@ -270,6 +273,9 @@ impl FollowThrough {
         format!("with {} replaced by the reference's", self.replaced.replace('-', " "))
     }
 }
+
+/// Stands in [`Adjustment::of`] for the whole of a mark that staff gave.
+pub const BY_HAND: &str = "by-hand";
 
 impl Report {
     /// The fault that hid a check.

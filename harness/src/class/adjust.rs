@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::columns::Columns;
 use super::date;
 use super::late::Late;
-use crate::verdict::{Adjustment, Report};
+use crate::verdict::{Adjustment, BY_HAND, Report};
 use crate::{submission, task};
 
 /// Why the file is not used. Names the line: a typing error must not change marks.
@@ -59,8 +59,8 @@ fn adjustment(id: &str, of: String, delta: &str, words: [String; 3]) -> Result<A
     let is_known = |subtask: &&'static task::Subtask| {
         subtask.id == of || subtask.checks.iter().any(|check| check.id == of)
     };
-    if !task::subtasks().iter().any(is_known) {
-        return Err(format!("there is no check or subtask {of:?}"));
+    if of != BY_HAND && !task::subtasks().iter().any(is_known) {
+        return Err(format!("there is no check or subtask {of:?}, and it is not {BY_HAND}"));
     }
     let delta: f64 = delta
         .parse()
@@ -82,28 +82,52 @@ fn adjustment(id: &str, of: String, delta: &str, words: [String; 3]) -> Result<A
 pub fn apply(report: &mut Report, adjustments: &[Adjustment], late: Option<Late>) -> Vec<String> {
     let mut remarks = vec![];
     report.adjustments.clear();
-    for adjustment in adjustments {
-        let applied = apply_one(report, adjustment);
+    let mut by_hand = 0.0;
+    // The whole is last: what checks and subtasks get is part of it.
+    let (whole, parts): (Vec<_>, Vec<_>) = adjustments.iter().partition(|one| one.of == BY_HAND);
+    for adjustment in parts.into_iter().chain(whole) {
+        let applied = if adjustment.of == BY_HAND {
+            let (before, most) = (by_hand, report.max - of_subtasks(report));
+            by_hand = rounded((before + adjustment.delta).clamp(0.0, most.max(0.0)));
+            report.by_hand.then(|| rounded(by_hand - before))
+        } else {
+            apply_one(report, adjustment)
+        };
         match applied {
+            None if adjustment.of == BY_HAND => {
+                remarks.push(format!(
+                    "there is a report, so its {} points by hand are not given",
+                    adjustment.delta
+                ));
+                by_hand = 0.0;
+            }
             None => {
                 remarks.push(format!("{} was not graded, so its adjustment changes nothing", adjustment.of));
             }
-            Some(applied) if (applied - adjustment.delta).abs() > 1e-9 => remarks.push(format!(
-                "of the adjustment of {} by {}, {applied} could be applied",
-                adjustment.of, adjustment.delta
-            )),
+            Some(applied) if (applied - adjustment.delta).abs() > 1e-9 => {
+                let delta = adjustment.delta;
+                remarks.push(if adjustment.of == BY_HAND {
+                    format!("of {delta} points by hand, {applied} could be given")
+                } else {
+                    format!("of the adjustment of {} by {delta}, {applied} could be applied", adjustment.of)
+                });
+            }
             Some(_) => {}
         }
         let applied = applied.unwrap_or(0.0);
         report.adjustments.push(Adjustment { applied, ..adjustment.clone() });
     }
-    let sum: f64 = report.subtasks.iter().map(|subtask| subtask.score).fold(0.0, |sum, score| sum + score);
+    let sum = of_subtasks(report) + by_hand;
     report.late = late.map(|late| {
         let penalty = rounded(report.max * late.percent / 100.0).min(sum);
         Late { penalty, ..late }
     });
     report.score = rounded(sum - report.late.as_ref().map_or(0.0, |late| late.penalty));
     remarks
+}
+
+fn of_subtasks(report: &Report) -> f64 {
+    report.subtasks.iter().map(|subtask| subtask.score).fold(0.0, |sum, score| sum + score)
 }
 
 /// What one change came to; `None` where there is nothing to change.
@@ -209,6 +233,7 @@ mod tests {
     fn what_is_misspelt_is_an_error_that_names_its_line() {
         for (row, said) in [
             ("a,1/transcirpt,1,r,w,d\n", "1/transcirpt"),
+            ("a,byhand,1,r,w,d\n", "by-hand"),
             ("a,1,one,r,w,d\n", "\"one\""),
             ("a,1,inf,r,w,d\n", "\"inf\""),
             ("a,1,1,r,,d\n", "who decided"),

@@ -60,8 +60,15 @@ pub fn changes(old: &BTreeMap<String, Report>, new: &BTreeMap<String, Report>) -
 
 fn reasons(old: &Report, new: &Report) -> Vec<String> {
     let mut reasons = vec![];
-    if old.submission.sha256 != new.submission.sha256 {
+    if old.by_hand != new.by_hand {
+        let now =
+            if new.by_hand { "the mark is given by hand now" } else { "the mark was given by hand before" };
+        reasons.push(now.to_owned());
+    } else if old.submission.sha256 != new.submission.sha256 {
         reasons.push("another version was handed in".to_owned());
+    }
+    if (old.max - new.max).abs() > 1e-9 {
+        reasons.push(format!("the maximum: {} → {}", points(old.max), points(new.max)));
     }
     let (before, after) = (checks(old), checks(new));
     for (id, check) in &after {

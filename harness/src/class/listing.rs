@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::absent;
 use super::entry::{Class, Entry, Held};
 use super::fetch::{self, fetch, look};
 use super::late::Policy;
@@ -77,8 +78,8 @@ fn late(entry: &Entry, policy: Option<&Policy>) -> String {
 }
 
 /// Takes the times of submission from Moodle's worksheet. A row with another name than the export
-/// has is somebody else's.
-pub fn take_times(class: &mut Class, sheet: &Worksheet) {
+/// has is somebody else's. Returns what a reader should know of other rows, one sentence each.
+pub fn take_times(class: &mut Class, sheet: &Worksheet) -> Vec<String> {
     let rows: BTreeMap<String, usize> = sheet.participants().map(|(row, number)| (number, row)).collect();
     for entry in &mut class.entries {
         let Some(row) = rows.get(&entry.id).copied() else { continue };
@@ -97,4 +98,8 @@ pub fn take_times(class: &mut Class, sheet: &Worksheet) {
             None => {}
         }
     }
+    let handed_in: Vec<&str> = class.entries.iter().map(|entry| entry.id.as_str()).collect();
+    let mut remarks = sheet.said_of_doubled();
+    remarks.extend(absent::said(&absent::people(&handed_in, sheet, None)));
+    remarks
 }

@@ -5,7 +5,9 @@
 //! them all into a results folder. Everything that is handed back is a pure function of the
 //! reports in that folder.
 
+mod absent;
 pub mod adjust;
+mod by_hand;
 pub mod code;
 pub mod collect;
 mod columns;

@@ -2,20 +2,20 @@
 //! sentences for every report.
 
 use super::text::{points, visible};
-use crate::verdict::Report;
+use crate::verdict::{BY_HAND, Report};
 
 /// One sentence for each change.
 pub fn sentences(report: &Report) -> Vec<String> {
     let adjusted = report.adjustments.iter().map(|one| {
-        let sign = if one.applied > 0.0 { "+" } else { "" };
-        format!(
-            "{} adjusted by {sign}{}: {} ({}, {})",
-            visible(&one.of),
-            points(one.applied),
-            visible(&one.reason),
-            visible(&one.who),
-            visible(&one.when)
-        )
+        let change = if one.of == BY_HAND {
+            format!("{} points by hand", points(one.applied))
+        } else {
+            let sign = if one.applied > 0.0 { "+" } else { "" };
+            format!("{} adjusted by {sign}{}", visible(&one.of), points(one.applied))
+        };
+        // Without names, the day is not shown.
+        let when = if one.when.is_empty() { String::new() } else { format!(", {}", one.when) };
+        format!("{change}: {} ({}{})", visible(&one.reason), visible(&one.who), visible(&when))
     });
     let late = report.late.as_ref().map(|late| {
         let cost = points(late.penalty);

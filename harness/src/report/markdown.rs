@@ -65,6 +65,10 @@ pub fn render(report: &Report) -> String {
         }
         self::session(&mut md, session);
     }
+    if report.by_hand {
+        md.push_str("\n<sub>marked by hand: nothing was run</sub>\n");
+        return md;
+    }
     let _ = writeln!(
         md,
         "\n<sub>{}, kernel {}, {}; harness {}; {:.1} s</sub>",

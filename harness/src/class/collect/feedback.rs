@@ -21,7 +21,7 @@ const MOST_QUOTED: usize = 400;
 /// The mark of each participant, by their number.
 pub fn marks(rows: &[Row], detail: Detail) -> BTreeMap<String, Mark> {
     let mark = |row: &Row| {
-        let report = final_report(row)?;
+        let report = row.final_report()?;
         let feedback = comment(&detail.of(report.clone())).into_string();
         Some((
             row.id.clone(),
@@ -43,7 +43,7 @@ pub fn zip(rows: &[Row], detail: Detail, remarks: &mut Vec<String>) -> io::Resul
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default());
     for row in rows {
-        let Some(report) = final_report(row) else { continue };
+        let Some(report) = row.final_report() else { continue };
         let Some(folder) = &row.folder else {
             remarks.push(format!(
                 "{}: no feedback file, because Moodle's folder for this participant is not known",
@@ -55,11 +55,6 @@ pub fn zip(rows: &[Row], detail: Detail, remarks: &mut Vec<String>) -> io::Resul
         zip.write_all(document(&detail.of(report.clone())).into_string().as_bytes())?;
     }
     Ok(zip.finish().map_err(io::Error::other)?.into_inner())
-}
-
-/// The report, where every check has a verdict: what is not final goes to nobody.
-fn final_report(row: &Row) -> Option<&Report> {
-    row.report.as_ref().filter(|_| row.problem.is_none())
 }
 
 fn document(report: &Report) -> Markup {
@@ -77,13 +72,15 @@ fn document(report: &Report) -> Markup {
 fn comment(report: &Report) -> Markup {
     html! {
         p { strong { (points(report.score)) " of " (points(report.max)) } " points" }
-        ul {
-            @for subtask in &report.subtasks {
-                li {
-                    (subtask.id) " " (subtask.title) ": " (points(subtask.score)) " / " (points(subtask.max))
-                    @let lost: Vec<_> = subtask.checks.iter().filter(|check| check.needs_explaining()).collect();
-                    @if !lost.is_empty() {
-                        ul { @for check in lost { li { (explained(check)) } } }
+        @if !report.subtasks.is_empty() {
+            ul {
+                @for subtask in &report.subtasks {
+                    li {
+                        (subtask.id) " " (subtask.title) ": " (points(subtask.score)) " / " (points(subtask.max))
+                        @let lost: Vec<_> = subtask.checks.iter().filter(|check| check.needs_explaining()).collect();
+                        @if !lost.is_empty() {
+                            ul { @for check in lost { li { (explained(check)) } } }
+                        }
                     }
                 }
             }
@@ -97,7 +94,8 @@ fn explained(check: &Check) -> Markup {
         (check.name()) ": "
         @match check.status {
             Status::Error => { "no verdict, the infrastructure failed" }
-            Status::Skip => { "could not be judged" }
+            // Staff may have given points for it.
+            Status::Skip if check.score <= 0.0 => { "could not be judged" }
             _ => { (points(check.score)) " / " (points(check.max)) }
         }
         @if let Some(again) = &check.follow_through {
@@ -152,6 +150,7 @@ mod tests {
             report: Some(Report { subtasks: vec![subtask], score: 0.0, max: 2.0, ..Report::default() }),
             seconds: 1.0,
             problem: None,
+            absent: false,
         }
     }
 
@@ -164,6 +163,18 @@ mod tests {
         assert!(mark.feedback.contains("<br>second") && !mark.feedback.contains('\n'), "{}", mark.feedback);
         let none = Row { problem: Some("the infrastructure failed".into()), ..row() };
         assert!(super::marks(&[none], Detail::Full).is_empty());
+    }
+
+    #[test]
+    fn points_of_an_appeal_are_shown_also_where_nothing_could_be_judged() {
+        let mut row = row();
+        let text = |row: &Row| marks(std::slice::from_ref(row), Detail::Full)["7"].feedback.clone();
+        let check = |row: &mut Row| row.report.as_mut().unwrap().subtasks[0].checks.remove(0);
+        let skipped = Check { status: Status::Skip, ..check(&mut row) };
+        row.report.as_mut().unwrap().subtasks[0].checks.push(skipped.clone());
+        assert!(text(&row).contains("root: could not be judged"), "{}", text(&row));
+        row.report.as_mut().unwrap().subtasks[0].checks[0] = Check { score: 1.5, ..skipped };
+        assert!(text(&row).contains("root: 1.5 / 2"), "{}", text(&row));
     }
 
     #[test]

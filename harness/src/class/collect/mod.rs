@@ -2,6 +2,7 @@
 //! nothing is run, and the same results make the same files.
 
 mod feedback;
+mod found;
 mod page;
 mod rows;
 mod stats;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use vm::FileError;
 
+use super::absent;
 use super::adjust::Adjustments;
 use super::code::Key;
 use super::entry::Kind;
@@ -96,6 +98,34 @@ struct Marker {
     schema: String,
     detail: Detail,
     anonymous: bool,
+    /// Whether changes after appeals were applied.
+    #[serde(default)]
+    adjusted: bool,
+    /// Whether late submissions were penalised.
+    #[serde(default)]
+    late: bool,
+}
+
+/// What an earlier collection had and this one lacks: somebody may have left an option out.
+fn left_out(request: &Request, marker: &Marker) -> Vec<String> {
+    let mut remarks = vec![];
+    for folder in [request.into, &request.results.path().join("collected")] {
+        // A folder that is not ours is refused elsewhere.
+        let Ok(Some(before)) = results::read_json::<Marker>(folder, MARKER) else { continue };
+        let place = folder.display();
+        if before.adjusted && !marker.adjusted {
+            remarks.push(format!(
+                "{place} had changes after appeals, and now there are none: give --adjust again"
+            ));
+        }
+        if before.late && !marker.late {
+            remarks.push(format!(
+                "{place} had penalties for being late, and now there are none: give --rubric with its [late] again"
+            ));
+        }
+        break;
+    }
+    remarks
 }
 
 /// Writes everything that a class's results are handed back as.
@@ -103,15 +133,32 @@ struct Marker {
 /// # Errors
 /// When the results cannot be read or a file cannot be written.
 pub fn collect(request: &Request) -> Result<Collected, Error> {
-    let roster = request.results.roster()?;
+    let mut roster = request.results.roster()?;
     if request.worksheet.is_some() {
         worksheet::check(roster.kind)?;
     }
+    absent::join(&mut roster, request.worksheet);
     let (rows, mut remarks) = rows(request, &roster);
     if request.key.is_none() {
         remarks.extend(roster.left_aside.iter().map(|aside| format!("left aside: {aside}")));
     }
-    let without_mark = rows.iter().filter(|row| row.problem.is_some()).count();
+    let absent: Vec<&Row> = rows.iter().filter(|row| row.absent).collect();
+    let without: Vec<_> =
+        absent.iter().filter(|row| row.report.is_none()).map(|row| row.id.as_str()).collect();
+    if !without.is_empty() {
+        remarks
+            .push(format!("nothing was handed in, so neither a mark nor 0 is given: {}", without.join(", ")));
+    }
+    let without_mark = rows.iter().filter(|row| row.problem.is_some() && !row.absent).count();
+    let submissions = rows.len() - absent.len();
+    let marker = Marker {
+        schema: "harness-collected/1".to_owned(),
+        detail: request.detail,
+        anonymous: request.key.is_some(),
+        adjusted: !request.adjustments.is_empty(),
+        late: request.rubric.is_some_and(|rubric| rubric.late().is_some()),
+    };
+    remarks.extend(left_out(request, &marker));
     let fresh = Fresh::begin(request.into, MARKER, "collect")?;
     let mut files = vec![];
     let mut put = |name: &str, bytes: &[u8]| -> Result<(), Error> {
@@ -150,18 +197,13 @@ pub fn collect(request: &Request) -> Result<Collected, Error> {
             write_atomically(&folder.join("results.json"), |out| out.write_all(results.as_bytes()))?;
         }
     }
-    let marker = Marker {
-        schema: "harness-collected/1".to_owned(),
-        detail: request.detail,
-        anonymous: request.key.is_some(),
-    };
     write_atomically(&fresh.path().join(MARKER), |out| {
         serde_json::to_writer_pretty(&mut *out, &marker)?;
         out.write_all(b"\n")
     })?;
     fresh.finish(|name| OURS.iter().any(|ours| name == *ours))?;
     files.push(request.into.join("reports"));
-    Ok(Collected { files, remarks, submissions: rows.len(), without_mark })
+    Ok(Collected { files, remarks, submissions, without_mark })
 }
 
 /// The bundle that a report's page shows. Where less than everything is shown, or no

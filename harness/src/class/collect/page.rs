@@ -33,7 +33,10 @@ const PARTS: [(&str, &str); 4] = [
 
 /// The page.
 pub fn render(rows: &[Row], roster: &Roster, anonymous: bool, similarity: Option<&Path>) -> String {
-    let graded = rows.iter().filter(|row| row.report.is_some()).count();
+    let absent = rows.iter().filter(|row| row.absent).count();
+    let by_hand = |row: &&Row| row.report.as_ref().is_some_and(|report| report.by_hand);
+    let by_hand = rows.iter().filter(by_hand).count();
+    let graded = rows.iter().filter(|row| row.report.is_some()).count() - by_hand;
     let heading = if anonymous { "Class".to_owned() } else { visible(&title(roster)) };
     let page = html! {
         (DOCTYPE)
@@ -46,7 +49,11 @@ pub fn render(rows: &[Row], roster: &Roster, anonymous: bool, similarity: Option
             }
             body {
                 h1 { (heading) }
-                p { (rows.len()) " submissions, " (graded) " with a report" }
+                p {
+                    (rows.len() - absent) " submissions, " (graded) " with a report"
+                    @if by_hand > 0 { ", " (by_hand) " marked by hand" }
+                    @if absent > 0 { "; " (absent) " of the worksheet handed in nothing" }
+                }
                 nav {
                     @for (anchor, title) in PARTS { a href={ "#" (anchor) } { (title) } " " }
                 }
@@ -210,7 +217,7 @@ fn everybody(rows: &[Row]) -> Markup {
                     @if let Some(report) = &row.report {
                         td { (link(&row.id)) }
                         td { (name(row)) }
-                        td.number { (points(report.score)) }
+                        td.number { @if row.problem.is_none() { (points(report.score)) } @else { "not final" } }
                         td.number { (points(report.max)) }
                         td {
                             @for subtask in &report.subtasks {

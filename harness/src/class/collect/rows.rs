@@ -8,13 +8,14 @@ use std::thread;
 use time::OffsetDateTime;
 
 use super::Request;
-use crate::class::adjust;
-use crate::class::date;
-use crate::class::entry::Person;
-use crate::class::results::{self, Member, Roster, State};
+use super::found::{Found, Missing, any_report, report};
+use crate::class::entry::{Kind, Person};
+use crate::class::late::Late;
+use crate::class::results::{Member, Roster};
+use crate::class::{absent, adjust, by_hand, date};
+use crate::report::text::points;
 use crate::rubric::Rubric;
-use crate::verdict::{Report, Status};
-use crate::{bundle, judge};
+use crate::verdict::{Adjustment, BY_HAND, Report, Status};
 
 /// A submission and what it is worth.
 #[derive(Debug)]
@@ -31,12 +32,19 @@ pub struct Row {
     pub seconds: f64,
     /// Why there is no report, or why its mark is not final.
     pub problem: Option<String>,
+    /// Whether only the worksheet names them, and they handed in nothing.
+    pub absent: bool,
 }
 
 impl Row {
     /// The names of its people.
     pub fn names(&self) -> String {
         self.people.iter().map(|person| person.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The report, if its mark is final: any other goes to nobody.
+    pub fn final_report(&self) -> Option<&Report> {
+        self.report.as_ref().filter(|_| self.problem.is_none())
     }
 
     /// How many checks have no verdict.
@@ -53,7 +61,13 @@ pub fn rows(request: &Request, roster: &Roster) -> (Vec<Row>, Vec<String>) {
     let times = times(request, roster, &mut remarks);
     for id in request.adjustments.keys() {
         if roster.entries.iter().all(|member| member.id != *id) {
-            remarks.push(format!("the adjustments name {id}, which no submission has"));
+            let where_else = match (roster.kind, request.worksheet) {
+                (Kind::Moodle, None) => ": where the worksheet has this participant, give --worksheet",
+                (Kind::Moodle, Some(_)) => ", and no row of the worksheet",
+                (Kind::Table, _) => ": the table may have a row for it without a path",
+                _ => "",
+            };
+            remarks.push(format!("the adjustments name {id}, which no submission has{where_else}"));
         }
     }
     let next = AtomicUsize::new(0);
@@ -146,24 +160,33 @@ fn row(
         report: None,
         seconds: 0.0,
         problem: None,
+        absent: member.problems.iter().any(|problem| problem == absent::NOTHING),
     };
+    let adjustments = request.adjustments.get(&member.id).map_or(&[][..], Vec::as_slice);
+    let policy = request.rubric.and_then(Rubric::late);
+    let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(&member.id, at));
     let mut remarks = vec![];
     match report(request, roster, member, &mut row.seconds) {
-        Err(problem) => {
-            let adjustments = request.adjustments.get(&member.id).into_iter().flatten();
-            remarks.extend(adjustments.map(|one| {
-                let (of, delta) = (&one.of, one.delta);
-                format!("the adjustment of {of} by {delta} is not applied, because there is no report: enter the mark by hand")
-            }));
-            row.problem = Some(problem);
-        }
+        Err(missing) if adjustments.is_empty() => row.problem = Some(missing.why),
+        Err(missing) => match by_hand(request, roster, member, &missing, late) {
+            Ok((report, said)) => {
+                row.report = Some(report);
+                remarks = said;
+            }
+            Err(said) => {
+                row.problem = Some(missing.why);
+                remarks = said;
+            }
+        },
         Ok(Found { mut report, problem, remark }) => {
-            row.problem = problem;
-            let none = vec![];
-            let adjustments = request.adjustments.get(&member.id).unwrap_or(&none);
-            let policy = request.rubric.and_then(Rubric::late);
-            let late = policy.zip(submitted).and_then(|(policy, at)| policy.late(&member.id, at));
             remarks = adjust::apply(&mut report, adjustments, late);
+            row.problem = problem;
+            if by_hand::is_said(adjustments) {
+                row.problem = Some(format!(
+                    "adjust.csv gives points {BY_HAND}, and there is a report: remove that row, or change checks and \
+                     subtasks"
+                ));
+            }
             // What is said of files may name them, and so their owners.
             remarks.extend(remark.filter(|_| request.key.is_none()));
             row.report = Some(report);
@@ -175,115 +198,50 @@ fn row(
         row.people.clear();
         row.folder = None;
         // Sentences about files name them, and so their owners.
-        row.problem = row.problem.map(|_| "not graded, or without a verdict on every check".to_owned());
-    } else {
+        let masked =
+            if row.absent { absent::NOTHING } else { "not graded, or without a verdict on every check" };
+        row.problem = row.problem.map(|_| masked.to_owned());
+    } else if !row.absent {
         remarks.extend(row.problem.clone());
     }
     let remarks = remarks.into_iter().map(|said| format!("{}: {said}", row.id)).collect();
     (row, remarks)
 }
 
-/// The report of a submission.
-struct Found {
-    /// Marked with the rubric that was asked for.
-    report: Report,
-    /// Why its mark is not final.
-    problem: Option<String>,
-    /// What a person should know.
-    remark: Option<String>,
-}
-
-fn report(request: &Request, roster: &Roster, member: &Member, seconds: &mut f64) -> Result<Found, String> {
-    if !member.problems.is_empty() {
-        return Err(format!("not graded: {}", member.problems.join("; ")));
+/// The report of points that staff gave, and what a person should know. Where the points wait for a
+/// report, only the latter.
+fn by_hand(
+    request: &Request,
+    roster: &Roster,
+    member: &Member,
+    missing: &Missing,
+    late: Option<Late>,
+) -> Result<(Report, Vec<String>), Vec<String>> {
+    let adjustments = request.adjustments.get(&member.id).map_or(&[][..], Vec::as_slice);
+    let report = if missing.is_for_good || by_hand::is_said(adjustments) {
+        by_hand::report(&member.id, any_report(request, roster), adjustments, late)
+    } else {
+        None
+    };
+    if let Some((report, mut remarks)) = report {
+        // The reason may name files, and so their owners.
+        let why = if request.key.is_none() { format!(" ({})", missing.why) } else { String::new() };
+        remarks.insert(
+            0,
+            format!(
+                "there is no report{why}: adjust.csv alone gives the mark, {} of {} points",
+                points(report.score),
+                points(report.max)
+            ),
+        );
+        return Ok((report, remarks));
     }
-    let again = |error: results::Error| {
-        format!("{}; to grade it again, run `harness class grade` again", vm::chain(&error))
-    };
-    let outcome = request.results.outcome(&member.id).map_err(again)?;
-    let Some(outcome) = outcome else {
-        return Err("not graded yet, or its grade was cut off: run `harness class grade` again".to_owned());
-    };
-    let remark = outcome.of_now(member.handed_in.as_deref())?;
-    *seconds = outcome.seconds;
-    if outcome.state == State::Unreadable {
-        return Err(format!("cannot be graded: {}", outcome.message));
-    }
-    let report = request.results.read_report(&member.id).map_err(again)?;
-    let Some(mut report) = report.filter(|report| report.submission.sha256 == outcome.sha256) else {
-        let message =
-            if outcome.message.is_empty() { "run `harness class grade` again" } else { &outcome.message };
-        return Err(format!("the infrastructure failed, no report: {message}"));
-    };
-    other_subtasks(roster, &report).map_or(Ok(()), Err)?;
-    if let Some(rubric) = request.rubric {
-        let is_current = report
-            .marked
-            .as_ref()
-            .is_some_and(|marked| marked.rubric == rubric.sha256() && marked.harness == crate::VERSION);
-        if !is_current {
-            let bundle =
-                bundle::read(&request.results.report(&member.id)).map_err(|error| vm::chain(&error))?;
-            report = judge::judge(&bundle, rubric);
-        }
-    }
-    let problem = match judge::outcome(&report) {
-        judge::Outcome::NoVerdict => {
-            Some("the infrastructure failed: a check has no verdict, so the mark is not final".to_owned())
-        }
-        _ if outcome.state == State::Failed => {
-            Some(format!("the infrastructure failed: {}", outcome.message))
-        }
-        _ => None,
-    };
-    Ok(Found { report, problem, remark })
-}
-
-/// What to say of a report whose points are out of other subtasks than those of the class.
-fn other_subtasks(roster: &Roster, report: &Report) -> Option<String> {
-    let covered: Vec<&str> = report.subtasks.iter().map(|subtask| subtask.id.as_str()).collect();
-    let asked: Vec<&str> = roster.subtasks.iter().map(String::as_str).collect();
-    (!asked.is_empty() && covered != asked).then(|| {
+    let waits = |one: &Adjustment| {
         format!(
-            "its report covers {}, and the class was last graded for {}: run `harness class grade` again with one --only \
-             for everybody",
-            covered.join(","),
-            asked.join(",")
+            "the adjustment of {} by {} is not applied, because there is no report: grade again, or give the whole mark \
+             in a row with the check {BY_HAND}",
+            one.of, one.delta
         )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::class::Kind;
-    use crate::class::results::Results;
-
-    #[test]
-    fn a_report_of_other_subtasks_is_named_and_one_of_the_same_is_not() {
-        let home = tempfile::tempdir().unwrap();
-        let roster = |subtasks: &str| -> Roster {
-            let text = format!(
-                r#"{{"schema":"harness-class/1","kind":"folder","source":"x","subtasks":{subtasks},"entries":[]}}"#
-            );
-            std::fs::write(home.path().join("class.json"), text).unwrap();
-            Results::at(home.path()).roster().unwrap()
-        };
-        let mut report = Report::default();
-        report.subtasks.extend(["1", "2a"].map(|id| crate::verdict::Subtask {
-            id: id.to_owned(),
-            title: String::new(),
-            status: Status::Pass,
-            score: 1.0,
-            follow_through: 0.0,
-            max: 1.0,
-            seconds: 0.0,
-            checks: vec![],
-        }));
-        assert_eq!(roster("[]").kind, Kind::Folder);
-        assert_eq!(other_subtasks(&roster("[]"), &report), None);
-        assert_eq!(other_subtasks(&roster(r#"["1","2a"]"#), &report), None);
-        let said = other_subtasks(&roster(r#"["1"]"#), &report).unwrap();
-        assert!(said.contains("covers 1,2a") && said.contains("graded for 1:"), "{said}");
-    }
+    };
+    Err(adjustments.iter().map(waits).collect())
 }

@@ -44,7 +44,7 @@ pub struct Lost {
 
 /// The spread of all points, then of each subtask in the assignment's order.
 pub fn spreads(rows: &[Row]) -> Vec<Spread> {
-    let reports: Vec<_> = rows.iter().filter_map(|row| row.report.as_ref()).collect();
+    let reports: Vec<_> = rows.iter().filter_map(Row::final_report).collect();
     let all: Vec<_> = reports.iter().map(|report| (report.score, report.max)).collect();
     let mut spreads: Vec<_> = spread("all", "all subtasks", &all).into_iter().collect();
     for subtask in task::subtasks() {

@@ -1,10 +1,12 @@
-//! `class.csv`: a row for everybody who gets a mark.
+//! `class.csv`: a row for everybody. Who has no final mark has an empty score and a problem, so
+//! that nobody takes a failure of ours for a 0.
 
 use std::collections::BTreeSet;
 
 use super::rows::Row;
 use crate::report::text::{points, visible};
 use crate::task;
+use crate::verdict::{Status, Subtask};
 
 /// The table as text.
 pub fn csv(rows: &[Row]) -> String {
@@ -40,11 +42,13 @@ pub fn csv(rows: &[Row]) -> String {
 fn numbers(row: &Row, subtasks: &[&str]) -> Vec<String> {
     let report = row.report.as_ref();
     let mut cells = vec![
-        report.map(|report| points(report.score)).unwrap_or_default(),
+        row.final_report().map(|report| points(report.score)).unwrap_or_default(),
         report.map(|report| points(report.max)).unwrap_or_default(),
     ];
+    let has_verdicts = |subtask: &&Subtask| subtask.checks.iter().all(|check| check.status != Status::Error);
     for id in subtasks {
         let subtask = report.and_then(|report| report.subtasks.iter().find(|subtask| subtask.id == *id));
+        let subtask = subtask.filter(has_verdicts);
         cells.push(subtask.map(|subtask| points(subtask.score)).unwrap_or_default());
     }
     let adjusted = report.map_or(0.0, |report| report.adjustments.iter().map(|one| one.applied).sum());
@@ -67,6 +71,38 @@ pub fn text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Bundle;
+    use crate::judge;
+    use crate::rubric::Rubric;
+    use crate::verdict::{Environment, SubmissionInfo};
+
+    #[test]
+    fn a_subtask_without_a_verdict_has_no_points() {
+        let bundle = Bundle {
+            submission: SubmissionInfo::default(),
+            environment: Environment::default(),
+            subtasks: vec!["1".to_owned()],
+            layout: serde_json::Value::Null,
+            recordings: std::collections::BTreeMap::new(),
+        };
+        let mut report = judge::judge(&bundle, &Rubric::default());
+        report.subtasks[0].checks[0].status = Status::Error;
+        let mut row = Row {
+            id: "7".to_owned(),
+            people: vec![],
+            folder: None,
+            report: Some(report),
+            seconds: 0.0,
+            problem: Some("no verdict".to_owned()),
+            absent: false,
+        };
+        assert!(csv(std::slice::from_ref(&row)).contains("\n7,,,,,15,,"));
+        row.problem = None;
+        for check in &mut row.report.as_mut().unwrap().subtasks[0].checks {
+            check.status = Status::Fail;
+        }
+        assert!(csv(std::slice::from_ref(&row)).contains("\n7,,,,0,15,0,"));
+    }
 
     #[test]
     fn no_cell_is_a_formula() {

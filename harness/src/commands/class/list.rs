@@ -14,15 +14,19 @@ use crate::cli::class::List;
 pub fn run(arguments: &List) -> Result<Status, Failure> {
     let rubric = Rubric::load(arguments.rubric.as_deref()).map_err(Failure::unreadable)?;
     let mut class = input::read(&arguments.class.input).map_err(Failure::unreadable)?;
+    let mut remarks = vec![];
     if let Some(sheet) = super::worksheet(&arguments.sheet)? {
         worksheet::check(class.kind).map_err(Failure::unreadable)?;
-        take_times(&mut class, &sheet);
+        remarks = take_times(&mut class, &sheet);
     }
     let cache = harness::machine::cache().map_err(Failure::infrastructure)?;
     let workdir = Workdir::new(cache.root()).map_err(Failure::infrastructure)?;
     let scratch = workdir.folder("class").map_err(Failure::infrastructure)?;
     let lines = lines(&class, rubric.late(), &scratch);
     print(&class, &lines, rubric.late().is_some());
+    for remark in remarks {
+        note!("{remark}");
+    }
     let flawed = lines.iter().filter(|line| !line.problems.is_empty()).count();
     note!("{} submissions, {flawed} of them cannot be graded as they are", lines.len());
     Ok(if flawed == 0 { Status::Good } else { Status::Lacking })

@@ -157,8 +157,14 @@ pub fn next(report: &Report) -> Markup {
     html! {
         section aria-labelledby="next" {
             h2 id="next" { "What to do next" }
-            @if own.is_empty() && report.causes.is_empty() && no_verdict == 0 {
-                p { "Nothing: every check that carries marks passed." }
+            @if report.by_hand {
+                p { "The marks were given by hand: nothing was run." }
+            } @else if own.is_empty() && report.causes.is_empty() && no_verdict == 0 {
+                @if checks().any(Check::needs_explaining) {
+                    p { "Some checks could not be judged: the reasons are below." }
+                } @else {
+                    p { "Nothing: every check that carries marks passed." }
+                }
             } @else {
                 ol.steps {
                     @if no_verdict > 0 && stopped == no_verdict {
@@ -203,7 +209,7 @@ pub fn run(report: &Report, timeline: &Markup) -> Markup {
     let facts = [
         ("Submission", report.submission.source.clone()),
         ("Digest (SHA-256)", report.submission.sha256.clone()),
-        ("Machine", environment.image.clone()),
+        ("Machine", if report.by_hand { "none".to_owned() } else { environment.image.clone() }),
         ("Kernel", environment.kernel.clone()),
         ("Accelerator", environment.accelerator.clone()),
         ("Started", environment.started.clone()),
@@ -223,5 +229,36 @@ pub fn run(report: &Report, timeline: &Markup) -> Markup {
             }
             (timeline)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::Bundle;
+    use crate::rubric::Rubric;
+    use crate::verdict::{Environment, SubmissionInfo};
+    use crate::{judge, task};
+
+    #[test]
+    fn what_was_not_handed_in_is_not_said_to_have_passed() {
+        let bundle = Bundle {
+            submission: SubmissionInfo::default(),
+            environment: Environment::default(),
+            subtasks: task::subtasks().iter().map(|subtask| subtask.id.to_owned()).collect(),
+            layout: serde_json::Value::Null,
+            recordings: std::collections::BTreeMap::new(),
+        };
+        let mut report = judge::judge(&bundle, &Rubric::default());
+        report.causes.clear();
+        for check in report.subtasks.iter_mut().flat_map(|subtask| &mut subtask.checks) {
+            check.status = Status::Skip;
+        }
+        let said = next(&report).into_string();
+        assert!(said.contains("could not be judged") && !said.contains("passed"), "{said}");
+        for check in report.subtasks.iter_mut().flat_map(|subtask| &mut subtask.checks) {
+            check.status = Status::Pass;
+        }
+        assert!(next(&report).into_string().contains("every check that carries marks passed"));
     }
 }
