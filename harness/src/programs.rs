@@ -87,16 +87,19 @@ const TEST: [Program; 21] = [
 ];
 
 /// The programs that conductor is compared with, and those that set up the comparison.
-const BENCH: [Program; 9] = [
+const BENCH: [Program; 12] = [
     program("busybox", "busybox-static", "runs in the containers"),
     program("bwrap", "bubblewrap", "is compared with conductor"),
     program("buildah", "buildah", "is compared with conductor"),
     program("crun", "crun", "is compared with conductor"),
     program("ip", "iproute2", "sets up networks"),
     program("iptables", "iptables", "sets up firewalls"),
+    program("mount", "mount", "mounts an ext4 disk"),
     program("nft", "nftables", "sets up firewalls"),
+    program("nsenter", "util-linux", "is compared with conductor"),
     program("podman", "podman", "is compared with conductor"),
     program("runc", "runc", "is compared with conductor"),
+    program("unshare", "util-linux", "makes the namespaces of the measurement"),
 ];
 
 /// The programs that the long tests start: a browser for the report, a cluster for a class.
@@ -204,10 +207,30 @@ mod tests {
         sources.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
     }
 
-    /// The names, without folders, that the code passes to `Command::new`.
-    fn started(text: &str) -> impl Iterator<Item = &str> {
-        let after = text.split("Command::new(\"").skip(1);
+    /// The names, without folders, that the code passes to a function that starts programs.
+    fn started<'a>(text: &'a str, function: &'a str) -> impl Iterator<Item = &'a str> {
+        let after = text.split(function).skip(1);
         after.filter_map(|rest| rest.split('"').next()?.rsplit('/').next())
+    }
+
+    const NEW: &str = "Command::new(\"";
+
+    #[test]
+    fn every_program_that_the_benchmarks_start_is_on_the_list() {
+        let listed: Vec<Program> =
+            [Verb::Build, Verb::Grade, Verb::Bench].iter().flat_map(|verb| verb.programs()).collect();
+        let mut sources = sources();
+        sources.retain(|(path, _)| path.starts_with(workspace().join("bench")));
+        let texts = sources.iter().map(|(_, text)| text);
+        let started: Vec<&str> =
+            texts.flat_map(|text| started(text, "command(\"").chain(started(text, ".program(\""))).collect();
+        assert!(started.len() > 5, "only {started:?} were found in the sources");
+        for name in started {
+            assert!(
+                listed.iter().any(|program| program.name == name),
+                "not in harness/src/programs.rs: {name}"
+            );
+        }
     }
 
     #[test]
@@ -220,8 +243,8 @@ mod tests {
             let is_test = path.components().any(|part| part.as_os_str() == "tests");
             let end = if is_test { 0 } else { text.find("#[cfg(test)]").unwrap_or(text.len()) };
             let (code, tests) = text.split_at(end);
-            let code = started(code).map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Here][..]));
-            let tests = started(tests)
+            let code = started(code, NEW).map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Here][..]));
+            let tests = started(tests, NEW)
                 .map(|name| (name, &[Verb::Build, Verb::Grade, Verb::Here, Verb::Test, Verb::TestAll][..]));
             for (name, verbs) in code.chain(tests) {
                 seen += 1;
