@@ -1,5 +1,6 @@
 //! `run` with `stop`, and `exec`.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,132 +9,130 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
 
 use crate::images::Podman;
-use crate::measure::{Contender, Trouble, command, compare, finish, time};
-use crate::place::{Place, start, text_of, wait_for};
+use crate::measure::{Contender, Trouble, command, compare, finish};
+use crate::place::{Place, Places, Sleepers, text_of};
 use crate::report::{Bound, Report};
 
 const ROUNDS: usize = 40;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs a container on a new overlay and removes it.
-pub fn run(place: &Place, report: &mut Report) -> Result<(), Trouble> {
-    let state = place.state("run")?;
-    state.build_base()?;
-    let podman = Podman::new(place);
-    let task = compare(
-        "run of /bin/true on a fresh overlay, and tear-down",
-        ROUNDS,
-        LIMIT,
-        vec![
-            Contender::new("floor", |round| {
-                let dir = place.path(&format!("floor-run-{round}"));
-                let mut floor = place.floor(&["run", text_of(&place.base()), text_of(&dir), "/bin/true"]);
-                time(|| finish(&mut floor))
-            }),
-            Contender::new("conductor", |round| {
-                let name = format!("c{round}");
-                time(|| {
-                    finish(&mut state.conductor(&["-q", "run", "img", &name, "--", "/bin/true"]))?;
-                    finish(&mut state.conductor(&["-q", "stop", &name]))
-                })
-            }),
-            Contender::new("bubblewrap", |round| {
-                with_overlay(place, &format!("bwrap-{round}"), |root, _| {
-                    let words =
-                        ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--bind"];
-                    let mut bwrap = command("bwrap", &words);
-                    bwrap.arg(root).args(["/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]);
-                    finish(&mut bwrap)
-                })
-            }),
-            Contender::new("crun", |round| {
-                let name = format!("crun-{round}");
-                with_overlay(place, &name, |root, bundle| {
-                    bundle_for(root, bundle, &["/bin/true"])?;
-                    finish(&mut crun(place, &["run", "-b", text_of(bundle), &name]))
-                })
-            }),
-            Contender::new("runc", |round| {
-                let name = format!("runc-{round}");
-                with_overlay(place, &name, |root, bundle| {
-                    bundle_for(root, bundle, &["/bin/true"])?;
-                    finish(&mut runc(place, &["run", "-b", text_of(bundle), &name]))
-                })
-            }),
-            Contender::new("bash tool", |round| {
-                let name = format!("b{round}");
-                time(|| {
-                    finish(&mut state.bash(&["run", "img", &name, "--", "/bin/true"]))?;
-                    finish(&mut state.bash(&["stop", &name]))
-                })
-            }),
-            Contender::new("podman", |_| {
-                podman.ready()?;
-                let words = ["--network", "none", "localhost/base", "/bin/true"];
-                time(|| finish(podman.podman(&["run", "--rm", "--cgroups=disabled"]).args(words)))
-            }),
-        ],
-    );
+pub fn run(places: &Places, report: &mut Report) -> Result<(), Trouble> {
+    let title = "run of /bin/true on a fresh overlay, and tear-down";
+    let task = compare(title, ROUNDS, LIMIT, places.contenders(runners)?);
     report.bounds.push(Bound::between(&task, "conductor", "crun", 0.7));
     report.bounds.push(Bound::between(&task, "conductor", "floor", 2.0));
     report.tasks.push(task);
     Ok(())
 }
 
+fn runners(place: &Place) -> Result<Vec<Contender<'_>>, Trouble> {
+    let state = place.state("run")?;
+    state.build_base()?;
+    let bash_state = state.clone();
+    let podman = Podman::new(place);
+    Ok(vec![
+        place.contender("floor", |round| {
+            let dir = place.path(&format!("floor-run-{round}"));
+            let mut floor = place.floor(&["run", text_of(&place.base()), text_of(&dir), "/bin/true"]);
+            place.time(|| finish(&mut floor))
+        }),
+        place.contender("conductor", move |round| {
+            let name = format!("c{round}");
+            place.time(|| {
+                finish(&mut state.conductor(&["-q", "run", "img", &name, "--", "/bin/true"]))?;
+                finish(&mut state.conductor(&["-q", "stop", &name]))
+            })
+        }),
+        place.contender("bubblewrap", |round| {
+            with_overlay(place, &format!("bwrap-{round}"), |root, _| {
+                let words = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--bind"];
+                let mut bwrap = command("bwrap", &words);
+                bwrap.arg(root).args(["/", "--proc", "/proc", "--dev", "/dev", "/bin/true"]);
+                finish(&mut bwrap)
+            })
+        }),
+        place.contender("crun", |round| {
+            let name = format!("crun-{round}");
+            with_overlay(place, &name, |root, bundle| {
+                bundle_for(root, bundle, &["/bin/true"])?;
+                finish(&mut crun(place, &["run", "-b", text_of(bundle), &name]))
+            })
+        }),
+        place.contender("runc", |round| {
+            let name = format!("runc-{round}");
+            with_overlay(place, &name, |root, bundle| {
+                bundle_for(root, bundle, &["/bin/true"])?;
+                finish(&mut runc(place, &["run", "-b", text_of(bundle), &name]))
+            })
+        }),
+        place.contender("bash tool", move |round| {
+            let name = format!("b{round}");
+            place.time(|| {
+                finish(&mut bash_state.bash(&["run", "img", &name, "--", "/bin/true"]))?;
+                finish(&mut bash_state.bash(&["stop", &name]))
+            })
+        }),
+        place.contender("podman", move |_| {
+            podman.ready()?;
+            place.time(|| finish(&mut podman.run("localhost/base")))
+        }),
+    ])
+}
+
 /// Runs a process in a running container.
-pub fn exec(place: &Place, report: &mut Report) -> Result<(), Trouble> {
+pub fn exec(places: &Places, report: &mut Report) -> Result<(), Trouble> {
+    let sleepers = RefCell::default();
+    let title = "exec of /bin/true in a running container";
+    let contenders = places.contenders(|place| entrants(place, &mut sleepers.borrow_mut()))?;
+    let task = compare(title, ROUNDS, LIMIT, contenders);
+    report.bounds.push(Bound::between(&task, "conductor", "floor", 1.6));
+    report.tasks.push(task);
+    sleepers.into_inner().end()
+}
+
+fn entrants<'a>(place: &'a Place, sleepers: &mut Sleepers) -> Result<Vec<Contender<'a>>, Trouble> {
     let state = place.state("exec")?;
     state.build_base()?;
     let bash_state = place.state("exec-bash")?;
     bash_state.build_base()?;
-    let mut sleeping = start(state.conductor(&["-q", "run", "img", "c", "--", "sleep", "9999"]), || {
-        state.conductor(&["-q", "exec", "c", "--", "/bin/true"])
-    })?;
-    let bash_run = bash_state.bash(&["run", "img", "b", "--", "sleep", "9999"]);
-    let mut bash_sleeping = start(bash_run, || bash_state.bash(&["exec", "b", "--", "/bin/true"]))?;
+    let run = state.conductor(&["-q", "run", "img", "c", "--", "sleep", "9999"]);
+    let check = || state.conductor(&["-q", "exec", "c", "--", "/bin/true"]);
+    sleepers.start(run, check, state.conductor(&["-q", "stop", "c"]))?;
+    let run = bash_state.bash(&["run", "img", "b", "--", "sleep", "9999"]);
+    let check = || bash_state.bash(&["exec", "b", "--", "/bin/true"]);
+    sleepers.start(run, check, bash_state.bash(&["stop", "b"]))?;
     let pid = state.first_pid("c")?;
+    let same_pid = pid.clone();
 
     let root = overlay(place, "crun-exec")?;
     let bundle = place.path("crun-exec");
     bundle_for(&root, &bundle, &["/bin/sleep", "9999"])?;
-    let held =
-        crun(place, &["run", "-b", text_of(&bundle), "held"]).stderr(std::process::Stdio::null()).spawn();
-    let crun_ready = wait_for(|| finish(&mut crun(place, &["exec", "held", "/bin/true"])));
+    let check = || crun(place, &["exec", "held", "/bin/true"]);
+    let end = crun(place, &["delete", "--force", "held"]);
+    let crun_ready = sleepers
+        .start(crun(place, &["run", "-b", text_of(&bundle), "held"]), check, end)
+        .map_err(|trouble| trouble.to_string());
 
-    let task = compare(
-        "exec of /bin/true in a running container",
-        ROUNDS,
-        LIMIT,
-        vec![
-            Contender::new("floor", |_| time(|| finish(&mut place.floor(&["exec", &pid, "/bin/true"])))),
-            Contender::new("conductor", |_| {
-                time(|| finish(&mut state.conductor(&["-q", "exec", "c", "--", "/bin/true"])))
-            }),
-            Contender::new("nsenter", |_| {
-                let words = ["-t", &pid, "-m", "-u", "-i", "-n", "-p", "-r", "/bin/true"];
-                time(|| finish(&mut command("nsenter", &words)))
-            }),
-            Contender::new("crun", |_| {
-                crun_ready.as_ref().map_err(ToString::to_string)?;
-                time(|| finish(&mut crun(place, &["exec", "held", "/bin/true"])))
-            }),
-            Contender::new("bash tool", |_| {
-                time(|| finish(&mut bash_state.bash(&["exec", "b", "--", "/bin/true"])))
-            }),
-        ],
-    );
-    report.bounds.push(Bound::between(&task, "conductor", "floor", 1.6));
-    report.tasks.push(task);
-
-    finish(&mut state.conductor(&["-q", "stop", "c"]))?;
-    finish(&mut bash_state.bash(&["stop", "b"]))?;
-    let _ = finish(&mut crun(place, &["delete", "--force", "held"]));
-    if let Ok(mut held) = held {
-        held.wait()?;
-    }
-    sleeping.wait()?;
-    bash_sleeping.wait()?;
-    Ok(())
+    Ok(vec![
+        place.contender("floor", move |_| {
+            place.time(|| finish(&mut place.floor(&["exec", &pid, "/bin/true"])))
+        }),
+        place.contender("conductor", move |_| {
+            place.time(|| finish(&mut state.conductor(&["-q", "exec", "c", "--", "/bin/true"])))
+        }),
+        place.contender("nsenter", move |_| {
+            let words = ["-t", &same_pid, "-m", "-u", "-i", "-n", "-p", "-r", "/bin/true"];
+            place.time(|| finish(&mut command("nsenter", &words)))
+        }),
+        place.contender("crun", move |_| {
+            crun_ready.clone()?;
+            place.time(|| finish(&mut crun(place, &["exec", "held", "/bin/true"])))
+        }),
+        place.contender("bash tool", move |_| {
+            place.time(|| finish(&mut bash_state.bash(&["exec", "b", "--", "/bin/true"])))
+        }),
+    ])
 }
 
 /// A new overlay over the base system, like `conductor` mounts it. Its folder can hold a bundle.
@@ -160,7 +159,7 @@ fn with_overlay(
     peer: impl FnOnce(&Path, &Path) -> Result<(), Trouble>,
 ) -> Result<Duration, Trouble> {
     let folder = place.path(name);
-    time(|| {
+    place.time(|| {
         let root = overlay(place, name)?;
         let done = peer(&root, &folder);
         umount2(&root, MntFlags::empty())?;

@@ -1,28 +1,48 @@
 //! Measures `conductor` beside other tools and a floor of raw system calls. `bench FOLDER` writes
-//! the report to FOLDER. `ci/bench` calls it in new namespaces, because it changes mounts, links
-//! and firewall rules.
+//! the report to FOLDER; `bench FOLDER PART...` measures only some parts. `ci/bench` calls it in new
+//! namespaces, because it changes mounts, links and firewall rules.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 mod build;
 mod containers;
+mod curve;
+mod disk;
+mod host;
 mod images;
 mod measure;
 mod network;
 mod place;
+mod pods;
 mod report;
 mod scale;
 
 use measure::Trouble;
-use place::Place;
+use place::Places;
 use report::Report;
+
+/// The parts of the report, in its order.
+const PARTS: [(&str, Part); 5] = [
+    ("run", containers::run),
+    ("exec", containers::exec),
+    ("network", network::connect),
+    ("build", build::run),
+    ("scale", scale::run),
+];
+
+type Part = fn(&Places, &mut Report) -> Result<(), Trouble>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = match &arguments[..] {
-        [folder] => containers(Path::new(folder)),
-        _ => Err("usage: bench FOLDER".into()),
+        [folder, names @ ..] if names.iter().all(|name| PARTS.iter().any(|(part, _)| part == name)) => {
+            containers(Path::new(folder), names)
+        }
+        _ => {
+            let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
+            Err(format!("usage: bench FOLDER [{}]...", names.join("|")).into())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,14 +53,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn containers(folder: &Path) -> Result<(), Trouble> {
-    let place = Place::new()?;
+/// Measures the named parts, or all if none is named.
+fn containers(folder: &Path, names: &[String]) -> Result<(), Trouble> {
+    let places = Places::new(folder)?;
     let mut report = Report::new();
-    containers::run(&place, &mut report)?;
-    containers::exec(&place, &mut report)?;
-    network::connect(&place, &mut report)?;
-    build::cold(&place, &mut report);
-    build::cached(&place, &mut report)?;
-    scale::run(&place, &mut report)?;
+    for (name, part) in PARTS {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
+            part(&places, &mut report)?;
+        }
+    }
     report.publish(folder, "containers")
 }

@@ -15,14 +15,14 @@ type Turn<'a> = Box<dyn FnMut(usize) -> Result<Duration, Trouble> + 'a>;
 
 /// A program that can do a task.
 pub struct Contender<'a> {
-    name: &'static str,
+    name: String,
     turn: Turn<'a>,
 }
 
 impl<'a> Contender<'a> {
     /// `turn` gets the number of the round, for names that were never used before.
-    pub fn new(name: &'static str, turn: impl FnMut(usize) -> Result<Duration, Trouble> + 'a) -> Self {
-        Self { name, turn: Box::new(turn) }
+    pub fn new(name: impl Into<String>, turn: impl FnMut(usize) -> Result<Duration, Trouble> + 'a) -> Self {
+        Self { name: name.into(), turn: Box::new(turn) }
     }
 }
 
@@ -30,7 +30,7 @@ impl<'a> Contender<'a> {
 #[derive(Debug, Serialize)]
 pub struct Row {
     /// The name of the contender.
-    pub name: &'static str,
+    pub name: String,
     /// The median of its times in milliseconds. `None` if it failed.
     pub median_ms: Option<f64>,
     /// All its times in milliseconds, in the order of the rounds.
@@ -39,11 +39,18 @@ pub struct Row {
     pub trouble: Option<String>,
 }
 
+impl Row {
+    /// Its fastest time in milliseconds. `None` if it was not measured.
+    pub fn fastest_ms(&self) -> Option<f64> {
+        self.times_ms.iter().copied().min_by(f64::total_cmp)
+    }
+}
+
 /// A task with the measurements of all contenders.
 #[derive(Debug, Serialize)]
 pub struct Task {
     /// The task.
-    pub title: &'static str,
+    pub title: String,
     /// The contenders.
     pub rows: Vec<Row>,
 }
@@ -57,10 +64,10 @@ impl Task {
 
 /// Lets every contender do the task `rounds` times, after one time that does not count. A contender
 /// that fails is excluded. No round begins after `limit`.
-pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: Vec<Contender>) -> Task {
+pub fn compare(title: &str, rounds: usize, limit: Duration, contenders: Vec<Contender>) -> Task {
     eprintln!("{title} ...");
-    let row = |name| Row { name, median_ms: None, times_ms: Vec::new(), trouble: None };
-    let mut rows: Vec<Row> = contenders.iter().map(|contender| row(contender.name)).collect();
+    let row = |name: &str| Row { name: name.into(), median_ms: None, times_ms: Vec::new(), trouble: None };
+    let mut rows: Vec<Row> = contenders.iter().map(|contender| row(&contender.name)).collect();
     let mut turns: Vec<Turn> = contenders.into_iter().map(|contender| contender.turn).collect();
     let began = Instant::now();
     for round in 0..=rounds {
@@ -79,7 +86,7 @@ pub fn compare(title: &'static str, rounds: usize, limit: Duration, contenders: 
         row.median_ms = median(&row.times_ms).filter(|_| row.trouble.is_none());
         eprintln!("  {}: {:?} ms {}", row.name, row.median_ms, row.trouble.as_deref().unwrap_or_default());
     }
-    Task { title, rows }
+    Task { title: title.into(), rows }
 }
 
 /// The median of some numbers.

@@ -1,56 +1,110 @@
-//! The folder of the container benchmarks: a tmpfs with a small base system, files to copy, and the
-//! tools. On a tmpfs nothing waits for a disk, and nothing needs to be deleted between two
-//! measurements.
+//! The folders of the container benchmarks, each with a small base system, files to copy, and the
+//! tools. One is on a tmpfs, where nothing waits for a disk, the other on an ext4 disk. Both are so
+//! large that nothing needs to be deleted between two measurements.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::measure::{Trouble, command, finish};
+use crate::disk;
+use crate::host::{self, INTERFACE};
+use crate::measure::{Contender, Trouble, command, finish, time};
 
 /// The folder on which the tmpfs is mounted.
 const ROOT: &str = "/tmp/bench-place";
-/// The interface that stands for the way to the Internet.
-pub const INTERFACE: &str = "bench0";
 
-/// The prepared folder.
+/// The two prepared folders.
+pub struct Places {
+    memory: Place,
+    disk: Result<Place, String>,
+}
+
+impl Places {
+    /// Prepares the namespaces and both folders. The disk is a file in `folder`.
+    pub fn new(folder: &Path) -> Result<Self, Trouble> {
+        host::prepare(Path::new(ROOT))?;
+        let [memory, on_disk] = ["tmpfs", "ext4"].map(|name| Path::new(ROOT).join(name));
+        let disk = match disk::mount(folder, &on_disk) {
+            Ok(()) => Ok(Place::new(on_disk, ", ext4")?),
+            Err(trouble) => Err(trouble.to_string()),
+        };
+        Ok(Self { memory: Place::new(memory, "")?, disk })
+    }
+
+    /// The places that exist.
+    pub fn each(&self) -> impl Iterator<Item = &Place> {
+        [&self.memory].into_iter().chain(&self.disk)
+    }
+
+    /// The contenders in both places, and [`Self::without_disk`].
+    pub fn contenders<'a>(
+        &'a self,
+        make: impl Fn(&'a Place) -> Result<Vec<Contender<'a>>, Trouble>,
+    ) -> Result<Vec<Contender<'a>>, Trouble> {
+        let mut all = Vec::new();
+        for place in self.each() {
+            all.extend(make(place)?);
+        }
+        all.extend(self.without_disk());
+        Ok(all)
+    }
+
+    /// Without a disk, a contender `ext4` that says why there is none.
+    pub fn without_disk(&self) -> Option<Contender<'_>> {
+        let why = self.why_no_disk()?;
+        Some(Contender::new("ext4", |_| Err(why.into())))
+    }
+
+    /// Why there is no disk.
+    pub fn why_no_disk(&self) -> Option<&str> {
+        self.disk.as_ref().err().map(String::as_str)
+    }
+}
+
+/// A prepared folder.
 pub struct Place {
     root: PathBuf,
+    suffix: &'static str,
     conductor: String,
     floor: String,
     bash_tool: PathBuf,
 }
 
 impl Place {
-    /// Prepares the folder. The caller must be the only process in its mount, network and PID
-    /// namespaces.
-    pub fn new() -> Result<Self, Trouble> {
+    fn new(root: PathBuf, suffix: &'static str) -> Result<Self, Trouble> {
         let this = std::env::current_exe()?;
         let beside = |name: &str| this.with_file_name(name).to_string_lossy().into_owned();
         let bash_tool = fs::canonicalize("fixtures/submissions/reference-bash/task3")?;
-        let place =
-            Self { root: ROOT.into(), conductor: beside("conductor"), floor: beside("floor"), bash_tool };
-        fs::create_dir_all(ROOT)?;
-        finish(&mut command("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", ROOT]))?;
+        let place = Self { root, suffix, conductor: beside("conductor"), floor: beside("floor"), bash_tool };
         make_base(&place.base())?;
         make_context(&place.context())?;
-        for line in [
-            "ip link set lo up",
-            "ip link add bench0 type veth peer name bench1",
-            "ip addr add 10.99.0.2/24 dev bench0",
-            "ip link set bench0 up",
-            "ip link set bench1 up",
-            "ip route add default via 10.99.0.1",
-        ] {
-            let mut words = line.split(' ');
-            finish(&mut command(words.next().unwrap_or_default(), &words.collect::<Vec<_>>()))?;
-        }
         Ok(place)
     }
 
-    /// A path in the tmpfs.
+    /// What the names of contenders here end with.
+    pub fn suffix(&self) -> &'static str {
+        self.suffix
+    }
+
+    /// A contender in this folder.
+    pub fn contender<'a>(
+        &self,
+        name: &str,
+        turn: impl FnMut(usize) -> Result<Duration, Trouble> + 'a,
+    ) -> Contender<'a> {
+        Contender::new(format!("{name}{}", self.suffix), turn)
+    }
+
+    /// Measures how long something takes here. What earlier work left unwritten is written first:
+    /// otherwise a contender that waits for the disk would wait for the work of another.
+    pub fn time(&self, work: impl FnOnce() -> Result<(), Trouble>) -> Result<Duration, Trouble> {
+        nix::unistd::syncfs(File::open(&self.root)?)?;
+        time(work)
+    }
+
+    /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
@@ -90,6 +144,7 @@ impl Place {
 }
 
 /// The state folder of one tool.
+#[derive(Clone)]
 pub struct State {
     folder: PathBuf,
     conductor: String,
@@ -101,12 +156,23 @@ impl State {
         self.with_folders(command(&self.conductor, arguments))
     }
 
+    /// A path in the state folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     fn with_folders(&self, mut command: Command) -> Command {
         command.env("IMAGEDIR", self.folder.join(".images")).env("DEFAULT_IFC", INTERFACE);
         command
             .env("CONTAINERDIR", self.folder.join(".containers"))
             .env("CACHEDIR", self.folder.join(".cache"));
         command
+    }
+
+    /// Starts a container of the image `img` that sleeps.
+    pub fn sleeper(&self, name: &str) -> Result<Child, Trouble> {
+        let run = self.conductor(&["-q", "run", "img", name, "--", "sleep", "9999"]);
+        start(run, || self.conductor(&["-q", "exec", name, "--", "/bin/true"]))
     }
 
     /// The bash tool with this state folder.
@@ -131,6 +197,27 @@ impl State {
         let path = self.folder.join(".containers").join(container).join("process.json");
         let json: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
         Ok(json["pid"].to_string())
+    }
+}
+
+/// Containers that sleep, each with the command that ends it.
+#[derive(Default)]
+pub struct Sleepers(Vec<(Child, Command)>);
+
+impl Sleepers {
+    /// Starts a container with `run`. It is ready when `check` succeeds.
+    pub fn start(&mut self, run: Command, check: impl Fn() -> Command, end: Command) -> Result<(), Trouble> {
+        self.0.push((start(run, check)?, end));
+        Ok(())
+    }
+
+    /// Ends all containers.
+    pub fn end(self) -> Result<(), Trouble> {
+        for (mut child, mut end) in self.0 {
+            finish(&mut end)?;
+            child.wait()?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::curve::{self, Curve};
 use crate::measure::{Task, Trouble};
 
 /// A limit on the ratio of two medians of one run.
@@ -44,6 +45,10 @@ pub struct Report {
     pub processors: usize,
     /// The measurements.
     pub tasks: Vec<Task>,
+    /// How times grow with the number of containers.
+    pub curves: Vec<Curve>,
+    /// Remarks on the curves.
+    pub notes: Vec<String>,
     /// The required ratios.
     pub bounds: Vec<Bound>,
 }
@@ -58,7 +63,14 @@ impl Report {
     /// Starts the report with the state of the machine.
     pub fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { load: [load(), String::new()], processors, tasks: Vec::new(), bounds: Vec::new() }
+        Self {
+            load: [load(), String::new()],
+            processors,
+            tasks: Vec::new(),
+            curves: Vec::new(),
+            notes: Vec::new(),
+            bounds: Vec::new(),
+        }
     }
 
     /// The report in Markdown.
@@ -74,10 +86,9 @@ impl Report {
         line(format_args!("| task | program | median, ms | fastest, ms | runs |\n|---|---|--:|--:|--:|"));
         for task in &self.tasks {
             for (at, row) in task.rows.iter().enumerate() {
-                let title = if at == 0 { task.title } else { "" };
-                match (row.median_ms, &row.trouble) {
-                    (Some(median), None) => {
-                        let fastest = row.times_ms.iter().copied().fold(f64::INFINITY, f64::min);
+                let title = if at == 0 { task.title.as_str() } else { "" };
+                match (row.median_ms.zip(row.fastest_ms()), &row.trouble) {
+                    (Some((median, fastest)), None) => {
                         let count = row.times_ms.len();
                         line(format_args!(
                             "| {title} | {} | {median:.2} | {fastest:.2} | {count} |",
@@ -94,6 +105,9 @@ impl Report {
                     }
                 }
             }
+        }
+        if !self.curves.is_empty() {
+            line(format_args!("\n{}\n{}", curve::table(&self.curves), self.notes.join("\n")));
         }
         line(format_args!("\n| required | measured | at most | |\n|---|--:|--:|---|"));
         for bound in &self.bounds {

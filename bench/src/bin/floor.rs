@@ -6,8 +6,10 @@
 //! floor exec PID PROGRAM                 a process in the namespaces of PID
 //! floor net PID NAME N INTERFACE         veth pair, addresses 192.168.N.1 and .2, NAT, port 8000+N
 //!                                        to 80
+//! floor peer TABLE ONE OTHER             allows two interfaces to exchange packets
 //! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into its own
 //!                                        layer in DIR
+//! floor list FOLDER FILE                 reads the file FILE of each folder in FOLDER
 //! floor stat FOLDER                      calls stat for every file
 //! floor hash FOLDER                      reads and hashes every file
 //! ```
@@ -15,7 +17,7 @@
 use std::error::Error;
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -42,9 +44,11 @@ fn main() -> Done {
         ["run", lower, dir, program] => run(lower, Path::new(dir), program),
         ["exec", pid, program] => exec(pid.parse()?, program),
         ["net", pid, name, number, interface] => network(pid.parse()?, name, number.parse()?, interface),
+        ["peer", table, one, other] => peer(table, one, other),
         ["build", lower, context, dir, command] => {
             build(Path::new(lower), Path::new(context), Path::new(dir), command)
         }
+        ["list", folder, file] => list(Path::new(folder), file),
         ["stat", folder] => stat(Path::new(folder)),
         ["hash", folder] => {
             let mut sum = Sha256::new();
@@ -52,7 +56,7 @@ fn main() -> Done {
             println!("{:02x}", sum.finalize()[0]);
             Ok(())
         }
-        _ => Err("usage: floor run|exec|net|build|stat|hash ...".into()),
+        _ => Err("usage: floor run|exec|net|peer|build|list|stat|hash ...".into()),
     }
 }
 
@@ -165,6 +169,19 @@ fn network(pid: i32, name: &str, number: u8, interface: &str) -> Done {
     Ok(fs::write("/proc/sys/net/ipv4/ip_forward", "1")?)
 }
 
+fn peer(table: &str, one: &str, other: &str) -> Done {
+    let allowed = Set { name: "allowed", key: &[Field::Interface, Field::Interface], value: &[] };
+    let mut filter = Transaction::default();
+    filter.add_table(table);
+    filter.add_set(table, &allowed);
+    for (from, to) in [(one, other), (other, one)] {
+        let pair = [interface_bytes(from), interface_bytes(to)].concat();
+        filter.add_element(table, "allowed", &pair, None, false);
+    }
+    filter.commit(&mut Netlink::open(libc::NETLINK_NETFILTER)?)?;
+    Ok(())
+}
+
 fn build(lower: &Path, context: &Path, dir: &Path, command: &str) -> Done {
     let (copied, ran) = (dir.join("copied"), dir.join("ran"));
     fs::create_dir_all(copied.join("upper"))?;
@@ -175,6 +192,18 @@ fn build(lower: &Path, context: &Path, dir: &Path, command: &str) -> Done {
     let lowers = format!("{}:{}", copied.join("upper").display(), lower.display());
     contain(namespaces::BUILD, &lowers, &ran, &["/bin/sh", "-c", command])?;
     Ok(fs::write(dir.join("layers"), format!("{}:{lowers}\n", ran.join("upper").display()))?)
+}
+
+fn list(folder: &Path, file: &str) -> Done {
+    let mut text = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // A container that is being deleted has none.
+        if let Ok(content) = fs::read(entry.path().join(file)) {
+            text.extend([entry.file_name().as_bytes(), &content, b"\n"].concat());
+        }
+    }
+    Ok(io::stdout().write_all(&text)?)
 }
 
 fn copy(from: &Path, to: &Path) -> Done {
