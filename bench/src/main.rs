@@ -1,6 +1,6 @@
 //! Measures `conductor` beside other tools and a floor of raw system calls. `bench FOLDER` writes
-//! the report to FOLDER; `bench FOLDER PART...` measures only some parts. `ci/bench` calls it in new
-//! namespaces, because it changes mounts, links and firewall rules.
+//! the report to FOLDER; `bench FOLDER PART...` measures only some parts. `ci/bench` calls it in
+//! new namespaces, because it changes mounts, links and firewall rules.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,9 +8,11 @@ use std::process::ExitCode;
 mod build;
 mod containers;
 mod curve;
+mod deep;
 mod disk;
 mod host;
 mod images;
+mod layers;
 mod measure;
 mod network;
 mod place;
@@ -23,11 +25,12 @@ use place::Places;
 use report::Report;
 
 /// The parts of the report, in its order.
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("run", containers::run),
     ("exec", containers::exec),
     ("network", network::connect),
     ("build", build::run),
+    ("layers", layers::run),
     ("scale", scale::run),
 ];
 

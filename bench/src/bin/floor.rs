@@ -9,6 +9,8 @@
 //! floor peer TABLE ONE OTHER             allows two interfaces to exchange packets
 //! floor build LOWER CONTEXT DIR COMMAND  COPY of CONTEXT and RUN of COMMAND, each into its own
 //!                                        layer in DIR
+//! floor stack LOWER DIR COUNT            RUN of /bin/touch, COUNT times, each into its own layer
+//!                                        in DIR
 //! floor list FOLDER FILE                 reads the file FILE of each folder in FOLDER
 //! floor stat FOLDER                      calls stat for every file
 //! floor hash FOLDER                      reads and hashes every file
@@ -48,6 +50,7 @@ fn main() -> Done {
         ["build", lower, context, dir, command] => {
             build(Path::new(lower), Path::new(context), Path::new(dir), command)
         }
+        ["stack", lower, dir, count] => stack(lower, Path::new(dir), count.parse()?),
         ["list", folder, file] => list(Path::new(folder), file),
         ["stat", folder] => stat(Path::new(folder)),
         ["hash", folder] => {
@@ -56,7 +59,7 @@ fn main() -> Done {
             println!("{:02x}", sum.finalize()[0]);
             Ok(())
         }
-        _ => Err("usage: floor run|exec|net|peer|build|list|stat|hash ...".into()),
+        _ => Err("usage: floor run|exec|net|peer|build|stack|list|stat|hash ...".into()),
     }
 }
 
@@ -192,6 +195,23 @@ fn build(lower: &Path, context: &Path, dir: &Path, command: &str) -> Done {
     let lowers = format!("{}:{}", copied.join("upper").display(), lower.display());
     contain(namespaces::BUILD, &lowers, &ran, &["/bin/sh", "-c", command])?;
     Ok(fs::write(dir.join("layers"), format!("{}:{lowers}\n", ran.join("upper").display()))?)
+}
+
+/// The layer of step N is `N/upper`. Paths are relative to `dir`, because 200 longer ones do not
+/// fit into the options of a mount.
+fn stack(lower: &str, dir: &Path, count: usize) -> Done {
+    fs::create_dir(dir)?;
+    nix::unistd::chdir(dir)?;
+    let mut lowers = lower.to_owned();
+    for number in 1..=count {
+        let layer = Path::new(&number.to_string()).to_owned();
+        for part in ["", "upper", "work", "root"] {
+            fs::create_dir(layer.join(part))?;
+        }
+        contain(namespaces::BUILD, &lowers, &layer, &["/bin/touch", &format!("/file{number}")])?;
+        lowers = format!("{number}/upper:{lowers}");
+    }
+    Ok(fs::write("layers", lowers)?)
 }
 
 fn list(folder: &Path, file: &str) -> Done {
