@@ -88,10 +88,10 @@ fn recordings_are_judged_as_before() {
     }
 }
 
-/// References and mutants of tasks 3 and 4. A mutant's snapshot holds only the
+/// References, variants and mutants. A mutant's snapshot holds only the
 /// checks that did not pass.
 #[test]
-fn stored_recordings_of_tasks_3_and_4_are_judged_as_before() {
+fn stored_recordings_are_judged_as_before() {
     let cases: Vec<PathBuf> =
         evidence().into_iter().filter(|folder| !folder.join("recording.json").exists()).collect();
     assert!(cases.len() > 20, "{}", cases.len());
