@@ -99,7 +99,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             hint: "`findmnt -t overlay` before and after the build.",
             see: &["findmnt -t overlay"],
             informational: false,
-            needs: &["3e/file"],
+            needs: &["3e/file", "3d/layers-file"],
             considers: &[],
             how: "Overlays are looked for after each build.",
             causes: &["the overlay is unmounted only when the build fails", "the mount is busy"],

@@ -1,11 +1,11 @@
 //! Judges 3e: what COPY puts where.
 
-use super::Contents;
-use super::Layers;
 use super::built::{Built, fault};
 use super::copy_checks::ROWS;
 use super::layers::{are_same, base_untouched, own_layer, unmounted};
 use super::plan::{CHANGED_MODE, COPIES, LINK};
+use super::trace::{self, NO_OVERLAY};
+use super::{Contents, Layers};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
@@ -41,7 +41,7 @@ pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
 
 pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("the base stays as it was");
-    if built.why_none(&COPIES).is_some() {
+    if built.why_none(&COPIES).is_some() || !trace::of_copy(built) {
         return question.unmet(FIRST, "");
     }
     base_untouched(built, question, "copies")
@@ -49,8 +49,11 @@ pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
 
 pub fn left_mounted(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("no overlay is mounted after the build");
-    if built.why_none(&COPIES).is_some() {
+    if built.why_none(&COPIES).is_some() || !trace::of_copy(built) {
         return question.unmet(FIRST, "");
+    }
+    if !trace::of_overlays(built) {
+        return built.timeline.unmet(question, "3d/layers-file", NO_OVERLAY);
     }
     unmounted(built, question, &built.made(&COPIES))
 }

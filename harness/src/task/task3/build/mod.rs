@@ -20,6 +20,9 @@ mod run_instruction;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trace;
+#[cfg(test)]
+mod trace_tests;
 mod tree;
 
 use std::collections::BTreeMap;

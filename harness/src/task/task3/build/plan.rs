@@ -35,7 +35,7 @@ const LATER: [&str; 8] = [
 pub const COPIES_OF_TWO: [&str; 4] = ["copy-two", "copy-two-second", "copy-two-third", "copy-two-fourth"];
 /// The RUNs of `run-after-run`. The second reads what the first wrote. The third writes its working
 /// directory beside its word, and sleeps. The fourth reads what the first and the third wrote.
-const RUNS_AFTER_RUN: [&str; 4] =
+pub const RUNS_AFTER_RUN: [&str; 4] =
     ["run-after-run", "run-after-run-second", "run-after-run-third", "run-after-run-fourth"];
 /// What is copied, by step and place in it.
 const FILES: [&str; 9] = [

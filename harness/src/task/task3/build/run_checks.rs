@@ -146,7 +146,7 @@ pub static ROWS: [Row<Judge>; 13] = [
             hint: "`findmnt` before and after a build.",
             see: &["findmnt"],
             informational: false,
-            needs: &["3f/runs-in-image"],
+            needs: &["3f/runs-in-image", "3d/layers-file"],
             considers: &[],
             how: "Mounts are compared before and after each build that worked: overlays, and from the second build with RUN on \
                all others outside of /proc, /sys, /dev and /run.",

@@ -4,6 +4,7 @@ use super::built::{Built, fault};
 use super::layers::{are_same, base_untouched, other_mounts, own_layer, unmounted};
 use super::plan::{DELETED, REMADE, RUNS, SLEEPS, WORKED_IN};
 use super::run_checks::ROWS;
+use super::trace::{self, NO_OVERLAY};
 use super::{Contents, Layers, RunProcess};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
@@ -39,7 +40,7 @@ pub fn own(built: &Built, question: Question, _: &Verdicts) -> Finding {
 
 pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("the base stays as it was");
-    if built.why_none(&RUNS).is_some() {
+    if built.why_none(&RUNS).is_some() || !trace::of_run(built) {
         return question.unmet(FIRST, "");
     }
     base_untouched(built, question, "runs")
@@ -47,8 +48,11 @@ pub fn untouched(built: &Built, question: Question, _: &Verdicts) -> Finding {
 
 pub fn left_mounted(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("nothing that a build mounted is still mounted after it");
-    if built.why_none(&RUNS).is_some() {
+    if built.why_none(&RUNS).is_some() || !trace::of_run(built) {
         return question.unmet(FIRST, "");
+    }
+    if !trace::of_overlays(built) {
+        return built.timeline.unmet(question, "3d/layers-file", NO_OVERLAY);
     }
     let steps = built.made(&RUNS);
     // What a tool mounts once for all its builds, such as its cache, is no rest of a RUN.

@@ -25,12 +25,12 @@ const FOURTH: &str = "run-after-run-fourth";
 /// hold text by path.
 pub(super) struct Recorded {
     pub(super) plan: BuildPlan,
-    layers: BTreeMap<String, Vec<BTreeMap<String, String>>>,
-    shown: BTreeMap<String, BTreeMap<String, String>>,
+    pub(super) layers: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    pub(super) shown: BTreeMap<String, BTreeMap<String, String>>,
     /// Mount points that a build left.
     mounts: BTreeMap<String, String>,
     /// The record of a step's layers, where it is another one.
-    replaced: BTreeMap<String, Layers>,
+    pub(super) replaced: BTreeMap<String, Layers>,
     /// The status of a build, where it is not 0.
     status: BTreeMap<String, i32>,
     /// Other records.

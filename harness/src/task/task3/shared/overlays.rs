@@ -79,7 +79,7 @@ pub fn upper_of_root(mounts: &[Mount]) -> Option<String> {
 }
 
 /// Whether it is a copy of an overlay that the machine itself lives on.
-fn is_machines(mount: &Mount, machine: &Machine) -> bool {
+pub fn is_machines(mount: &Mount, machine: &Machine) -> bool {
     machine.mounts.iter().any(|old| old.fs_type == "overlay" && old.device == mount.device)
 }
 
