@@ -74,7 +74,7 @@ pub static ROWS: [Row<Judge>; 7] = [
             hint: "Which of the overlay's folders gets the files that a container writes? Which other container or image uses this folder?",
             see: &["findmnt -N {pid} -t overlay -n -o OPTIONS | tr , '\\n'"],
             informational: false,
-            needs: &[],
+            needs: &["3d/one-overlay-while-running"],
             considers: &[],
             how: "The grader writes a file into one container, and looks for this file in the image's layers and in another container.",
             causes: &["two containers share an upper folder", "the upper folder is a layer of the image"],

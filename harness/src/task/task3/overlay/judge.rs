@@ -56,6 +56,13 @@ impl OverlayContext<'_> {
         self.timeline.missing(question, format!("no container: {why}"))
     }
 
+    /// Whether an overlay was mounted while a container ran, wherever it was.
+    fn has_overlay(&self) -> bool {
+        let mut while_running =
+            ["worker", "both"].into_iter().filter_map(|step| self.timeline.at("overlays", step));
+        while_running.any(|seen: Seen<Overlays>| !seen.value.mounted.is_empty())
+    }
+
     /// The first container that came up, and the overlays while it was the only one.
     fn alone(&self) -> Option<(&Seen<ContainerView>, Seen<Overlays>)> {
         let (container, step) = match (&self.worker, &self.shell) {
@@ -213,6 +220,9 @@ pub fn writes(context: &OverlayContext, question: Question, _: &Verdicts) -> Fin
             context.timeline.missing(question, format!("no second container to compare with: {why}"))
         };
     };
+    if !context.has_overlay() {
+        return context.timeline.unmet(question, "3d/one-overlay-while-running", "no overlay was mounted");
+    }
     let question = question.proof(&written.place);
     let Written { error, kept, found, .. } = &written.value;
     if let Some(error) = error {
@@ -269,8 +279,7 @@ pub fn unmounted(context: &OverlayContext, question: Question, _: &Verdicts) -> 
     if context.worker.is_none() && context.shell.is_none() {
         return context.no_container(question);
     }
-    let while_running = ["worker", "both"].map(|step| context.timeline.at::<Overlays>("overlays", step));
-    if while_running.iter().all(|seen| seen.as_ref().is_none_or(|seen| seen.value.mounted.is_empty())) {
+    if !context.has_overlay() {
         return context.timeline.unmet(question, "3d/one-overlay-while-running", "no overlay was mounted");
     }
     let Some(stopped) = context.timeline.at::<Overlays>("overlays", "stopped") else {

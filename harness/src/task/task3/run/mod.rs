@@ -9,6 +9,8 @@ mod checks;
 pub mod drive;
 pub mod judge;
 mod lifetime;
+#[cfg(test)]
+mod overlay_tests;
 pub mod plan;
 pub mod shell;
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::task::task3::shared::state::{Image, Size};
 use crate::task::task3::shared::view::{ContainerView, Machine};
 use crate::verdict::{Environment, Finding, Status, SubmissionInfo};
 
-fn judged(check: &str, records: &[(&str, Value)]) -> Finding {
+pub(super) fn judged(check: &str, records: &[(&str, Value)]) -> Finding {
     judged_with(plan::plan(&mut StdRng::seed_from_u64(1)), check, records)
 }
 
@@ -168,12 +168,12 @@ fn an_overlay_that_stays_mounted_is_no_matter_of_stop_cleans_up_and_another_moun
     assert_eq!(status(vec![place.clone(), format!("{place}/dev")]), Status::Fail);
 }
 
-fn folder(path: &str, ino: u64) -> Directory {
+pub(super) fn folder(path: &str, ino: u64) -> Directory {
     Directory { path: path.to_owned(), dev: 1, ino }
 }
 
 /// An image, and a container that runs on an overlay of its `lower` folder.
-fn on_overlay(named: Directory, lower: Directory) -> Vec<(&'static str, Value)> {
+pub(super) fn on_overlay(named: Directory, lower: Directory) -> Vec<(&'static str, Value)> {
     let image = Image {
         step: "build".to_owned(),
         layers: Some(named.path.clone()),
