@@ -105,7 +105,7 @@ fn parse(line: &str) -> Option<Mount> {
 }
 
 /// Undoes the kernel's `\040` for blank, tab, newline and backslash.
-fn unescape(text: &str) -> String {
+pub fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('\\') {

@@ -1,6 +1,7 @@
 //! What the scenarios of tasks 3 and 4 share: the submission's tool, terminals to run it on, and
 //! ways to look at containers without the tool.
 
+pub mod colons;
 pub mod command;
 pub mod launch;
 pub mod overlays;

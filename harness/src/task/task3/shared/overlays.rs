@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::colons;
 use super::state;
 use super::view::Machine;
 use crate::evidence::mount::Mount;
@@ -75,7 +76,7 @@ impl Overlays {
 pub fn upper_of_root(mounts: &[Mount]) -> Option<String> {
     let root = mounts.iter().rfind(|mount| mount.mount_point == "/" && mount.fs_type == "overlay")?;
     let upper = root.options.split(',').find_map(|option| option.strip_prefix("upperdir="))?;
-    upper.starts_with('/').then(|| upper.to_owned())
+    upper.starts_with('/').then(|| colons::without_escapes(&plain(upper)))
 }
 
 /// Whether it is a copy of an overlay that the machine itself lives on.
@@ -86,17 +87,56 @@ pub fn is_machines(mount: &Mount, machine: &Machine) -> bool {
 fn read(mount: &Mount, place: String, submission: &Path) -> Overlay {
     let option = |name: &str| {
         let prefix = format!("{name}=");
-        mount.options.split(',').filter_map(move |option| option.strip_prefix(&prefix).map(str::to_owned))
+        mount.options.split(',').filter_map(move |option| option.strip_prefix(&prefix).map(plain))
     };
+    let whole = |name: &str| option(name).map(|path| colons::without_escapes(&path));
     let resolve = |path: &str| state::resolve(path, submission, submission);
-    let lower = option("lowerdir").flat_map(|value| value.split(':').map(str::to_owned).collect::<Vec<_>>());
-    let lower: Vec<String> = lower.chain(option("lowerdir+")).filter(|path| !path.is_empty()).collect();
-    let unresolved = |path: &String| Directory { path: path.clone(), ..Directory::default() };
+    let lower = option("lowerdir").flat_map(|value| colons::split(&value));
+    let lower = lower.chain(whole("lowerdir+")).filter(|path| !path.is_empty());
+    let unresolved = |path: String| Directory { path, ..Directory::default() };
+    let lower: Vec<Directory> =
+        lower.map(|path| resolve(&path).unwrap_or_else(|| unresolved(path))).collect();
     Overlay {
         device: mount.device.clone(),
         at: vec![place],
-        lower: lower.iter().map(|path| resolve(path).unwrap_or_else(|| unresolved(path))).collect(),
-        upper: option("upperdir").next().map(|path| resolve(&path).unwrap_or_else(|| unresolved(&path))),
+        lower,
+        upper: whole("upperdir").next().map(|path| resolve(&path).unwrap_or_else(|| unresolved(path))),
         options: mount.options.clone(),
+    }
+}
+
+/// The value of an option, with a backslash before each colon of a name. Some kernels show such a
+/// colon as `\072`.
+fn plain(value: &str) -> String {
+    mounts::unescape(&value.replace(r"\134\072", r"\:").replace(r"\072", r"\:"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn lower_folders_are_divided_at_the_colons_that_no_backslash_escapes() {
+        let home = tempfile::tempdir().unwrap();
+        let base = home.path().join("base/debian:bookworm");
+        for folder in
+            ["etc", "usr", "var"].map(|name| base.join(name)).iter().chain([&home.path().join("top")])
+        {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let home = home.path().to_str().unwrap();
+        for colon in [r"\134:", r"\072", r"\134\072"] {
+            let options =
+                format!("rw,lowerdir={home}/top:{home}/base/debian{colon}bookworm,upperdir={home}/top");
+            let mount = Mount { options, ..Mount::default() };
+            let overlay = read(&mount, String::new(), Path::new(home));
+            let paths: Vec<&str> = overlay.lower.iter().map(|dir| dir.path.as_str()).collect();
+            assert_eq!(paths, [format!("{home}/top"), base.to_str().unwrap().to_owned()]);
+            assert!(overlay.lower.iter().all(|dir| dir.ino != 0));
+        }
     }
 }

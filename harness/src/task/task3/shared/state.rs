@@ -1,7 +1,7 @@
 //! Finds the folders of images, layers and containers by the names that the scenario gave, because
 //! submissions put them in different places.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::colons;
 use crate::evidence::process::Directory;
 use crate::guest::observe::handles;
 use crate::guest::observe::processes;
@@ -37,8 +38,8 @@ const DEPTH: usize = 5;
 const LAYERS_CAP: u64 = 64 << 10;
 /// Most files and folders of which the size is added up.
 const ENTRIES_CAP: u64 = 2_000_000;
-/// Most words of it that are looked up.
-const WORDS_CAP: usize = 200;
+/// Most parts of a `layers` file that are looked up.
+const PARTS_CAP: usize = 200;
 
 /// An image on disk; the record `image`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -181,28 +182,59 @@ impl Image {
 }
 
 /// The folders that a `layers` file names, in whatever format: absolute, or relative to any
-/// folder of the state.
+/// folder of the state. A line or a word that is a folder is not divided at its colons.
 fn named(text: &str, image: &Path, submission: &Path) -> Vec<Directory> {
-    let words = text.split(|char: char| char.is_whitespace() || ":;,=\"'[]{}".contains(char));
+    let mut looked: BTreeMap<String, bool> = BTreeMap::new();
     let mut found: Vec<Directory> = Vec::new();
-    for word in words.filter(|word| !word.is_empty() && *word != "/").take(WORDS_CAP) {
-        if let Some(dir) = resolve(word, image, submission)
-            && !found.iter().any(|known| known.is(&dir))
-        {
-            found.push(dir);
+    let mut take = |part: &str| {
+        let path = colons::without_escapes(part);
+        if path.is_empty() || path == "/" || looked.len() == PARTS_CAP {
+            return false;
+        }
+        *looked.entry(path).or_insert_with_key(|path| {
+            let dir = resolve(path, image, submission);
+            let is_there = dir.is_some();
+            found.extend(dir.filter(|dir| !found.iter().any(|known| known.is(dir))));
+            is_there
+        })
+    };
+    for line in text.lines().map(str::trim) {
+        if take(line) {
+            continue;
+        }
+        for word in line.split(|char: char| char.is_whitespace() || ";,=\"'[]{}".contains(char)) {
+            if !take(word) {
+                for part in colons::split(word) {
+                    take(&part);
+                }
+            }
         }
     }
     found
 }
 
-/// The folder that a path means which may be relative to an unknown folder of the tool's.
+/// The folder that a path means which may be relative to an unknown folder of the tool's: where
+/// several folders hold it, a root tree that is not mounted.
 pub fn resolve(path: &str, image: &Path, submission: &Path) -> Option<Directory> {
     let at = |path: &Path| path.is_dir().then(|| processes::directory(path)).flatten();
     let inside = |base: &Path| at(&base.join(path)).or_else(|| at(&base.join("layers").join(path)));
     if path.starts_with('/') {
         return at(Path::new(path));
     }
-    inside(image).or_else(|| folders(submission).filter(|dir| dir != submission).find_map(|dir| inside(&dir)))
+    inside(image).or_else(|| {
+        let all = folders(submission).filter(|dir| dir != submission);
+        let mut found: Vec<Directory> = all.filter_map(|dir| inside(&dir)).collect();
+        let is_tree =
+            |dir: &Directory| is_root_tree(Path::new(&dir.path)) && !is_mounted(Path::new(&dir.path));
+        let best = found.iter().position(is_tree).unwrap_or(0);
+        (best < found.len()).then(|| found.swap_remove(best))
+    })
+}
+
+/// Whether something is mounted at a folder, such as a container's overlay.
+fn is_mounted(dir: &Path) -> bool {
+    let device = |dir: &Path| fs::metadata(dir).map(|meta| meta.dev()).ok();
+    device(dir) != device(&dir.join(".."))
 }
 
 /// A container's folder, held so that it is known again under another name.
@@ -250,8 +282,47 @@ mod tests {
 
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
-    use super::Image;
+    use super::{Image, resolve};
+
+    fn trees(home: &Path, paths: &[&str]) {
+        for folder in
+            paths.iter().flat_map(|path| ["etc", "usr", "var"].map(|name| home.join(path).join(name)))
+        {
+            fs::create_dir_all(folder).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_line_or_a_word_that_is_a_folder_is_not_divided_at_its_colons() {
+        let home = tempfile::tempdir().unwrap();
+        trees(home.path(), &["base/debian:bookworm"]);
+        for folder in ["base/debian", "bookworm", "layers/one two", "images/ab"] {
+            fs::create_dir_all(home.path().join(folder)).unwrap();
+        }
+        let base = home.path().join("base/debian:bookworm").to_str().unwrap().to_owned();
+        let layer = home.path().join("layers/one two").to_str().unwrap().to_owned();
+        let named = |text: String| {
+            fs::write(home.path().join("images/ab/layers"), text).unwrap();
+            let named = Image::read("built", home.path(), "ab").named;
+            named.into_iter().map(|dir| dir.path).collect::<Vec<_>>()
+        };
+        assert_eq!(named(format!("{layer}\n{base}\n")), [layer, base.clone()]);
+        assert_eq!(named(format!("[\"{base}\"]")), std::slice::from_ref(&base));
+        let images = home.path().join("images").to_str().unwrap().to_owned();
+        let escaped = base.replace(':', "\\:");
+        assert_eq!(named(format!("lowerdir={images}:{escaped}")), [images, base]);
+    }
+
+    #[test]
+    fn a_relative_path_is_the_root_tree_among_the_folders_of_this_name() {
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir_all(home.path().join("a/rootfs")).unwrap();
+        trees(home.path(), &["cache/base/debian/rootfs"]);
+        let found = resolve("rootfs", home.path(), home.path()).unwrap();
+        assert!(found.path.ends_with("debian/rootfs"), "{}", found.path);
+    }
 
     #[test]
     fn an_image_is_found_behind_a_link() {
