@@ -92,7 +92,8 @@ pub static ROWS: [Row<Judge>; 7] = [
             informational: false,
             needs: &["3d/one-overlay-while-running"],
             considers: &[],
-            how: "The grader compares the lowest folders of three containers and two images by inode.",
+            how: "The grader compares the root trees of three containers and two images by inode, and the disk use before and after \
+               the second build.",
             causes: &["each image has a base of its own"],
             man: &["stat(1)"],
         },

@@ -10,7 +10,7 @@ use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
 use crate::task::task3::run::plan::RunPlan;
 use crate::task::task3::shared::overlays::{Overlay, Overlays};
-use crate::task::task3::shared::state::Image;
+use crate::task::task3::shared::state::{Image, Size};
 use crate::task::task3::shared::timeline::{Seen, Timeline};
 use crate::task::task3::shared::view::ContainerView;
 use crate::verdict::Finding;
@@ -19,6 +19,9 @@ use crate::verdict::Finding;
 const SMALL_BASE: u64 = 32 << 20;
 /// What takes up this part of the base holds a copy of it.
 const COPY_SHARE: u64 = 4;
+/// So few files and folders are no copy of a root tree, which has thousands. They may be an archive
+/// of it, which is kept to set it up again.
+const FEW: u64 = 64;
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
     let timeline = match Timeline::open(bundle, "3-run", &ROWS) {
@@ -56,6 +59,23 @@ impl OverlayContext<'_> {
         self.timeline.missing(question, format!("no container: {why}"))
     }
 
+    fn disk(&self, step: &str) -> Option<Seen<Disk>> {
+        self.timeline.at("disk", step)
+    }
+
+    /// What the base takes up: the folder on which a container really runs, whatever `layers`
+    /// names.
+    fn base(&self) -> Size {
+        let named = self.image.as_ref().map(|image| image.value.base).unwrap_or_default();
+        self.disk("worker").and_then(|seen| seen.value.base).unwrap_or(named)
+    }
+
+    /// The folders that an image names and that are root trees which the submission made.
+    fn trees_of(&self, image: &Image) -> Vec<Directory> {
+        let made = self.disk("build-second").map(|seen| seen.value.trees).unwrap_or_default();
+        image.named.iter().filter(|dir| holds(&made, dir)).cloned().collect()
+    }
+
     /// Whether an overlay was mounted while a container ran, wherever it was.
     fn has_overlay(&self) -> bool {
         let mut while_running =
@@ -90,6 +110,17 @@ fn names_layer(named: &Directory, layer: &Directory) -> bool {
     named.is(layer) || Path::new(&layer.path).parent() == Some(Path::new(&named.path))
 }
 
+/// Whether the lower folders that `layers` does not name only add to those that it names, as the
+/// hosts file of one container does: no root tree is among them, and all that it names is used.
+fn only_add(overlay: &Overlay, named: &[Directory], unnamed: &[&Directory]) -> bool {
+    let trees = overlay.root_trees();
+    let is_tree = |dir: &Directory| trees.iter().any(|tree| tree.is(dir));
+    let is_used = |named: &Directory| {
+        overlay.lower.iter().any(|layer| layer.is(named) || Path::new(&layer.path).starts_with(&named.path))
+    };
+    !trees.is_empty() && unnamed.iter().all(|dir| dir.ino != 0 && !is_tree(dir)) && named.iter().all(is_used)
+}
+
 pub fn layers_file(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("the file `layers` names the lower folders of a container's overlay");
     if let Some(why) = context.timeline.why_unbuilt() {
@@ -121,7 +152,7 @@ pub fn layers_file(context: &OverlayContext, question: Question, _: &Verdicts) -
     };
     let unnamed: Vec<&Directory> =
         overlay.lower.iter().filter(|dir| !named.iter().any(|named| names_layer(named, dir))).collect();
-    if unnamed.is_empty() {
+    if unnamed.is_empty() || only_add(overlay, named, &unnamed) {
         question.pass(format!("`layers` names {}", paths(named)))
     } else {
         let others: Vec<&str> = unnamed.iter().map(|dir| dir.path.as_str()).collect();
@@ -136,9 +167,7 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
         return question.skip(format!("no image: {why}"));
     }
     let mut question = question.proof(&image.place);
-    let disk = |step| context.timeline.at::<Disk>("disk", step);
-    // The folder on which a container really runs, whatever `layers` names.
-    let base = disk("worker").and_then(|seen| seen.value.base).unwrap_or(image.value.base).bytes;
+    let base = context.base().bytes;
     let whole = base.max(SMALL_BASE);
     for image in context.image.iter().chain(&context.second) {
         if image.value.size.bytes > whole / COPY_SHARE {
@@ -146,7 +175,7 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
             return question.proof(&image.place).fail(format!("an image's folder takes up {size}"));
         }
     }
-    if let Some(built) = disk("build") {
+    if let Some(built) = context.disk("build") {
         question = question.proof(built.place);
         if built.value.trees.len() > 1 {
             let trees = paths(&built.value.trees);
@@ -155,9 +184,11 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
         }
         // The base itself, unless the disk on which it lies is not looked at, and half of it for
         // what debootstrap leaves elsewhere.
-        let own =
-            if context.timeline.plan::<RunPlan>().is_some_and(|plan| plan.shared_disk) { 0 } else { whole };
-        let grown = disk("before").and_then(|before| growth(&before.value, &built.value));
+        let before = context.disk("before").map(|seen| seen.value).unwrap_or_default();
+        let archived = few_files(&before.beside, &built.value.beside).min(whole);
+        let is_shared = context.timeline.plan::<RunPlan>().is_some_and(|plan| plan.shared_disk);
+        let own = if is_shared { 0 } else { whole + archived };
+        let grown = growth(&before, &built.value);
         if let Some(grown) = grown.filter(|grown| *grown > own + whole / 2) {
             return question.fail(format!(
                 "the first build added {} to the machine's disks; the base takes up {}",
@@ -167,7 +198,7 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
         }
     }
     // A second base for the second image is a matter of base-shared.
-    if let (Some(before), Some(running)) = (disk("build-second"), disk("worker")) {
+    if let (Some(before), Some(running)) = (context.disk("build-second"), context.disk("worker")) {
         question = question.proof(before.place).proof(running.place);
         let beside = running.value.beside.bytes.saturating_sub(before.value.beside.bytes);
         let grown = growth(&before.value, &running.value).unwrap_or_default().max(beside);
@@ -183,6 +214,12 @@ pub fn no_copy(context: &OverlayContext, question: Question, _: &Verdicts) -> Fi
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// What the submission's folder takes up more, if that is a few files beside the base.
+fn few_files(before: &Size, after: &Size) -> u64 {
+    let is_few = after.entries.saturating_sub(before.entries) <= FEW;
+    if is_few { after.bytes.saturating_sub(before.bytes) } else { 0 }
 }
 
 /// What is in use on the machine's disks beyond what was before; `None` in
@@ -248,6 +285,11 @@ pub fn shared(context: &OverlayContext, question: Question, _: &Verdicts) -> Fin
     if !named.is_empty() && !others.is_empty() && !named.iter().any(|dir| is_shared(&dir)) {
         return question.fail(format!("one image is on {}, the other on {}", paths(named), paths(others)));
     }
+    let trees = [context.trees_of(&image.value), context.trees_of(&second.value)];
+    if trees.iter().all(|trees| !trees.is_empty()) && !are_same(&trees[0], &trees[1]) {
+        let [one, other] = trees.map(|trees| paths(&trees));
+        return question.fail(format!("the root trees of one image are {one}; of the other, {other}"));
+    }
     if context.worker.is_none() && context.shell.is_none() {
         return context.no_container(question);
     }
@@ -258,20 +300,45 @@ pub fn shared(context: &OverlayContext, question: Question, _: &Verdicts) -> Fin
     }
     let worker = context.worker.as_ref().and_then(|_| context.alone()).map(|(_, overlays)| overlays);
     let containers = [(&context.worker, &worker), (&context.shell, &context.both), (&context.other, &other)];
-    let mut lowest: Option<Directory> = None;
+    let mut bases: Option<Vec<Directory>> = None;
     for (container, overlays) in containers {
         let Some(container) = container else { continue };
         let overlay = overlays.as_ref().and_then(|overlays| overlay_of(container, &overlays.value));
-        let Some(base) = overlay.and_then(|overlay| overlay.lower.last()) else {
+        let Some(own) = overlay.map(bases_of).filter(|own| !own.is_empty()) else {
             return question.unmet("3d/one-overlay-while-running", "the containers are on no overlay");
         };
-        if lowest.as_ref().is_some_and(|lowest| !lowest.is(base)) {
+        if bases.as_ref().is_some_and(|bases| !are_same(bases, &own)) {
             return question
-                .fail(format!("two containers run on different base folders, one of them {}", base.path));
+                .fail(format!("two containers run on different base folders, one of them {}", paths(&own)));
         }
-        lowest = Some(base.clone());
+        bases = Some(own);
     }
-    question.pass(format!("all containers run on {}", lowest.map_or_else(String::new, |base| base.path)))
+    if let (Some(first), Some(both)) = (context.disk("build"), context.disk("build-second")) {
+        let grown = growth(&first.value, &both.value).unwrap_or_default();
+        if grown > context.base().bytes.max(SMALL_BASE) / COPY_SHARE {
+            let grown = megabytes(grown);
+            return question
+                .proof(first.place)
+                .proof(both.place)
+                .fail(format!("the second image added {grown} to the machine's disks"));
+        }
+    }
+    question.pass(format!("all containers run on {}", bases.map_or_else(String::new, |bases| paths(&bases))))
+}
+
+/// The root trees below an overlay; in older evidence, or where there are none, its lowest folder.
+fn bases_of(overlay: &Overlay) -> Vec<Directory> {
+    let trees: Vec<Directory> = overlay.root_trees().into_iter().cloned().collect();
+    if trees.is_empty() { overlay.lower.last().cloned().into_iter().collect() } else { trees }
+}
+
+fn holds(dirs: &[Directory], wanted: &Directory) -> bool {
+    dirs.iter().any(|dir| dir.is(wanted))
+}
+
+/// Whether both have the same folders, in any order.
+fn are_same(one: &[Directory], other: &[Directory]) -> bool {
+    one.iter().all(|dir| holds(other, dir)) && other.iter().all(|dir| holds(one, dir))
 }
 
 pub fn unmounted(context: &OverlayContext, question: Question, _: &Verdicts) -> Finding {

@@ -35,7 +35,7 @@ pub struct Disk {
     /// Bytes in use on the file systems of the machine.
     #[serde(default)]
     pub used: Option<u64>,
-    /// The lowest folder below the one container that runs now.
+    /// The base below the one container that runs now.
     #[serde(default)]
     pub base: Option<Size>,
 }

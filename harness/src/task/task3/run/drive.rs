@@ -27,7 +27,7 @@ use crate::task::task3::overlay::{Disk, Written, disk};
 use crate::task::task3::shared;
 use crate::task::task3::shared::launch::{self, Running, ToolSession};
 use crate::task::task3::shared::overlays::{self, Overlays};
-use crate::task::task3::shared::state::{self, Folder, Image};
+use crate::task::task3::shared::state::{self, Folder, Image, Size};
 use crate::task::task3::shared::terminals::Terminals;
 use crate::task::task3::shared::tool::Tool;
 use crate::task::task3::shared::view::{ContainerView, Machine};
@@ -110,7 +110,7 @@ impl RunScenario<'_, '_, '_> {
         let first = self.session.start("worker", &["run", image, worker], &self.plan.command(0))?;
         self.note_mounts(worker, &mounted);
         let overlays = self.overlays("worker")?;
-        self.disk("worker", overlays.lowest())?;
+        self.disk("worker", overlays.base())?;
         self.machine_mounts("worker")?;
 
         let as_shown = ["run", image.as_str(), shell];
@@ -228,13 +228,12 @@ impl RunScenario<'_, '_, '_> {
 
     /// What the submission takes up beside the first image's layers, and what is in use
     /// on the whole machine.
-    fn disk(&self, step: &str, lowest: Option<&Directory>) -> io::Result<()> {
+    fn disk(&self, step: &str, base: Option<Size>) -> io::Result<()> {
         let named = self.base.iter().flatten().filter(|dir| state::is_root_tree(Path::new(&dir.path)));
         let beside = state::size(self.submission, &named.cloned().collect::<Vec<_>>());
         let is_new = |tree: &Directory| !self.trees.iter().any(|old| old.is(tree));
         let trees = state::root_trees(self.submission).into_iter().filter(is_new).collect();
         let used = disk::used(self.plan.shared_disk.then_some(self.submission), self.session.machine);
-        let base = lowest.map(|dir| state::size(Path::new(&dir.path), &[]));
         self.record("disk", &Disk { step: step.to_owned(), beside, trees, used: Some(used), base })
     }
 

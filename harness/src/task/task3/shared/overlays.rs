@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::colons;
-use super::state;
+use super::state::{self, Size};
 use super::view::Machine;
 use crate::evidence::mount::Mount;
 use crate::evidence::process::Directory;
@@ -21,6 +21,10 @@ pub struct Overlay {
     pub at: Vec<String>,
     /// Its lower folders, top first.
     pub lower: Vec<Directory>,
+    /// Those of them, by their place, that look like the root of a system; `None` in older
+    /// evidence.
+    #[serde(default)]
+    pub trees: Option<Vec<usize>>,
     /// Its upper folder.
     pub upper: Option<Directory>,
     /// As the kernel tells them.
@@ -61,13 +65,21 @@ impl Overlays {
     }
 }
 
+impl Overlay {
+    /// The root trees among its lower folders; none in older evidence.
+    pub fn root_trees(&self) -> Vec<&Directory> {
+        self.trees.iter().flatten().filter_map(|place| self.lower.get(*place)).collect()
+    }
+}
+
 impl Overlays {
-    /// The lowest folder of the one overlay that is mounted.
-    pub fn lowest(&self) -> Option<&Directory> {
-        match self.mounted.as_slice() {
-            [only] => only.lower.last().filter(|dir| dir.ino != 0),
-            _ => None,
-        }
+    /// What the base takes up on which the one overlay is mounted: its largest root tree, or else
+    /// its lowest folder.
+    pub fn base(&self) -> Option<Size> {
+        let [only] = self.mounted.as_slice() else { return None };
+        let size = |dir: &Directory| state::size(Path::new(&dir.path), &[]);
+        let largest = only.root_trees().into_iter().map(size).max_by_key(|size| size.bytes);
+        largest.or_else(|| only.lower.last().filter(|dir| dir.ino != 0).map(size))
     }
 }
 
@@ -96,9 +108,12 @@ fn read(mount: &Mount, place: String, submission: &Path) -> Overlay {
     let unresolved = |path: String| Directory { path, ..Directory::default() };
     let lower: Vec<Directory> =
         lower.map(|path| resolve(&path).unwrap_or_else(|| unresolved(path))).collect();
+    let is_tree =
+        |place: &usize| lower[*place].ino != 0 && state::is_root_tree(Path::new(&lower[*place].path));
     Overlay {
         device: mount.device.clone(),
         at: vec![place],
+        trees: Some((0..lower.len()).filter(is_tree).collect()),
         lower,
         upper: whole("upperdir").next().map(|path| resolve(&path).unwrap_or_else(|| unresolved(path))),
         options: mount.options.clone(),
@@ -137,6 +152,21 @@ mod tests {
             let paths: Vec<&str> = overlay.lower.iter().map(|dir| dir.path.as_str()).collect();
             assert_eq!(paths, [format!("{home}/top"), base.to_str().unwrap().to_owned()]);
             assert!(overlay.lower.iter().all(|dir| dir.ino != 0));
+            assert_eq!(overlay.trees, Some(vec![1]));
         }
+    }
+
+    #[test]
+    fn the_base_is_the_largest_root_tree_and_not_the_lowest_folder() {
+        let home = tempfile::tempdir().unwrap();
+        for folder in ["base/etc", "base/usr", "base/var", "scratch"] {
+            fs::create_dir_all(home.path().join(folder)).unwrap();
+        }
+        fs::write(home.path().join("base/usr/program"), vec![1; 100_000]).unwrap();
+        let home = home.path().to_str().unwrap();
+        let options = format!("lowerdir={home}/base:{home}/scratch");
+        let overlay = read(&Mount { options, ..Mount::default() }, String::new(), Path::new(home));
+        let overlays = Overlays { step: String::new(), mounted: vec![overlay] };
+        assert!(overlays.base().unwrap().bytes >= 100_000);
     }
 }
