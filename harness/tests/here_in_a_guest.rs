@@ -35,7 +35,7 @@ state() {
     find /sys/fs/cgroup -mindepth 1 -maxdepth 1 -name 'harness*'
     find /etc /usr/local /home /srv /mnt /opt /dev -xdev \( -type f -o -type l \) -printf '%p %s %T@\n' | sort
     pgrep -a container_prog || :
-    ls -A /var/cache/here/runs 2>/dev/null || :
+    ls -A /var/cache/here/runs 2>/dev/null | grep -v '^.lock$' || :
 }
 mkdir -p /var/cache/here
 export HARNESS_CACHE=/var/cache/here HOME=/root
