@@ -76,6 +76,22 @@ fn names_that_cannot_be_are_refused_before_anything_is_done() {
 }
 
 #[test]
+fn what_users_of_docker_type_gets_the_command_to_type_instead() {
+    for (args, tip) in [
+        (&["rm", "x"][..], "tip: `conductor stop CONTAINER` ends a container and deletes it"),
+        (&["pull", "debian"], "tip: there are no registries"),
+        (&["run", "-it", "img", "c"], "tip: leave it out: the command gets the terminal"),
+        (&["-q", "run", "img", "c", "-d"], "tip: put `&` after the command line"),
+        (&["build", "-t", "img", "."], "tip: the name comes first: `conductor build IMAGE`"),
+    ] {
+        let wrong_tip = contains("rmcache").or(contains("as a value"));
+        conductor().args(args).assert().code(2).stderr(contains(tip).and(wrong_tip.not())).stdout("");
+    }
+    conductor().args(["image", "x"]).assert().code(2).stderr(contains("conductor images"));
+    conductor().args(["frobnicate", "--xyz"]).assert().code(2).stderr(contains("unrecognized subcommand"));
+}
+
+#[test]
 fn a_settings_file_beside_the_program_says_where_state_lies() {
     let Some(place) = Playground::new() else { return };
     // Like a submission: a script that executes the program beside it, called from another folder.

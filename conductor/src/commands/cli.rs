@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::habits;
 use crate::net::port_mapping::PortMapping;
 use crate::settings::Overrides;
 use crate::state::names::{ContainerName, ImageName};
@@ -215,8 +216,9 @@ impl Cli {
     /// Parses the arguments of this process. On an error it prints a message and ends the process.
     pub fn from_command_line() -> Self {
         Self::of_one_command().unwrap_or_else(|| {
-            let matches = without_empty_variables(Self::command()).get_matches();
-            Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+            let matches = without_empty_variables(Self::command()).try_get_matches();
+            let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+            parsed.unwrap_or_else(|error| habits::advise(error, called().as_deref()).exit())
         })
     }
 
@@ -224,9 +226,8 @@ impl Cli {
     /// longer than most commands run. `None` if that fails. Then the definition of all commands has
     /// the message or the help.
     fn of_one_command() -> Option<Self> {
-        let called = env::args_os().skip(1).find(|word| word != "-q" && word != "--quiet")?;
-        let called = called.to_str()?;
-        let define = match called {
+        let called = called()?;
+        let define = match called.as_str() {
             "build" => Build::augment_args,
             "images" | "ps" => Listing::augment_args,
             "rmi" => Rmi::augment_args,
@@ -238,11 +239,17 @@ impl Cli {
             "peer" => Peer::augment_args,
             _ => return None,
         };
-        let command = define(clap::Command::new(called.to_owned()));
+        let command = define(clap::Command::new(called));
         let all = General::augment_args(clap::Command::new(PROGRAM)).subcommand(command);
         let matches = without_empty_variables(all).try_get_matches().ok()?;
         Self::from_arg_matches(&matches).ok()
     }
+}
+
+/// The command's name, if at most --quiet stands before it.
+fn called() -> Option<String> {
+    let called = env::args_os().skip(1).find(|word| word != "-q" && word != "--quiet")?;
+    called.into_string().ok()
 }
 
 /// Treats an empty environment variable as unset, like an empty setting in setup.sh.

@@ -12,6 +12,7 @@ pub mod build;
 pub mod cli;
 pub mod completions;
 pub mod exec;
+mod habits;
 pub mod images;
 mod listing;
 pub mod man;
