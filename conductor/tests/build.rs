@@ -6,6 +6,8 @@
 mod cache;
 #[path = "build/interrupted.rs"]
 mod interrupted;
+#[path = "build/layers.rs"]
+mod layers;
 #[path = "build/sources.rs"]
 mod sources;
 mod support;

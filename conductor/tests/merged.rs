@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conductor::image::merged::{Entry, resolve};
+use conductor::image::merged::{Entry, look, resolve};
 use conductor::sandbox::overlay::{self, Flags};
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, XattrFlags, makedev, mknodat, setxattr};
@@ -45,7 +45,7 @@ fn make(layer: &Path, entries: &[Option<Kind>]) {
 
 /// The kind of entry at each path: `d`, `f` or nothing.
 fn as_we_say(stack: &[PathBuf]) -> Vec<Option<char>> {
-    let entry = |path: &&str| match resolve(stack, Path::new(path)).map(|place| place.entry) {
+    let entry = |path: &&str| match resolve(stack, Path::new(path), &look).map(|place| place.entry) {
         Ok(Entry::Directory(_)) => Some('d'),
         Ok(Entry::File | Entry::Link(_)) => Some('f'),
         Ok(Entry::Missing) | Err(_) => None,

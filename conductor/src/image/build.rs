@@ -11,6 +11,7 @@ use crate::image::conductorfile::{self, Conductorfile, Instruction, Step};
 use crate::image::copy;
 use crate::image::ignore::{self, Ignore};
 use crate::image::layer::{self, Draft, Layer, Metadata};
+use crate::image::merged::Seen;
 use crate::image::run_instruction;
 use crate::image::source_tree::{self, Exclude, Source};
 use crate::image::stat_index::StatIndex;
@@ -209,6 +210,7 @@ pub fn build(
         mirror: request.mirror,
         top: base::key(settings, &file.from),
         layers: Vec::new(),
+        seen: Seen::default(),
         progress,
     };
     let built = builder.all(&file);
@@ -235,6 +237,8 @@ struct Builder<'a> {
     top: CacheKey,
     /// The layers so far, base system first.
     layers: Vec<Layer>,
+    /// What the steps so far have found in these layers.
+    seen: Seen,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
@@ -296,16 +300,16 @@ impl Builder<'_> {
         let mut draft = Draft::begin(self.store, key, &lowers)?;
         let size = match step {
             Step::Run { command } => {
-                run_instruction::run(&run_instruction::in_a_shell(command), &mut draft, &lowers)?;
+                run_instruction::run(&run_instruction::in_a_shell(command), &mut draft, &lowers, &self.seen)?;
                 layer::size(&draft.diff())?
             }
             Step::Execute { argv } => {
-                run_instruction::run(argv, &mut draft, &lowers)?;
+                run_instruction::run(argv, &mut draft, &lowers, &self.seen)?;
                 layer::size(&draft.diff())?
             }
             Step::Copy { destination, .. } => {
                 let _open_files = OpenFiles::raise();
-                copy::copy(&sources, destination, &draft.diff(), &lowers)?;
+                copy::copy(&sources, destination, &draft.diff(), &lowers, &self.seen)?;
                 sources.iter().map(|source| source.node.size()).sum()
             }
         };

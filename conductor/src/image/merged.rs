@@ -5,7 +5,8 @@
 //! merge with those below, down to the first opaque one. A character device 0/0 (a whiteout) means
 //! that the name is deleted.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -64,33 +65,84 @@ pub enum Error {
     },
 }
 
+/// What one layer has at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// No entry: the layers below decide.
+    Nothing,
+    /// A directory.
+    Directory {
+        /// Whether it hides the directories below instead of merging with them.
+        opaque: bool,
+    },
+    /// A symbolic link, with its target.
+    Link(PathBuf),
+    /// A whiteout: the name is deleted.
+    Whiteout,
+    /// Anything else.
+    File,
+}
+
+/// A way to find out what a layer has at a path: [`look`], or [`Seen::look`].
+pub type Look<'a> = &'a dyn Fn(&Path) -> Result<Found, Errno>;
+
+/// Looks at a path of a layer.
+pub fn look(path: &Path) -> Result<Found, Errno> {
+    let stat = match paths::near(path, |at, path| statat(at, path, AtFlags::SYMLINK_NOFOLLOW)) {
+        Err(Errno::NOENT) => return Ok(Found::Nothing),
+        stat => stat?,
+    };
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Found::Directory { opaque: paths::near(path, is_opaque)? },
+        FileType::Symlink => {
+            let target = paths::near(path, |at, path| readlinkat(at, path, Vec::new()))?;
+            Found::Link(OsStr::from_bytes(target.to_bytes()).into())
+        }
+        _ if is_whiteout(&stat) => Found::Whiteout,
+        _ => Found::File,
+    })
+}
+
+/// What a build has found in layers. A layer never changes, so the build looks at each path once,
+/// and a step does not grow with the layers below it.
+#[derive(Debug, Default)]
+pub struct Seen {
+    found: RefCell<HashMap<PathBuf, Found>>,
+}
+
+impl Seen {
+    /// Looks at a path of a complete layer, unless that was done before.
+    pub fn look(&self, path: &Path) -> Result<Found, Errno> {
+        if let Some(found) = self.found.borrow().get(path) {
+            return Ok(found.clone());
+        }
+        let found = look(path)?;
+        self.found.borrow_mut().insert(path.to_owned(), found.clone());
+        Ok(found)
+    }
+}
+
 /// Looks up `name` in the merged directory of `directories`, top first.
-pub fn lookup(directories: &[PathBuf], name: &OsStr) -> Result<Entry, Error> {
-    let mut found = Vec::new();
+pub fn lookup(directories: &[PathBuf], name: &OsStr, look: Look<'_>) -> Result<Entry, Error> {
+    let mut merged = Vec::new();
     for directory in directories {
         let path = directory.join(name);
-        let fail = |error: Errno| Error::Read { path: path.clone(), source: error.into() };
-        let stat = match paths::near(&path, |at, path| statat(at, path, AtFlags::SYMLINK_NOFOLLOW)) {
-            Err(Errno::NOENT) => continue,
-            stat => stat.map_err(fail)?,
-        };
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                let opaque = paths::near(&path, is_opaque).map_err(fail)?;
-                found.push(path);
+        let found = look(&path).map_err(|error| Error::Read { path: path.clone(), source: error.into() })?;
+        match found {
+            Found::Nothing => {}
+            Found::Directory { opaque } => {
+                merged.push(path);
                 if opaque {
                     break;
                 }
             }
-            _ if !found.is_empty() || is_whiteout(&stat) => break,
-            FileType::Symlink => {
-                let target = paths::near(&path, |at, path| readlinkat(at, path, Vec::new())).map_err(fail)?;
-                return Ok(Entry::Link(OsStr::from_bytes(target.to_bytes()).into()));
-            }
-            _ => return Ok(Entry::File),
+            _ if !merged.is_empty() => break,
+            Found::Whiteout => break,
+            Found::Link(target) => return Ok(Entry::Link(target)),
+            Found::File => return Ok(Entry::File),
         }
     }
-    Ok(if found.is_empty() { Entry::Missing } else { Entry::Directory(found) })
+    Ok(if merged.is_empty() { Entry::Missing } else { Entry::Directory(merged) })
 }
 
 fn is_whiteout(stat: &Stat) -> bool {
@@ -109,7 +161,7 @@ fn is_opaque(parent: BorrowedFd<'_>, path: &Path) -> Result<bool, Errno> {
 }
 
 /// Resolves `path` from the root of `stack` and follows links.
-pub fn resolve(stack: &[PathBuf], path: &Path) -> Result<Place, Error> {
+pub fn resolve(stack: &[PathBuf], path: &Path, look: Look<'_>) -> Result<Place, Error> {
     let mut ahead: VecDeque<OsString> = names(path).collect();
     // The directories on the way, with their names. The last is the current one.
     let mut trail: Vec<(OsString, Vec<PathBuf>)> = Vec::new();
@@ -121,7 +173,7 @@ pub fn resolve(stack: &[PathBuf], path: &Path) -> Result<Place, Error> {
             continue;
         }
         let here = trail.last().map_or(stack, |(_, directories)| directories);
-        match lookup(here, &name)? {
+        match lookup(here, &name, look)? {
             Entry::Directory(directories) => trail.push((name, directories)),
             Entry::Link(target) => {
                 links += 1;
@@ -185,7 +237,7 @@ mod tests {
     }
 
     fn path_of(stack: &[PathBuf], path: &str) -> (String, bool) {
-        let place = resolve(stack, Path::new(path)).unwrap();
+        let place = resolve(stack, Path::new(path), &look).unwrap();
         (place.path.to_str().unwrap().into(), place.entry == Entry::Missing)
     }
 
@@ -202,17 +254,17 @@ mod tests {
     #[test]
     fn directories_of_all_layers_merge() {
         let (_folder, stack) = stack();
-        let place = resolve(&stack, Path::new("usr")).unwrap();
+        let place = resolve(&stack, Path::new("usr"), &look).unwrap();
         assert_eq!(place.entry, Entry::Directory(vec![stack[0].join("usr"), stack[1].join("usr")]));
-        assert!(matches!(lookup(&stack, OsStr::new("bin")).unwrap(), Entry::Link(_)));
+        assert!(matches!(lookup(&stack, OsStr::new("bin"), &look).unwrap(), Entry::Link(_)));
     }
 
     #[test]
     fn paths_that_cannot_be_resolved_are_errors() {
         let (_folder, stack) = stack();
-        assert!(matches!(resolve(&stack, Path::new("loop/a")), Err(Error::Loop(_))));
-        assert!(matches!(resolve(&stack, Path::new("etc/passwd/x")), Err(Error::NotDirectory(_))));
-        assert!(matches!(resolve(&stack, Path::new("none/../x")), Err(Error::UpFromMissing(_))));
+        assert!(matches!(resolve(&stack, Path::new("loop/a"), &look), Err(Error::Loop(_))));
+        assert!(matches!(resolve(&stack, Path::new("etc/passwd/x"), &look), Err(Error::NotDirectory(_))));
+        assert!(matches!(resolve(&stack, Path::new("none/../x"), &look), Err(Error::UpFromMissing(_))));
     }
 
     #[test]
@@ -232,7 +284,7 @@ mod tests {
             device,
         )
         .unwrap();
-        assert_eq!(lookup(&stack, OsStr::new("bin")).unwrap(), Entry::Missing);
+        assert_eq!(lookup(&stack, OsStr::new("bin"), &look).unwrap(), Entry::Missing);
         let opaque = stack[0].join("etc");
         fs::create_dir(&opaque).unwrap();
         let flags = rustix::fs::XattrFlags::empty();

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::image::layer::Draft;
-use crate::image::merged::{self, Entry, Place};
+use crate::image::merged::{self, Entry, Place, Seen};
 use crate::sandbox::Sandbox;
 use crate::sandbox::launch::{self, Command, Streams};
 use crate::sandbox::namespaces;
@@ -50,7 +50,7 @@ pub fn in_a_shell(command: &str) -> [String; 3] {
 }
 
 /// Executes `argv`, a program and its arguments, on top of `lowers`. Its changes go into `draft`.
-pub fn run(argv: &[String], draft: &mut Draft, lowers: &[PathBuf]) -> Result<(), Error> {
+pub fn run(argv: &[String], draft: &mut Draft, lowers: &[PathBuf], seen: &Seen) -> Result<(), Error> {
     let (work, root) = (draft.scratch("work")?, draft.scratch("merged")?);
     let diff = draft.diff();
     let mount = || {
@@ -60,7 +60,7 @@ pub fn run(argv: &[String], draft: &mut Draft, lowers: &[PathBuf]) -> Result<(),
             .map(overlay::Mount::leave)
             .map_err(overlay::Error::into_failure)
     };
-    let resolver = Resolver::prepare(draft, lowers)?;
+    let resolver = Resolver::prepare(draft, lowers, seen)?;
     let mut env = launch::environment(Streams::NoInput);
     env.push(("DEBIAN_FRONTEND".into(), "noninteractive".into()));
     env.extend(PROXY_VARIABLES.iter().filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))));
@@ -104,9 +104,10 @@ struct Resolver {
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 impl Resolver {
-    fn prepare(draft: &mut Draft, lowers: &[PathBuf]) -> Result<Self, Error> {
+    fn prepare(draft: &mut Draft, lowers: &[PathBuf], seen: &Seen) -> Result<Self, Error> {
         let copy = draft.scratch("etc")?.join("resolv.conf");
-        let has_etc = find(lowers, "/etc")?.is_some_and(|place| matches!(place.entry, Entry::Directory(_)));
+        let has_etc =
+            find(lowers, "/etc", seen)?.is_some_and(|place| matches!(place.entry, Entry::Directory(_)));
         let servers = if_there(fs::read(RESOLV_CONF), "read", Path::new(RESOLV_CONF))?;
         let Some(servers) = servers.filter(|_| has_etc) else {
             return Ok(Self { files: Vec::new(), made: None });
@@ -115,7 +116,7 @@ impl Resolver {
         // apt resolves names as another user, who must be able to read the copy whatever mode the
         // host's file has.
         at(rustix::fs::chmod(&copy, Mode::from_raw_mode(0o644)), "set the mode of", &copy)?;
-        let place = find(lowers, RESOLV_CONF)?;
+        let place = find(lowers, RESOLV_CONF, seen)?;
         let made = place.filter(|place| place.entry == Entry::Missing).map(|place| place.path);
         Ok(Self { files: vec![(copy, RESOLV_CONF.into())], made })
     }
@@ -151,8 +152,8 @@ impl Resolver {
 }
 
 /// Resolves a path in the layers. `None` if it leads nowhere, for example through a file.
-fn find(lowers: &[PathBuf], path: &str) -> Result<Option<Place>, merged::Error> {
-    match merged::resolve(lowers, Path::new(path)) {
+fn find(lowers: &[PathBuf], path: &str, seen: &Seen) -> Result<Option<Place>, merged::Error> {
+    match merged::resolve(lowers, Path::new(path), &|path| seen.look(path)) {
         Err(error @ merged::Error::Read { .. }) => Err(error),
         place => Ok(place.ok()),
     }

@@ -124,6 +124,17 @@ impl Playground {
         assert_cmd::Command::from_std(command)
     }
 
+    /// The system calls of some names that a command makes, as strace shows them. The command must
+    /// succeed.
+    pub fn trace(&self, calls: &str, args: &[&str]) -> Vec<String> {
+        let log = self.path().join("trace");
+        let mut strace = self.command("strace");
+        strace.args(["-f", "-y", "-qq", "-o"]).arg(&log).arg(format!("--trace={calls}"));
+        strace.arg(env!("CARGO_BIN_EXE_conductor")).args(args).stdin(Stdio::null());
+        assert_cmd::Command::from_std(strace).assert().success();
+        fs::read_to_string(&log).unwrap().lines().map(String::from).collect()
+    }
+
     /// Writes a Conductorfile that begins with `FROM debian:bookworm` and builds it, as the image
     /// `img`.
     pub fn build(&self, steps: &str) -> assert_cmd::assert::Assert {

@@ -33,7 +33,7 @@ use write::{
     DIRECTORY, From, Target, Written, finish_directory, make_directory, make_like, write_file, write_link,
 };
 
-use crate::image::merged::{self, Entry, Place};
+use crate::image::merged::{self, Entry, Place, Seen};
 use crate::image::source_tree::{self, Node, NodeKind, Source};
 use crate::state::paths::shown;
 
@@ -91,9 +91,15 @@ fn read_error(path: &Path) -> impl Fn(Errno) -> Error + '_ {
 }
 
 /// Copies `sources` to `destination` in the layer `diff` on top of `lowers`.
-pub fn copy(sources: &[Source], destination: &str, diff: &Path, lowers: &[PathBuf]) -> Result<(), Error> {
+pub fn copy(
+    sources: &[Source],
+    destination: &str,
+    diff: &Path,
+    lowers: &[PathBuf],
+    seen: &Seen,
+) -> Result<(), Error> {
     let stack = [&[diff.to_owned()], lowers].concat();
-    let layer = Layer { diff, lowers, stack, written: Written::default() };
+    let layer = Layer { diff, lowers, stack, seen, written: Written::default() };
     let umask = rustix::process::umask(Mode::empty());
     let result = sources.iter().try_for_each(|source| layer.put(source, destination, sources.len() > 1));
     rustix::process::umask(umask);
@@ -113,13 +119,24 @@ struct Layer<'a> {
     lowers: &'a [PathBuf],
     /// `diff`, then `lowers`.
     stack: Vec<PathBuf>,
+    /// What the build has found in `lowers`.
+    seen: &'a Seen,
     written: Written,
 }
 
 impl Layer<'_> {
+    /// Resolves a path in this layer and those below. This layer changes, so it is always looked
+    /// at.
+    fn resolve(&self, path: &Path) -> Result<Place, merged::Error> {
+        let look = |path: &Path| {
+            if path.starts_with(self.diff) { merged::look(path) } else { self.seen.look(path) }
+        };
+        merged::resolve(&self.stack, path, &look)
+    }
+
     /// Copies one source. `several` means that it is one of several.
     fn put(&self, source: &Source, destination: &str, several: bool) -> Result<(), Error> {
-        let mut place = merged::resolve(&self.stack, Path::new(destination))?;
+        let mut place = self.resolve(Path::new(destination))?;
         let is_directory = matches!(source.node.kind, NodeKind::Directory { .. });
         let under_its_name = match place.entry {
             Entry::Directory(_) => true,
@@ -129,7 +146,7 @@ impl Layer<'_> {
             if place.entry == Entry::File {
                 return Err(merged::Error::NotDirectory(place.path).into());
             }
-            place = merged::resolve(&self.stack, &place.path.join(name))?;
+            place = self.resolve(&place.path.join(name))?;
         }
         match &source.node.kind {
             NodeKind::Directory { children, .. } => self.put_directory(source, children, &place),
@@ -177,7 +194,7 @@ impl Layer<'_> {
         let mut open = root.map_err(write_error(Path::new("")))?;
         let mut below = self.lowers.to_vec();
         for name in path {
-            below = match merged::lookup(&below, name)? {
+            below = match merged::lookup(&below, name, &|path| self.seen.look(path))? {
                 Entry::Directory(directories) => directories,
                 _ => Vec::new(),
             };
@@ -222,12 +239,12 @@ impl Layer<'_> {
             .map_err(read_error(&source_path))?;
         let from = From { open: open.as_fd(), path: &source_path };
         let path = target.path.join(name);
-        match merged::lookup(target.below, name)? {
+        match merged::lookup(target.below, name, &merged::look)? {
             Entry::File => Err(Error::DirectoryOverFile(path)),
             // A link to a directory, such as /lib to /usr/lib, stays, and the content is copied to
             // its target.
             Entry::Link(_) => {
-                let place = merged::resolve(&self.stack, &path)?;
+                let place = self.resolve(&path)?;
                 match place.entry {
                     Entry::Directory(_) => {}
                     Entry::Missing => return Err(Error::DanglingLink { path, target: place.path }),
@@ -253,7 +270,7 @@ fn keep_directories(target: &Target, name: &OsStr) -> Result<(), Error> {
     if target.below.is_empty() {
         return Ok(());
     }
-    match merged::lookup(target.below, name)? {
+    match merged::lookup(target.below, name, &merged::look)? {
         Entry::Directory(_) => Err(Error::FileOverDirectory(target.path.join(name))),
         _ => Ok(()),
     }
