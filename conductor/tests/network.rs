@@ -7,6 +7,8 @@
 mod changes;
 #[path = "network/firewall.rs"]
 mod firewall;
+#[path = "network/growth.rs"]
+mod growth;
 #[path = "network/ownership.rs"]
 mod ownership;
 #[path = "network/refusals.rs"]

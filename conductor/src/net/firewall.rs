@@ -280,7 +280,11 @@ pub fn dismiss(
     if known.is_empty() {
         return Ok(());
     }
-    for set in &SETS {
+    for member in &known {
+        transaction.delete_element(TABLE, SOURCES.name, &member.source());
+    }
+    // The sources were read with the state.
+    for set in SETS.iter().filter(|set| set.name != SOURCES.name) {
         for (key, value) in nftables::elements(netlink, TABLE, set.name)? {
             if known.iter().any(|member| member.is_in(set.key, &key) || member.is_in(set.value, &value)) {
                 transaction.delete_element(TABLE, set.name, &key);

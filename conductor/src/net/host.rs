@@ -10,10 +10,10 @@ use rustix::fs::FlockOperation;
 
 use super::error::{Error, at};
 use super::firewall::{self, Member};
-use super::links::{self, Link};
+use super::links::{self, Link, Network};
 use super::netlink::{self, Inside, Netlink};
 use super::nftables::{self, Transaction};
-use super::{Record, foreign};
+use super::{Record, foreign, subnet};
 use crate::state::container::Container;
 
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -38,6 +38,7 @@ pub(super) struct Host {
     /// The host's packet filter.
     filter: Netlink,
     view: Option<FilterView>,
+    networks: Option<Rc<[Network]>>,
     /// A socket for looking up the names of interfaces.
     names: OwnedFd,
 }
@@ -57,6 +58,7 @@ impl Host {
             links: Netlink::open(libc::NETLINK_ROUTE)?,
             filter: Netlink::open(libc::NETLINK_NETFILTER)?,
             view: None,
+            networks: None,
             names: at("open a socket", links::name_socket())?,
         })
     }
@@ -109,26 +111,61 @@ impl Host {
         Ok(linked && self.filter_state()?.knows(record.member()))
     }
 
-    /// Deletes the rules of `going`, and of containers that ended without `stop`: those whose links
-    /// no longer exist. With the last container, all changes to the host are undone.
-    pub(super) fn dismiss(&mut self, going: Option<Member<'_>>) -> Result<(), Error> {
-        let FilterView { chains, state } = self.filter_view()?;
-        let mut gone = Vec::from_iter(going);
-        for member in state.members() {
-            if !gone.contains(&member) && !links::exists(&self.names, member.link)? {
+    /// The networks that the host knows, as they are since we last deleted a link.
+    pub(super) fn networks(&mut self) -> Result<Rc<[Network]>, Error> {
+        if let Some(networks) = &self.networks {
+            return Ok(Rc::clone(networks));
+        }
+        let networks = links::known_networks(&mut self.links)?;
+        Ok(Rc::clone(self.networks.insert(networks.into())))
+    }
+
+    /// Deletes a link.
+    pub(super) fn delete(&mut self, link: &Link) -> Result<(), Error> {
+        self.networks = None;
+        Ok(links::delete(&mut self.links, link)?)
+    }
+
+    /// Deletes the rules of containers that ended without `stop`: those whose links no longer
+    /// exist. Where the host has the gateway's address, the link that has it exists. Only other
+    /// links are looked up, and those with a name in `wanted`, which a new link needs.
+    pub(super) fn dismiss_dead(&mut self, wanted: &[&str]) -> Result<(), Error> {
+        let (view, networks) = (self.filter_view()?, self.networks()?);
+        let mut gone = Vec::new();
+        for member in view.state.members() {
+            let address = Network { address: subnet::gateway(member.address), prefix: 32 };
+            let there = networks.binary_search(&address).is_ok() && !wanted.contains(&member.link);
+            if !there && !links::exists(&self.names, member.link)? {
                 gone.push(member);
             }
         }
+        self.delete_rules(&view, &gone)
+    }
+
+    /// Deletes the rules of `going`, and of containers that ended without `stop`. With the last
+    /// container, all changes to the host are undone.
+    pub(super) fn dismiss(&mut self, going: Member<'_>) -> Result<(), Error> {
+        let view = self.filter_view()?;
+        let mut gone = vec![going];
+        for member in view.state.members() {
+            if member != going && !links::exists(&self.names, member.link)? {
+                gone.push(member);
+            }
+        }
+        self.delete_rules(&view, &gone)
+    }
+
+    fn delete_rules(&mut self, view: &FilterView, gone: &[Member<'_>]) -> Result<(), Error> {
         if gone.is_empty() {
             return Ok(());
         }
-        if state.are_last(&gone) {
+        if view.state.are_last(gone) {
             stop_forwarding()?;
         }
         let names: Vec<&str> = gone.iter().map(|member| member.link).collect();
         let mut transaction = Transaction::default();
-        firewall::dismiss(&mut self.filter, &mut transaction, &state, &gone)?;
-        foreign::close(&mut self.filter, &mut transaction, &chains, &names)?;
+        firewall::dismiss(&mut self.filter, &mut transaction, &view.state, gone)?;
+        foreign::close(&mut self.filter, &mut transaction, &view.chains, &names)?;
         self.commit(transaction)?;
         names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
     }

@@ -38,7 +38,7 @@ pub struct Link {
 }
 
 /// An IPv4 network: an address and a prefix length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     /// Any address in it.
     pub address: Ipv4Addr,
@@ -53,14 +53,21 @@ impl Network {
         let mask = u32::MAX.checked_shl(32 - u32::from(shared)).unwrap_or(0);
         (self.address.to_bits() ^ other.address.to_bits()) & mask == 0
     }
+
+    /// Its first address, and the one after its last.
+    pub fn bounds(self) -> (u64, u64) {
+        let size = 1_u64 << (32 - u32::from(self.prefix.min(32)));
+        let first = u64::from(self.address.to_bits()) & !(size - 1);
+        (first, first + size)
+    }
 }
 
 /// Routes up to this prefix length are default routes: a VPN for all traffic has 0.0.0.0/1 and
 /// 128.0.0.0/1.
 const DEFAULT_PREFIX: u8 = 1;
 
-/// The networks of the host's addresses and routes in all routing tables, without default routes.
-/// Each address has a route in the local table, so the routes name the addresses too.
+/// The networks of the host's addresses and routes in all routing tables, sorted, without default
+/// routes. Each address has a route in the local table, so the routes name the addresses too.
 pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
     /// The size of `struct rtmsg`.
     const ROUTE_HEADER: usize = 12;
@@ -68,13 +75,15 @@ pub fn known_networks(host: &mut Netlink) -> Result<Vec<Network>, Error> {
     let mut question = [0; ROUTE_HEADER];
     question[0] = libc::AF_INET as u8;
     // Parsed by hand: a host with many containers has thousands of routes.
-    let read = |(_, body): &(u16, Vec<u8>)| {
+    let read = |body: &[u8]| {
         let (header, attributes) = body.split_at_checked(question.len())?;
         let prefix = header[1];
         let destination = attribute(attributes, RTA_DST).first_chunk::<4>()?;
         (prefix > DEFAULT_PREFIX).then(|| Network { address: Ipv4Addr::from(*destination), prefix })
     };
-    Ok(host.dump("list routes", libc::RTM_GETROUTE, &question)?.iter().filter_map(read).collect())
+    let mut networks = host.dump("list routes", libc::RTM_GETROUTE, &question, read)?;
+    networks.sort_unstable();
+    Ok(networks)
 }
 
 /// Parses a message. Unknown ones come from a kernel newer than this program and are ignored.

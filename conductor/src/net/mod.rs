@@ -78,7 +78,8 @@ pub fn connect(
         // An earlier command was killed, or another program deleted part of the network.
         remove(&mut host, container, record)?;
     } else {
-        host.dismiss(None)?;
+        let names: Vec<_> = container.name().interfaces().map(|names| names.outside).collect();
+        host.dismiss_dead(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     let mut record = plan::plan(settings, container, &mut host, wishes, former.as_ref())?;
     record.save(container.folder())?;
@@ -211,19 +212,22 @@ fn write_name_servers(container: &Container, first: &OwnedFd) -> Result<(), Erro
 /// Deletes the rules of a container, but not those of another holder of its interface name. Returns
 /// its link, which stays.
 fn withdraw(host: &mut Host, container: &Container, record: &Record) -> Result<Option<Link>, Error> {
-    let (link, going) = match host.holder(container, record)? {
-        Holder::Container(link) => (Some(link), Some(record.member())),
-        Holder::Nobody => (None, Some(record.member())),
-        Holder::Stranger => (None, None),
+    let link = match host.holder(container, record)? {
+        Holder::Container(link) => Some(link),
+        Holder::Nobody => None,
+        Holder::Stranger => {
+            host.dismiss_dead(&[])?;
+            return Ok(None);
+        }
     };
-    host.dismiss(going)?;
+    host.dismiss(record.member())?;
     Ok(link)
 }
 
 /// Deletes whatever exists of a container's network.
 fn remove(host: &mut Host, container: &Container, record: &Record) -> Result<(), Error> {
     match withdraw(host, container, record)? {
-        Some(link) => Ok(links::delete(&mut host.links, &link)?),
+        Some(link) => host.delete(&link),
         None => Ok(()),
     }
 }

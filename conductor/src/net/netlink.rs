@@ -116,9 +116,6 @@ impl Batch {
     }
 }
 
-/// One message of a dump: its type and its body.
-pub type Dumped = (u16, Vec<u8>);
-
 impl Netlink {
     /// Opens a socket of a protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`) in our network
     /// namespace.
@@ -159,15 +156,21 @@ impl Netlink {
         }
     }
 
-    /// Requests a list.
-    pub fn dump(&mut self, action: &str, kind: u16, body: &[u8]) -> Result<Vec<Dumped>, Error> {
+    /// Requests a list. `read` makes an entry of the body of each message.
+    pub fn dump<T>(
+        &mut self,
+        action: &str,
+        kind: u16,
+        body: &[u8],
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
         // The kernel reports if the list changed while it was read; then it is read again. Constant
         // changes must not keep us here forever, so the tenth result is used as it is.
         for attempt in 0.. {
             let mut batch = Batch::default();
             batch.push_bytes(action, kind, DUMP, body);
             self.send(&mut batch)?;
-            match self.read_dump() {
+            match self.read_dump(&read) {
                 Ok((list, whole)) if whole || attempt == 9 => return Ok(list),
                 Ok(_) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) && attempt < 9 => {}
@@ -197,7 +200,7 @@ impl Netlink {
         }
     }
 
-    fn read_dump(&mut self) -> io::Result<(Vec<Dumped>, bool)> {
+    fn read_dump<T>(&mut self, read: impl Fn(&[u8]) -> Option<T>) -> io::Result<(Vec<T>, bool)> {
         let (mut list, mut whole, mut done) = (Vec::new(), true, None);
         while done.is_none() {
             self.receive(|kind, flags, _, body| {
@@ -205,7 +208,7 @@ impl Netlink {
                 match i32::from(kind) {
                     libc::NLMSG_DONE => done = Some(Ok(())),
                     libc::NLMSG_ERROR => done = Some(errno(body).map_or(Ok(()), Err)),
-                    _ => list.push((kind, body.to_vec())),
+                    _ => list.extend(read(body)),
                 }
             })
             .map_err(|error| error.source)?;

@@ -37,7 +37,7 @@ pub(super) fn plan(
     let ports = ports(wishes.ports, former)?;
     check_free(settings, container, host, &ports)?;
 
-    let mut taken = links::known_networks(&mut host.links)?;
+    let mut taken = host.networks()?.to_vec();
     taken.extend(
         state.members().map(|other| Network { address: other.address, prefix: settings.subnet.prefix }),
     );
