@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use predicates::prelude::*;
 use predicates::str::{contains, is_match};
@@ -85,6 +86,27 @@ fn the_cache_is_emptied_unless_images_consist_of_it() {
     place.conductor(["rmcache"]).assert().success();
     assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
     place.conductor(["rmcache"]).assert().success();
+}
+
+#[test]
+fn what_other_programs_keep_in_the_folder_of_the_cache_stays() {
+    let Some(place) = Playground::new() else { return };
+    place.build("COPY Conductorfile /\n").success();
+    place.conductor(["rmi", "img"]).assert().success();
+    place.write(".cache/pip/data", "x");
+    place.write(".cache/layers/.half-made-x/removed/file", "");
+    place.write(".cache/.half-made-x/file", "");
+    symlink("pip", place.path().join(".cache/link")).unwrap();
+    place
+        .conductor(["rmcache"])
+        .assert()
+        .success()
+        .stdout("CS695 Conductor that manages containers\nCache succesfully removed\n");
+    let left = fs::read_dir(place.path().join(".cache")).unwrap();
+    let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["link", "pip"]);
+    assert!(place.path().join(".cache/pip/data").exists());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::state::store::{self, Inode, Store};
 use crate::state::{self, half_made};
 
 /// The folder of the stat indexes in the cache.
-const INDEX_FOLDER: &str = "index";
+pub(crate) const INDEX_FOLDER: &str = "index";
 
 /// What to build.
 #[derive(Debug)]

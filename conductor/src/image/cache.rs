@@ -1,13 +1,17 @@
 //! Deletes the cache of base systems and layers.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 
-use crate::image::catalog;
+use crate::image::{base, build, catalog, layer};
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::Store;
 use crate::state::{self, at, half_made};
+
+/// The folders that conductor makes in the cache.
+pub(crate) const FOLDERS: [&str; 3] = [base::FOLDER, layer::FOLDER, build::INDEX_FOLDER];
 
 /// Why the cache is kept.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +36,8 @@ pub enum Error {
 }
 
 /// Deletes all base systems and layers. Refuses if a build or a container uses them, and without
-/// `force` also if an image does. A missing cache is empty.
+/// `force` also if an image does. A missing cache is empty. What other programs keep in the folder
+/// stays: it may be `~/.cache`.
 pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
     let _cache = match Lock::attempt(&store.cache, Share::Exclusive) {
         Err(error) if error.is_not_found() => return Ok(()),
@@ -55,6 +60,9 @@ pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
         read.collect::<io::Result<Vec<_>>>().map_err(|e| state::Error::new("list", &store.cache, e))?
     {
         let path = entry.path();
+        if !is_ours(&entry.file_name()) {
+            continue;
+        }
         if at(entry.file_type(), "look at", &path)?.is_dir() {
             half_made::remove(&path)?;
         } else {
@@ -62,4 +70,9 @@ pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn is_ours(name: &OsStr) -> bool {
+    FOLDERS.iter().any(|ours| name == *ours)
+        || name.as_encoded_bytes().starts_with(half_made::HALF_MADE.as_bytes())
 }
