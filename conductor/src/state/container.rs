@@ -41,6 +41,16 @@ pub enum Error {
     /// There is no container with this name.
     #[error("no container '{0}': `ps` lists the containers")]
     Unknown(ContainerName),
+    /// Something else has the name of the container.
+    #[error(
+        "no container '{name}': conductor did not make {folder}, which has no file 'image', and leaves it alone"
+    )]
+    Foreign {
+        /// The name.
+        name: ContainerName,
+        /// The folder or file with this name.
+        folder: PathBuf,
+    },
     /// The container has exited.
     #[error("container '{0}' has exited: `stop {0}` deletes it, then it can be run again")]
     Exited(ContainerName),
@@ -72,7 +82,7 @@ impl Container {
     pub fn create(store: &Store, name: &ContainerName, image: &ImageName) -> Result<Self, Error> {
         let folder = store.container(name);
         if folder.exists() {
-            return Err(Error::Exists(name.clone()));
+            return Err(taken(name, folder)?);
         }
         store::make_folder(&store.containers)?;
         let half_made = HalfMade::begin(&store.containers)?;
@@ -95,7 +105,13 @@ impl Container {
         let folder = store.container(name);
         match Lock::wait(&folder, share) {
             Err(error) if error.is_not_found() => Err(Error::Unknown(name.clone())),
-            lock => Ok(Self { name: name.clone(), folder, _lock: lock? }),
+            lock => {
+                let lock = lock?;
+                if !store::is_container(&folder)? {
+                    return Err(Error::Foreign { name: name.clone(), folder });
+                }
+                Ok(Self { name: name.clone(), folder, _lock: lock })
+            }
         }
     }
 
@@ -156,6 +172,13 @@ impl Container {
     fn process_error(&self, action: &'static str) -> impl Fn(io::Error) -> Error {
         process_error(&self.name, action)
     }
+}
+
+/// Why a container cannot have the name `name`: `folder` exists.
+fn taken(name: &ContainerName, folder: PathBuf) -> Result<Error, state::Error> {
+    let is_container = store::is_container(&folder)?;
+    let name = name.clone();
+    Ok(if is_container { Error::Exists(name) } else { Error::Foreign { name, folder } })
 }
 
 fn process_error(name: &ContainerName, action: &'static str) -> impl Fn(io::Error) -> Error {

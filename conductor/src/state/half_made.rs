@@ -131,8 +131,8 @@ pub fn sweep(folder: &Path) {
 /// another mount.
 ///
 /// The directory is renamed in its folder, which needs no space on a full disk. If even the rename
-/// lacks space, the directory is deleted under its own name; after a crash, it is incomplete but
-/// can still be deleted.
+/// lacks space, the directory is deleted under its own name, its files last; after a crash, it is
+/// incomplete but can still be deleted.
 pub fn remove(path: &Path) -> Result<(), Error> {
     // A sweep skips locked directories.
     let _lock = Lock::attempt(path, Share::Exclusive)?;
@@ -149,7 +149,16 @@ fn remove_with(path: &Path, delete: impl Fn(&Path) -> Result<(), Error>) -> Resu
     let grave = unused(path.parent().unwrap_or(path), "removed");
     match rustix::fs::renameat_with(CWD, path, CWD, &grave, rustix::fs::RenameFlags::NOREPLACE) {
         Ok(()) => delete(&grave),
-        Err(Errno::NOSPC | Errno::DQUOT) => delete(path),
+        Err(Errno::NOSPC | Errno::DQUOT) => {
+            // One of the files shows that it is a container.
+            for entry in at(fs::read_dir(path), "list", path)? {
+                let entry = at(entry, "list", path)?;
+                if at(entry.file_type(), "look at", &entry.path())?.is_dir() {
+                    delete(&entry.path())?;
+                }
+            }
+            delete(path)
+        }
         Err(error) => Err(Error::new("remove", path, error)),
     }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 /// Opens a folder for reading entries below it.
@@ -20,9 +20,14 @@ pub fn with_time(folder: impl AsFd, path: &Path) -> Result<(Vec<u8>, SystemTime)
     Ok((content(file)?, time))
 }
 
-/// When a file below `folder` was last changed.
+/// When a file below `folder` was last changed. Links and folders count as missing.
 pub fn time(folder: impl AsFd, path: &Path) -> Result<SystemTime, Errno> {
-    Ok(time_of(&rustix::fs::statat(folder, path, AtFlags::empty())?))
+    let stat = rustix::fs::statat(folder, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        Ok(time_of(&stat))
+    } else {
+        Err(Errno::NOENT)
+    }
 }
 
 fn time_of(stat: &Stat) -> SystemTime {

@@ -53,15 +53,22 @@ impl Store {
         self.containers.join(name)
     }
 
-    /// All containers, running or exited, each with its image if the image is recorded.
+    /// All containers, running or exited, each with its image if the record can be read. Other
+    /// folders do not count.
     pub fn containers(&self) -> Result<Vec<(ContainerName, Option<ImageName>)>, Error> {
         let names = entries(&self.containers)?.into_iter().filter_map(|name| name.parse().ok());
-        let with_image = |name| {
-            let image = image_of(&self.container(&name))?;
-            Ok((name, image))
+        let with_image = |name| -> Result<_, Error> {
+            let folder = self.container(&name);
+            Ok(if is_container(&folder)? { Some((name, image_of(&folder)?)) } else { None })
         };
-        names.map(with_image).collect()
+        names.filter_map(|name| with_image(name).transpose()).collect()
     }
+}
+
+/// Whether conductor made `folder` as a container: it has its record.
+pub fn is_container(folder: &Path) -> Result<bool, Error> {
+    let path = folder.join(IMAGE_FILE);
+    Ok(if_there(fs::symlink_metadata(&path), "find", &path)?.is_some_and(|data| data.is_file()))
 }
 
 /// The image of the container in `folder`, if it is recorded.

@@ -58,6 +58,25 @@ fn stop_never_kills_another_process_that_has_the_pid_now() {
 }
 
 #[test]
+fn a_folder_that_is_no_container_is_left_alone() {
+    let Some(place) = place() else { return };
+    let precious = place.write(".containers/notes/file", "data");
+    place.write(".containers/pictures/image/file", "data");
+    let said = "no container 'notes': conductor did not make ";
+    place.conductor(["stop", "notes"]).assert().code(1).stderr(contains(said));
+    place.conductor(["exec", "notes", "true"]).assert().code(125).stderr(contains(said));
+    place.conductor(["run", "img", "notes", "true"]).assert().code(125).stderr(contains(said));
+    place.conductor(["stop", "pictures"]).assert().code(1).stderr(contains("no container 'pictures'"));
+    assert_eq!(fs::read_to_string(precious).unwrap(), "data");
+    place.conductor(["ps"]).assert().success().stdout(contains("No containers found"));
+    // It keeps nobody from work either.
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    place.conductor(["stop", "eg"]).assert().success();
+    place.conductor(["rmcache", "--force"]).assert().success();
+    assert!(place.path().join(".containers/pictures/image/file").exists());
+}
+
+#[test]
 fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
     let Some(place) = place() else { return };
     place.conductor(["run", "img", "eg", "true"]).assert().success();
