@@ -110,6 +110,17 @@ fn what_other_programs_keep_in_the_folder_of_the_cache_stays() {
 }
 
 #[test]
+fn one_folder_for_images_and_cache_is_refused() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let cache = place.path().join(".cache");
+    let mut build = place.conductor(["build", "img"]);
+    build.env("IMAGEDIR", &cache).timeout(std::time::Duration::from_secs(60));
+    build.assert().code(1).stderr(contains("are the same folder: give each a folder of its own"));
+    assert!(cache.join("base/debian-bookworm/bin").exists());
+}
+
+#[test]
 fn an_image_whose_layers_were_forced_away_says_so_and_can_be_deleted() {
     let Some(place) = Playground::new() else { return };
     place.build("RUN true\n").success();

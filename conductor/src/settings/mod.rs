@@ -17,6 +17,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use crate::settings::file::{Assignments, Unreadable};
 
+pub mod apart;
 pub mod file;
 
 /// The name of the settings file.
@@ -114,6 +115,9 @@ pub enum Error {
         /// The required form.
         rule: &'static str,
     },
+    /// Two state folders are not apart.
+    #[error(transparent)]
+    Apart(#[from] apart::Error),
     /// The current folder is gone; relative paths refer to it.
     #[error("the current folder cannot be read; change to a folder that exists")]
     CurrentFolder(#[source] io::Error),
@@ -132,10 +136,14 @@ impl Settings {
             Some(path) => state_folder(name, Path::new(""), path),
             None => state_folder(name, &folder, Path::new(file.get(name)?.unwrap_or(default))),
         };
+        let images = directory(&overrides.imagedir, "IMAGEDIR", ".images")?;
+        let containers = directory(&overrides.containerdir, "CONTAINERDIR", ".containers")?;
+        let cache = directory(&overrides.cachedir, "CACHEDIR", ".cache")?;
+        apart::check([("IMAGEDIR", &images), ("CONTAINERDIR", &containers), ("CACHEDIR", &cache)])?;
         Ok(Self {
-            images: directory(&overrides.imagedir, "IMAGEDIR", ".images")?,
-            containers: directory(&overrides.containerdir, "CONTAINERDIR", ".containers")?,
-            cache: directory(&overrides.cachedir, "CACHEDIR", ".cache")?,
+            images,
+            containers,
+            cache,
             default_interface: match &overrides.default_ifc {
                 Some(interface) => Some(interface.clone()),
                 None => file.get("DEFAULT_IFC")?.map(String::from),
