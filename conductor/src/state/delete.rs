@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom};
+use rustix::fs::{AtFlags, FileType, IFlags, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::state::{self, at, mounts};
@@ -15,20 +15,23 @@ use crate::state::{self, at, mounts};
 /// is mounted.
 pub fn tree(path: &Path) -> Result<(), state::Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    match rustix::fs::open(path, flags, Mode::empty()) {
+    let directory = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(()),
-        directory => {
-            let mut tree = Tree { top: &at(directory, "open", path)?, moved: 0 };
-            loop {
-                let moved = tree.moved;
-                at(tree.delete_children(tree.top, 0), "delete what is in", path)?;
-                if tree.moved == moved {
-                    break;
-                }
-            }
+        directory => at(directory, "open", path)?,
+    };
+    let mut tree = Tree { top: &directory, moved: 0 };
+    loop {
+        let moved = tree.moved;
+        at(tree.delete_children(tree.top, 0), "delete what is in", path)?;
+        if tree.moved == moved {
+            break;
         }
     }
-    match rustix::fs::rmdir(path) {
+    let removed = match rustix::fs::rmdir(path) {
+        Err(Errno::PERM) if clear(&directory) => rustix::fs::rmdir(path),
+        removed => removed,
+    };
+    match removed {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(state::Error::new("delete", path, error)),
     }
@@ -58,6 +61,36 @@ fn is_removed(parent: &OwnedFd, name: &CStr) -> bool {
     rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR).is_ok()
 }
 
+/// Calls `change`, which removes or renames `name`. If `chattr +i` or `chattr +a` keeps it from
+/// that, removes these marks from the file or directory and from its parent, and calls it again.
+fn despite_marks(parent: &OwnedFd, name: &CStr, change: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
+    match change() {
+        Err(Errno::PERM) if unmark(parent, name) => change(),
+        done => done,
+    }
+}
+
+/// Whether there were marks that keep `name` in `parent`, and they could be removed.
+fn unmark(parent: &OwnedFd, name: &CStr) -> bool {
+    // Opening a device or a pipe can have effects, and these cannot be marked.
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    let kind = stat.map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode));
+    let mut unmarked = clear(parent);
+    if matches!(kind, FileType::RegularFile | FileType::Directory) {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let child = rustix::fs::openat2(parent, name, flags, Mode::empty(), ResolveFlags::NO_XDEV);
+        unmarked |= child.is_ok_and(|child| clear(&child));
+    }
+    unmarked
+}
+
+/// Removes the marks of chattr that forbid changes. Returns whether there were any.
+fn clear(open: &OwnedFd) -> bool {
+    let marks = IFlags::IMMUTABLE | IFlags::APPEND;
+    let Ok(flags) = rustix::fs::ioctl_getflags(open) else { return false };
+    flags.intersects(marks) && rustix::fs::ioctl_setflags(open, flags - marks).is_ok()
+}
+
 /// The tree to delete.
 struct Tree<'a> {
     top: &'a OwnedFd,
@@ -78,7 +111,8 @@ impl Tree<'_> {
             }
             let mut is_directory = entry.file_type() == FileType::Directory;
             if !is_directory {
-                match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+                let unlink = || rustix::fs::unlinkat(directory, name, AtFlags::empty());
+                match despite_marks(directory, name, unlink) {
                     Ok(()) | Err(Errno::NOENT) => {}
                     Err(Errno::ISDIR) => is_directory = true,
                     Err(error) => return Err(error),
@@ -102,7 +136,8 @@ impl Tree<'_> {
             Err(Errno::NOENT) => return Ok(()),
             child => self.delete_children(&child?, depth + 1)?,
         }
-        match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
+        let remove = || rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR);
+        match despite_marks(directory, name, remove) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(error),
         }
@@ -112,7 +147,9 @@ impl Tree<'_> {
         loop {
             self.moved += 1;
             let new = format!("deep-{}", self.moved);
-            match rustix::fs::renameat_with(directory, name, self.top, new, RenameFlags::NOREPLACE) {
+            let rename =
+                || rustix::fs::renameat_with(directory, name, self.top, &new, RenameFlags::NOREPLACE);
+            match despite_marks(directory, name, rename) {
                 Err(Errno::EXIST) => {}
                 Err(Errno::NOENT) => return Ok(()),
                 moved => return moved,
@@ -128,6 +165,36 @@ mod tests {
     use rustix::process::{Resource, Rlimit};
 
     use super::*;
+
+    #[test]
+    fn what_chattr_protects_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        let mark = |path: &str, mark: IFlags| {
+            let open = fs::File::open(tree.join(path)).unwrap();
+            let flags = rustix::fs::ioctl_getflags(&open)?;
+            rustix::fs::ioctl_setflags(&open, flags | mark)
+        };
+        fs::create_dir_all(tree.join("full/inner")).unwrap();
+        fs::create_dir_all(tree.join("empty")).unwrap();
+        fs::write(tree.join("full/file"), "").unwrap();
+        fs::write(tree.join("log"), "").unwrap();
+        std::os::unix::fs::symlink("file", tree.join("full/link")).unwrap();
+        if mark("log", IFlags::APPEND).is_err() {
+            eprintln!("skipped: needs root and a file system with the marks of chattr");
+            return;
+        }
+        for path in ["full/file", "full/inner", "full", "empty"] {
+            mark(path, IFlags::IMMUTABLE).unwrap();
+        }
+        mark("", IFlags::APPEND).unwrap();
+        super::tree(&tree).unwrap();
+        assert!(!tree.exists());
+        fs::create_dir(&tree).unwrap();
+        mark("", IFlags::IMMUTABLE).unwrap();
+        super::tree(&tree).unwrap();
+        assert!(!tree.exists());
+    }
 
     #[test]
     fn a_tree_deeper_than_we_may_open_files_is_removed() {

@@ -49,6 +49,30 @@ fn what_a_killed_build_rmi_or_rmcache_left_goes_with_the_next_build() {
 }
 
 #[test]
+fn a_run_that_protects_files_with_chattr_leaves_nothing_that_cannot_be_deleted() {
+    let Some(place) = Playground::new() else { return };
+    let Ok(libraries) = Command::new("ldd").arg("/usr/bin/chattr").output() else {
+        eprintln!("skipped: needs ldd and /usr/bin/chattr");
+        return;
+    };
+    let libraries = String::from_utf8(libraries.stdout).unwrap();
+    for path in libraries.split_whitespace().filter(|word| word.starts_with('/')).chain(["/usr/bin/chattr"]) {
+        let copy = place.path().join(".cache/base/debian-bookworm").join(&path[1..]);
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(path, copy).unwrap();
+    }
+    place.build("RUN chattr +i /etc/resolv.conf\n").success();
+    place.build("RUN echo x > /x && chattr +i /x && false\n").failure();
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+    place.build("RUN mkdir /d && echo x > /d/x && chattr +i /d/x && chattr +a /d\n").success();
+    place.conductor(["run", "img", "eg", "sh", "-c", "echo a > /a; chattr +i /a"]).assert().success();
+    place.conductor(["stop", "eg"]).assert().success();
+    place.conductor(["rmcache", "--force"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join(".cache")).unwrap().count(), 0);
+    assert_eq!(place.half_made(), Vec::<PathBuf>::new());
+}
+
+#[test]
 #[ignore = "slow: kills a build at 100 random moments"]
 fn a_build_killed_at_any_moment_leaves_nothing_that_the_next_does_not_clean_up() {
     let Some(place) = Playground::new() else { return };
