@@ -21,14 +21,27 @@ pub(super) fn json_words(text: &str) -> Option<Vec<String>> {
     if text.starts_with('[') { serde_json::from_str(text).ok() } else { None }
 }
 
-/// Where a shell command begins a here-document: `<<` and a word, as in `cat <<EOF`. Shifts as in
-/// `$((a<<b))` and here-strings (`<<<`) do not count.
+/// Where a shell command begins a here-document: `<<` and a word, as in `cat <<EOF`. Quoted text,
+/// shifts as in `$((a<<b))` and here-strings (`<<<`) do not count.
 pub(super) fn here_document(command: &str) -> Option<usize> {
-    command.match_indices("<<").map(|(at, _)| at).find(|at| {
-        let (before, behind) = (&command[..*at], &command[at + 2..]);
-        let word = behind.strip_prefix('-').unwrap_or(behind).trim_start_matches([' ', '\'', '"', '\\']);
-        let is_word = word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
-        let in_arithmetic = before.rfind("((").is_some_and(|open| !before[open..].contains("))"));
-        is_word && !before.ends_with('<') && !in_arithmetic
-    })
+    let mut quote = None;
+    let mut characters = command.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match (quote, character) {
+            (Some(mark), _) if character == mark => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None | Some('"'), '\\') => drop(characters.next()),
+            (None, '<') if is_here_document(&command[..at], &command[at..]) => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn is_here_document(before: &str, rest: &str) -> bool {
+    let Some(behind) = rest.strip_prefix("<<") else { return false };
+    let word = behind.strip_prefix('-').unwrap_or(behind).trim_start_matches([' ', '\'', '"', '\\']);
+    let is_word = word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let in_arithmetic = before.rfind("((").is_some_and(|open| !before[open..].contains("))"));
+    is_word && !before.ends_with('<') && !in_arithmetic
 }

@@ -90,6 +90,24 @@ fn an_error_in_a_continued_line_is_shown_where_it_is() {
 }
 
 #[test]
+fn quoted_text_begins_no_here_document() {
+    for command in [
+        "echo 'std::cout <<x' > /a.cc",
+        "echo \"a << b\"",
+        "python -c \"print(1 <<n)\"",
+        "echo \"say \\\"a <<b\\\"\"",
+        "echo a \\<<b",
+        "cat <<<word",
+        "echo $((1<<n))",
+    ] {
+        parse(&format!("FROM debian:bookworm\nRUN {command}\n")).unwrap();
+    }
+    for command in ["echo 'a' \"b\" && cat <<x", "echo it\\'s; cat <<\"x\"", "cat <<-'x'", "cat << \\x"] {
+        parse(&format!("FROM debian:bookworm\nRUN {command}\n")).unwrap_err();
+    }
+}
+
+#[test]
 fn every_mistake_has_its_message() {
     for (text, line, column, problem) in [
         ("", 1, 1, "there is no FROM"),
