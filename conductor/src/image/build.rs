@@ -167,10 +167,10 @@ struct Context {
 }
 
 impl Context {
-    fn open(folder: &Path) -> Result<Self, Error> {
+    fn open(folder: &Path, conductorfile: Option<&Path>) -> Result<Self, Error> {
         let fail = |source| Error::Read { path: folder.to_owned(), source };
         let folder = fs::canonicalize(folder).map_err(fail)?;
-        Ok(Self { ignore: Ignore::load(&folder)?, folder })
+        Ok(Self { ignore: Ignore::load(&folder, conductorfile)?, folder })
     }
 }
 
@@ -189,7 +189,9 @@ pub fn build(
     if layers > overlay::LAYERS_MAX {
         return Err(Error::TooMany { file: named.to_owned(), layers });
     }
-    let context = request.context.or(folder.as_deref()).map(Context::open).transpose()?;
+    let file_on_disk = folder.as_ref().map(|_| named);
+    let context = request.context.or(folder.as_deref());
+    let context = context.map(|context| Context::open(context, file_on_disk)).transpose()?;
 
     store::make_folder(&store.cache)?;
     let _in_use = Lock::wait(&store.cache, Share::Shared)?;

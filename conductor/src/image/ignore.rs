@@ -1,5 +1,8 @@
-//! Files that `COPY` skips: `.conductorignore` or `.dockerignore` in the context, in the syntax of
-//! Docker.
+//! Files that `COPY` skips: they match a pattern of an ignore file, in the syntax of Docker.
+//!
+//! The first file that exists counts: `NAME.dockerignore` beside a Conductorfile with this name, as
+//! in Docker; in the context `.conductorignore`, `.containerignore` of podman, or
+//! `.dockerignore`.
 //!
 //! Each line is a pattern for paths in the context. A pattern also covers everything below a
 //! directory that it matches. `!` before a pattern makes an exception, and the last matching line
@@ -12,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// The names of the file, the preferred one first.
-const FILES: [&str; 2] = [".conductorignore", ".dockerignore"];
+/// The names of the file in the context, the preferred one first.
+const FILES: [&str; 3] = [".conductorignore", ".containerignore", ".dockerignore"];
 
 /// Why an ignore file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +50,21 @@ pub struct Ignore {
     /// Whether each pattern is an exception.
     exceptions: Vec<bool>,
     /// The name of the file.
-    file: &'static str,
+    file: String,
 }
 
 impl Ignore {
-    /// Reads the ignore file of a context. Without one, nothing is ignored.
-    pub fn load(context: &Path) -> Result<Self, Error> {
-        for file in FILES {
-            let path = context.join(file);
+    /// Reads the ignore file of a Conductorfile, or else of a context. Without one, nothing is
+    /// ignored. A Conductorfile from a pipe has no file of its own.
+    pub fn load(context: &Path, conductorfile: Option<&Path>) -> Result<Self, Error> {
+        let beside = conductorfile.map(|path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".dockerignore");
+            PathBuf::from(name)
+        });
+        for path in beside.into_iter().chain(FILES.map(|file| context.join(file))) {
             match fs::read_to_string(&path) {
-                Ok(text) => return Self::parse(file, &path, &text),
+                Ok(text) => return Self::parse(&path, &text),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(Error::Read { path, source }),
             }
@@ -64,7 +72,7 @@ impl Ignore {
         Ok(Self::default())
     }
 
-    fn parse(file: &'static str, path: &Path, text: &str) -> Result<Self, Error> {
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let mut patterns = GlobSetBuilder::new();
         let mut exceptions = Vec::new();
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
@@ -83,12 +91,13 @@ impl Ignore {
             exceptions.push(is_exception);
         }
         let fail = |source| Error::Pattern { path: path.into(), line: 1, pattern: String::new(), source };
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { patterns: patterns.build().map_err(fail)?, exceptions, file })
     }
 
     /// The name of the ignore file, for messages.
-    pub fn file(&self) -> &'static str {
-        self.file
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Whether `path`, relative to the context, is ignored.
@@ -119,7 +128,7 @@ mod tests {
     use super::*;
 
     fn ignored(text: &str, path: &str) -> bool {
-        Ignore::parse(".dockerignore", Path::new(".dockerignore"), text).unwrap().ignores(Path::new(path))
+        Ignore::parse(Path::new(".dockerignore"), text).unwrap().ignores(Path::new(path))
     }
 
     #[test]
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_broken_pattern_is_named_with_its_line() {
-        let error = Ignore::parse(".dockerignore", Path::new("/c/.dockerignore"), "a\n[b\n").unwrap_err();
+        let error = Ignore::parse(Path::new("/c/.dockerignore"), "a\n[b\n").unwrap_err();
         assert_eq!(error.to_string(), "/c/.dockerignore:2: '[b' is not a pattern");
     }
 }

@@ -120,6 +120,31 @@ fn sockets_and_pipes_are_skipped_with_a_message() {
 }
 
 #[test]
+fn the_ignore_files_of_podman_and_buildkit_keep_files_out_too() {
+    let Some(place) = Playground::new() else { return };
+    let copied = |conductorfile: &str, context: &str| {
+        place.conductor(["build", "img", conductorfile, "--context", context]).assert().success();
+        let names = fs::read_dir(place.layers("img")[1].join("c")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| !name.contains("ignore")).collect();
+        names.sort();
+        names
+    };
+    for name in ["a", "b", "c", "d"] {
+        place.write(&format!("app/{name}"), "x");
+    }
+    place.write("files/CF", "FROM debian:bookworm\nCOPY . /c\n");
+    place.write("app/.dockerignore", "d\n");
+    assert_eq!(copied("files/CF", "app"), ["a", "b", "c"]);
+    place.write("app/.containerignore", "c\n");
+    assert_eq!(copied("files/CF", "app"), ["a", "b", "d"]);
+    place.write("app/.conductorignore", "b\n");
+    assert_eq!(copied("files/CF", "app"), ["a", "c", "d"]);
+    place.write("files/CF.dockerignore", "a\n");
+    assert_eq!(copied("files/CF", "app"), ["b", "c", "d"]);
+}
+
+#[test]
 fn an_ignore_file_keeps_files_out_of_a_copy() {
     let Some(place) = Playground::new() else { return };
     for file in [".git/config", "app/main.c", "app/main.o", "app/keep.o", "secret/key", "secret/public"] {
