@@ -121,6 +121,29 @@ fn one_folder_for_images_and_cache_is_refused() {
 }
 
 #[test]
+fn the_cache_stays_while_a_container_of_another_folder_uses_it() {
+    let Some(place) = Playground::new() else { return };
+    // The paths of so many layers do not fit the options of a mount.
+    let copies = "COPY Conductorfile /\n".repeat(50);
+    for (steps, said) in [("RUN true\n", ".containers/eg: stop its container first"), (&copies, "")] {
+        place.build(steps).success();
+        place.keep_running("eg", &["sleep", "infinity"]);
+        let rmcache = || {
+            let mut rmcache = place.conductor(["rmcache", "--force"]);
+            rmcache.env("CONTAINERDIR", place.path().join("other"));
+            rmcache.assert()
+        };
+        let pid = place.first_pid("eg");
+        rmcache().code(1).stderr(contains(format!("process {pid} uses the cache")).and(contains(said)));
+        assert!(place.layers("img").iter().all(|layer| layer.is_dir()));
+        place.conductor(["stop", "eg"]).assert().success();
+        if steps == copies {
+            rmcache().success();
+        }
+    }
+}
+
+#[test]
 fn an_image_whose_layers_were_forced_away_says_so_and_can_be_deleted() {
     let Some(place) = Playground::new() else { return };
     place.build("RUN true\n").success();

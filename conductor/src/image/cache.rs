@@ -8,7 +8,7 @@ use crate::image::{base, build, catalog, layer};
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
 use crate::state::store::Store;
-use crate::state::{self, at, half_made};
+use crate::state::{self, at, half_made, overlays};
 
 /// The folders that conductor makes in the cache.
 pub(crate) const FOLDERS: [&str; 3] = [base::FOLDER, layer::FOLDER, build::INDEX_FOLDER];
@@ -22,6 +22,9 @@ pub enum Error {
     /// A container uses its layers.
     #[error("container '{0}' uses the cache: `stop {0}` first")]
     Container(ContainerName),
+    /// A container of another folder uses its layers.
+    #[error(transparent)]
+    Overlay(overlays::User),
     /// An image consists of its layers.
     #[error(
         "image '{0}' consists of layers in the cache: delete it first (rmi), or use --force and build it again"
@@ -51,6 +54,10 @@ pub fn clear(store: &Store, force: bool) -> Result<(), Error> {
     };
     if let Some((container, _)) = store.containers()?.into_iter().next() {
         return Err(Error::Container(container));
+    }
+    let layers = [base::FOLDER, layer::FOLDER].map(|folder| store.cache.join(folder));
+    if let Some(user) = overlays::user_of(&layers)? {
+        return Err(Error::Overlay(user));
     }
     if let (false, Some(image)) = (force, catalog::list(store)?.into_iter().next()) {
         return Err(Error::Image(image.name));

@@ -112,11 +112,13 @@ pub fn mount(
     flags: Flags,
 ) -> Result<Mount, Error> {
     let as_named = options(lowers.iter().map(PathBuf::as_path), upper, work, flags);
-    let (data, _open) = match as_named {
+    let (data, open) = match as_named {
         Some(data) => (data, Vec::new()),
         None => by_descriptor(lowers, upper, work, flags)?,
     };
-    rustix::mount::mount("overlay", target, "overlay", MountFlags::empty(), data.as_c_str()).map_err(
+    // Descriptors tell others nothing: then `rmcache` finds the layers by the source of the mount.
+    let source = lowers.first().filter(|_| !open.is_empty()).map_or(Path::new("overlay"), PathBuf::as_path);
+    rustix::mount::mount(source, target, "overlay", MountFlags::empty(), data.as_c_str()).map_err(
         |error| {
             // The kernel returns ENOENT without naming the missing directory.
             if let Some((path, source)) =

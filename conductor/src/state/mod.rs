@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lock;
 mod mounts;
 pub mod names;
+pub mod overlays;
 pub mod paths;
 pub mod read;
 pub mod store;

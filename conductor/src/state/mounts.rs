@@ -24,7 +24,7 @@ pub(super) fn detach_below(folder: &Path) -> Result<(), state::Error> {
 
 /// Decodes a path of mountinfo: space, tab, newline and backslash are octal escapes
 /// (`proc_pid_mountinfo(5)`).
-fn unescape(word: &str) -> PathBuf {
+pub(super) fn unescape(word: &str) -> PathBuf {
     let mut parts = word.split('\\');
     let mut path = parts.next().unwrap_or_default().to_owned();
     for part in parts {
