@@ -26,6 +26,7 @@ pub mod cgroup;
 mod hosts;
 pub mod launch;
 pub mod namespaces;
+pub mod outside;
 pub mod overlay;
 pub mod process;
 pub mod reaper;

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -13,6 +14,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
+
+use crate::sandbox::outside;
 
 /// A child process that has not been waited for.
 #[derive(Debug)]
@@ -145,18 +148,39 @@ pub fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
 }
 
 /// Kills a process with SIGKILL and waits until it has ended. If it is process 1 of a PID
-/// namespace, all processes in the namespace end before it (`pid_namespaces(7)`).
-pub fn kill(pidfd: &OwnedFd) -> io::Result<()> {
+/// namespace, all processes in the namespace end before it (`pid_namespaces(7)`). Stopped clients
+/// of `exec` go on, because they must wait for their commands ([`outside`]). Another parent outside
+/// that does not wait is an error.
+///
+/// `pid` is the PID of the process.
+pub fn kill(pidfd: &OwnedFd, pid: Pid) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(error.into()),
     }
-    loop {
-        match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(error) => return Err(error.into()),
+    let begin = Instant::now();
+    while !ends_within(pidfd, 100)? {
+        let parents = outside::parents(pid);
+        parents.iter().for_each(outside::Parent::wake);
+        if let Some(parent) = parents.first()
+            && begin.elapsed() > PATIENCE
+        {
+            let parent = parent.pid();
+            let what = format!("process {parent} does not wait for its child in the container: end it first");
+            return Err(io::Error::other(what));
         }
+    }
+    Ok(())
+}
+
+/// How long a parent outside may take to wait for its child.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a process ends within some milliseconds.
+fn ends_within(pidfd: &OwnedFd, milliseconds: u16) -> io::Result<bool> {
+    match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], milliseconds) {
+        Err(Errno::EINTR) => Ok(false),
+        ready => Ok(ready? > 0),
     }
 }
 
@@ -220,7 +244,7 @@ mod tests {
             let earlier = Identity { inode: Some(inode - 1), ..new.clone() };
             assert!(earlier.open(&earlier.boot).unwrap().is_none());
         }
-        kill(&new.open(&new.boot).unwrap().unwrap()).unwrap();
+        kill(&new.open(&new.boot).unwrap().unwrap(), pid).unwrap();
         for identity in [&new, &old] {
             assert!(identity.open(&identity.boot).unwrap().is_none(), "a zombie has ended");
         }

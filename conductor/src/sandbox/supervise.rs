@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::sandbox::outside;
 use crate::sandbox::process::Child;
 use crate::sandbox::tty::{self, Raw};
 
@@ -42,10 +43,14 @@ impl Signals {
     /// Waits for the end of `child`. Until then it passes on signals and connects `terminal` with
     /// ours.
     pub fn watch(&self, child: Child, terminal: Option<OwnedFd>) -> Result<ExitStatus, Error> {
-        match terminal {
-            Some(terminal) => self.relay(&child, &terminal)?,
-            None => self.wait(&child)?,
-        }
+        // The child is waited for before our terminal gets its modes back: in the background, that
+        // may stop us.
+        let _ours = if let Some(terminal) = terminal {
+            self.relay(&child, &terminal)?
+        } else {
+            self.wait(&child)?;
+            None
+        };
         Ok(child.wait()?)
     }
 
@@ -55,7 +60,7 @@ impl Signals {
                 PollFd::new(child.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.arriving.as_fd(), PollFlags::POLLIN),
             ];
-            wait_for(&mut ready)?;
+            wait_for(&mut ready, child)?;
             if is_ready(&ready[0]) {
                 return Ok(());
             }
@@ -63,7 +68,7 @@ impl Signals {
         }
     }
 
-    fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<()> {
+    fn relay(&self, child: &Child, terminal: &OwnedFd) -> io::Result<Option<Raw>> {
         // If our terminal is gone, the command goes on, and its output is discarded.
         let ours = Raw::enter()?;
         let copy_size = || {
@@ -89,19 +94,20 @@ impl Signals {
             ];
             // A terminal that is gone is always ready.
             let watched = if typing && typed.is_empty() { 4 } else { 3 };
-            wait_for(&mut ready[..watched])?;
+            wait_for(&mut ready[..watched], child)?;
             let at_terminal = ready[0].revents().unwrap_or(PollFlags::empty());
             // The last output of the command comes before its end. Output of other processes in the
             // container does not delay us.
             if !at_terminal.difference(PollFlags::POLLOUT).is_empty() {
                 if !tty::read(terminal, &mut printed)? {
-                    return self.wait(child);
+                    self.wait(child)?;
+                    return Ok(ours);
                 }
                 while !printed.is_empty() {
                     tty::write(&output, &mut printed)?;
                 }
             } else if is_ready(&ready[1]) {
-                return Ok(());
+                return Ok(ours);
             }
             if at_terminal.contains(PollFlags::POLLOUT) {
                 tty::write(terminal, &mut typed)?;
@@ -146,11 +152,17 @@ fn needs_force(child: &Child, signal: i32) -> bool {
     first && (mask("SigCgt:") | mask("SigBlk:") | mask("SigIgn:")) & (1 << (signal - 1)) == 0
 }
 
-fn wait_for(ready: &mut [PollFd<'_>]) -> io::Result<()> {
+/// Waits until something is ready. No event tells that `child` cannot end because of a stopped
+/// client of `exec`, so this looks now and then.
+fn wait_for(ready: &mut [PollFd<'_>], child: &Child) -> io::Result<()> {
+    const NOW_AND_THEN: u16 = 2000;
     loop {
-        match poll(ready, PollTimeout::NONE) {
+        match poll(ready, NOW_AND_THEN) {
+            Ok(0) if outside::is_ending(child.pid()) => {
+                outside::parents(child.pid()).iter().for_each(outside::Parent::wake);
+            }
+            Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -21,6 +21,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use nix::unistd::Pid;
 use rustix::fs::Mode;
 
 use crate::sandbox::process::{self, Identity};
@@ -159,7 +160,10 @@ impl Container {
     /// Kills all its processes and waits until they have ended.
     pub fn kill(&self) -> Result<(), Error> {
         match self.first_process()? {
-            Some(pidfd) => process::kill(&pidfd).map_err(self.process_error("kill")),
+            Some(pidfd) => {
+                let pid = Pid::from_raw(self.first_pid()?);
+                process::kill(&pidfd, pid).map_err(self.process_error("kill"))
+            }
             None => Ok(()),
         }
     }

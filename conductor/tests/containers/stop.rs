@@ -118,3 +118,51 @@ fn what_cannot_be_tidied_up_keeps_nobody_from_work() {
     place.conductor(["run", "img", "eg", "true"]).assert().success();
     place.conductor(["stop", "eg"]).assert().success();
 }
+
+/// Starts `conductor exec eg sleep`, or another client, and stops it with SIGSTOP.
+fn stopped_client(place: &Playground, mut client: Command) -> std::process::Child {
+    let client = client.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for(|| place.exec("eg", ["ps", "-o", "args"]).contains("sleep 4243"));
+    kill(Pid::from_raw(client.id() as i32), Signal::SIGSTOP).unwrap();
+    client
+}
+
+fn ends_soon(mut child: std::process::Child) {
+    let ended = std::cell::RefCell::new(&mut child);
+    wait_for(|| ended.borrow_mut().try_wait().unwrap().is_some());
+}
+
+#[test]
+fn a_stopped_exec_keeps_neither_stop_nor_run_waiting() {
+    let Some(place) = place() else { return };
+    for by_itself in [false, true] {
+        let run = place.start("eg", &["sh", "-c", "until test -e /end; do sleep 0.1; done"]);
+        let mut exec = place.command(env!("CARGO_BIN_EXE_conductor"));
+        exec.args(["-q", "exec", "eg", "sleep", "4243"]);
+        let exec = stopped_client(&place, exec);
+        if by_itself {
+            place.exec("eg", ["touch", "/end"]);
+            ends_soon(run);
+            place.conductor(["stop", "eg"]).assert().success();
+        } else {
+            place.conductor(["stop", "eg"]).timeout(std::time::Duration::from_secs(30)).assert().success();
+            ends_soon(run);
+        }
+        ends_soon(exec);
+    }
+}
+
+#[test]
+fn stop_names_another_program_that_does_not_wait() {
+    let Some(place) = place() else { return };
+    let run = place.start("eg", &["sleep", "infinity"]);
+    let mut enter = place.command("nsenter");
+    enter.args(["-m", "-p", "-t", &place.first_pid("eg").to_string(), "sleep", "4243"]);
+    let mut enter = stopped_client(&place, enter);
+    let stop = || place.conductor(["stop", "eg"]).timeout(std::time::Duration::from_secs(30)).assert();
+    stop().code(1).stderr(contains(format!("process {} does not wait for its child", enter.id())));
+    kill(Pid::from_raw(enter.id() as i32), Signal::SIGCONT).unwrap();
+    enter.wait().unwrap();
+    stop().success();
+    ends_soon(run);
+}
