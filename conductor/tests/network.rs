@@ -18,6 +18,8 @@ mod repair;
 #[path = "network/routing.rs"]
 mod routing;
 mod support;
+#[path = "network/undo.rs"]
+mod undo;
 #[path = "network/world.rs"]
 mod world;
 

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::{fs, path};
 
 use nix::libc;
@@ -103,8 +103,11 @@ pub fn open_legacy(links: &[&str]) -> Result<(), Error> {
     if links.is_empty() || !has_legacy_filter() {
         return Ok(());
     }
-    let list = legacy("iptables-legacy").args(["--wait", "-S", "FORWARD"]).output();
-    let list = list.map_err(|error| Error::new("start iptables-legacy", error))?;
+    let mut list = legacy("iptables-legacy");
+    let list = list.args(["-S", "FORWARD"]).args(WAIT).output().map_err(|error| no_start(&error))?;
+    if !list.status.success() {
+        return Err(failed("list the rules of iptables-legacy", list.status));
+    }
     let list = String::from_utf8_lossy(&list.stdout);
     let mut rules = String::new();
     for link in links {
@@ -123,20 +126,22 @@ pub fn open_legacy(links: &[&str]) -> Result<(), Error> {
     }
     let restore = format!("*filter\n{rules}COMMIT\n");
     let mut child = legacy("iptables-legacy-restore")
-        .args(["--noflush", "--wait"])
+        .arg("--noflush")
+        .args(WAIT)
         .stdin(Stdio::piped())
         .spawn()
-        .map_err(|error| Error::new("start iptables-legacy-restore", error))?;
+        .map_err(|error| no_start(&error))?;
     let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(restore.as_bytes()));
     let status = child.wait();
     match written.and(status) {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::new("add rules to iptables-legacy", io::Error::other(status.to_string()))),
+        Ok(status) => Err(failed("add rules to iptables-legacy", status)),
         Err(error) => Err(Error::new("add rules to iptables-legacy", error)),
     }
 }
 
-/// Like [`close`], for the legacy packet filter if the host uses it.
+/// Like [`close`], for the legacy packet filter if the host uses it. Without the program there are
+/// no rules of ours.
 pub fn close_legacy(link: &str) -> Result<(), Error> {
     if !has_legacy_filter() {
         return Ok(());
@@ -144,15 +149,47 @@ pub fn close_legacy(link: &str) -> Result<(), Error> {
     for side in ["-i", "-o"] {
         let rule = ["FORWARD", side, link, "-m", "comment", "--comment", &comment(link), "-j", "ACCEPT"];
         let run = |verb| {
-            let mut command = legacy("iptables-legacy");
-            let status = command.args(["--wait", verb]).args(rule).stderr(Stdio::null()).status();
-            status.map_err(|error| Error::new("start iptables-legacy", error))
+            legacy("iptables-legacy").args([verb]).args(rule).args(WAIT).stderr(Stdio::null()).status()
         };
-        while run("-C")?.success() {
-            run("-D")?;
+        loop {
+            match run("-C") {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(no_start(&error)),
+                Ok(status) if status.code() == Some(NO_SUCH_RULE) => break,
+                Ok(status) if !status.success() => {
+                    return Err(failed("look for rules of iptables-legacy", status));
+                }
+                Ok(_) => {}
+            }
+            let deleted = run("-D").map_err(|error| no_start(&error))?;
+            if !deleted.success() {
+                return Err(failed("delete rules of iptables-legacy", deleted));
+            }
         }
     }
     Ok(())
+}
+
+/// How long iptables waits for its lock, /run/xtables.lock.
+const WAIT: [&str; 2] = ["--wait", "10"];
+
+/// The exit status of `iptables -C` if there is no such rule.
+const NO_SUCH_RULE: i32 = 1;
+
+/// The exit status of iptables if another program holds its lock, and in a few other cases.
+const NO_RESOURCE: i32 = 4;
+
+fn failed(action: &'static str, status: ExitStatus) -> Error {
+    let reason = match status.code() {
+        Some(NO_RESOURCE) => format!("{status}: another program may hold /run/xtables.lock"),
+        _ => status.to_string(),
+    };
+    Error::new(action, io::Error::other(reason))
+}
+
+fn no_start(error: &io::Error) -> Error {
+    let remedy = "this host uses the old packet filter: install iptables, or unload ip_tables";
+    Error::new("start iptables-legacy", io::Error::new(error.kind(), format!("{error}: {remedy}")))
 }
 
 fn tag(link: &str) -> String {

@@ -166,8 +166,9 @@ impl Host {
         let mut transaction = Transaction::default();
         firewall::dismiss(&mut self.filter, &mut transaction, &view.state, gone)?;
         foreign::close(&mut self.filter, &mut transaction, &view.chains, &names)?;
-        self.commit(transaction)?;
-        names.iter().try_for_each(|link| Ok(foreign::close_legacy(link)?))
+        // Our table goes last. What could not be undone is found by it the next time.
+        names.iter().try_for_each(|link| foreign::close_legacy(link))?;
+        self.commit(transaction)
     }
 
     /// Commits a transaction to the packet filter, after adding our table if it is missing. If it
