@@ -272,6 +272,14 @@ fn a_failing_run_fails_the_build_with_its_status_and_leaves_nothing() {
 }
 
 #[test]
+fn a_run_that_a_signal_ends_fails_the_build_with_the_signal() {
+    let Some(place) = Playground::new() else { return };
+    // Process 1 is ended only by a signal from outside: here, by the kernel's for a time limit.
+    place.build("RUN ulimit -t 1; while :; do :; done\n").code(1).stderr(contains("signal: 9 (SIGKILL)"));
+    place.build("RUN kill -TERM $$; exit 3\n").code(1).stderr(contains("exit status: 3"));
+}
+
+#[test]
 fn a_successful_run_leaves_no_process_and_no_mount_either() {
     let Some(place) = Playground::new() else { return };
     place.build("RUN (sleep 98764 &) ; mkdir /m && mount -t tmpfs none /m && touch /m/lost\n").success();

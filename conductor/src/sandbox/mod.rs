@@ -1,10 +1,11 @@
 //! Processes in their own namespaces and root: containers started by `run`, and `RUN` instructions
 //! of a build.
 //!
-//! The command is process 1 of the sandbox, or the only child of an init ([`reaper`]). When process
-//! 1 ends, the kernel kills all other processes in its PID namespace, and the mounts vanish with
-//! the last of them (`pid_namespaces(7)`). So nothing needs cleaning up, even if conductor itself
-//! is killed.
+//! The command is process 1 of the sandbox, or the only child of an init ([`reaper`]). The command
+//! of a `RUN` is process 1, and its parent is a guard in one more PID namespace around it. When
+//! process 1 ends, the kernel kills all other processes in its PID namespace, and the mounts vanish
+//! with the last of them (`pid_namespaces(7)`). So nothing needs cleaning up, even if conductor
+//! itself is killed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,6 +19,7 @@ use nix::sys::signal::Signal;
 use crate::sandbox::launch::{Command, Prepared, Report, Reporter};
 use crate::sandbox::namespaces::Fork;
 use crate::sandbox::process::Child;
+use crate::sandbox::reaper::Outcome;
 use crate::sandbox::rootfs::{Dev, Failure};
 
 pub use crate::sandbox::launch::{Error, Streams};
@@ -89,15 +91,16 @@ impl Sandbox<'_> {
         };
         let command = self.command.prepare()?;
         let (report, reporter) = launch::channel().map_err(setup("make a socket"))?;
+        let outcome = self.dies_with_us.then(Outcome::new).transpose().map_err(setup("map memory"))?;
         // SAFETY: the caller has one thread, as the documentation above demands.
         match unsafe { namespaces::fork_into(self.namespaces) }.map_err(setup("make namespaces"))? {
             Fork::Parent(child) => {
                 drop(reporter);
-                Ok(Held { child, report, command })
+                Ok(Held { child: child.guarding(outcome), report, command })
             }
             Fork::Child => {
                 drop(report);
-                reporter.launch(&command, |reporter| self.set_up(reporter))
+                reporter.launch(&command, |reporter| self.set_up(reporter, outcome.as_ref()))
             }
         }
     }
@@ -110,10 +113,11 @@ impl Sandbox<'_> {
         self.hold()?.start()?.child.wait().map_err(failed)
     }
 
-    fn set_up(&self, reporter: &Reporter) -> Result<(), Failure> {
+    fn set_up(&self, reporter: &Reporter, outcome: Option<&Outcome>) -> Result<(), Failure> {
         reporter.close_others().map_err(|error| ("close the descriptors of the parent".into(), error))?;
-        if self.dies_with_us {
+        if let Some(outcome) = outcome {
             end_with_parent(reporter)?;
+            reaper::begin_guard(outcome).map_err(|error| ("make a guard process".to_owned(), error))?;
         }
         rootfs::make_private()?;
         match self.mount_root {

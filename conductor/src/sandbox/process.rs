@@ -16,17 +16,24 @@ use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::outside;
+use crate::sandbox::reaper::Outcome;
 
 /// A child process that has not been waited for.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     pidfd: OwnedFd,
+    outcome: Option<Outcome>,
 }
 
 impl Child {
     pub(crate) fn new(pid: Pid, pidfd: OwnedFd) -> Self {
-        Self { pid, pidfd }
+        Self { pid, pidfd, outcome: None }
+    }
+
+    /// A child that guards a command: [`Child::wait`] returns the exit status of the command.
+    pub(crate) fn guarding(self, outcome: Option<Outcome>) -> Self {
+        Self { outcome, ..self }
     }
 
     /// Its pid, in our PID namespace.
@@ -40,7 +47,10 @@ impl Child {
         loop {
             // SAFETY: the kernel writes one integer. The PID is ours until this call returns.
             match Errno::result(unsafe { libc::waitpid(self.pid.as_raw(), &raw mut status, 0) }) {
-                Ok(_) => return Ok(ExitStatus::from_raw(status)),
+                Ok(_) => {
+                    let of_command = self.outcome.as_ref().and_then(Outcome::status);
+                    return Ok(ExitStatus::from_raw(of_command.unwrap_or(status)));
+                }
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }

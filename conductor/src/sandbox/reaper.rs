@@ -11,6 +11,8 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::libc;
 use nix::sched::CloneFlags;
@@ -62,20 +64,76 @@ fn never_waits(argv: &[OsString]) -> bool {
 ///
 /// Call it from a process with one thread. The child has every signal blocked.
 pub fn begin_init() -> io::Result<()> {
+    leave_behind(CloneFlags::empty(), None)
+}
+
+/// Like [`begin_init`], but the child is process 1 of one more PID namespace, and `outcome` gets
+/// its exact exit status.
+///
+/// The kernel forgets that a process wants to end with its parent (`PR_SET_PDEATHSIG`) when the
+/// process changes its user, as `su` does. The caller stays root and keeps that wish. When it ends,
+/// the kernel kills the child's namespace too.
+pub fn begin_guard(outcome: &Outcome) -> io::Result<()> {
+    leave_behind(CloneFlags::CLONE_NEWPID, Some(outcome))
+}
+
+fn leave_behind(namespaces: CloneFlags, outcome: Option<&Outcome>) -> io::Result<()> {
     // Signals are blocked before the child exists, so none is lost. Process 1 gets only signals
     // that it blocks or handles.
     SigSet::all().thread_block()?;
-    // SAFETY: the caller has one thread, as the documentation above demands.
-    match unsafe { namespaces::fork_into(CloneFlags::empty()) }? {
+    // SAFETY: the caller has one thread, as the documentation of the callers demands.
+    match unsafe { namespaces::fork_into(namespaces) }? {
         Fork::Child => Ok(()),
-        Fork::Parent(command) => serve(command.pid()),
+        Fork::Parent(command) => serve(command.pid(), outcome),
     }
 }
 
-fn serve(command: Pid) -> ! {
+/// The exit status of a command whose parent is a guard ([`begin_guard`]): memory that the guard
+/// and our process share. The exit status of the guard could not tell that a signal ended the
+/// command.
+#[derive(Debug)]
+pub struct Outcome(NonNull<AtomicI32>);
+
+impl Outcome {
+    /// A bit that no status of wait(2) has: the command has ended.
+    const ENDED: i32 = 1 << 16;
+
+    /// Makes the memory.
+    pub fn new() -> io::Result<Self> {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: the kernel chooses a free address. The memory begins as zeros, a valid value.
+        let memory = unsafe { libc::mmap(null_mut(), size_of::<AtomicI32>(), access, kind, -1, 0) };
+        match NonNull::new(memory.cast()) {
+            Some(status) if memory != libc::MAP_FAILED => Ok(Self(status)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    fn cell(&self) -> &AtomicI32 {
+        // SAFETY: the memory is mapped as long as this value lives.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The status of wait(2), if the command has ended.
+    pub fn status(&self) -> Option<i32> {
+        let status = self.cell().load(Ordering::Acquire);
+        (status & Self::ENDED != 0).then_some(status & !Self::ENDED)
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        // SAFETY: `new` mapped the memory, and nobody has a reference to it any more.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), size_of::<AtomicI32>()) };
+    }
+}
+
+fn serve(command: Pid, outcome: Option<&Outcome>) -> ! {
     let _ = prctl::set_name(c"init");
     // In its own session: signals of the caller's terminal arrive only once, through `run`.
     let _ = nix::unistd::setsid();
+    // Let go of the host's folders too.
+    let _ = nix::unistd::chdir(c"/");
     // Close the host's files. Pipes must end when the command closes them.
     // SAFETY: nothing that owns a descriptor is used or dropped from here on.
     unsafe { libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0) };
@@ -84,7 +142,7 @@ fn serve(command: Pid) -> ! {
     let Ok(arriving) = SignalFd::new(&SigSet::all()) else { end(NO_SIGNALS) };
     loop {
         match arriving.read_signal() {
-            Ok(Some(signal)) if signal.ssi_signo == libc::SIGCHLD as u32 => reap_children(command),
+            Ok(Some(signal)) if signal.ssi_signo == libc::SIGCHLD as u32 => reap_children(command, outcome),
             Ok(Some(signal)) => {
                 // Sent by number: real-time signals have no name. The PID stays the command's until
                 // we wait for it, and then we end.
@@ -106,12 +164,15 @@ fn end(status: i32) -> ! {
 }
 
 /// Waits for every child that has ended. Ends this process if the command has ended.
-fn reap_children(command: Pid) {
+fn reap_children(command: Pid, outcome: Option<&Outcome>) {
     loop {
         let mut status = 0;
         // SAFETY: the kernel writes one integer.
         let ended = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
         if ended == command.as_raw() {
+            if let Some(outcome) = outcome {
+                outcome.cell().store(status | Outcome::ENDED, Ordering::Release);
+            }
             end(process::shell_status(ExitStatus::from_raw(status)).into());
         }
         if ended <= 0 {

@@ -15,8 +15,19 @@ fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
 #[test]
 fn ctrl_c_ends_a_build_and_the_command_it_runs() {
     let Some(place) = Playground::new() else { return };
-    // Process 1 of a PID namespace ignores SIGINT, so conductor must end it.
-    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo started; sleep 98762; echo over\n");
+    fs::write(place.path().join(".cache/base/debian-bookworm/etc/passwd"), "root:x:0:0::/:\nno:x:9:9::/:\n")
+        .unwrap();
+    // Process 1 of a PID namespace ignores SIGINT, so conductor must end it. And the kernel does
+    // not end a process with its parent after the process has changed its user.
+    for command in
+        ["echo started; sleep 98762; echo over", "exec su no -s /bin/sh -c 'echo started; sleep 98762'"]
+    {
+        interrupted(&place, command);
+    }
+}
+
+fn interrupted(place: &Playground, command: &str) {
+    place.write("Conductorfile", &format!("FROM debian:bookworm\nRUN {command}\n"));
     let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
     // If the tests run in the background, their shell may have made them ignore SIGINT.
     // SAFETY: signal(2) may be called between fork and exec.
