@@ -318,3 +318,47 @@ fn the_container_knows_its_own_name() {
     place.build("RUN ln -s /home-of-hosts /etc/hosts\n").success();
     place.conductor(["run", "img", "link", "--", "grep", "link", "/home-of-hosts"]).assert().success();
 }
+
+#[test]
+fn the_callers_keys_stay_outside() {
+    let Some(place) = place() else { return };
+    let has_key = |mut command: Command| {
+        // SAFETY: only system calls between fork and exec.
+        unsafe { command.pre_exec(make_key) };
+        let output = command.output();
+        output.ok().map(|output| String::from_utf8_lossy(&output.stdout).contains("conductor-secret"))
+    };
+    let mut here = place.command("cat");
+    here.arg("/proc/keys");
+    if has_key(here) != Some(true) {
+        eprintln!("skipped: this host gives no keys");
+        return;
+    }
+    place.keep_running("bg", &["sleep", "infinity"]);
+    place.write("Conductorfile", "FROM debian:bookworm\nRUN echo seen; cat /proc/keys\n");
+    for args in [
+        &["-q", "run", "img", "eg", "cat", "/proc/keys"][..],
+        &["-q", "exec", "bg", "cat", "/proc/keys"],
+        &["build", "keys"],
+    ] {
+        let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
+        command.args(args);
+        assert_eq!(has_key(command), Some(false), "{args:?}");
+    }
+}
+
+/// Joins a new session keyring with a key that only its possessor can see.
+fn make_key() -> std::io::Result<()> {
+    use nix::libc::{self, syscall};
+    const POSSESSOR_ALL: u32 = 0x3f00_0000;
+    // SAFETY: the kernel reads the strings, and they are static.
+    let key = unsafe {
+        syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>());
+        let (kind, name) = (c"user".as_ptr(), c"conductor-secret".as_ptr());
+        let key = syscall(libc::SYS_add_key, kind, name, c"x".as_ptr(), 1, libc::KEY_SPEC_SESSION_KEYRING);
+        if key >= 0 { syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, key, POSSESSOR_ALL) } else { key }
+    };
+    nix::errno::Errno::result(key)?;
+    Ok(())
+}
+

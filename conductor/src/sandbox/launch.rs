@@ -231,6 +231,7 @@ impl Reporter {
     /// Runs `setup`, waits for [`Report::go`] and executes the command. Never returns: it reports
     /// an error and ends the process.
     pub fn launch(self, command: &Prepared, setup: impl FnOnce(&Self) -> Result<(), Failure>) -> ! {
+        leave_keyring_behind();
         let ready =
             setup(&self).and_then(|()| leave_init_behind(command)).and_then(|()| self.surroundings(command));
         let (kind, step, error) = match ready {
@@ -305,6 +306,13 @@ impl Reporter {
         let mut byte = [0];
         matches!(receive(&self.0, &mut byte), Ok((1, _)))
     }
+}
+
+/// Joins a new session keyring: the caller's may hold keys, for instance of Kerberos or of an
+/// encrypted disk. Kernels without keys, and hosts that forbid the call, have nothing to leave.
+fn leave_keyring_behind() {
+    // SAFETY: the call touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<u8>()) };
 }
 
 /// Leaves an init behind and continues in its child, if the command asks for an init.
