@@ -280,6 +280,23 @@ fn a_run_that_a_signal_ends_fails_the_build_with_the_signal() {
 }
 
 #[test]
+fn a_run_changes_no_settings_and_no_shared_memory_of_the_host() {
+    let Some(place) = Playground::new() else { return };
+    place
+        .build(
+            "RUN ! echo 1 > /proc/sys/net/ipv4/ip_forward && readlink /proc/self/ns/ipc && ! mkdir /sys/x\n",
+        )
+        .success()
+        .stdout(contains("ipc:[").and(contains(namespace_of(place.pid())).not()));
+    let setting = place.command("cat").arg("/proc/sys/net/ipv4/ip_forward").output().unwrap();
+    assert_eq!(setting.stdout, b"0\n");
+}
+
+fn namespace_of(pid: u32) -> String {
+    fs::read_link(format!("/proc/{pid}/ns/ipc")).unwrap().display().to_string()
+}
+
+#[test]
 fn a_successful_run_leaves_no_process_and_no_mount_either() {
     let Some(place) = Playground::new() else { return };
     place.build("RUN (sleep 98764 &) ; mkdir /m && mount -t tmpfs none /m && touch /m/lost\n").success();

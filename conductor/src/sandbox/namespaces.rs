@@ -25,8 +25,7 @@ pub const CONTAINER: CloneFlags = CloneFlags::CLONE_NEWUTS
     .union(CloneFlags::CLONE_NEWIPC);
 
 /// The namespaces of a command that builds an image. It uses the host's network.
-pub const BUILD: CloneFlags =
-    CloneFlags::CLONE_NEWUTS.union(CloneFlags::CLONE_NEWPID).union(CloneFlags::CLONE_NEWNS);
+pub const BUILD: CloneFlags = CONTAINER.difference(CloneFlags::CLONE_NEWNET);
 
 /// The process in which [`fork_into`] returned.
 #[derive(Debug)]

@@ -55,6 +55,9 @@ pub fn enter(root: &Path, files: &[(PathBuf, PathBuf)], dev: Dev) -> Result<(), 
     pivot(root)?;
     mount_in_root(c"proc", c"/proc", NO_PROGRAMS, c"")?;
     mount_in_root(c"sysfs", c"/sys", NO_PROGRAMS, c"")?;
+    if dev == Dev::Own {
+        protect_settings()?;
+    }
     match &host_dev {
         Some((dev, devices)) => {
             put_down(dev, Path::new("/dev"), Kind::Directory)?;
@@ -148,6 +151,24 @@ fn mount_in_root(kind: &CStr, target: &CStr, flags: MountFlags, data: &CStr) -> 
         mounted => mounted,
     };
     step(&format!("mount {}", target.to_string_lossy()), mounted)
+}
+
+/// Makes /sys and /proc/sys read-only: a build uses the host's network, so their settings are the
+/// host's. Only these mounts become so: the file systems are the host's too.
+fn protect_settings() -> Result<(), Failure> {
+    const SETTINGS: &CStr = c"/proc/sys";
+    make_read_only(c"/sys")?;
+    match rustix::mount::mount_bind(SETTINGS, SETTINGS) {
+        // A kernel without settings.
+        Err(Errno::NOENT) => Ok(()),
+        bound => step("bind /proc/sys", bound).and_then(|()| make_read_only(SETTINGS)),
+    }
+}
+
+fn make_read_only(path: &CStr) -> Result<(), Failure> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | NO_PROGRAMS;
+    let remounted = rustix::mount::mount_remount(path, flags, c"");
+    step(&format!("make {} read-only", path.to_string_lossy()), remounted)
 }
 
 /// The devices of a new /dev, with their numbers (Documentation/admin-guide/devices.txt of the
