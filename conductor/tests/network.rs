@@ -183,6 +183,25 @@ fn a_container_cannot_send_under_anothers_address() {
 }
 
 #[test]
+fn no_ipv6_packet_of_a_container_is_forwarded() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.add("eg", &["-i"], 7);
+    network.host(
+        "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 addr add 2001:db8:1::1/64 dev wan0 nodad; \
+         ip -6 addr add 2001:db8:2::1/64 dev eg-outside nodad",
+    );
+    network.beyond(
+        "ip -6 addr add 2001:db8:1::2/64 dev wan0 nodad; ip -6 route add default via 2001:db8:1::1 dev wan0",
+    );
+    let script = "ip -6 addr add 2001:db8:2::2/64 dev eg-inside; \
+                  ip -6 route add default via 2001:db8:2::1; sleep 2; \
+                  ping -6 -c 2 -W 1 2001:db8:2::1; ping -6 -c 2 -W 1 2001:db8:1::2";
+    let pings = network.place.exec("eg", ["sh", "-c", script]);
+    assert_eq!(pings.matches(" 0% packet loss").count(), 1, "it reaches the host only: {pings}");
+    assert_eq!(pings.matches(" 100% packet loss").count(), 1, "{pings}");
+}
+
+#[test]
 fn the_host_believes_nothing_that_a_container_announces() {
     let Some(network) = Network::new("ACCEPT") else { return };
     network.host(

@@ -25,7 +25,8 @@ use nix::libc;
 
 use super::netlink::{Error, Netlink};
 use super::nftables::{
-    self, Bytes, Connection, Field, IPV4, Meta, Register, Rule, Set, Transaction, Verdict, interface_bytes,
+    self, Bytes, Connection, Field, IPV4, IPV6, Meta, Register, Rule, Set, Transaction, Verdict,
+    interface_bytes,
 };
 use crate::net::port_mapping::PortMapping;
 
@@ -184,6 +185,10 @@ fn add_table(transaction: &mut Transaction) {
 
     transaction.add_chain(TABLE, "forward", "filter", hook(libc::NF_INET_FORWARD), FILTER);
     let mut forward = |rule: Rule, verdict| transaction.append_rule(TABLE, "forward", &rule.verdict(verdict));
+    // Networks of containers are IPv4 only. The rules below would let IPv6 pass with any address.
+    for either in [from(LINKS), to(LINKS)] {
+        forward(either.meta(Meta::Family, Register::One).compare(true, &[IPV6]), Verdict::Drop);
+    }
     let source = from(LINKS)
         .meta(Meta::Family, Register::One)
         .compare(true, &[IPV4])

@@ -21,6 +21,8 @@ pub const UNSPEC: u8 = 0;
 pub const INET: u8 = 1;
 /// IPv4.
 pub const IPV4: u8 = 2;
+/// IPv6: `NFPROTO_IPV6`.
+pub const IPV6: u8 = 10;
 
 const NEW_TABLE: u16 = 0;
 const DEL_TABLE: u16 = 2;
