@@ -362,3 +362,14 @@ fn make_key() -> std::io::Result<()> {
     Ok(())
 }
 
+#[test]
+fn whatever_the_image_has_as_hosts_file_the_container_runs() {
+    let Some(place) = Playground::new() else { return };
+    for hosts in
+        ["mkdir /etc/hosts", "ln -s /proc/sys/kernel/hostname /etc/hosts", "ln -s /dev/full /etc/hosts"]
+    {
+        place.build(&format!("RUN rm -f /etc/hosts && {hosts}\n")).success();
+        place.conductor(["-q", "run", "img", "eg", "echo", "runs"]).assert().success().stdout("runs\n");
+        place.conductor(["stop", "eg"]).assert().success();
+    }
+}

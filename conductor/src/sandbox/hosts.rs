@@ -17,16 +17,15 @@ const PATH: &str = "/etc/hosts";
 const LOCALHOST: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
 
 /// Adds `name` to /etc/hosts unless it is there. Called inside the container's root, so links lead
-/// to the container's own files. An image without /etc has no need for the file, and a pipe or
-/// device in its place stays as it is.
+/// to the container's own files. The line is a help, and no image must have the file: a folder, a
+/// pipe or a strange link in its place stays as it is, and so does a file that cannot be written.
+/// Only a broken disk is an error.
 pub(super) fn add(name: &str) -> Result<(), Failure> {
     match add_line(name) {
-        Err(error)
-            if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) =>
-        {
-            Ok(())
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::IO) => {
+            Err((format!("add the host name to {PATH}"), error))
         }
-        added => added.map_err(|error| (format!("add the host name to {PATH}"), error)),
+        _ => Ok(()),
     }
 }
 
