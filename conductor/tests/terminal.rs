@@ -205,6 +205,10 @@ fn a_change_of_the_terminals_size_reaches_the_container() {
 /// Starts `conductor run` on a new terminal. Returns the other side of the terminal.
 fn run_on_a_terminal(place: &Playground, name: &str, script: &str) -> (Child, OwnedFd) {
     let (master, slave) = conductor::sandbox::tty::open_pair().unwrap();
+    run_on(place, name, script, slave, master)
+}
+
+fn run_on(place: &Playground, name: &str, script: &str, slave: OwnedFd, master: OwnedFd) -> (Child, OwnedFd) {
     let mut run = place.command(env!("CARGO_BIN_EXE_conductor"));
     run.args(["-q", "run", "img", name, "sh", "-c", script]);
     run.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
@@ -248,6 +252,27 @@ fn what_is_written_to_a_terminal_that_is_gone_ends_nothing() {
     assert_eq!(run.try_wait().unwrap(), None, "the container runs, and conductor with it");
     place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn a_terminal_that_never_waits_is_waited_for() {
+    let Some(place) = place() else { return };
+    let (master, slave) = conductor::sandbox::tty::open_pair().unwrap();
+    conductor::sandbox::tty::never_wait(&slave).unwrap();
+    let (mut run, terminal) = run_on(&place, "eg", "echo > /ready; exec yes", slave, master);
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", run.id())).unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1.split(' ').skip(12).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    let before = ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = ticks() - before;
+    assert!(spent < 10, "{spent} hundredths of a second");
+    place.conductor(["stop", "eg"]).assert().success();
+    drop(terminal);
+    run.wait().unwrap();
 }
 
 #[test]

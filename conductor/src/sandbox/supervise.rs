@@ -104,6 +104,8 @@ impl Signals {
                     return Ok(ours);
                 }
                 while !printed.is_empty() {
+                    // Our terminal may return instead of waiting for room.
+                    wait_for(&mut [PollFd::new(output.as_fd(), PollFlags::POLLOUT)], child)?;
                     tty::write(&output, &mut printed)?;
                 }
             } else if is_ready(&ready[1]) {
