@@ -42,10 +42,11 @@ pub fn user_of(folders: &[PathBuf]) -> Result<Option<User>, state::Error> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // The process may have ended.
         let Ok(namespace) = fs::read_link(entry.path().join("ns/mnt")) else { continue };
-        let Ok(table) = fs::read(entry.path().join("mountinfo")) else { continue };
-        if !seen.insert(namespace) {
+        if seen.contains(&namespace) {
             continue;
         }
+        let Ok(table) = fs::read(entry.path().join("mountinfo")) else { continue };
+        seen.insert(namespace);
         let table = String::from_utf8_lossy(&table);
         let mut overlays = table.lines().filter_map(Overlay::parse);
         // A build writes in the cache. It has the lock on it, unless it was killed and is ending.
