@@ -1,6 +1,6 @@
 //! The host's side of all networks. All containers share it, and one command at a time changes it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -13,10 +13,8 @@ use super::firewall::{self, Member};
 use super::links::{self, Link, Network};
 use super::netlink::{self, Inside, Netlink};
 use super::nftables::{self, Transaction};
-use super::{Record, foreign, subnet};
+use super::{Record, foreign, forwarding, subnet};
 use crate::state::container::Container;
-
-const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// The holder of the interface that a container's record names.
 pub(super) enum Holder {
@@ -160,7 +158,7 @@ impl Host {
             return Ok(());
         }
         if view.state.are_last(gone) {
-            stop_forwarding()?;
+            forwarding::stop()?;
         }
         let names: Vec<&str> = gone.iter().map(|member| member.link).collect();
         let mut transaction = Transaction::default();
@@ -188,7 +186,7 @@ impl Host {
         foreign::open(&mut self.filter, &mut transaction, &chains, &links)?;
         self.commit(transaction)?;
         if forwards {
-            start_forwarding()?;
+            forwarding::start()?;
         }
         Ok(foreign::open_legacy(&links)?)
     }
@@ -201,25 +199,4 @@ struct FilterView {
     chains: Rc<[nftables::Chain]>,
     /// Our own table.
     state: Rc<firewall::State>,
-}
-
-/// The value with which conductor switches forwarding on. The kernel takes every number but 0 for
-/// "on", and other programs write 1. So this value means that no other program has asked for
-/// forwarding, and the last `stop` may switch it off.
-const ON_FOR_CONTAINERS: &str = "2";
-
-/// Switches packet forwarding of the host on, if it is off.
-fn start_forwarding() -> Result<(), Error> {
-    if at("read ip_forward", fs::read_to_string(IP_FORWARD))?.trim() != "0" {
-        return Ok(());
-    }
-    at("switch on ip_forward", fs::write(IP_FORWARD, ON_FOR_CONTAINERS))
-}
-
-/// Switches packet forwarding of the host off, unless another program has switched it on.
-fn stop_forwarding() -> Result<(), Error> {
-    if at("read ip_forward", fs::read_to_string(IP_FORWARD))?.trim() != ON_FOR_CONTAINERS {
-        return Ok(());
-    }
-    at("switch off ip_forward", fs::write(IP_FORWARD, "0"))
 }

@@ -26,6 +26,7 @@ mod dns;
 mod error;
 mod firewall;
 mod foreign;
+mod forwarding;
 mod host;
 mod interface;
 pub mod links;

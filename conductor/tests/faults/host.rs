@@ -43,7 +43,7 @@ impl<'a> Host<'a> {
 
 /// What `ip`, `nft` and `iptables` show of the host.
 pub fn state(place: &Playground) -> String {
-    let script = "nft list ruleset; iptables -S FORWARD; cat /proc/sys/net/ipv4/ip_forward; ip -o link; ip route; \
+    let script = "nft list ruleset; iptables -S FORWARD; grep . /proc/sys/net/ipv4/conf/*/forwarding; ip -o link; ip route; \
                   grep -c . /proc/self/mountinfo";
     let output = place.command("/bin/sh").args(["-c", script]).output().unwrap();
     String::from_utf8(output.stdout).unwrap()

@@ -104,6 +104,9 @@ fn a_network_whose_rules_or_link_were_deleted_is_made_anew() {
     }
 }
 
+/// Prints the forwarding of all interfaces.
+const FORWARDING: &str = "grep . /proc/sys/net/ipv4/conf/*/forwarding";
+
 #[test]
 fn what_the_host_forwarded_before_it_forwards_after() {
     let Some(network) = Network::new("ACCEPT") else { return };
@@ -147,9 +150,29 @@ fn forwarding_that_another_program_has_asked_for_stays_on() {
 #[test]
 fn forwarding_is_switched_off_after_the_last_container_even_if_the_rules_were_flushed() {
     let Some(network) = Network::new("ACCEPT") else { return };
+    let before = network.host(FORWARDING);
     network.add("eg", &["-i"], 7);
-    assert_ne!(network.host("cat /proc/sys/net/ipv4/ip_forward"), "0\n");
+    assert_ne!(network.host(FORWARDING), before);
     network.host("nft flush ruleset");
     network.place.conductor(["stop", "eg"]).assert().success();
-    assert_eq!(network.host("cat /proc/sys/net/ipv4/ip_forward"), "0\n");
+    assert_eq!(network.host(FORWARDING), before);
+}
+
+#[test]
+fn settings_that_the_kernel_resets_with_ip_forward_stay() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    network.host(
+        "cd /proc/sys/net/ipv4/conf; ip link add lan type veth peer name lan1; ip link add gone type veth peer name gone1; \
+         echo 1 > lan/forwarding; echo 1 > all/accept_redirects",
+    );
+    let state = "cd /proc/sys/net/ipv4/conf; grep . lan/* lo/* default/* all/*";
+    let before = network.host(state);
+    assert!(before.contains("lan/forwarding:1"), "{before}");
+    network.add("eg", &["-i"], 7);
+    // An interface that comes while containers run forwards, too.
+    network.host("ip link add later type veth peer name later1; ip link delete gone");
+    assert_eq!(network.host("cat /proc/sys/net/ipv4/conf/later/forwarding"), "2\n");
+    network.place.conductor(["stop", "eg"]).assert().success();
+    assert_eq!(network.host(state), before);
+    assert_eq!(network.host("cat /proc/sys/net/ipv4/conf/later/forwarding"), "0\n");
 }

@@ -40,10 +40,10 @@ fn a_host_whose_settings_cannot_be_written_keeps_no_container() {
     let before = network.state();
     network.add("eg", &["-i", "-e", "80-3000"], 80);
     network.host("mount --bind /proc/sys /proc/sys; mount -o remount,ro,bind /proc/sys");
-    stop_in_part(&network, "cannot switch off ip_forward");
+    stop_in_part(&network, "cannot switch off the forwarding of packets");
     network.place.keep_running("heir", &["sleep", "infinity"]);
     let refused = network.place.conductor(["addnetwork", "heir"]).assert().code(1);
-    refused.stderr(contains("cannot switch off ip_forward"));
+    refused.stderr(contains("cannot switch off the forwarding of packets"));
     network.place.conductor(["stop", "heir"]).assert().success();
     network.host("umount /proc/sys");
     come_and_go(&network);

@@ -86,7 +86,7 @@ impl Network {
 
     /// Everything on the host that a network may change.
     pub fn state(&self) -> String {
-        let all = "nft list ruleset; iptables-save; cat /proc/sys/net/ipv4/ip_forward; ip -o link; ip route";
+        let all = "nft list ruleset; iptables-save; grep . /proc/sys/net/ipv4/conf/*/forwarding; ip -o link; ip route";
         // The comments of iptables-save contain the time.
         self.host(all).lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
     }
