@@ -234,6 +234,19 @@ fn sources_outside_of_the_context_are_refused() {
 }
 
 #[test]
+fn a_folder_means_its_conductorfile_and_its_files() {
+    let Some(place) = Playground::new() else { return };
+    fs::create_dir(place.path().join("context")).unwrap();
+    place.write("context/file", "inside");
+    place.write("context/Conductorfile", "FROM debian:bookworm\nCOPY file /\n");
+    place.conductor(["build", "img", "context"]).assert().success();
+    place.conductor(["run", "img", "eg", "--", "cat", "/file"]).assert().success().stdout(contains("inside"));
+    fs::remove_file(place.path().join("context/Conductorfile")).unwrap();
+    let refused = place.conductor(["build", "img", "context"]).assert().failure();
+    refused.stderr(contains("cannot read context/Conductorfile: No such file"));
+}
+
+#[test]
 fn a_run_has_proc_sys_dev_name_resolution_and_pid_one() {
     let Some(place) = Playground::new() else { return };
     place

@@ -151,14 +151,15 @@ fn a_container_has_a_terminal_with_job_control() {
     let Some(place) = place() else { return };
     place.keep_running("bg", &["sleep", "infinity"]);
     let mut terminal = Terminal::open(&place);
-    for (start, name) in [
-        ("conductor -q run img eg", "eg"),
-        ("conductor -q run --init img eg2", "eg2"),
-        ("conductor -q exec bg", "bg"),
+    for (start, name, kind) in [
+        ("conductor -q run img eg", "eg", "dumb"),
+        ("env -u TERM conductor -q run --init img eg2", "eg2", "xterm"),
+        ("conductor -q exec bg", "bg", "dumb"),
     ] {
         terminal.line("stty rows 33 cols 77", HOST_PROMPT);
         terminal.line(start, PROMPT);
         assert_eq!(terminal.line("tty", PROMPT), "/dev/pts/0\n");
+        assert_eq!(terminal.line("echo $TERM", PROMPT), format!("{kind}\n"));
         assert_eq!(terminal.line("stty size < /dev/tty", PROMPT), "33 77\n");
         terminal.session.send_line("sleep 4243").unwrap();
         terminal.session.exp_string("sleep 4243\r\n").unwrap();

@@ -101,7 +101,7 @@ pub struct Build {
     /// Name of the image
     #[arg(value_name = "IMAGE")]
     pub image: ImageName,
-    /// The file with the instructions, or `-` for standard input
+    /// The file with the instructions, a folder with a Conductorfile, or `-` for standard input
     #[arg(default_value = "Conductorfile")]
     pub conductorfile: PathBuf,
     /// The folder that COPY copies from [default: the folder of the Conductorfile]

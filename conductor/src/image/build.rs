@@ -1,5 +1,6 @@
 //! Builds an image: takes the layer of each instruction from the cache, or creates it.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -142,6 +143,11 @@ struct Text {
     folder: Option<PathBuf>,
 }
 
+/// The Conductorfile that a name means: in a folder, the file `Conductorfile`.
+fn file_named(named: &Path) -> Cow<'_, Path> {
+    if named.is_dir() { named.join("Conductorfile").into() } else { named.into() }
+}
+
 /// Reads the Conductorfile. The name `-` means standard input.
 fn read_conductorfile(named: &Path) -> Result<Text, Error> {
     let fail = |source| Error::Read { path: named.to_path_buf(), source };
@@ -181,9 +187,10 @@ pub fn build(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<Layer>, Error> {
-    let Request { image, conductorfile: named, .. } = request;
-    let Text { text, folder } = read_conductorfile(named)?;
-    let named = if *named == "-" { Path::new("<stdin>") } else { *named };
+    let image = request.image;
+    let named = file_named(request.conductorfile);
+    let Text { text, folder } = read_conductorfile(&named)?;
+    let named = if *named == *"-" { Path::new("<stdin>") } else { &*named };
     let file = Conductorfile::parse(named, &text, settings.suites.keys().map(String::as_str))?;
     let layers = file.instructions.len() + 1;
     if layers > overlay::LAYERS_MAX {

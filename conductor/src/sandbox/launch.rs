@@ -27,7 +27,8 @@ use crate::sandbox::reaper::{self, Reaper};
 use crate::sandbox::rootfs::Failure;
 use crate::sandbox::tty;
 
-/// The environment of a command in a container. From the host it takes only the kind of terminal.
+/// The environment of a command in a container. From the host it takes only the kind of terminal,
+/// and where the host does not know it, the one that all terminals resemble.
 pub fn environment(streams: Streams) -> Vec<(OsString, OsString)> {
     let mut env: Vec<(OsString, OsString)> = vec![
         ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
@@ -36,7 +37,7 @@ pub fn environment(streams: Streams) -> Vec<(OsString, OsString)> {
         ("container".into(), "conductor".into()),
     ];
     if streams == Streams::Terminal {
-        env.extend(std::env::var_os("TERM").map(|kind| ("TERM".into(), kind)));
+        env.push(("TERM".into(), std::env::var_os("TERM").unwrap_or_else(|| "xterm".into())));
     }
     env
 }

@@ -207,8 +207,12 @@ fn base(statement: &Statement, arguments: usize, bases: &[&str]) -> Result<Strin
         return Ok(argument.into());
     }
     let known = bases.join(", ");
+    let stage = argument.split_whitespace().nth(1).filter(|word| word.eq_ignore_ascii_case("as"));
     let what = match argument {
         "" => format!("FROM needs a base system: {known}"),
+        _ if stage.is_some() => {
+            "stages are not supported, so FROM takes no AS: build in a RUN, and delete there what is not needed".into()
+        }
         _ => format!("there is no base system '{argument}': use one of {known}"),
     };
     Err(Problem { at: arguments.min(statement.end()), what })
@@ -251,7 +255,8 @@ fn copy(statement: &Statement, arguments: usize) -> Result<Step, Problem> {
         let remedy = match name {
             "--chmod" => ": change modes in a RUN: RUN chmod MODE PATH",
             "--chown" => ": change owners in a RUN: RUN chown USER PATH",
-            _ => "",
+            "--from" => ": stages are not supported, so build the files in a RUN",
+            _ => ": leave it out",
         };
         return Err(Problem { at: *at, what: format!("COPY has no option '{name}'{remedy}") });
     }
