@@ -1,7 +1,7 @@
 //! `conductor peer`.
 
-use crate::commands::Outcome;
 use crate::commands::cli::Peer;
+use crate::commands::{Outcome, addnetwork};
 use crate::net;
 use crate::settings::Settings;
 use crate::state::container::Container;
@@ -17,6 +17,6 @@ pub fn run(settings: &Settings, args: &Peer) -> Outcome {
         (args.first.clone().min(args.second.clone()), args.first.clone().max(args.second.clone()));
     let low = Container::open(&store, &low, Share::Exclusive)?;
     let high = Container::open(&store, &high, Share::Exclusive)?;
-    net::peer(&low, &high)?;
+    addnetwork::tell(&args.first, net::peer(&low, &high)?)?;
     Ok(0)
 }

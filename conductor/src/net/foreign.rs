@@ -28,17 +28,25 @@ fn comment(link: &str) -> String {
 const RULES: usize = 2;
 
 /// Adds rules to a transaction: packets from and to `links` pass the forward chains of other
-/// programs that may drop them. Existing rules are kept.
+/// programs that may drop them. Existing rules are kept. Returns the chains that only their owner
+/// may change.
 pub fn open(
     netlink: &mut Netlink,
     transaction: &mut Transaction,
     chains: &[Chain],
     links: &[&str],
-) -> Result<(), Error> {
-    for chain in chains.iter().filter(|chain| filters_forwarded(chain)) {
+) -> Result<Vec<String>, Error> {
+    let mut closed = Vec::new();
+    let chains: Vec<&Chain> = chains.iter().filter(|chain| filters_forwarded(chain)).collect();
+    let owned = if chains.is_empty() { Vec::new() } else { nftables::owned_tables(netlink)? };
+    for chain in chains {
         let rules = nftables::rules(netlink, chain)?;
         // An empty chain that accepts everything needs no rule.
         if !chain.drops && rules.is_empty() {
+            continue;
+        }
+        if owned.iter().any(|(family, table)| *family == chain.family && *table == chain.table) {
+            closed.push(chain.to_string());
             continue;
         }
         let mut ours: HashMap<&str, Vec<u64>> = HashMap::new();
@@ -62,7 +70,7 @@ pub fn open(
             }
         }
     }
-    Ok(())
+    Ok(closed)
 }
 
 /// Adds to a transaction: deletes the rules that [`open`] made for `links`.

@@ -171,24 +171,26 @@ impl Host {
 
     /// Commits a transaction to the packet filter, after adding our table if it is missing. If it
     /// `forwards`, the host forwards packets from then on. The chains of other programs admit
-    /// `new_link`, and again every container that a restarted firewall has cut off.
+    /// `new_link`, and again every container that a restarted firewall has cut off. Returns the
+    /// chains that only their owner may change.
     pub(super) fn change_filter(
         &mut self,
         forwards: bool,
         new_link: Option<&str>,
         change: impl FnOnce(&mut Transaction),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<String>, Error> {
         let FilterView { chains, state } = self.filter_view()?;
         let mut transaction = Transaction::default();
         state.ensure_table(&mut transaction);
         change(&mut transaction);
         let links: Vec<&str> = state.members().map(|member| member.link).chain(new_link).collect();
-        foreign::open(&mut self.filter, &mut transaction, &chains, &links)?;
+        let closed = foreign::open(&mut self.filter, &mut transaction, &chains, &links)?;
         self.commit(transaction)?;
         if forwards {
             forwarding::start()?;
         }
-        Ok(foreign::open_legacy(&links)?)
+        foreign::open_legacy(&links)?;
+        Ok(closed)
     }
 }
 

@@ -46,9 +46,16 @@ pub use plan::Wishes;
 use port_mapping::PortMapping;
 pub use record::Record;
 
-/// A change to a network that was complete before.
+/// What a command has to tell about a network.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum News {
+    /// A firewall may cut the container off, and only the program that owns it may change it.
+    Closed {
+        /// The table and the chain.
+        chain: String,
+        /// The interface that the firewall should allow.
+        link: String,
+    },
     /// The container now reaches the Internet through another interface, or for the first time.
     Internet {
         /// The interface.
@@ -68,7 +75,7 @@ pub fn connect(
     container: &Container,
     wishes: Wishes<'_>,
     announce: impl FnOnce(&Record),
-) -> Result<Vec<Change>, Error> {
+) -> Result<Vec<News>, Error> {
     let first = container.running()?;
     let mut host = Host::lock()?;
     let former = Record::load(container.folder())?;
@@ -85,17 +92,27 @@ pub fn connect(
     let mut record = plan::plan(settings, container, &mut host, wishes, former.as_ref())?;
     record.save(container.folder())?;
     announce(&record);
-    if let Err(error) = make(&mut host, &record, &first, container) {
+    let made = make(&mut host, &record, &first, container);
+    if made.is_err() {
         // The first error is the one to report. What cannot be undone now, `stop` undoes.
         let _ = remove(&mut host, container, &record).and_then(|()| match &former {
             Some(former) => former.save(container.folder()),
             None => Record::forget(container.folder()),
         });
-        return Err(error);
     }
+    let closed = made?;
     record.ready = true;
     record.save(container.folder())?;
-    Ok(Vec::new())
+    Ok(if forwards(&record) { news_of(closed, &record).collect() } else { Vec::new() })
+}
+
+/// Whether the host forwards packets of a container that has no peers.
+fn forwards(record: &Record) -> bool {
+    record.internet.is_some() || !record.ports.is_empty()
+}
+
+fn news_of(closed: Vec<String>, record: &Record) -> impl Iterator<Item = News> {
+    closed.into_iter().map(|chain| News::Closed { chain, link: record.outside.clone() })
 }
 
 /// Adds ports to a complete network, or replaces its way to the Internet.
@@ -106,7 +123,7 @@ fn extend(
     first: &OwnedFd,
     wishes: Wishes<'_>,
     former: &Record,
-) -> Result<Vec<Change>, Error> {
+) -> Result<Vec<News>, Error> {
     let next = plan::extend(settings, container, host, wishes, former)?;
     let changes = changes(former, &next);
     if changes.is_empty() {
@@ -124,11 +141,11 @@ fn extend(
         }
         firewall::publish(transaction, pending.member(), &pending.ports[former.ports.len()..]);
     });
-    if let Err(error) = committed {
+    if committed.is_err() {
         // The transaction changed nothing, so the former record is still true.
         former.save(container.folder())?;
-        return Err(error);
     }
+    let closed = committed?;
     if pending.internet != former.internet {
         let mut inside = host.enter(first)?;
         open_way_out(host, &mut inside.netlink, &pending)?;
@@ -136,17 +153,23 @@ fn extend(
     }
     pending.ready = true;
     pending.save(container.folder())?;
-    Ok(changes)
+    Ok(changes.into_iter().chain(news_of(closed, &pending)).collect())
 }
 
-fn changes(former: &Record, next: &Record) -> Vec<Change> {
+fn changes(former: &Record, next: &Record) -> Vec<News> {
     let rerouted = next.internet.clone().filter(|_| next.internet != former.internet);
-    let way_out = rerouted.map(|through| Change::Internet { through, before: former.internet.clone() });
-    let ports = next.ports[former.ports.len()..].iter().copied().map(Change::Published);
+    let way_out = rerouted.map(|through| News::Internet { through, before: former.internet.clone() });
+    let ports = next.ports[former.ports.len()..].iter().copied().map(News::Published);
     way_out.into_iter().chain(ports).collect()
 }
 
-fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container) -> Result<(), Error> {
+/// Makes a network. Returns the chains of the packet filter that only their owner may change.
+fn make(
+    host: &mut Host,
+    record: &Record,
+    first: &OwnedFd,
+    container: &Container,
+) -> Result<Vec<String>, Error> {
     let mut inside = host.enter(first)?;
     let mtu = mtu(host, record)?;
     let (outside, end) = (&record.outside, &record.inside);
@@ -169,11 +192,13 @@ fn make(host: &mut Host, record: &Record, first: &OwnedFd, container: &Container
     }
     inside.netlink.change(theirs)?;
 
-    let forwards = record.internet.is_some() || !record.ports.is_empty();
-    host.change_filter(forwards, Some(&record.outside), |transaction| {
+    let closed = host.change_filter(forwards(record), Some(&record.outside), |transaction| {
         firewall::admit(transaction, record.member(), record.internet.as_deref(), &record.ports);
     })?;
-    if record.internet.is_some() { write_name_servers(container, first) } else { Ok(()) }
+    if record.internet.is_some() {
+        write_name_servers(container, first)?;
+    }
+    Ok(closed)
 }
 
 /// The destination of a default route.
@@ -249,8 +274,9 @@ pub fn wait_until_gone(link: &Link) -> Result<(), Error> {
     Ok(links::wait_until_gone(&mut host, link)?)
 }
 
-/// Allows two containers with networks to reach each other. Other containers stay isolated.
-pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
+/// Allows two containers with networks to reach each other. Other containers stay isolated. Returns
+/// what there is to tell.
+pub fn peer(one: &Container, other: &Container) -> Result<Vec<News>, Error> {
     let mut host = Host::lock()?;
     let mut ready = |container: &Container| -> Result<(OwnedFd, Record), Error> {
         let first = container.running()?;
@@ -271,9 +297,10 @@ pub fn peer(one: &Container, other: &Container) -> Result<(), Error> {
             inside.netlink.change(batch)?;
         }
     }
-    host.change_filter(true, None, |transaction| {
+    let closed = host.change_filter(true, None, |transaction| {
         firewall::introduce(transaction, &one.1.outside, &other.1.outside);
-    })
+    })?;
+    Ok(news_of(closed.clone(), &one.1).chain(news_of(closed, &other.1)).collect())
 }
 
 /// Refuses to peer a container with itself. Locking it twice would wait forever.

@@ -1,5 +1,7 @@
 //! Firewalls of other programs, and the state of the host after the last container.
 
+use std::io::Write;
+
 use super::*;
 
 #[test]
@@ -175,4 +177,32 @@ fn settings_that_the_kernel_resets_with_ip_forward_stay() {
     network.place.conductor(["stop", "eg"]).assert().success();
     assert_eq!(network.host(state), before);
     assert_eq!(network.host("cat /proc/sys/net/ipv4/conf/later/forwarding"), "0\n");
+}
+
+#[test]
+fn a_firewall_that_only_its_owner_may_change_is_named_and_keeps_no_container_from_its_network() {
+    let Some(network) = Network::new("ACCEPT") else { return };
+    let mut owner = network.place.command("nft");
+    let mut owner = owner.arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let rules = "add table inet firewalld { flags owner; chain filter_FORWARD { \
+                 type filter hook forward priority 10; policy accept; iifname \"trusted*\" accept; \
+                 ct state established accept; drop; }; }\n";
+    owner.stdin.as_mut().unwrap().write_all(rules.as_bytes()).unwrap();
+    wait_for(|| network.host("nft list ruleset").contains("established"));
+    let named = "conductor: only its owner can change the firewall 'firewalld filter_FORWARD'. If it blocks packets, allow";
+    for name in ["eg", "trusted"] {
+        network.place.keep_running(name, &["sleep", "infinity"]);
+        // The host and its container need no forwarding.
+        network.place.conductor(["addnetwork", name]).assert().success().stderr(contains("owner").not());
+        network.place.conductor(["addnetwork", name, "-i"]).assert().success().stderr(contains(named));
+    }
+    network.place.conductor(["peer", "eg", "trusted"]).assert().success().stderr(contains(named).count(2));
+    let _server = Server::on_other(&network, 4001);
+    assert_eq!(network.heard_in("eg", OTHER, 4001), "");
+    assert_eq!(network.heard_in("trusted", OTHER, 4001), "hello from beyond\n");
+    for name in ["eg", "trusted"] {
+        network.place.conductor(["stop", name]).assert().success();
+    }
+    drop(owner.stdin.take());
+    owner.wait().unwrap();
 }

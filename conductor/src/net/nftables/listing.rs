@@ -2,7 +2,8 @@
 
 use super::super::netlink::{Error, Netlink, attribute, attributes};
 use super::{
-    Attributes, Bytes, Chain, GET_CHAIN, GET_ELEMENT, GET_RULE, INET, UNSPEC, Verdict, header, message,
+    Attributes, Bytes, Chain, GET_CHAIN, GET_ELEMENT, GET_RULE, GET_TABLE, INET, UNSPEC, Verdict, header,
+    message,
 };
 
 /// The elements of a set: keys and values.
@@ -16,6 +17,17 @@ pub fn elements(netlink: &mut Netlink, table: &str, set: &str) -> Result<Vec<(By
         Some(attributes(list).map(element).collect::<Vec<_>>())
     };
     Ok(netlink.dump("list a set", message(GET_ELEMENT), &body, read)?.concat())
+}
+
+/// The tables that only the program that made them may change, as family and name
+/// (`NFT_TABLE_F_OWNER`). Recent versions of firewalld make such a table.
+pub fn owned_tables(netlink: &mut Netlink) -> Result<Vec<(u8, String)>, Error> {
+    const OWNER: u16 = 7;
+    netlink.dump("list tables", message(GET_TABLE), &header(UNSPEC, 0), |body| {
+        let (head, body) = body.split_at_checked(4)?;
+        let owned = !attribute(body, OWNER).is_empty();
+        owned.then(|| (head[0], text(attribute(body, 1))))
+    })
 }
 
 /// All chains of all tables.

@@ -11,7 +11,7 @@ mod listing;
 mod rule;
 mod transaction;
 
-pub use listing::{chains, elements, rules};
+pub use listing::{chains, elements, owned_tables, rules};
 pub use rule::{Connection, Meta, Register, Rule, Verdict};
 pub use transaction::Transaction;
 
@@ -25,6 +25,7 @@ pub const IPV4: u8 = 2;
 pub const IPV6: u8 = 10;
 
 const NEW_TABLE: u16 = 0;
+const GET_TABLE: u16 = 1;
 const DEL_TABLE: u16 = 2;
 const NEW_CHAIN: u16 = 3;
 const GET_CHAIN: u16 = 4;
