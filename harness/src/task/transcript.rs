@@ -75,6 +75,15 @@ pub fn without_escapes(text: &str) -> String {
     plain
 }
 
+/// The lines under a heading, without those under later headings. Headings that nobody printed
+/// separate nothing.
+pub fn under_heading<'a>(lines: &'a [String], headings: &[&str], number: usize) -> &'a [String] {
+    let place = |heading: &&str| lines.iter().position(|line| line.contains(*heading));
+    let start = place(&headings[number]).map_or(0, |at| at + 1);
+    let end = headings[number + 1..].iter().filter_map(place).find(|end| *end >= start);
+    &lines[start..end.unwrap_or(lines.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +107,16 @@ mod tests {
         let seen = ["a".to_owned(), "c".to_owned()];
         assert_eq!(difference(&wanted, &seen), " a\n-b\n+c");
         assert_eq!(difference(&wanted, &wanted), "");
+    }
+
+    #[test]
+    fn a_heading_has_the_lines_up_to_the_next_one() {
+        let headings = ["Part a", "Part b", "Part c"];
+        let under = |text: &str, number| under_heading(&lines(text), &headings, number).join("|");
+        let all = "Part a\none\n* Part b *\ntwo\nPart c\nthree";
+        assert_eq!([0, 1, 2].map(|number| under(all, number)), ["one", "two", "three"]);
+        assert_eq!(under("zero\nPart c\nthree", 1), "zero");
+        assert_eq!(under("one\ntwo", 2), "one|two");
+        assert_eq!(under("Part b\ntwo\nPart a\none", 0), "one");
     }
 }

@@ -26,6 +26,9 @@ use crate::evidence::marker::Marker;
 use crate::evidence::mount::Mount;
 use crate::evidence::process::{Directory, Namespaces, Process};
 
+/// What the course's script prints before each subtask.
+const HEADINGS: [&str; 3] = ["Output Subtask 2a", "Output Subtask 2b", "Output Subtask 2c"];
+
 /// The three subtasks, in order.
 pub static SUBTASKS: [Subtask; 3] = [
     Subtask {

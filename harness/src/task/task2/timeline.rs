@@ -4,8 +4,8 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    Born, Ended, Exiting, Groups, Limit, Machine, Member, Place, Probe, Reachable, Run, Sample, Stranger,
-    Supplied,
+    Born, Ended, Exiting, Groups, HEADINGS, Limit, Machine, Member, Place, Probe, Reachable, Run, Sample,
+    Stranger, Supplied,
 };
 use crate::evidence::cgroup::{self, Group};
 use crate::evidence::process::Process;
@@ -275,6 +275,7 @@ impl<'a> ScriptTimeline<'a> {
             "not permitted",
         ];
         let lines = self.lines(subtask);
+        let lines = transcript::under_heading(&lines, &HEADINGS, subtask);
         let complains = |line: &&String| {
             let line = line.to_lowercase();
             WORDS.iter().any(|word| line.contains(word))

@@ -21,7 +21,7 @@ use crate::task::task3::shared::view::Machine;
 pub struct Container {
     /// Its root directory.
     pub root: Directory,
-    /// The oldest process below that root.
+    /// The oldest process below that root, if possible one in namespaces of its own.
     pub pid: i32,
     /// The namespaces of that process.
     pub namespaces: Namespaces,
@@ -50,7 +50,7 @@ impl Container {
 pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
     let mut found: Vec<Container> = Vec::new();
     let mut processes: Vec<Process> = machine.contained();
-    processes.sort_by_key(|process| process.start);
+    processes.sort_by_key(|process| rank(process, &machine.namespaces));
     for process in processes.iter().filter(|process| process.root.ino != 0 && !process.root.is(&machine.root))
     {
         let command = process.cmdline.join(" ");
@@ -75,6 +75,13 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
         });
     }
     found
+}
+
+/// Sorts the first process of a container before others below the same root. After pivot_root(2)
+/// these include the `unshare` that waits for it, which is older and outside its PID namespace.
+fn rank(process: &Process, machine: &Namespaces) -> (bool, bool, u64) {
+    let own = &process.namespaces;
+    (own.pid == machine.pid, own.net == machine.net, process.start)
 }
 
 /// What the image of a container holds: the lower folders of the overlay that is its root.
@@ -116,6 +123,18 @@ mod tests {
         let counter = container(2, Contents { counter_program: true, ..all });
         let containers = [page.clone(), counter.clone()];
         assert_eq!(roles(&containers), (Some(&counter), Some(&page)));
+    }
+
+    #[test]
+    fn a_process_that_waits_outside_the_namespaces_is_not_the_first_one() {
+        let machine = Namespaces { pid: 1, net: 2, ..Namespaces::default() };
+        let process = |pid, start, namespaces| Process { pid, start, namespaces, ..Process::default() };
+        let unshare = process(10, 1, Namespaces { net: 4, ..machine });
+        let first = process(11, 2, Namespaces { pid: 3, net: 4, ..machine });
+        let exec = process(12, 3, Namespaces { pid: 3, net: 4, ..machine });
+        let mut all = [exec, unshare, first];
+        all.sort_by_key(|process| rank(process, &machine));
+        assert_eq!(all.map(|process| process.pid), [11, 12, 10]);
     }
 
     #[test]
