@@ -37,6 +37,17 @@ fn a_base_system_is_made_once_with_the_mirror_of_the_settings_and_shared() {
 }
 
 #[test]
+fn a_file_with_the_name_of_a_base_system_is_left_alone() {
+    let Some(place) = Playground::without_base() else { return };
+    let path = with_debootstrap(&place, "exit 1");
+    place.write(".cache/base/debian-bookworm", "data");
+    place.write("Conductorfile", "FROM debian:bookworm\n");
+    let build = place.conductor(["build", "one"]).env("PATH", &path).assert().code(1);
+    build.stderr(contains(".cache/base/debian-bookworm, because a base system is a folder: move it away"));
+    assert!(!place.path().join("calls").exists());
+}
+
+#[test]
 fn where_no_mirror_is_named_debootstrap_uses_its_own() {
     let Some(place) = Playground::without_base() else { return };
     let path = with_debootstrap(&place, "cp -a \"$(dirname \"$0\")/../tree/.\" \"$2\"");

@@ -191,3 +191,52 @@ fn a_mount_in_the_cache_is_not_deleted_with_it() {
         .stderr(contains("cannot delete").or(contains("cannot remove")));
     assert!(place.path().join("precious/file").exists());
 }
+
+#[test]
+fn what_is_not_an_image_is_neither_replaced_nor_deleted() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    let made = place.path().join(".images/img/layers");
+    place.write(".images/folder/file", "data");
+    place.write(".images/file", "data");
+    place.write(".images/more/file", "data");
+    fs::copy(&made, place.path().join(".images/more/layers")).unwrap();
+    fs::create_dir_all(place.path().join(".images/mounted/inside")).unwrap();
+    symlink("img", place.path().join(".images/link")).unwrap();
+    let mount = place.command("mount").args(["-t", "tmpfs", "tmpfs", ".images/mounted/inside"]).status();
+    assert!(mount.unwrap().success());
+    for name in ["folder", "file", "more", "mounted", "link"] {
+        let said = format!("image '{name}': conductor did not make {}", place.path().display());
+        let refused = |args: &[&str]| {
+            let refused = place.conductor(args.iter().copied()).assert().code(1);
+            refused.stderr(contains(&said).and(contains("; move it away, or choose another name\n")))
+        };
+        refused(&["build", name]).stdout("CS695 Conductor that manages containers\n");
+        refused(&["rmi", name]);
+        if name != "more" && name != "link" {
+            place.conductor(["run", name, "eg", "true"]).assert().code(125).stderr(contains(&said));
+        }
+    }
+    // The sweep of another build finds nothing to unmount or to delete either.
+    place.build("RUN echo\n").success();
+    assert_eq!(place.mounts().len(), 1);
+    for file in ["folder/file", "file", "more/file"] {
+        assert_eq!(fs::read_to_string(place.path().join(".images").join(file)).unwrap(), "data");
+    }
+    assert!(place.path().join(".images/link").is_symlink() && made.exists());
+    assert_eq!(place.half_made(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_sweep_of_images_and_cache_detaches_no_mount() {
+    let Some(place) = Playground::new() else { return };
+    place.build("RUN true\n").success();
+    for folder in [".images", ".cache", ".cache/base", ".cache/layers"] {
+        let inside = format!("{folder}/.half-made-new-1-2/inside");
+        fs::create_dir_all(place.path().join(&inside)).unwrap();
+        let mount = place.command("mount").args(["-t", "tmpfs", "tmpfs", &inside]).status().unwrap();
+        assert!(mount.success());
+    }
+    place.build("RUN echo\n").success();
+    assert_eq!(place.mounts().len(), 4);
+}

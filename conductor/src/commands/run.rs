@@ -26,7 +26,7 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
         lock => Some(lock?),
     };
     let lowers = catalog::lowerdirs(&store, &args.image)?;
-    half_made::sweep(&store.containers);
+    half_made::sweep_with_mounts(&store.containers);
     let container = Container::create(&store, &args.container, &args.image)?;
     drop(images);
 

@@ -25,7 +25,7 @@ enum Error {
 /// Runs the command.
 pub fn run(settings: &Settings, args: &Stop) -> Outcome {
     let store = Store::new(settings);
-    half_made::sweep(&store.containers);
+    half_made::sweep_with_mounts(&store.containers);
     let container = Container::open(&store, &args.container, Share::Exclusive)?;
     // The rules go first: no rule may point to an address that another container has taken.
     // If the host refuses, the container ends all the same. The rules stay in our table of the

@@ -7,9 +7,9 @@
 //! behind.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::{env, io};
+use std::{env, fs, io};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -26,7 +26,7 @@ use crate::settings::Settings;
 use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::store::{self, Store};
-use crate::state::{self, at, is_directory};
+use crate::state::{self, at, if_there, is_directory};
 
 /// The folder of the base systems in the cache.
 pub const FOLDER: &str = "base";
@@ -55,6 +55,9 @@ pub enum Error {
         /// The reference in `FROM`.
         reference: String,
     },
+    /// Something else has the name of the base system.
+    #[error("conductor did not make {0}, because a base system is a folder: move it away")]
+    Foreign(PathBuf),
     /// A state folder cannot be used.
     #[error(transparent)]
     Store(#[from] state::Error),
@@ -104,6 +107,9 @@ pub fn ensure(
     let _lock = Lock::wait(&folder, Share::Exclusive)?;
     if is_directory(&layer.tree)? {
         return Ok(layer);
+    }
+    if if_there(fs::symlink_metadata(&layer.tree), "find", &layer.tree)?.is_some() {
+        return Err(Error::Foreign(layer.tree));
     }
     let mirror = mirror.or(settings.mirrors.get(distribution).map(String::as_str));
     let half_made = HalfMade::begin(&folder)?;

@@ -110,6 +110,9 @@ pub enum Error {
         /// The reason.
         source: Box<StepError>,
     },
+    /// The image cannot be recorded.
+    #[error(transparent)]
+    Image(#[from] catalog::Error),
     /// A state folder cannot be used.
     #[error(transparent)]
     Store(#[from] state::Error),
@@ -200,6 +203,8 @@ pub fn build(
     let context = request.context.or(folder.as_deref());
     let context = context.map(|context| Context::open(context, file_on_disk)).transpose()?;
 
+    // Found out before the work, which can take minutes. `record` looks again.
+    catalog::is_there(store, image)?;
     store::make_folder(&store.cache)?;
     let _in_use = Lock::wait(&store.cache, Share::Shared)?;
     for folder in ["", base::FOLDER, layer::FOLDER] {

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::image::layer::{self, Layer, Metadata};
@@ -30,6 +31,17 @@ pub enum Error {
     /// There is no image with this name.
     #[error("no image '{0}': `images` lists the images, `build {0}` builds it")]
     Missing(ImageName),
+    /// Something else has the name of the image.
+    #[error(
+        "image '{name}': conductor did not make {path}, because an image is a folder with one file, \
+         '{LAYERS_FILE}'; move it away, or choose another name"
+    )]
+    Foreign {
+        /// The name.
+        name: ImageName,
+        /// The file or folder with this name.
+        path: PathBuf,
+    },
     /// A layer of the image is no longer in the cache.
     #[error("image '{image}' needs layer {layer}, which is gone: build it again")]
     LayerGone {
@@ -67,9 +79,48 @@ pub fn lowerdirs(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error>
 /// The layers in the image's file, whether they exist or not.
 fn read_layers(store: &Store, name: &ImageName) -> Result<Vec<PathBuf>, Error> {
     let path = store.image(name).join(LAYERS_FILE);
-    match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(name.clone())),
-        line => Ok(parse_layers(&at(line, "read", &path)?)),
+    match if_there(fs::read(&path), "read", &path)? {
+        Some(line) => Ok(parse_layers(&line)),
+        // Something without the file has the name, or nothing has.
+        None => is_there(store, name).and(Err(Error::Missing(name.clone()))),
+    }
+}
+
+/// Whether there is an image `name`. Anything else with this name is an error: conductor neither
+/// replaces nor deletes it.
+pub fn is_there(store: &Store, name: &ImageName) -> Result<bool, Error> {
+    let path = store.image(name);
+    let Some(images) = if_there(read::folder(&store.images), "open", &store.images)? else {
+        return Ok(false);
+    };
+    let ours = match open_inside(&images, name.as_ref(), OFlags::RDONLY | OFlags::DIRECTORY) {
+        Err(Errno::NOENT) => return Ok(false),
+        Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => false,
+        folder => at(folder.and_then(|folder| has_only_layers(&folder)), "look into", &path)?,
+    };
+    if ours { Ok(true) } else { Err(foreign(store, name)) }
+}
+
+fn foreign(store: &Store, name: &ImageName) -> Error {
+    Error::Foreign { name: name.clone(), path: store.image(name) }
+}
+
+/// Opens `name` in `folder`. A link is `ELOOP`, and a mount point `EXDEV`.
+fn open_inside(folder: &OwnedFd, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let inside = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    rustix::fs::openat2(folder, name, flags | OFlags::CLOEXEC, Mode::empty(), inside)
+}
+
+/// Whether a folder has the file of an image, and nothing else.
+fn has_only_layers(folder: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(folder)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"layers") {
+            return Ok(false);
+        }
+    }
+    match open_inside(folder, LAYERS_FILE.as_ref(), OFlags::PATH) {
+        Err(Errno::NOENT | Errno::LOOP | Errno::XDEV) => Ok(false),
+        file => Ok(FileType::from_raw_mode(rustix::fs::fstat(file?)?.st_mode) == FileType::RegularFile),
     }
 }
 
@@ -132,38 +183,43 @@ fn size_of_layer(tree: &PathBuf, known: &mut HashMap<PathBuf, u64>) -> Result<u6
 }
 
 /// Makes `name` the image of `layers` (base system first) and replaces an image of that name. An
-/// identical image is left unchanged.
-pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), state::Error> {
+/// identical image is left unchanged. Anything else of that name is an error.
+pub fn record(store: &Store, name: &ImageName, layers: &[Layer]) -> Result<(), Error> {
     let trees: Vec<_> = layers.iter().rev().map(|layer| layer.tree.to_string_lossy()).collect();
     let text = trees.join(":") + "\n";
     store::make_folder(&store.images)?;
     let _lock = Lock::wait(&store.images, Share::Exclusive)?;
     half_made::sweep(&store.images);
     let folder = store.image(name);
-    if fs::read_to_string(folder.join(LAYERS_FILE)).is_ok_and(|there| there == text) {
+    let is_there = is_there(store, name)?;
+    if is_there && fs::read_to_string(folder.join(LAYERS_FILE)).is_ok_and(|there| there == text) {
         return Ok(());
     }
     let image = HalfMade::begin(&store.images)?;
     let path = image.path().join(LAYERS_FILE);
     at(fs::write(&path, text), "write", &path)?;
     image.sync()?;
-    image.replace(&folder)
+    if is_there {
+        return Ok(image.replace(&folder)?);
+    }
+    // Another program may have taken the name by now.
+    image.finish(&folder)?.map(drop).ok_or_else(|| foreign(store, name))
 }
 
 /// Deletes an image. Its layers stay in the cache. Refuses if a container uses the image.
 pub fn remove(store: &Store, name: &ImageName) -> Result<(), Error> {
-    let folder = store.image(name);
     let missing = || Error::Missing(name.clone());
     let _lock = match Lock::wait(&store.images, Share::Exclusive) {
         Err(error) if error.is_not_found() => return Err(missing()),
         lock => lock?,
     };
-    let layers = folder.join(LAYERS_FILE);
-    if_there(fs::metadata(&layers), "find", &layers)?.ok_or_else(missing)?;
+    if !is_there(store, name)? {
+        return Err(missing());
+    }
     half_made::sweep(&store.images);
     let user = store.containers()?.into_iter().find(|(_, image)| image.as_ref() == Some(name));
     match user {
         Some((container, _)) => Err(Error::InUse { image: name.clone(), container }),
-        None => Ok(half_made::remove(&folder)?),
+        None => Ok(half_made::remove(&store.image(name))?),
     }
 }

@@ -44,7 +44,8 @@ pub enum Error {
     Unknown(ContainerName),
     /// Something else has the name of the container.
     #[error(
-        "no container '{name}': conductor did not make {folder}, which has no file 'image', and leaves it alone"
+        "no container '{name}': conductor did not make {folder}, because a container is a folder with a file \
+         'image'; move it away, or choose another name"
     )]
     Foreign {
         /// The name.
@@ -82,7 +83,7 @@ impl Container {
     /// Creates a container that has no process yet.
     pub fn create(store: &Store, name: &ContainerName, image: &ImageName) -> Result<Self, Error> {
         let folder = store.container(name);
-        if folder.exists() {
+        if if_there(fs::symlink_metadata(&folder), "find", &folder)?.is_some() {
             return Err(taken(name, folder)?);
         }
         store::make_folder(&store.containers)?;
@@ -104,12 +105,19 @@ impl Container {
     /// Opens an existing container. Waits while another command changes it.
     pub fn open(store: &Store, name: &ContainerName, share: Share) -> Result<Self, Error> {
         let folder = store.container(name);
+        let Some(there) = if_there(fs::symlink_metadata(&folder), "find", &folder)? else {
+            return Err(Error::Unknown(name.clone()));
+        };
+        let foreign = |folder| Error::Foreign { name: name.clone(), folder };
+        if !there.is_dir() {
+            return Err(foreign(folder));
+        }
         match Lock::wait(&folder, share) {
             Err(error) if error.is_not_found() => Err(Error::Unknown(name.clone())),
             lock => {
                 let lock = lock?;
                 if !store::is_container(&folder)? {
-                    return Err(Error::Foreign { name: name.clone(), folder });
+                    return Err(foreign(folder));
                 }
                 Ok(Self { name: name.clone(), folder, _lock: lock })
             }

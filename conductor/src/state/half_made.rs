@@ -114,15 +114,25 @@ impl Drop for HalfMade {
     }
 }
 
-/// Deletes the half-made directories in `folder` that killed processes left behind, with what is
-/// mounted in them. Errors are ignored: the next sweep tries again.
+/// Deletes the half-made directories in `folder` that killed processes left behind, except those in
+/// which something is mounted. Errors are ignored: the next sweep tries again.
 pub fn sweep(folder: &Path) {
+    sweep_with(folder, delete::tree);
+}
+
+/// Like [`sweep`], but detaches what is mounted in the directories: only a container that was being
+/// deleted can have mounts.
+pub fn sweep_with_mounts(folder: &Path) {
+    sweep_with(folder, delete::tree_with_mounts);
+}
+
+fn sweep_with(folder: &Path, delete: impl Fn(&Path) -> Result<(), Error>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(HALF_MADE.as_bytes()) {
             continue;
         }
         if let Ok(Some(_lock)) = Lock::attempt(&entry.path(), Share::Exclusive) {
-            let _ = delete::tree_with_mounts(&entry.path());
+            let _ = delete(&entry.path());
         }
     }
 }

@@ -65,8 +65,12 @@ impl Store {
     }
 }
 
-/// Whether conductor made `folder` as a container: it has its record.
+/// Whether conductor made `folder` as a container: it has its record, and is no link.
 pub fn is_container(folder: &Path) -> Result<bool, Error> {
+    let there = if_there(fs::symlink_metadata(folder), "find", folder)?;
+    if !there.is_some_and(|data| data.is_dir()) {
+        return Ok(false);
+    }
     let path = folder.join(IMAGE_FILE);
     Ok(if_there(fs::symlink_metadata(&path), "find", &path)?.is_some_and(|data| data.is_file()))
 }

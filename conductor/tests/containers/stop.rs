@@ -77,6 +77,24 @@ fn a_folder_that_is_no_container_is_left_alone() {
 }
 
 #[test]
+fn a_file_or_a_link_with_the_name_of_a_container_is_left_alone() {
+    let Some(place) = place() else { return };
+    place.conductor(["run", "img", "eg", "true"]).assert().success();
+    place.write(".containers/file", "data");
+    let containers = place.path().join(".containers");
+    for (name, target) in [("link", "eg"), ("dangling", "nowhere")] {
+        std::os::unix::fs::symlink(target, containers.join(name)).unwrap();
+    }
+    let said = "conductor did not make ";
+    for name in ["file", "link", "dangling"] {
+        place.conductor(["run", "img", name, "true"]).assert().code(125).stderr(contains(said));
+        place.conductor(["stop", name]).assert().code(1).stderr(contains(said));
+        assert!(containers.join(name).symlink_metadata().is_ok(), "{name}");
+    }
+    assert!(containers.join("eg/image").exists());
+}
+
+#[test]
 fn stop_unmounts_what_somebody_mounted_in_the_container_folder() {
     let Some(place) = place() else { return };
     place.conductor(["run", "img", "eg", "true"]).assert().success();
