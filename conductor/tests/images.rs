@@ -94,19 +94,55 @@ fn what_other_programs_keep_in_the_folder_of_the_cache_stays() {
     place.build("COPY Conductorfile /\n").success();
     place.conductor(["rmi", "img"]).assert().success();
     place.write(".cache/pip/data", "x");
-    place.write(".cache/layers/.half-made-x/removed/file", "");
-    place.write(".cache/.half-made-x/file", "");
+    place.write(".cache/layers/.half-made-removed-1-2/removed/file", "");
+    place.write(".cache/.half-made-removed-1-2/file", "");
     symlink("pip", place.path().join(".cache/link")).unwrap();
-    place
-        .conductor(["rmcache"])
-        .assert()
-        .success()
-        .stdout("CS695 Conductor that manages containers\nCache succesfully removed\n");
+    place.write(".cache/.half-made-mine/file", "x");
+    let rmcache = || {
+        let said = "CS695 Conductor that manages containers\nCache succesfully removed\n";
+        place.conductor(["rmcache"]).assert().success().stdout(said);
+    };
+    rmcache();
     let left = fs::read_dir(place.path().join(".cache")).unwrap();
     let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["link", "pip"]);
+    assert_eq!(left, [".half-made-mine", "link", "pip"]);
     assert!(place.path().join(".cache/pip/data").exists());
+    // Folders with the names of ours.
+    let others = ["base/mine", "base/mine.metadata", "layers/mine", "layers/.half-made-mine", "index/mine"];
+    for other in others {
+        place.write(&format!(".cache/{other}/file"), "x");
+    }
+    support::make_base(&place.path().join(".cache/base/debian-bookworm"));
+    place.build("COPY Conductorfile /\n").success();
+    // A base system of a suite that the settings no longer name.
+    let old = place.layers("img")[1].with_file_name("metadata");
+    fs::copy(old, place.path().join(".cache/base/debian-trixie.metadata")).unwrap();
+    place.write(".cache/base/debian-trixie/file", "x");
+    place.conductor(["rmi", "img"]).assert().success();
+    rmcache();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(place.path().join(".cache").join(folder)).unwrap();
+        entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().display())).collect::<Vec<_>>()
+    };
+    let mut left: Vec<_> = ["base", "layers", "index"].into_iter().flat_map(names).collect();
+    left.sort();
+    assert_eq!(left, {
+        let mut others = others;
+        others.sort_unstable();
+        others
+    });
+    assert!(others.iter().all(|other| place.path().join(".cache").join(other).join("file").exists()));
+}
+
+#[test]
+fn folders_of_the_cache_that_are_links_are_emptied() {
+    let Some(place) = Playground::new() else { return };
+    fs::rename(place.path().join(".cache/base"), place.path().join("elsewhere")).unwrap();
+    symlink("../elsewhere", place.path().join(".cache/base")).unwrap();
+    place.conductor(["rmcache"]).assert().success();
+    assert_eq!(fs::read_dir(place.path().join("elsewhere")).unwrap().count(), 0);
+    assert!(place.path().join(".cache/base").is_symlink());
 }
 
 #[test]
@@ -178,7 +214,7 @@ fn the_cache_stays_while_a_build_uses_it() {
 #[test]
 fn a_mount_in_the_cache_is_not_deleted_with_it() {
     let Some(place) = Playground::new() else { return };
-    let inside = place.path().join(".cache/layers/x");
+    let inside = place.path().join(".cache/layers").join("0123456789abcdef".repeat(4)).join("diff");
     fs::create_dir_all(&inside).unwrap();
     fs::create_dir(place.path().join("precious")).unwrap();
     place.write("precious/file", "x");

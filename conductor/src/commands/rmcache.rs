@@ -10,7 +10,7 @@ use crate::state::store::Store;
 
 /// Deletes the cache.
 pub fn run(settings: &Settings, args: &Rmcache) -> Outcome {
-    cache::clear(&Store::new(settings), args.force)?;
+    cache::clear(settings, &Store::new(settings), args.force)?;
     writeln!(io::stdout(), "Cache succesfully removed")?;
     Ok(0)
 }

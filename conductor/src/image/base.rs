@@ -88,6 +88,18 @@ fn name(settings: &Settings, reference: &str) -> String {
     format!("{distribution}-{suite}").replace('/', "-")
 }
 
+/// Tells which entries of `folder`, the folder of the base systems, `ensure` has made: those of a
+/// suite in the settings, and those that have metadata.
+pub(crate) fn names(settings: &Settings, folder: &Path) -> Box<dyn Fn(&str) -> bool> {
+    let known: Vec<String> = settings.suites.keys().map(|reference| name(settings, reference)).collect();
+    let folder = folder.to_owned();
+    Box::new(move |entry| {
+        let base = entry.strip_suffix(layer::METADATA).and_then(|base| base.strip_suffix('.'));
+        let base = base.unwrap_or(entry);
+        known.iter().any(|known| known == base) || Metadata::read(&folder.join(base)).is_some()
+    })
+}
+
 /// The base system `reference`. It is created if the cache does not have it.
 pub fn ensure(
     settings: &Settings,

@@ -24,6 +24,11 @@ impl CacheKey {
         &self.0
     }
 
+    /// Whether `name` has the form of a key.
+    pub fn is_key(name: &str) -> bool {
+        name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// The key of a base system, by its name in the cache.
     pub fn of_base(name: &str) -> Self {
         let mut fields = Fields::new("base");
@@ -199,6 +204,7 @@ mod tests {
         let base = CacheKey::of_base("x");
         assert_ne!(CacheKey::of_run(&base, "x"), base);
         assert_ne!(CacheKey::of_run(&base, "x"), CacheKey::of_run(&base, "y"));
-        assert_eq!(base.as_str().len(), 64);
+        assert!(CacheKey::is_key(base.as_str()));
+        assert!(!CacheKey::is_key("x") && !CacheKey::is_key(&base.as_str().to_uppercase()));
     }
 }

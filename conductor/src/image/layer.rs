@@ -25,8 +25,8 @@ use crate::state::{self, at, is_directory, read};
 pub const FOLDER: &str = "layers";
 /// The changes of the layer, in its folder.
 const DIFF: &str = "diff";
-/// The metadata of the layer, in its folder, as JSON.
-const METADATA: &str = "metadata";
+/// The metadata of a layer, in its folder, as JSON. Beside a base system, it is an extension.
+pub(crate) const METADATA: &str = "metadata";
 
 /// A committed layer, or a base system.
 #[derive(Debug, Clone)]

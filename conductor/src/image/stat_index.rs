@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::image::cache_key::Fields;
+use crate::image::cache_key::{CacheKey, Fields};
 use crate::image::file_digest;
 use crate::image::source_tree::{Error, FileDigest, Node, NodeKind, Source, Stamp};
 use crate::state::lock::{Lock, Share};
@@ -59,6 +59,11 @@ impl StatIndex {
         let path = folder.join(fields.finish().as_str());
         let entries = fs::read(&path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
         Self { path, entries, changed: false }
+    }
+
+    /// Whether `name` has the form of an index's file, complete or not.
+    pub fn is_name(name: &str) -> bool {
+        CacheKey::is_key(name.strip_suffix(".new").unwrap_or(name))
     }
 
     /// Sets the digest of every file of `source`. Files without a known digest are read.

@@ -5,6 +5,7 @@
 //! always complete, and a killed process leaves only half-made directories, which [`sweep`]
 //! deletes.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ use super::{attributes, delete};
 
 /// Prefix of the names of incomplete directories.
 pub const HALF_MADE: &str = ".half-made-";
+/// What follows the prefix for a directory that is being made.
+const NEW: &str = "new";
+/// What follows the prefix for a directory that is being deleted.
+const REMOVED: &str = "removed";
 
 /// A locked directory that is not complete. If it is dropped before [`HalfMade::finish`], it is
 /// deleted.
@@ -32,7 +37,7 @@ impl HalfMade {
     /// Creates a directory in `folder`, which must exist.
     pub fn begin(folder: &Path) -> Result<Self, Error> {
         loop {
-            let path = unused(folder, "new");
+            let path = unused(folder, NEW);
             match rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700)) {
                 Err(Errno::EXIST) => continue,
                 made => at(made, "make a directory in", folder)?,
@@ -128,7 +133,7 @@ pub fn sweep_with_mounts(folder: &Path) {
 
 fn sweep_with(folder: &Path, delete: impl Fn(&Path) -> Result<(), Error>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_name().as_encoded_bytes().starts_with(HALF_MADE.as_bytes()) {
+        if !is_name(&entry.file_name()) {
             continue;
         }
         if let Ok(Some(_lock)) = Lock::attempt(&entry.path(), Share::Exclusive) {
@@ -156,7 +161,7 @@ pub fn remove_with_mounts(path: &Path) -> Result<(), Error> {
 }
 
 fn remove_with(path: &Path, delete: impl Fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
-    let grave = unused(path.parent().unwrap_or(path), "removed");
+    let grave = unused(path.parent().unwrap_or(path), REMOVED);
     match rustix::fs::renameat_with(CWD, path, CWD, &grave, rustix::fs::RenameFlags::NOREPLACE) {
         Ok(()) => delete(&grave),
         Err(Errno::NOSPC | Errno::DQUOT) => {
@@ -171,6 +176,22 @@ fn remove_with(path: &Path, delete: impl Fn(&Path) -> Result<(), Error>) -> Resu
         }
         Err(error) => Err(Error::new("remove", path, error)),
     }
+}
+
+/// Whether a name has the form that [`unused`] gives. Other programs may use the prefix too.
+pub fn is_name(name: &OsStr) -> bool {
+    let parts = || {
+        let (purpose, rest) = name.to_str()?.strip_prefix(HALF_MADE)?.split_once('-')?;
+        let (pid, moment) = rest.split_once('-')?;
+        Some((purpose, pid, moment))
+    };
+    let is_made_of =
+        |text: &str, digit: fn(&u8) -> bool| !text.is_empty() && text.as_bytes().iter().all(digit);
+    parts().is_some_and(|(purpose, pid, moment)| {
+        matches!(purpose, NEW | REMOVED)
+            && is_made_of(pid, u8::is_ascii_digit)
+            && is_made_of(moment, u8::is_ascii_hexdigit)
+    })
 }
 
 /// An unused name in `folder`. A process makes or deletes one directory at a time, so PID and time
@@ -215,11 +236,17 @@ mod tests {
     fn a_sweep_takes_what_the_dead_left_and_leaves_what_the_living_make() {
         let folder = tempfile::tempdir().unwrap();
         let living = HalfMade::begin(folder.path()).unwrap();
-        fs::create_dir_all(folder.path().join(HALF_MADE.to_owned() + "dead/a")).unwrap();
+        fs::create_dir_all(unused(folder.path(), NEW).join("a")).unwrap();
+        fs::create_dir_all(unused(folder.path(), REMOVED).join("a")).unwrap();
         fs::create_dir(folder.path().join("whole")).unwrap();
+        // Another program made these.
+        let others = ["mine", "new-1", "new-1-", "old-1-2", "new-x-2", "new-1-2.txt"];
+        for name in others {
+            fs::create_dir(folder.path().join(HALF_MADE.to_owned() + name)).unwrap();
+        }
         sweep(folder.path());
         assert!(living.path().exists());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2 + others.len());
         assert_eq!(crate::state::store::entries(folder.path()).unwrap(), ["whole"]);
     }
 

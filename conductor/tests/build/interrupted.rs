@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn what_a_killed_build_left_is_cleaned_up_by_the_next() {
     let Some(place) = Playground::new() else { return };
-    let dead = place.path().join(".cache/layers/.half-made-dead/diff/etc");
+    let dead = place.path().join(".cache/layers/.half-made-new-1-dead/diff/etc");
     fs::create_dir_all(&dead).unwrap();
-    fs::create_dir_all(place.path().join(".cache/base/.half-made-dead/bin")).unwrap();
+    fs::create_dir_all(place.path().join(".cache/base/.half-made-new-1-dead/bin")).unwrap();
     place.build("RUN true\n").success();
     assert_eq!(place.half_made(), Vec::<PathBuf>::new());
 }
@@ -52,7 +52,7 @@ fn interrupted(place: &Playground, command: &str) {
 fn what_a_killed_build_rmi_or_rmcache_left_goes_with_the_next_build() {
     let Some(place) = Playground::new() else { return };
     for folder in [".cache", ".cache/base", ".cache/layers", ".images"] {
-        place.write(&format!("{folder}/.half-made-x/removed/file"), "");
+        place.write(&format!("{folder}/.half-made-removed-1-2/removed/file"), "");
     }
     assert_eq!(place.half_made().len(), 4);
     place.build("RUN true\n").success();

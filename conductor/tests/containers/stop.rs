@@ -129,7 +129,7 @@ fn stop_unmounts_also_where_a_link_leads_to_the_containers() {
 #[test]
 fn what_cannot_be_tidied_up_keeps_nobody_from_work() {
     let Some(place) = place() else { return };
-    let left = place.path().join(".containers/.half-made-left");
+    let left = place.path().join(".containers/.half-made-removed-1-2");
     fs::create_dir_all(&left).unwrap();
     let mounted = place.command("/bin/mount").args(["-t", "tmpfs", "tmpfs"]).arg(&left).status();
     assert!(mounted.unwrap().success());
