@@ -78,6 +78,10 @@ pub fn begin_guard(outcome: &Outcome) -> io::Result<()> {
 }
 
 fn leave_behind(namespaces: CloneFlags, outcome: Option<&Outcome>) -> io::Result<()> {
+    // In its own session: signals of the caller's terminal arrive only through `run`, and not at
+    // all if the caller ignores them. This comes before they are blocked, because a blocked signal
+    // arrives even if it is ignored.
+    let _ = nix::unistd::setsid();
     // Signals are blocked before the child exists, so none is lost. Process 1 gets only signals
     // that it blocks or handles.
     SigSet::all().thread_block()?;
@@ -130,8 +134,6 @@ impl Drop for Outcome {
 
 fn serve(command: Pid, outcome: Option<&Outcome>) -> ! {
     let _ = prctl::set_name(c"init");
-    // In its own session: signals of the caller's terminal arrive only once, through `run`.
-    let _ = nix::unistd::setsid();
     // Let go of the host's folders too.
     let _ = nix::unistd::chdir(c"/");
     // Close the host's files. Pipes must end when the command closes them.

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -22,6 +23,9 @@ pub struct Error(#[from] io::Error);
 
 /// The signals that are passed on to the command. They are blocked as soon as this value exists, so
 /// none is lost between the start of the command and [`Signals::watch`].
+///
+/// A signal that our caller made us ignore is not passed on: nohup(1) does that with SIGHUP, and a
+/// shell without job control with SIGINT and SIGQUIT for `run … &`.
 #[derive(Debug)]
 pub struct Signals {
     arriving: SignalFd,
@@ -33,7 +37,8 @@ const PASSED_ON: [Signal; 6] =
 impl Signals {
     /// Blocks the signals.
     pub fn hold() -> Result<Self, Error> {
-        let mut set: SigSet = PASSED_ON.into_iter().collect();
+        // An ignored signal would arrive too if it were blocked.
+        let mut set: SigSet = PASSED_ON.into_iter().filter(|signal| !is_ignored(*signal)).collect();
         set.add(Signal::SIGWINCH);
         set.thread_block().map_err(io::Error::from)?;
         let arriving = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
@@ -137,6 +142,16 @@ impl Signals {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether this process ignores a signal.
+fn is_ignored(signal: Signal) -> bool {
+    // SAFETY: sigaction is plain data, and the call only reads the action of the signal.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal as i32, std::ptr::null(), &raw mut action) == 0
+            && action.sa_sigaction == libc::SIG_IGN
     }
 }
 

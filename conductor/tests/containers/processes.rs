@@ -1,5 +1,7 @@
 //! The first process of a container: its end, its signals, and zombies.
 
+use std::io::{BufRead, BufReader, Read};
+
 use super::*;
 
 #[test]
@@ -42,6 +44,55 @@ fn signals_reach_the_command_or_end_it() {
     let mut run = place.start("does-not", &["sleep", "infinity"]);
     kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGTERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(137));
+}
+
+/// The signals that nohup(1) and shells make a program ignore.
+const IGNORED: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT];
+
+/// Starts conductor as nohup(1) and `… &` in a script do, and sends it these signals once its
+/// command has printed `ready`. Returns its standard output.
+fn unimpressed(place: &Playground, args: &[&str]) -> String {
+    let ignore = || {
+        for signal in IGNORED {
+            // SAFETY: as below.
+            unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) }?;
+        }
+        Ok(())
+    };
+    let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
+    // SAFETY: system calls between fork and exec.
+    unsafe { command.args(args).pre_exec(ignore) };
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.ends_with("ready\n") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    for signal in IGNORED {
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+    }
+    output.read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn signals_that_the_caller_made_conductor_ignore_do_not_reach_the_command() {
+    let Some(place) = place() else { return };
+    place.keep_running("bg", &["sleep", "infinity"]);
+    let script = "grep SigIgn /proc/self/status; echo ready; sleep 1; echo over";
+    place.write("Conductorfile", &format!("FROM debian:bookworm\nRUN {script}\n"));
+    let commands: [&[&str]; 4] = [
+        &["run", "img", "eg", "sh", "-c", script],
+        &["run", "--init", "img", "eg2", "sh", "-c", script],
+        &["exec", "bg", "sh", "-c", script],
+        &["build", "built"],
+    ];
+    for args in commands {
+        let said = unimpressed(&place, args);
+        // The command itself has the default actions.
+        assert!(said.contains("SigIgn:\t0000000000000000\nready\nover\n"), "{args:?}: {said}");
+    }
 }
 
 #[test]
