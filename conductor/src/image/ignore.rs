@@ -11,9 +11,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use regex::bytes::{RegexSet, RegexSetBuilder};
+
+mod pattern;
 
 /// The names of the file in the context, the preferred one first.
 const FILES: [&str; 3] = [".conductorignore", ".containerignore", ".dockerignore"];
@@ -39,14 +42,22 @@ pub enum Error {
         /// The text of the line.
         pattern: String,
         /// The reason.
-        source: globset::Error,
+        source: pattern::Error,
+    },
+    /// The patterns together take too much memory.
+    #[error("{path} cannot be used")]
+    TooMany {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: regex::Error,
     },
 }
 
 /// The patterns of an ignore file.
 #[derive(Debug, Default)]
 pub struct Ignore {
-    patterns: GlobSet,
+    patterns: RegexSet,
     /// Whether each pattern is an exception.
     exceptions: Vec<bool>,
     /// The name of the file.
@@ -73,26 +84,28 @@ impl Ignore {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let mut patterns = GlobSetBuilder::new();
+        let mut patterns = Vec::new();
         let mut exceptions = Vec::new();
         for (number, line) in (1..).zip(text.trim_start_matches('\u{feff}').lines()) {
-            let pattern = line.trim();
-            let (is_exception, pattern) = match pattern.strip_prefix('!') {
-                Some(pattern) => (true, clean(pattern)),
-                None => (false, clean(pattern)),
-            };
-            if line.starts_with('#') || pattern.is_empty() {
+            if line.starts_with('#') || line.trim().is_empty() {
                 continue;
             }
-            let glob = GlobBuilder::new(&pattern).literal_separator(true).backslash_escape(true).build();
             let fail =
                 |source| Error::Pattern { path: path.into(), line: number, pattern: line.into(), source };
-            patterns.add(glob.map_err(fail)?);
-            exceptions.push(is_exception);
+            let (is_exception, pattern) = match line.trim().strip_prefix('!') {
+                Some(pattern) if pattern.trim().is_empty() => return Err(fail(pattern::Error::Exception)),
+                Some(pattern) => (true, pattern::clean(pattern)),
+                None => (false, pattern::clean(line)),
+            };
+            if !pattern.is_empty() {
+                patterns.push(pattern::regex(&pattern).map_err(fail)?);
+                exceptions.push(is_exception);
+            }
         }
-        let fail = |source| Error::Pattern { path: path.into(), line: 1, pattern: String::new(), source };
+        let patterns = RegexSetBuilder::new(patterns).size_limit(usize::MAX).build();
+        let patterns = patterns.map_err(|source| Error::TooMany { path: path.into(), source })?;
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { patterns: patterns.build().map_err(fail)?, exceptions, file })
+        Ok(Self { patterns, exceptions, file })
     }
 
     /// The name of the ignore file, for messages.
@@ -106,7 +119,8 @@ impl Ignore {
             return false;
         }
         let covering = path.ancestors().filter(|path| !path.as_os_str().is_empty());
-        let last = covering.filter_map(|path| self.patterns.matches(path).into_iter().max()).max();
+        let last =
+            covering.filter_map(|path| self.patterns.matches(path.as_os_str().as_bytes()).iter().max()).max();
         last.is_some_and(|last| !self.exceptions[last])
     }
 
@@ -114,13 +128,6 @@ impl Ignore {
     pub fn has_exceptions(&self) -> bool {
         self.exceptions.contains(&true)
     }
-}
-
-/// A pattern as Docker cleans it: no surrounding spaces, no `/` at its ends, no `.` components.
-/// Braces are literal.
-fn clean(pattern: &str) -> String {
-    let names = pattern.trim().split('/').filter(|name| !matches!(*name, "" | "."));
-    names.collect::<Vec<_>>().join("/").replace('{', "[{]").replace('}', "[}]")
 }
 
 #[cfg(test)]
@@ -153,6 +160,39 @@ mod tests {
             ("dir\n!dir/keep", "dir/keep/x", false),
             ("dir\n!dir/keep", "dir/other", true),
             ("", "anything", false),
+            ("**file", "file", true),
+            ("**file", "dir/dir/file", true),
+            ("**file", "dir/myfile", true),
+            ("**file", "dir/files", false),
+            ("**.log", "a/b/x.log", true),
+            ("**.log", "x.log.gz", false),
+            ("**f[i]le", "dir/file", true),
+            ("**f[i]le", "dir/myfile", false),
+            ("**", "a/b", true),
+            ("a**/*.txt", "a/dir/file.txt", true),
+            ("a**/*.txt", "a/dir/dir/file.txt", true),
+            ("a**/*.txt", "ab.txt", true),
+            ("a**b", "a/x/b", true),
+            ("a**b", "axb", false),
+            ("a/*.txt**", "a/file.txt", true),
+            ("abc/**", "abc", false),
+            ("abc/**", "abc/def/ghi", true),
+            ("**/dir2/**", "dir/dir2/dir3/file", true),
+            ("**/**/*.txt", "file.txt", true),
+            ("**/.foo", "bar.foo", false),
+            ("x/../q", "q/file", true),
+            ("!x/../q\n*", "q", true),
+            ("*\n!x/../q", "q", false),
+            ("/../q", "q", true),
+            ("abc.def", "abcZdef", false),
+            ("a.|)$(}+{bc", "a.|)$(}+{bc", true),
+            ("a[b-d]e", "ace", true),
+            ("a[^b-d]e", "ace", false),
+            ("[x\\-]", "-", true),
+            ("a\\*b", "a*b", true),
+            ("a\\*b", "axb", false),
+            ("a?b", "a☺b", true),
+            ("[a-ζ]*", "α", true),
         ] {
             assert_eq!(ignored(text, path), expected, "{path} under {text:?}");
         }
@@ -162,5 +202,14 @@ mod tests {
     fn a_broken_pattern_is_named_with_its_line() {
         let error = Ignore::parse(Path::new("/c/.dockerignore"), "a\n[b\n").unwrap_err();
         assert_eq!(error.to_string(), "/c/.dockerignore:2: '[b' is not a pattern");
+        let error = Ignore::parse(Path::new("/c/.dockerignore"), "!\n").unwrap_err();
+        assert_eq!(error.to_string(), "/c/.dockerignore:1: '!' is not a pattern");
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_matched() {
+        let name = std::ffi::OsStr::from_bytes(b"dir/\xff.log");
+        let ignore = Ignore::parse(Path::new(".dockerignore"), "*/*.log").unwrap();
+        assert!(ignore.ignores(Path::new(name)));
     }
 }
