@@ -5,6 +5,7 @@
 //! the disk, so every layer with a key is usable, even after a crash of the machine. Layers never
 //! change; only `rmcache` deletes them.
 
+use std::ffi::CString;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -84,15 +85,36 @@ impl Metadata {
 /// The number of bytes in the files of a tree. A file with several names counts once for each.
 pub(crate) fn size(tree: &Path) -> Result<u64, state::Error> {
     let open = at(rustix::fs::openat(CWD, tree, OPEN_DIRECTORY, Mode::empty()), "list", tree)?;
-    at(size_below(&open), "measure", tree)
+    at(size_below(open), "measure", tree)
 }
 
 const OPEN_DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-// Descends by descriptors: a `RUN` can create trees that are deeper than the longest path.
-fn size_below(directory: &OwnedFd) -> Result<u64, Errno> {
+/// Descends by descriptors, because a `RUN` can create trees that are deeper than the longest path.
+/// Only one directory is open at a time: they can also be deeper than the limit of open files.
+fn size_below(top: OwnedFd) -> Result<u64, Errno> {
     let mut total = 0;
+    let mut here = top;
+    // The directories ahead in each directory on the way to `here`.
+    let mut ahead = vec![list(&here, &mut total)?];
+    while let Some(names) = ahead.last_mut() {
+        if let Some(name) = names.pop() {
+            here = rustix::fs::openat(&here, name, OPEN_DIRECTORY, Mode::empty())?;
+            ahead.push(list(&here, &mut total)?);
+            continue;
+        }
+        ahead.pop();
+        if !ahead.is_empty() {
+            here = rustix::fs::openat(&here, c"..", OPEN_DIRECTORY, Mode::empty())?;
+        }
+    }
+    Ok(total)
+}
+
+/// The directories in `directory`. Adds the bytes of its files to `total`.
+fn list(directory: &OwnedFd, total: &mut u64) -> Result<Vec<CString>, Errno> {
+    let mut directories = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -100,13 +122,12 @@ fn size_below(directory: &OwnedFd) -> Result<u64, Errno> {
             continue;
         }
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        total += if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            size_below(&rustix::fs::openat(directory, name, OPEN_DIRECTORY, Mode::empty())?)?
-        } else {
-            stat.st_size as u64
-        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => directories.push(name.to_owned()),
+            _ => *total += stat.st_size as u64,
+        }
     }
-    Ok(total)
+    Ok(directories)
 }
 
 /// A layer that is not complete. It is deleted when dropped.

@@ -41,3 +41,23 @@ fn a_build_looks_at_each_path_of_the_layers_below_once() {
     let again: Vec<_> = looks.iter().filter(|(_, count)| **count > 1).collect();
     assert!(again.is_empty(), "{again:?}");
 }
+
+#[test]
+fn a_tree_deeper_than_the_limit_of_open_files_is_built_and_measured() {
+    let Some(place) = Playground::new() else { return };
+    let step = "i=0; while [ $i -lt 150 ]; do mkdir d; cd d || exit; i=$((i+1)); done; echo data > file";
+    place.write("Conductorfile", &format!("FROM debian:bookworm\nRUN {step}\nCOPY Conductorfile /\n"));
+    let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
+    let mut build = place.command(env!("CARGO_BIN_EXE_conductor"));
+    // SAFETY: one system call between fork and exec.
+    unsafe {
+        build.args(["build", "img"]).pre_exec(move || {
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, few)?;
+            Ok(())
+        });
+    }
+    assert_cmd::Command::from_std(build).assert().success();
+    let metadata = fs::read_to_string(place.layers("img")[1].with_file_name("metadata")).unwrap();
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    assert_eq!(metadata["size"], "data\n".len());
+}
