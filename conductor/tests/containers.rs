@@ -107,6 +107,27 @@ fn the_root_can_be_entered_by_everybody_whatever_the_callers_umask() {
 }
 
 #[test]
+fn the_root_has_the_owner_mode_and_attributes_of_the_images() {
+    let Some(place) = place() else { return };
+    let stat = "stat -c '%u:%g %a' /";
+    place.build(&format!("RUN chown 1000:1001 / && chmod 1777 /\nRUN {stat}\n")).success();
+    let top = place.layers("img").pop().unwrap();
+    let no_flags = rustix::fs::XattrFlags::empty();
+    // user::rwx user:1000:rwx group::r-x mask::rwx other::r-x, as setfacl(1) writes it.
+    let acl = b"\x02\0\0\0\x01\0\x07\0\xff\xff\xff\xff\x02\0\x07\0\xe8\x03\0\0\x04\0\x05\0\xff\xff\xff\xff\
+                \x10\0\x07\0\xff\xff\xff\xff\x20\0\x05\0\xff\xff\xff\xff";
+    for (name, value) in [("user.note", b"x".as_slice()), ("system.posix_acl_default", acl)] {
+        rustix::fs::setxattr(&top, name, value, no_flags).unwrap();
+    }
+    let run = ["-q", "run", "img", "eg", "sh", "-c", stat];
+    place.conductor(run).assert().success().stdout("1000:1001 1777\n");
+    let upper = place.path().join(".containers/eg/upper");
+    for (name, length) in [("user.note", 1), ("system.posix_acl_default", acl.len())] {
+        assert_eq!(rustix::fs::getxattr(&upper, name, &mut [0; 64][..]).unwrap(), length, "{name}");
+    }
+}
+
+#[test]
 fn run_makes_five_namespaces_and_exec_joins_all_of_them_and_the_root() {
     let Some(place) = place() else { return };
     place.keep_running("eg", &["sleep", "infinity"]);

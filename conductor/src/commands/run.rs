@@ -1,5 +1,7 @@
 //! `conductor run`.
 
+use std::path::PathBuf;
+
 use crate::commands::Outcome;
 use crate::commands::cli::Run;
 use crate::image::catalog;
@@ -27,7 +29,8 @@ pub fn run(settings: &Settings, args: &Run) -> Outcome {
     };
     let lowers = catalog::lowerdirs(&store, &args.image)?;
     half_made::sweep_with_mounts(&store.containers);
-    let container = Container::create(&store, &args.container, &args.image)?;
+    let top = lowers.first().map(PathBuf::as_path);
+    let container = Container::create(&store, &args.container, &args.image, top)?;
     drop(images);
 
     let [upper, work, root] = container.overlay();

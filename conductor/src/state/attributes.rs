@@ -1,14 +1,31 @@
 //! Extended attributes that are part of a file's content: capabilities, access control lists,
-//! `user.*`.
+//! `user.*`. And new directories with the attributes of another one.
 //!
 //! `trusted.overlay.*` is overlayfs's own metadata and must never be copied from one tree to
 //! another. Security labels belong to the host.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
-use rustix::fs::XattrFlags;
+use rustix::fs::{Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
+
+use super::paths;
+
+/// How to open a directory, but no link to one.
+pub const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Gives a new directory the owner, mode and attributes of `like`, or mode 755.
+pub fn make_like(made: BorrowedFd<'_>, like: Option<&Path>) -> Result<(), Errno> {
+    let Some(like) = like else { return rustix::fs::fchmod(made, Mode::from_raw_mode(0o755)) };
+    let like = paths::near(like, |at, path| rustix::fs::openat(at, path, DIRECTORY, Mode::empty()))?;
+    let stat = rustix::fs::fstat(&like)?;
+    rustix::fs::fchown(made, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchmod(made, Mode::from_raw_mode(stat.st_mode))?;
+    set(made, &of_file(like.as_fd())?)
+}
 
 /// Attribute names with their values, sorted by name.
 pub type Attributes = Vec<(Vec<u8>, Vec<u8>)>;

@@ -16,7 +16,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -25,6 +25,7 @@ use nix::unistd::Pid;
 use rustix::fs::Mode;
 
 use crate::sandbox::process::{self, Identity};
+use crate::state::attributes::{self, DIRECTORY};
 use crate::state::half_made::HalfMade;
 use crate::state::lock::{Lock, Share};
 use crate::state::names::{ContainerName, ImageName};
@@ -80,8 +81,14 @@ pub struct Container {
 }
 
 impl Container {
-    /// Creates a container that has no process yet.
-    pub fn create(store: &Store, name: &ContainerName, image: &ImageName) -> Result<Self, Error> {
+    /// Creates a container that has no process yet. Its root directory gets the owner, mode and
+    /// attributes of `top`, the top layer of the image.
+    pub fn create(
+        store: &Store,
+        name: &ContainerName,
+        image: &ImageName,
+        top: Option<&Path>,
+    ) -> Result<Self, Error> {
         let folder = store.container(name);
         if if_there(fs::symlink_metadata(&folder), "find", &folder)?.is_some() {
             return Err(taken(name, folder)?);
@@ -94,10 +101,10 @@ impl Container {
             let path = half_made.path().join(part);
             at(fs::DirBuilder::new().mode(0o755).create(&path), "make", &path)?;
         }
-        // The root directory of the merged tree has the mode of `upper`. apt's own user must be
-        // able to enter it, whatever our umask is.
+        // The root directory of the merged tree is `upper`.
         let upper = half_made.path().join("upper");
-        at(rustix::fs::chmod(&upper, Mode::from_raw_mode(0o755)), "set the mode of", &upper)?;
+        let made = at(rustix::fs::open(&upper, DIRECTORY, Mode::empty()), "open", &upper)?;
+        at(attributes::make_like(made.as_fd(), top), "set the owner and mode of", &upper)?;
         let lock = half_made.finish(&folder)?.ok_or_else(|| Error::Exists(name.clone()))?;
         Ok(Self { name: name.clone(), folder, _lock: lock })
     }

@@ -29,12 +29,11 @@ use rustix::io::Errno;
 mod contents;
 mod write;
 
-use write::{
-    DIRECTORY, From, Target, Written, finish_directory, make_directory, make_like, write_file, write_link,
-};
+use write::{From, Target, Written, finish_directory, make_directory, write_file, write_link};
 
 use crate::image::merged::{self, Entry, Place, Seen};
 use crate::image::source_tree::{self, Node, NodeKind, Source};
+use crate::state::attributes::{self, DIRECTORY};
 use crate::state::paths::shown;
 
 /// Why a source cannot be copied.
@@ -110,7 +109,7 @@ pub fn copy(
 pub fn make_root(diff: &Path, lowers: &[PathBuf]) -> io::Result<()> {
     rustix::fs::mkdir(diff, Mode::from_raw_mode(0o755))?;
     let made = rustix::fs::open(diff, DIRECTORY, Mode::empty())?;
-    Ok(make_like(made.as_fd(), lowers.first().map(PathBuf::as_path))?)
+    Ok(attributes::make_like(made.as_fd(), lowers.first().map(PathBuf::as_path))?)
 }
 
 /// The layer to write, and the layers below it.

@@ -11,21 +11,9 @@ use rustix::io::Errno;
 
 use super::{Error, contents, read_error, write_error};
 use crate::image::source_tree::{Node, NodeKind, Stamp};
+use crate::state::attributes::{self, DIRECTORY};
+use crate::state::paths;
 use crate::state::store::Inode;
-use crate::state::{attributes, paths};
-
-pub(super) const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Gives a new directory the owner, mode and attributes of `like`, or mode 755.
-pub(super) fn make_like(made: BorrowedFd<'_>, like: Option<&Path>) -> Result<(), Errno> {
-    let Some(like) = like else { return rustix::fs::fchmod(made, Mode::from_raw_mode(0o755)) };
-    let like = paths::near(like, |at, path| rustix::fs::openat(at, path, DIRECTORY, Mode::empty()))?;
-    let stat = rustix::fs::fstat(&like)?;
-    rustix::fs::fchown(made, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
-    rustix::fs::fchmod(made, Mode::from_raw_mode(stat.st_mode))?;
-    attributes::set(made, &attributes::of_file(like.as_fd())?)
-}
 
 /// A directory of the layer that receives files.
 pub(super) struct Target<'a> {
@@ -74,7 +62,7 @@ pub(super) fn make_directory(
         if attributes::hands_down(parent)? {
             disinherit(open.as_fd())?;
         }
-        make_like(open.as_fd(), like)?;
+        attributes::make_like(open.as_fd(), like)?;
     }
     Ok((open, made))
 }
