@@ -288,3 +288,42 @@ fn quiet_leaves_out_who_speaks() {
     place.conductor(["-q", "images"]).assert().success().stdout("No images found\n");
     place.conductor(["images", "--quiet"]).assert().success().stdout("No images found\n");
 }
+
+#[test]
+fn a_command_whose_output_cannot_be_written_does_its_work_and_fails() {
+    let Some(place) = Playground::new() else { return };
+    place.write("Conductorfile", "FROM debian:bookworm\nCOPY Conductorfile /\n");
+    let path = |path: &str| place.path().join(path);
+    let unheard = |args: &str, status: i32| {
+        let mut command = place.command(env!("CARGO_BIN_EXE_conductor"));
+        command.args(args.split(' ')).stdin(Stdio::null());
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args}: {output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            said,
+            "conductor: cannot write to standard output: No space left on device (os error 28)\n"
+        );
+    };
+    for quiet in ["", "-q "] {
+        unheard(&format!("{quiet}build img"), 1);
+        assert!(path(".images/img/layers").exists());
+        place.keep_running("eg", &["sleep", "infinity"]);
+        unheard(&format!("{quiet}addnetwork eg"), 1);
+        assert!(path(".containers/eg/network.json").exists());
+        unheard(&format!("{quiet}stop eg"), 1);
+        assert!(!path(".containers/eg").exists());
+        unheard(&format!("{quiet}rmi img"), 1);
+        assert!(!path(".images/img").exists());
+        unheard(&format!("{quiet}rmcache"), 1);
+        assert!(!path(".cache/layers").exists());
+        support::make_base(&path(".cache/base/debian-bookworm"));
+    }
+    place.conductor(["build", "img"]).assert().success();
+    unheard("run img made touch /made", 125);
+    assert!(path(".containers/made/upper/made").exists());
+    place.keep_running("eg", &["sleep", "infinity"]);
+    unheard("exec eg touch /made", 125);
+    assert!(path(".containers/eg/upper/made").exists());
+}

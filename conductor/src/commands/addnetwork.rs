@@ -15,9 +15,10 @@ use crate::state::store::Store;
 pub fn run(settings: &Settings, args: &Addnetwork) -> Outcome {
     let container = Container::open(&Store::new(settings), &args.container, Share::Exclusive)?;
     let wishes = Wishes { internet: args.internet, ports: &args.expose };
+    let mut said = Ok(());
     let news = net::connect(settings, &container, wishes, |record| {
         // The assignment's text. Nothing needs to settle, so nothing waits.
-        let _ = writeln!(
+        said = writeln!(
             io::stdout(),
             "Setting up network '{}' with peer ip {}. Waiting for interface configuration to settle...",
             args.container,
@@ -25,6 +26,7 @@ pub fn run(settings: &Settings, args: &Addnetwork) -> Outcome {
         );
     })?;
     tell(&args.container, news)?;
+    said?;
     Ok(0)
 }
 

@@ -19,9 +19,11 @@ pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {
     let container = Container::open(&Store::new(settings), &args.container, Share::Shared)?;
     let first = container.running()?;
     drop(container);
-    if !quiet {
-        writeln!(io::stdout(), "Executing exec in {} container!", args.container)?;
-    }
+    let said = if quiet {
+        Ok(())
+    } else {
+        writeln!(io::stdout(), "Executing exec in {} container!", args.container)
+    };
     let streams = Streams::of_ours();
     let command = Command {
         argv: args.command.clone(),
@@ -32,7 +34,10 @@ pub fn run(settings: &Settings, args: &Exec, quiet: bool) -> Outcome {
     };
     let signals = Signals::hold()?;
     match sandbox::join(&first, &command) {
-        Ok(running) => Ok(process::shell_status(signals.watch(running.child, running.terminal)?)),
+        Ok(running) => {
+            let status = signals.watch(running.child, running.terminal)?;
+            super::or_unsaid(process::shell_status(status), said)
+        }
         Err(error) => super::not_started(error.into()),
     }
 }

@@ -76,10 +76,12 @@ fn perform(cli: &Cli) -> Outcome {
     }
     drop_the_callers_groups()?;
     let settings = Settings::load(&cli.general.settings, cli.command.settings())?;
-    if !cli.general.quiet && !cli.command.is_machine_readable() {
-        writeln!(io::stdout(), "CS695 Conductor that manages containers")?;
-    }
-    match &cli.command {
+    let said = if cli.general.quiet || cli.command.is_machine_readable() {
+        Ok(())
+    } else {
+        writeln!(io::stdout(), "CS695 Conductor that manages containers")
+    };
+    let status = match &cli.command {
         Command::Build(args) => build::run(&settings, args),
         Command::Images(args) => images::run(&settings, args),
         Command::Rmi(args) => rmi::run(&settings, args),
@@ -91,7 +93,17 @@ fn perform(cli: &Cli) -> Outcome {
         Command::Addnetwork(args) => addnetwork::run(&settings, args),
         Command::Peer(args) => peer::run(&settings, args),
         Command::Completions(_) | Command::Man => Ok(0),
+    }?;
+    or_unsaid(status, said)
+}
+
+/// The status of a command that has done its work. If it failed to say something, that is an error,
+/// unless the command has failed anyway.
+fn or_unsaid(status: u8, said: io::Result<()>) -> Outcome {
+    if status == 0 {
+        said?;
     }
+    Ok(status)
 }
 
 /// The groups of the caller cannot be dropped.
