@@ -6,6 +6,7 @@ mod commands;
 pub mod disk;
 mod given;
 mod judge;
+pub mod writes;
 
 use serde::{Deserialize, Serialize};
 

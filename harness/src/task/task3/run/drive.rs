@@ -23,7 +23,8 @@ use crate::guest::observe::mounts;
 use crate::guest::observe::processes;
 use crate::guest::recorder::Recorder;
 use crate::task::Site;
-use crate::task::task3::overlay::{Disk, Written, disk};
+use crate::task::task3::overlay::writes::written;
+use crate::task::task3::overlay::{Disk, disk};
 use crate::task::task3::shared;
 use crate::task::task3::shared::launch::{self, Running, ToolSession};
 use crate::task::task3::shared::overlays::{self, Overlays};
@@ -192,24 +193,9 @@ impl RunScenario<'_, '_, '_> {
     /// Writes into one container's root, from outside, and looks for it elsewhere.
     fn write(&mut self, container: &Running, other: &Running) -> io::Result<()> {
         let root = |running: &Running| handles::proc(format!("{}/root", running.view.main.pid));
-        let word = &self.plan.word;
-        let existing = "etc/issue";
-        let file = format!("{}/{existing}", root(container));
-        let done = fs::write(format!("{}/{word}", root(container)), word)
-            .and_then(|()| fs::read_to_string(&file))
-            .and_then(|text| fs::write(&file, format!("{text}{word}\n")));
         let image = Image::read("write", self.submission, &self.plan.image);
         let places = image.named.iter().map(|dir| dir.path.clone()).chain(image.dir).chain([root(other)]);
-        let found = places.filter(|place| {
-            let changed = fs::read_to_string(format!("{place}/{existing}"));
-            Path::new(place).join(word).exists() || changed.is_ok_and(|text| text.contains(word))
-        });
-        let written = Written {
-            step: "write".to_owned(),
-            error: done.err().map(|error| error.to_string()),
-            kept: Path::new(&root(container)).join(word).exists(),
-            found: found.collect(),
-        };
+        let written = written(&self.plan.word, &root(container), &places.collect::<Vec<_>>());
         self.record("written", &written)
     }
 
@@ -252,9 +238,22 @@ impl RunScenario<'_, '_, '_> {
         let folder = Folder::open(self.submission, name);
         self.session.call(step, &["stop", name], self.session.tool.limit(15.0, 3.0))?;
         let mut left = left(step, self.session, folder, name, running)?;
+        if step == "stop-worker" && running.is_some() {
+            left.kept = self.kept();
+        }
         let came = self.came.get(name).filter(|_| running.is_some());
         left.came = came.map(|came| mounts::left(came, &mounts::machine()));
         self.record("left", &left)
+    }
+
+    /// Where the file is that was written in the container with a command, beside the image: what
+    /// reached the image is a matter of 3d.
+    fn kept(&self) -> Option<String> {
+        let image = Image::read("kept", self.submission, &self.plan.image);
+        let of_image: Vec<String> = image.named.into_iter().map(|dir| dir.path).chain(image.dir).collect();
+        let is_beside = |dir: &Path| !of_image.iter().any(|own| dir.starts_with(own));
+        state::with_file(self.submission, &self.plan.word, &self.plan.word, is_beside)
+            .map(|dir| dir.to_string_lossy().into_owned())
     }
 
     /// Notes what was mounted since `before`, while a container started.
@@ -311,6 +310,7 @@ pub fn left(
         overlays: overlays.map(|mount| mount.mount_point.clone()).collect(),
         state: folder.and_then(|folder| folder.still_there()),
         came: None,
+        kept: None,
         written: running.and_then(|running| overlays::upper_of_root(&running.view.mounts)).filter(is_filled),
     })
 }

@@ -1,8 +1,8 @@
 //! Judges 3a: whether `run` starts a container.
 
-use super::Left;
 use super::checks::ROWS;
 use super::shell::{judge_ps, judge_shell};
+use super::{Left, Survival};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
 use crate::task::finding::Question;
@@ -116,11 +116,30 @@ pub fn describe(view: &ContainerView) -> String {
 
 pub fn namespaces(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     let question = question.expects("the container has its own UTS, PID, NET, MOUNT and IPC namespaces");
-    context.all(question, "all five differ from the machine's", |view| {
-        let shared = shared(view, &context.machine.namespaces);
-        (!shared.is_empty())
-            .then(|| format!("{} is in the machine's own {}", describe(view), shared.join(", ")))
+    let neighbour = neighbour(context);
+    let well = match neighbour {
+        Some(_) => "all five differ from the machine's, and from those of another container",
+        None => "all five differ from the machine's",
+    };
+    context.all(question, well, |view| {
+        let with_machine = shared(view, &context.machine.namespaces);
+        if !with_machine.is_empty() {
+            return Some(format!("{} is in the machine's own {}", describe(view), with_machine.join(", ")));
+        }
+        let other = neighbour.filter(|other| other.step != view.step)?;
+        let with_other = shared(view, &other.main.namespaces).join(", ");
+        let [one, other] = [view, other].map(describe);
+        (!with_other.is_empty())
+            .then(|| format!("{one} and {other}, which run in two containers, share {with_other}"))
     })
+}
+
+/// The container with a command, if it still ran when the other ones had started: only then are
+/// the numbers of its namespaces its own.
+fn neighbour<'a>(context: &'a RunContext) -> Option<&'a ContainerView> {
+    let survival = context.timeline.at::<Survival>("survival", "worker-before-stop")?;
+    let others = context.shell.iter().chain(&context.named_shell).count();
+    context.worker.as_ref().filter(|_| survival.value.alive && others > 0).map(|seen| &seen.value)
 }
 
 /// The sample session, which decides no marks.

@@ -207,6 +207,8 @@ pub fn remains(left: &Left) -> Vec<String> {
         words.push(format!("still there: {state}"));
     } else if let Some(written) = left.written.as_ref().filter(|_| left.state.is_none()) {
         words.push(format!("files written in the container are still there: {written}"));
+    } else if let Some(kept) = left.kept.as_ref().filter(|_| left.state.is_none()) {
+        words.push(format!("a file written in the container is still in {kept}"));
     }
     words
 }

@@ -106,4 +106,8 @@ pub struct Left {
     /// What was written in it: the upper folder of its overlay, where that lies elsewhere.
     #[serde(default)]
     pub written: Option<String>,
+    /// A folder beside the image's that has the file which was written in it. Older evidence does
+    /// not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }

@@ -262,6 +262,42 @@ fn an_argument_that_is_lost_costs_command_and_args_alone() {
 }
 
 #[test]
+fn two_containers_that_run_at_once_share_no_namespace() {
+    let status = |place, alive: Option<bool>| {
+        let survival = |alive| ("survival", json!({ "step": "worker-before-stop", "alive": alive }));
+        let records = [
+            ("machine", json!(Machine::default())),
+            running("worker", &["sleep", "1"], 5),
+            running("shell", &["bash"], place),
+        ];
+        judged(
+            "3a/namespaces",
+            &[&records[..], &alive.map(survival).into_iter().collect::<Vec<_>>()].concat(),
+        )
+    };
+    assert_eq!(status(6, Some(true)).status, Status::Pass);
+    let shared = status(5, Some(true));
+    assert_eq!(shared.status, Status::Fail);
+    let actual = "`bash` (process 9) and `sleep 1` (process 9), which run in two containers, share UTS, PID, NET, MOUNT, IPC";
+    assert_eq!(shared.actual, actual);
+    // The numbers of a namespace that is gone are given again.
+    assert_eq!(status(5, Some(false)).status, Status::Pass);
+    assert_eq!(status(5, None).status, Status::Pass);
+}
+
+#[test]
+fn a_file_that_stop_keeps_elsewhere_is_left_state() {
+    let finding = |kept: Option<&str>| {
+        let stopped = Left { kept: kept.map(str::to_owned), ..Left::default() };
+        judged("3a/stop-cleans-up", &[container(), vec![left("stop-worker", &stopped)]].concat())
+    };
+    assert_eq!(finding(None).status, Status::Pass);
+    let kept = finding(Some("/var/tmp/old/1/upper"));
+    let actual = "a file written in the container is still in /var/tmp/old/1/upper";
+    assert_eq!((kept.status, kept.actual.as_str()), (Status::Fail, actual));
+}
+
+#[test]
 fn an_exec_that_enters_the_neighbour_is_told_by_both_names() {
     let plan = RunPlan::deserialize(plan::plan(&mut StdRng::seed_from_u64(1))).unwrap();
     let finding = |check, place| {

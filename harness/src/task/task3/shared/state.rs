@@ -146,6 +146,22 @@ pub fn root_trees(submission: &Path) -> Vec<Directory> {
         .collect()
 }
 
+/// A folder of the submission, or of the usual places for state, with this file.
+pub fn with_file(
+    submission: &Path,
+    name: &str,
+    text: &str,
+    wanted: impl Fn(&Path) -> bool,
+) -> Option<PathBuf> {
+    let holds = |dir: &PathBuf| {
+        let file = dir.join(name);
+        let is_file =
+            fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file() && meta.len() == text.len() as u64);
+        is_file && wanted(dir) && fs::read(&file).is_ok_and(|bytes| bytes == text.as_bytes())
+    };
+    everywhere(submission).find(holds)
+}
+
 /// All folders of the submission and of the usual places for state.
 fn everywhere(submission: &Path) -> impl Iterator<Item = PathBuf> + use<'_> {
     let elsewhere = ELSEWHERE.iter().map(Path::new).flat_map(folders);
