@@ -260,8 +260,13 @@ impl BuildPlan {
                 self.copied("run-rewrites-second"),
                 copy("run-rewrites-second")
             ),
-            "fails" => format!("{}\nRUN true", self.instructions("fails-again")),
-            "fails-again" => format!("RUN test {} = {}", self.texts[0], self.texts[1]),
+            "fails" => {
+                format!("{}\nRUN touch {WORKED_IN}/{}", self.instructions("fails-again"), self.texts[1])
+            }
+            // It leaves a file, so only its status tells that it failed. It needs no shell.
+            "fails-again" => {
+                format!("RUN touch {WORKED_IN}/{0} /{0}/{1}", self.texts[0], self.texts[1])
+            }
             "same-run-elsewhere" => format!(
                 "RUN echo {} > {}\n{}",
                 self.changed_text,
