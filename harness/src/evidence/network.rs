@@ -107,7 +107,7 @@ pub struct Reach {
     pub to: String,
     /// The address that was tried.
     pub address: String,
-    /// `tcp` or `ping`.
+    /// `tcp`, `udp`, `dns` (a query to a name server, over UDP) or `ping`.
     pub by: String,
     /// The word with which the right server answers.
     pub word: String,
@@ -119,6 +119,6 @@ impl Reach {
     /// Whether the attempt got through to the right server.
     pub fn reached(&self) -> bool {
         let Some(line) = &self.answer.line else { return false };
-        self.by == "ping" || line.split(' ').next() == Some(self.word.as_str())
+        matches!(self.by.as_str(), "ping" | "dns") || line.split(' ').next() == Some(self.word.as_str())
     }
 }

@@ -2,6 +2,7 @@
 //! submission cannot reach.
 
 pub mod cgroups;
+pub mod datagram;
 pub mod exhaustion;
 pub mod firewall;
 pub mod handles;

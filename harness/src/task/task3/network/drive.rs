@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,17 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::as_shown;
-use super::marks::{machine_end, marks, names, outside_links};
-use super::plan::{NetworkPlan, ROLES};
-use super::{NetworkLeft, Networks, Reach, Sniffed};
-use crate::evidence::network::Answer;
-use crate::evidence::network::{Link, Network, Rules};
+use super::marks::{marks, names, outside_links};
+use super::plan::{NetworkPlan, PEERS, ROLES};
+use super::{NetworkLeft, Networks, Sniffed};
+use crate::evidence::network::{Link, Rules};
 use crate::guest::observe::firewall::Firewall;
 use crate::guest::observe::handles;
 use crate::guest::observe::links;
-use crate::guest::observe::probe::{self, Echo, Place};
-use crate::guest::observe::processes;
+use crate::guest::observe::probe::Place;
 use crate::guest::observe::sniffer::Sniffer;
+use crate::guest::observe::sockets;
 use crate::guest::recorder::Recorder;
 use crate::guest::world::World;
 use crate::task::Site;
@@ -35,8 +32,6 @@ use crate::task::task3::shared::terminals::Terminals;
 use crate::task::task3::shared::tool::Tool;
 use crate::task::task3::shared::view::Machine;
 
-/// What an attempt may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
-const LONGEST: Duration = Duration::from_secs(8);
 /// The record kinds are the types of the parent module and of [`crate::task::task3::shared`].
 pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     let plan = NetworkPlan::deserialize(plan)?;
@@ -69,22 +64,22 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
     performed
 }
 
-struct Container {
-    role: &'static str,
-    running: Running,
+pub(super) struct Container {
+    pub(super) role: &'static str,
+    pub(super) running: Running,
 }
 
-struct NetworkScenario<'a, 'r> {
-    session: ToolSession<'a, 'r>,
+pub(super) struct NetworkScenario<'a, 'r> {
+    pub(super) session: ToolSession<'a, 'r>,
     site: &'a Site,
-    plan: &'a NetworkPlan,
-    world: &'a World,
+    pub(super) plan: &'a NetworkPlan,
+    pub(super) world: &'a World,
     firewall: &'a Firewall,
     /// The machine's rules before any container.
     rules: BTreeSet<String>,
-    containers: Vec<Container>,
+    pub(super) containers: Vec<Container>,
     /// As they were when all containers were connected.
-    networks: Networks,
+    pub(super) networks: Networks,
 }
 
 impl NetworkScenario<'_, '_> {
@@ -113,7 +108,7 @@ impl NetworkScenario<'_, '_> {
         self.networks = self.look("connected")?;
 
         self.try_all("connected")?;
-        for (step, [one, two]) in [("peer", ["web", "store"]), ("peer-plain", ["plain", "quiet"])] {
+        for (step, [one, two]) in ["peer", "peer-plain"].into_iter().zip(PEERS) {
             if self.has(one) && self.has(two) {
                 let limit = self.session.tool.limit(15.0, 3.0);
                 self.session.call(step, &["peer", plan.name(one), plan.name(two)], limit)?;
@@ -210,7 +205,7 @@ impl NetworkScenario<'_, '_> {
         self.try_all("after-stop")
     }
 
-    fn has(&self, role: &str) -> bool {
+    pub(super) fn has(&self, role: &str) -> bool {
         self.containers.iter().any(|container| container.role == role)
     }
 
@@ -236,116 +231,18 @@ impl NetworkScenario<'_, '_> {
         Ok(networks)
     }
 
-    /// Tries every way that a check asks about, all at once: most of what must not get through
-    /// takes its whole time.
-    fn try_all(&self, step: &str) -> io::Result<()> {
-        let plan = self.plan;
-        let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
-        let mut servers = Vec::new();
-        let mut places = vec![("machine", Place::Machine)];
-        for container in self.alive() {
-            places.push((container.role, Place::Process(container.running.view.main.pid)));
-        }
-        for (role, place) in &places {
-            let port = if *role == "machine" { plan.home } else { plan.other };
-            servers.push(Echo::start(*place, port, word(role)));
-            if *role == "web" {
-                servers.push(Echo::start(*place, plan.inner, word(role)));
-            }
-        }
-
-        let attempts = self.attempts(step, &places);
-        let within = self.session.tool.limit(2.0, 0.5).min(LONGEST);
-        let tried: Vec<Reach> = std::thread::scope(|scope| {
-            let running: Vec<_> = attempts
-                .into_iter()
-                .map(|(reach, way)| scope.spawn(move || Reach { answer: self.take(&way, within), ..reach }))
-                .collect();
-            running.into_iter().filter_map(|attempt| attempt.join().ok()).collect()
-        });
-        drop(servers);
-        tried.iter().try_for_each(|reach| self.record("reach", reach))
-    }
-
-    fn alive(&self) -> impl Iterator<Item = &Container> {
-        self.containers.iter().filter(|container| {
-            let main = &container.running.view.main;
-            processes::read(main.pid).is_some_and(|now| now.start == main.start)
-        })
-    }
-
-    fn attempts(&self, step: &str, places: &[(&str, Place)]) -> Vec<(Reach, Way)> {
-        let plan = self.plan;
-        let mut attempts = Vec::new();
-        let mut add = |from: &str, to: &str, word: &str, way: Way| {
-            let by = if matches!(way, Way::Ping(..)) { "ping" } else { "tcp" };
-            let (step, from, to) = (step.to_owned(), from.to_owned(), to.to_owned());
-            let (by, word, address) = (by.to_owned(), word.to_owned(), way.address());
-            attempts.push((Reach { step, from, to, address, by, word, answer: Answer::default() }, way));
-        };
-        let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
-        let web = word("web");
-        let at = |address, port| SocketAddrV4::new(address, port);
-        for (role, place) in places.iter().filter(|(role, _)| *role != "machine") {
-            let Some(own) = self.networks.containers.get(*role).and_then(Network::address) else { continue };
-            add("machine", role, word(role), Way::Tcp(Place::Machine, at(own, plan.other)));
-            add("machine", role, "", Way::Ping(Place::Machine, own));
-            add(role, "itself", word(role), Way::Tcp(*place, at(Ipv4Addr::LOCALHOST, plan.other)));
-            if let Some(outside) = self.gateway_of(role) {
-                add(role, "machine", word("machine"), Way::Tcp(*place, at(outside, plan.home)));
-                add(role, "machine", "", Way::Ping(*place, outside));
-            }
-            add(role, "internet", &plan.world.echo_word, Way::Tcp(*place, plan.public));
-            for (other, _) in places.iter().filter(|(other, _)| other != role && *other != "machine") {
-                let Some(to) = self.networks.containers.get(*other).and_then(Network::address) else {
-                    continue;
-                };
-                add(role, other, word(other), Way::Tcp(*place, at(to, plan.other)));
-                // The assignment isolates containers from each other altogether.
-                if step == "connected" {
-                    add(role, other, "", Way::Ping(*place, to));
-                }
-            }
-        }
-        let machine = plan.world.machine;
-        if self.has("web") {
-            add("lan", "exposed", web, Way::FromLan(at(machine, plan.outer)));
-            add("machine", "exposed", web, Way::Tcp(Place::Machine, at(machine, plan.outer)));
-        }
-        for (other, _) in places.iter().filter(|(other, _)| *other != "machine") {
-            add("lan", "other-port", word(other), Way::FromLan(at(machine, plan.other)));
-            add("machine", "other-port", word(other), Way::Tcp(Place::Machine, at(machine, plan.other)));
-        }
-        attempts
-    }
-
-    /// The machine's address in a container's network.
-    fn gateway_of(&self, role: &str) -> Option<Ipv4Addr> {
-        let inside = self.networks.containers.get(role)?;
-        machine_end(inside, &self.networks.machine).map(|address| address.ip)
-    }
-
-    fn take(&self, way: &Way, within: Duration) -> Answer {
-        let word = format!("{:016x}", rand::random::<u64>());
-        match way {
-            Way::Tcp(place, to) => probe::ask(*place, *to, &word, within),
-            Way::Ping(place, to) => probe::ping(*place, *to, within),
-            Way::FromLan(to) => {
-                let stream = self.world.connect_from_lan(*to, within);
-                probe::told(stream.and_then(|stream| probe::say(&stream, &word, within)))
-            }
-        }
-    }
-
     /// What of a stopped container's network is left, once it had a moment to go.
     fn network_left(&mut self, step: &str, role: &str) -> io::Result<NetworkLeft> {
         let inside = self.networks.containers.get(role).cloned().unwrap_or_default();
         let outside: Vec<Link> = outside_links(&inside, &self.networks.machine);
         let is_there = |link: &&Link| Path::new(&handles::sys("class/net")).join(&link.name).exists();
-        // The kernel removes them in the background when the namespace's last process is gone.
-        self.session
-            .terminals
-            .until(self.session.tool.limit(2.0, 1.0), |_| !outside.iter().any(|link| is_there(&link)))?;
+        let outer = self.plan.outer;
+        let is_open = || sockets::listening(Pid::this().as_raw()).contains(&outer);
+        // The kernel removes them in the background when the namespace's last process is gone. A
+        // killed proxy may take a moment to go, too.
+        self.session.terminals.until(self.session.tool.limit(2.0, 1.0), |_| {
+            !outside.iter().any(|link| is_there(&link)) && !is_open()
+        })?;
         let name = self.plan.name(role);
         let marks = marks(name, &inside, &outside);
         let rules = self.firewall.rules();
@@ -354,27 +251,11 @@ impl NetworkScenario<'_, '_> {
             step: step.to_owned(),
             links: outside.iter().filter(is_there).map(|link| link.name.clone()).collect(),
             rules: rules.difference(&self.rules).filter(of_it).cloned().collect(),
+            listening: is_open().then_some(outer),
         })
     }
 
-    fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
+    pub(super) fn record(&self, kind: &str, data: &impl Serialize) -> io::Result<()> {
         self.session.recorder.record(kind, data)
-    }
-}
-
-/// How to get through.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    Tcp(Place, SocketAddrV4),
-    Ping(Place, Ipv4Addr),
-    FromLan(SocketAddrV4),
-}
-
-impl Way {
-    fn address(&self) -> String {
-        match self {
-            Self::Tcp(_, to) | Self::FromLan(to) => to.to_string(),
-            Self::Ping(_, to) => to.to_string(),
-        }
     }
 }

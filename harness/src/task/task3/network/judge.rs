@@ -130,7 +130,12 @@ impl NetworkContext<'_> {
                         "{} to {} ({} {}): {how}",
                         self.called(from),
                         self.called(to),
-                        if reach.by == "ping" { "ping of" } else { "TCP to" },
+                        match reach.by.as_str() {
+                            "ping" => "ping of",
+                            "udp" => "UDP to",
+                            "dns" => "DNS query to",
+                            _ => "TCP to",
+                        },
                         reach.address
                     ));
                 }
@@ -197,9 +202,9 @@ pub fn not_exposed(context: &NetworkContext, question: Question, verdicts: &Verd
         return context.timeline.missing(question, why);
     }
     let ways = [("lan", "other-port"), ("machine", "other-port")];
-    let alone = context.ways(question.clone(), "web", &ways, false, "no other port answers");
+    let alone = context.ways(question.clone(), "web", &ways, false, "no other port answers over TCP");
     if alone.status != Status::Pass || !verdicts.passed("3c/two-containers") {
         return alone;
     }
-    context.ways(question, "connected", &ways, false, "no other port answers")
+    context.ways(question, "connected", &ways, false, "no other port answers over TCP")
 }

@@ -26,9 +26,12 @@ pub fn left_of_exposed(bundle: &Bundle) -> Option<(Vec<String>, Vec<String>)> {
     let mut words = remains(&left.value);
     let mut places = vec![left.place];
     if let Some(network) = timeline.at::<NetworkLeft>("network-left", "stop-web") {
-        let NetworkLeft { links, .. } = &network.value;
+        let NetworkLeft { links, listening, .. } = &network.value;
         if !links.is_empty() {
             words.push(format!("interfaces: {}", links.join(", ")));
+        }
+        if let Some(port) = listening {
+            words.push(format!("a program still listens on port {port} of the machine, which `-e` opened"));
         }
         places.push(network.place);
     }

@@ -5,9 +5,11 @@
 //! become peers in pairs, as in task 4.
 //!
 //! The harness's own clients and servers exchange a random token over TCP: in the containers'
-//! network namespaces, on the machine, on another machine of the LAN, and in the Internet.
+//! network namespaces, on the machine, on another machine of the LAN, and in the Internet. Where
+//! nothing may get through, they also try UDP.
 
 mod as_shown;
+mod attempts;
 mod checks;
 mod drive;
 mod judge;
@@ -67,4 +69,8 @@ struct NetworkLeft {
     links: Vec<String>,
     /// Rules that name the container, its address, its network or its interface.
     rules: Vec<String>,
+    /// The machine's port that led to the container, if a program still listens there. Older
+    /// evidence does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listening: Option<u16>,
 }

@@ -16,6 +16,14 @@ use crate::task::task3::shared::tokens;
 pub const ALONE: [&str; 2] = ["first", "online"];
 pub const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 
+/// The pairs for which `peer` is called.
+pub const PEERS: [[&str; 2]; 2] = [["web", "store"], ["plain", "quiet"]];
+
+/// Whether `peer` is called for these two.
+pub fn are_peers(one: &str, other: &str) -> bool {
+    PEERS.iter().any(|pair| one != other && pair.contains(&one) && pair.contains(&other))
+}
+
 /// The names, ports and words of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NetworkPlan {
