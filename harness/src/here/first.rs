@@ -5,8 +5,9 @@
 //! input, and then nothing until the harness ends or gives the machine up. When the pipe ends, so
 //! does PID 1, and with it the machine.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
@@ -14,6 +15,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use super::{Plan, failed, files};
+use crate::guest::observe::handles::OWN_FILES;
 use crate::guest::world::{LAN, WORLD};
 
 /// The machine's name, until a scenario gives it another.
@@ -40,6 +42,8 @@ pub fn first(plan: &str, argv: &[&str]) -> io::Result<i32> {
         std::process::exit(137);
     });
     nix::unistd::setsid()?;
+    // The folder has no path in the machine. The guest half reaches it through this process.
+    let own = File::open(&plan.home)?;
     files::mount_all(&plan)?;
     network()?;
     nix::unistd::sethostname(NAME)?;
@@ -47,7 +51,7 @@ pub fn first(plan: &str, argv: &[&str]) -> io::Result<i32> {
         remove_capability_from_bounding_set(capability)
             .map_err(|error| failed("give up a capability")(error.into()))?;
     }
-    run(argv, input)
+    run(argv, input, &own)
 }
 
 /// A veth pair in place of a virtual machine's cable. Both ends begin in the machine; the
@@ -68,7 +72,7 @@ fn network() -> io::Result<()> {
 }
 
 /// Starts the program and waits for every process that is left to this one until the program ends.
-fn run(argv: &[&str], input: Vec<u8>) -> io::Result<i32> {
+fn run(argv: &[&str], input: Vec<u8>, own: &File) -> io::Result<i32> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| io::Error::other("there is nothing to run"))?;
     let mut child = Command::new(program)
@@ -77,6 +81,7 @@ fn run(argv: &[&str], input: Vec<u8>) -> io::Result<i32> {
         .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")])
         .envs([("USER", "root"), ("LOGNAME", "root"), ("SHELL", "/bin/bash")])
         .envs([("LANG", "C.UTF-8"), ("TERM", "xterm")])
+        .env(OWN_FILES, format!("/proc/1/fd/{}", own.as_raw_fd()))
         .current_dir("/root")
         .stdin(Stdio::piped())
         .spawn()

@@ -1,9 +1,16 @@
 //! What a program can take from the whole machine: one that uses it up is stopped at once and not
 //! at its limit, and where our own half fails for want of what was taken, the fault is not ours.
+//!
+//! With `--here`, other programs write to the same disk. Then only the machine's own files count.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use walkdir::WalkDir;
+
+use super::handles;
 use crate::evidence::exhausted::{BYTES, Exhausted, FILES, PROCESSES};
 
 /// Whether an error says that the machine had no more of something that programs can use up: disk,
@@ -30,8 +37,8 @@ pub struct Watch {
     space: Option<DiskSpace>,
 }
 
-/// What is left on the disk.
-#[derive(Clone, Copy, Debug)]
+/// What is left on the disk, or what files take.
+#[derive(Clone, Copy, Debug, Default)]
 struct DiskSpace {
     bytes: u64,
     files: u64,
@@ -44,20 +51,58 @@ impl Watch {
     }
 
     /// What has been used up since; `None` where there is enough of everything.
-    pub fn used_up(&self) -> Option<Exhausted> {
+    pub fn used_up(&mut self) -> Option<Exhausted> {
+        self.used_up_by(|| handles::own_files().map(PathBuf::from))
+    }
+
+    /// `own` is the folder with all that the machine wrote, if others write to its disk.
+    fn used_up_by(&mut self, own: impl FnOnce() -> Option<PathBuf>) -> Option<Exhausted> {
         if processes().saturating_sub(self.processes) > PROCESSES {
             return Some(Exhausted::Processes);
         }
         let (before, now) = (self.space?, disk_space()?);
-        let is_used_up =
-            before.bytes.saturating_sub(now.bytes) > BYTES || before.files.saturating_sub(now.files) > FILES;
-        is_used_up.then_some(Exhausted::Disk)
+        let lost = DiskSpace {
+            bytes: before.bytes.saturating_sub(now.bytes),
+            files: before.files.saturating_sub(now.files),
+        };
+        if !lost.is_too_much() {
+            return None;
+        }
+        if own().is_some_and(|folder| !taken_by(&folder).is_too_much()) {
+            // Others wrote. The next walk comes when as much is lost again.
+            self.space = Some(now);
+            return None;
+        }
+        Some(Exhausted::Disk)
     }
+}
+
+impl DiskSpace {
+    fn is_too_much(self) -> bool {
+        self.bytes > BYTES || self.files > FILES
+    }
+}
+
+/// What the files below a folder take. A file with several names counts once.
+fn taken_by(folder: &Path) -> DiskSpace {
+    let mut counted = HashSet::new();
+    let mut taken = DiskSpace::default();
+    for entry in WalkDir::new(folder).into_iter().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        if meta.nlink() == 1 || meta.is_dir() || counted.insert((meta.dev(), meta.ino())) {
+            taken.bytes += meta.blocks() * 512;
+            taken.files += 1;
+        }
+        if taken.is_too_much() {
+            break;
+        }
+    }
+    taken
 }
 
 fn processes() -> usize {
     let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
-    let entries = fs::read_dir(super::handles::proc("")).into_iter().flatten().flatten();
+    let entries = fs::read_dir(handles::proc("")).into_iter().flatten().flatten();
     entries.filter(|entry| is_process(&entry.file_name())).count()
 }
 
@@ -93,5 +138,18 @@ mod tests {
         assert_eq!(before(0, 0).used_up(), None);
         assert_eq!(before(2 * BYTES, 0).used_up(), Some(Exhausted::Disk));
         assert_eq!(before(0, 2 * FILES).used_up(), Some(Exhausted::Disk));
+    }
+
+    #[test]
+    fn what_others_wrote_to_a_shared_disk_does_not_count() {
+        let now = disk_space().unwrap();
+        let space = Some(DiskSpace { bytes: now.bytes + 2 * BYTES, files: now.files });
+        let mut watch = Watch { space, ..Watch::begin() };
+        let own = tempfile::tempdir().unwrap();
+        fs::write(own.path().join("one"), "1").unwrap();
+        fs::hard_link(own.path().join("one"), own.path().join("two")).unwrap();
+        assert_eq!(taken_by(own.path()).files, 2);
+        assert_eq!(watch.used_up_by(|| Some(own.path().to_owned())), None);
+        assert_eq!(watch.used_up_by(|| panic!("looked twice for the same loss")), None);
     }
 }

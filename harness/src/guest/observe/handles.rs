@@ -11,6 +11,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -22,7 +23,11 @@ struct Handles {
     sys: OwnedFd,
     cgroup: OwnedFd,
     dev: OwnedFd,
+    own_files: Option<OwnedFd>,
 }
+
+/// The variable that names the folder with all files of a machine whose disk others use too.
+pub const OWN_FILES: &str = "HARNESS_OWN_FILES";
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
 
@@ -34,7 +39,11 @@ static HANDLES: OnceLock<Handles> = OnceLock::new();
 /// What the kernel answers: it needs Linux 5.2 and root.
 pub fn take() -> io::Result<()> {
     let dev = openat(CWD, "/dev", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let handles = Handles { sys: detached("sysfs")?, cgroup: detached("cgroup2")?, dev };
+    let own_files = std::env::var_os(OWN_FILES).and_then(|folder| {
+        openat(CWD, Path::new(&folder), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .ok()
+    });
+    let handles = Handles { sys: detached("sysfs")?, cgroup: detached("cgroup2")?, dev, own_files };
     rustix::process::fchdir(detached("proc")?)?;
     HANDLES.set(handles).map_err(|_| io::Error::other("the handles were taken twice"))
 }
@@ -77,9 +86,15 @@ pub fn dev() -> String {
     }
 }
 
+/// The folder with all files that the machine has written; `None` if the machine has a disk of its
+/// own.
+pub fn own_files() -> Option<String> {
+    let folder = HANDLES.get()?.own_files.as_ref()?;
+    Some(proc(format!("self/fd/{}/.", folder.as_raw_fd())))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::process::Command;
 
     use nix::sched::{CloneFlags, unshare};
