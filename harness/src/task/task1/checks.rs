@@ -29,7 +29,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The grader traces the program. Child 1 is the first process that is PID 1 of a new PID namespace, or else the first in a new UTS namespace. The grader reads its PID namespace at its first instruction.",
+            how: "The grader traces the program. Child 1 is the first process that namespace_prog creates as PID 1 of a new PID namespace, or else the first in a new UTS namespace. Processes that a tool such as unshare creates do not count. The grader reads its PID namespace at its first instruction.",
             causes: &[
                 "a flag is missing in the call that creates the child",
                 "the namespace was created for the parent's next child, which is another process",
@@ -117,9 +117,9 @@ pub static ROWS: [Row<Judge>; 8] = [
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The grader compares the parent's UTS namespace at its end with the machine's, and records every change of the machine's host name.",
+            how: "The grader compares the parent's UTS namespace at its end and at its last block with the machine's, and records every change of the machine's host name.",
             causes: &[
-                "the parent joins a namespace and never returns to its own",
+                "the parent joins a namespace and never returns to its own, or only after it has printed",
                 "the host name is set in the parent",
             ],
             man: &["setns(2)", "sethostname(2)"],
@@ -147,6 +147,7 @@ pub static ROWS: [Row<Judge>; 8] = [
             causes: &[
                 "a line is missing or comes too early",
                 "the text is printed, but the namespaces are not there",
+                "the parent prints a child's lines before it creates the child",
             ],
             man: &["wait(2)", "pipe(2)"],
         },

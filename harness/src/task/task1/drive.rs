@@ -1,20 +1,17 @@
 //! Compiles `namespace_prog.c` and runs it under a tracer.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::left::Others;
 use super::{Born, Called, Compiled, Ended, Exiting, Machine, NamespacePlan};
-use crate::evidence::process::Process;
 use crate::evidence::program::End;
-use crate::guest::observe::cgroups;
 use crate::guest::observe::hostname;
 use crate::guest::observe::processes;
 use crate::guest::observe::speed::Pace;
@@ -23,6 +20,9 @@ use crate::guest::recorder::Recorder;
 use crate::guest::run::session::{self, Limits, Observation};
 use crate::guest::run::terminal::Program;
 use crate::task::Site;
+
+/// What an output needs to get through a terminal.
+const SETTLE: Duration = Duration::from_millis(15);
 
 /// The machine's name in this run.
 pub fn plan(random: &mut StdRng) -> Value {
@@ -40,31 +40,17 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         let limits =
             Limits { time: Duration::from_secs_f64(10.0 + slowdown), output: 256 << 10, processes: 200 };
         let program = Program::new(&dir, ["./namespace_prog"]);
-        let before = cgroups::programs();
+        let before = Others::now();
         let mut outcome =
             session::run(&program, Tracer::new(true), &[], limits, recorder, &mut |session, view| {
                 observe(session, &view)
             })?;
         if outcome.stopped.is_none() && outcome.left.is_empty() {
-            outcome.left = untraced(&before);
+            outcome.left = before.untraced(&dir.join("namespace_prog"));
         }
         recorder.record("outcome", &outcome)?;
     }
     Ok(())
-}
-
-/// Processes that came with the program and stay, though no tracer saw them (`CLONE_UNTRACED` in
-/// clone(2)). They get a while to end by themselves.
-fn untraced(before: &BTreeSet<(i32, u64)>) -> Vec<Process> {
-    let deadline = Instant::now() + session::GRACE;
-    loop {
-        let now = cgroups::programs();
-        let left: Vec<i32> = now.difference(before).map(|(pid, _)| *pid).collect();
-        if left.is_empty() || Instant::now() > deadline {
-            return left.into_iter().filter_map(processes::read).take(20).collect();
-        }
-        sleep(Duration::from_millis(16));
-    }
 }
 
 fn compile(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<bool> {
@@ -80,6 +66,10 @@ fn compile(dir: &Path, slowdown: f64, recorder: &Recorder) -> io::Result<bool> {
 
 fn observe(session: &mut session::SessionHandle, view: &Observation) -> io::Result<()> {
     let Observation::Event(event) = view else { return Ok(()) };
+    if matches!(&event.what, What::Called(call) if call.name == "setns") {
+        // What its caller printed before belongs to the namespaces before.
+        session.hear(SETTLE)?;
+    }
     let recorder = session.recorder;
     if let What::Ended(end) = event.what {
         return recorder.record("ended", &Ended { pid: event.pid, end });

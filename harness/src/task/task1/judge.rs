@@ -77,7 +77,7 @@ pub fn child1_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
                 "the"
             },
             process.namespaces.pid,
-            timeline.refusals("CLONE_NEWPID")
+            timeline.refusals("CLONE_NEWPID") + &timeline.tools()
         )),
     }
 }
@@ -91,7 +91,7 @@ pub fn child1_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
             "child 1 (process {}) stays in the machine's own UTS namespace {}{}",
             child1.pid(),
             timeline.machine.namespaces.uts,
-            timeline.refusals("CLONE_NEWUTS")
+            timeline.refusals("CLONE_NEWUTS") + &timeline.tools()
         ));
     };
     let names: Vec<&str> = child1
@@ -121,7 +121,7 @@ pub fn child2_pid(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.fail(format!(
             "no second process was created{}{}",
             timeline.crash(),
-            timeline.refusals("CLONE_NEWPID")
+            timeline.refusals("CLONE_NEWPID") + &timeline.tools()
         ));
     };
     let question = question.proof(timeline.proof(child2.first().record));
@@ -163,7 +163,7 @@ pub fn child2_uts(timeline: &ProcessTimeline, question: Question, _: &Verdicts) 
         return question.fail(format!(
             "no second process was created{}{}",
             timeline.crash(),
-            timeline.refusals("CLONE_NEWUTS")
+            timeline.refusals("CLONE_NEWUTS") + &timeline.tools()
         ));
     };
     if timeline.is_made_by_child1(child2) {
@@ -205,6 +205,12 @@ pub fn parent_unchanged(timeline: &ProcessTimeline, question: Question, _: &Verd
     let Some(last) = timeline.parent.last() else {
         return question.pass("the parent called neither setns nor unshare nor sethostname");
     };
+    if let Some((record, uts)) = timeline.printed_elsewhere() {
+        return question.proof(timeline.proof(record)).fail(format!(
+            "the parent printed its third `Parent Hostname` in the UTS namespace {uts} of child 1, and returned to its \
+             own only afterwards"
+        ));
+    }
     let uts = last.process.namespaces.uts;
     let question = question.proof(timeline.proof(last.record));
     if uts == timeline.machine.namespaces.uts {
@@ -225,6 +231,8 @@ pub fn transcript(timeline: &ProcessTimeline, question: Question, verdicts: &Ver
     let seen = redacted(timeline);
     if !transcript::is_complete(&wanted, &seen) {
         question.fail(transcript::difference(&wanted, &seen))
+    } else if let Some(early) = timeline.early_line().filter(|_| verdicts.needs_met()) {
+        question.fail(early)
     } else if verdicts.needs_met() {
         question.pass("the output has all lines in the right order")
     } else {

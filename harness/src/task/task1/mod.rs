@@ -6,6 +6,9 @@
 mod checks;
 mod drive;
 mod judge;
+mod left;
+mod printed;
+mod refused;
 mod timeline;
 
 pub use judge::redacted_transcript;

@@ -3,15 +3,18 @@
 
 use std::collections::HashMap;
 
-use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use super::refused::refusal;
 use super::{Born, Called, Ended, Exiting, Machine};
 use crate::evidence::place;
 use crate::evidence::process::Process;
-use crate::evidence::program::{Call, End};
+use crate::evidence::program::End;
 use crate::evidence::program::{Hostname, Outcome};
 use crate::evidence::{Ending, Recording};
+
+/// The name of the compiled program.
+const PROGRAM: &str = "namespace_prog";
 
 /// A process at one moment.
 pub struct State {
@@ -31,6 +34,13 @@ pub struct Life {
 impl Life {
     pub fn pid(&self) -> i32 {
         self.first().process.pid
+    }
+
+    /// Whether the program itself, also if executed again, created it, and no tool that the program
+    /// started: such a process begins with its creator's executable.
+    pub fn is_of_program(&self) -> bool {
+        let exe = self.first().process.exe.trim_end_matches(" (deleted)");
+        exe.is_empty() || exe.rsplit('/').next() == Some(PROGRAM)
     }
 
     pub fn first(&self) -> &State {
@@ -175,10 +185,11 @@ impl<'a> ProcessTimeline<'a> {
     }
 
     /// Child 1 is the first process that is PID 1 of a new PID namespace; without one, the first
-    /// that lives in a UTS namespace of its own; else the first.
+    /// that lives in a UTS namespace of its own; else the first. The program itself created it.
     fn find_child1(&self) -> Option<usize> {
-        let has_uts = |life: &Life| self.own_uts(life).is_some();
-        (self.children.iter().position(|life| self.own_pid_namespace(life).is_some()))
+        let has_pid = |life: &Life| life.is_of_program() && self.own_pid_namespace(life).is_some();
+        let has_uts = |life: &Life| life.is_of_program() && self.own_uts(life).is_some();
+        (self.children.iter().position(has_pid))
             .or_else(|| self.children.iter().position(has_uts))
             .or((!self.children.is_empty()).then_some(0))
     }
@@ -190,8 +201,11 @@ impl<'a> ProcessTimeline<'a> {
         let child1 = &self.children[self.child1?];
         let pid_namespace = self.own_pid_namespace(child1);
         let uts = self.own_uts(child1);
-        let others: Vec<usize> =
-            (0..self.children.len()).filter(|index| self.children[*index].pid() != child1.pid()).collect();
+        let is_other = |index: &usize| {
+            let life = &self.children[*index];
+            life.pid() != child1.pid() && life.is_of_program()
+        };
+        let others: Vec<usize> = (0..self.children.len()).filter(is_other).collect();
         let outside = |index: &&usize| !self.is_made_by_child1(&self.children[**index]);
         let in_pid = |index: &&usize| {
             pid_namespace.is_some_and(|ns| self.children[**index].first().process.namespaces.pid == ns)
@@ -256,35 +270,6 @@ pub fn lost(recording: &Recording) -> String {
         Ending::Lost { what, .. } | Ending::Infrastructure { what, .. } => what.clone(),
     }
 }
-/// A failed call in a few words: `setns(9, CLONE_NEWUTS) failed: Invalid argument`.
-fn refusal(Call { name, arguments: [first, second], result }: &Call) -> String {
-    let errno = i32::try_from(result.unsigned_abs()).map_or(Errno::UnknownErrno, Errno::from_raw);
-    let arguments = match name.as_str() {
-        "setns" => format!("{first}, {}", namespaces(*second)),
-        "unshare" => namespaces(*first),
-        _ => "…".to_owned(),
-    };
-    format!("{name}({arguments}) failed: {}", errno.desc())
-}
-
-/// The flags of setns(2) and unshare(2) by name; a number where others are set.
-fn namespaces(flags: u64) -> String {
-    const NAMES: [(u64, &str); 7] = [
-        (0x0002_0000, "CLONE_NEWNS"),
-        (0x0200_0000, "CLONE_NEWCGROUP"),
-        (0x0400_0000, "CLONE_NEWUTS"),
-        (0x0800_0000, "CLONE_NEWIPC"),
-        (0x1000_0000, "CLONE_NEWUSER"),
-        (0x2000_0000, "CLONE_NEWPID"),
-        (0x4000_0000, "CLONE_NEWNET"),
-    ];
-    let known = NAMES.iter().filter(|(flag, _)| flags & flag != 0);
-    let rest = NAMES.iter().fold(flags, |rest, (flag, _)| rest & !flag);
-    if rest != 0 || flags == 0 {
-        return format!("{flags:#x}");
-    }
-    known.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
-}
 
 #[cfg(test)]
 mod tests {
@@ -293,18 +278,7 @@ mod tests {
     use super::*;
     use crate::evidence::Record;
     use crate::evidence::process::Namespaces;
-
-    #[test]
-    fn a_failed_call_is_told_with_its_flags_and_its_error() {
-        let call = |name: &str, arguments, result| refusal(&Call { name: name.into(), arguments, result });
-        assert_eq!(call("setns", [9, 0x0400_0000], -22), "setns(9, CLONE_NEWUTS) failed: Invalid argument");
-        assert_eq!(
-            call("unshare", [0x2400_0000, 0], -1),
-            "unshare(CLONE_NEWUTS|CLONE_NEWPID) failed: Operation not permitted"
-        );
-        assert_eq!(call("setns", [9, 0], -22), "setns(9, 0x0) failed: Invalid argument");
-        assert_eq!(call("sethostname", [1, 14], -1), "sethostname(…) failed: Operation not permitted");
-    }
+    use crate::evidence::program::Call;
 
     /// What a thread group is in: 1 is the machine's, 2 is child 1's.
     fn process(pid: i32, tgid: i32, namespace: u64) -> Process {
@@ -387,5 +361,30 @@ mod tests {
         let recording = recording(vec![exiting(process(10, 10, 1)), exiting(process(15, 10, 2))]);
         let timeline = ProcessTimeline::read(&recording, machine());
         assert_eq!(timeline.parent.last().unwrap().process.namespaces.uts, 1);
+    }
+    #[test]
+    fn what_a_tool_creates_is_not_the_programs() {
+        let by = |exe: &str, process: Process| born(10, Process { exe: exe.into(), ..process });
+        let recording = recording(vec![
+            by("/task1/namespace_prog", process(11, 11, 1)),
+            by("/usr/bin/unshare", process(12, 12, 2)),
+            by("/usr/bin/nsenter", process(13, 13, 2)),
+        ]);
+        let timeline = ProcessTimeline::read(&recording, machine());
+        assert_eq!((timeline.child1().unwrap().pid(), timeline.has_namespaces()), (11, false));
+        assert!(timeline.child2().is_none());
+        assert!(timeline.tools().starts_with("; /usr/bin/unshare created process 12"));
+    }
+
+    #[test]
+    fn what_the_program_creates_is_its_own_however_it_was_started() {
+        for exe in ["/task1/namespace_prog", "/task1/namespace_prog (deleted)", ""] {
+            let own = |process: Process| born(10, Process { exe: exe.into(), ..process });
+            // Process 12 has PID 2 in the namespace of process 11.
+            let recording = recording(vec![own(process(11, 11, 2)), own(process(12, 12, 2))]);
+            let timeline = ProcessTimeline::read(&recording, machine());
+            assert_eq!(timeline.child1().map(Life::pid), Some(11), "{exe}");
+            assert_eq!(timeline.child2().map(Life::pid), Some(12), "{exe}");
+        }
     }
 }
