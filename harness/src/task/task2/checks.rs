@@ -30,6 +30,7 @@ pub static ROWS_2A: [Row<Judge>; 4] = [
             causes: &[
                 "the working directory is changed instead of the root",
                 "a folder of the machine is mounted below container_root",
+                "the root is another folder, which may have the same name",
             ],
             man: &["chroot(1)", "chroot(2)"],
         },

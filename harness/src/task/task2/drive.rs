@@ -159,6 +159,7 @@ struct Observer<'a> {
     mounted: Vec<Mount>,
     /// How many later looks showed something of the machine's own.
     reached: u32,
+    rooted: look::Rooted,
 }
 
 impl<'a> Observer<'a> {
@@ -182,6 +183,7 @@ impl<'a> Observer<'a> {
             current: None,
             mounted: Vec::new(),
             reached: 0,
+            rooted: look::Rooted::default(),
         }
     }
 
@@ -189,6 +191,7 @@ impl<'a> Observer<'a> {
         match view {
             Observation::Event(event) => self.event(session, event),
             Observation::Tick => {
+                self.rooted.look_again(&self.container_root);
                 self.sample(session.recorder)?;
                 self.reach(session.recorder)?;
                 self.usage(session.recorder)
@@ -197,6 +200,9 @@ impl<'a> Observer<'a> {
     }
 
     fn event(&mut self, session: &mut SessionHandle, event: &Event) -> io::Result<()> {
+        if !matches!(event.what, What::Ended(_)) {
+            self.rooted.look(event.pid, &self.container_root);
+        }
         match &event.what {
             What::Executed if self.is_container_prog(event.pid) => {
                 // What was printed before belongs to what ran before.
@@ -245,7 +251,9 @@ impl<'a> Observer<'a> {
         let root = handles::proc(format!("{pid}/root"));
         let entries = look::names(Path::new(&root), &self.machine.entries);
         let (mounts, machine_files) = self.reachable(pid);
-        recorder.record("run", &Run { member, entries, mounts, machine_files, fellows })?;
+        let was_at_container_root = Some(self.rooted.has_root_of(pid));
+        let run = Run { member, entries, mounts, machine_files, was_at_container_root, fellows };
+        recorder.record("run", &run)?;
         self.usage(recorder)?;
         self.sample(recorder)
     }

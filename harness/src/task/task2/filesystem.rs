@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::checks::ROWS_2A;
 use super::timeline::{Round, ScriptTimeline};
-use super::{Supplied, reach, script};
+use super::{Mounted, Supplied, reach, script};
 use crate::evidence::Bundle;
-use crate::evidence::process::Directory;
+use crate::evidence::mount::Mount;
 use crate::evidence::program::End;
 use crate::task::as_shown;
 use crate::task::check::{self, Verdicts};
@@ -56,7 +56,7 @@ pub fn root_of(timeline: &ScriptTimeline, round: Option<&Round>, question: Quest
             root.dev
         ));
     }
-    if !is_container_root(timeline, root) {
+    if !is_container_root(timeline, round) {
         return question.fail(format!("its root is {}, not container_root", root.path));
     }
     let shown = |name| round.run.entries.contains(name);
@@ -72,12 +72,41 @@ pub fn root_of(timeline: &ScriptTimeline, round: Option<&Round>, question: Quest
     question.pass(format!("its root is {} (inode {}, the machine's {})", root.path, root.ino, machine.ino))
 }
 
-/// By path, for something may be mounted there; or by itself, wherever it is mounted. In a mount
-/// namespace with another root (`pivot_root(2)`) there is no path to tell it by.
-fn is_container_root(timeline: &ScriptTimeline, root: &Directory) -> bool {
+/// By itself, wherever it is mounted; by path, for something may be mounted there; or by what its
+/// mount shows. In a mount namespace with another root (`pivot_root(2)`) there is no path to tell
+/// it by: then its mount must have been on `container_root`.
+fn is_container_root(timeline: &ScriptTimeline, round: &Round) -> bool {
     let Some(Supplied { container_root, .. }) = &timeline.supplied else { return true };
-    let named = Path::new(&root.path);
-    named.file_name().is_none() || named.ends_with("task2/container_root") || root.is(container_root)
+    let root = &round.process().root;
+    if root.is(container_root) || root.path == container_root.path {
+        return true;
+    }
+    let Some(was_there) = round.run.was_at_container_root else {
+        let named = Path::new(&root.path);
+        return named.file_name().is_none() || named.ends_with("task2/container_root");
+    };
+    let mounted = round.run.mounts.iter().find(|mounted| mounted.mount.mount_point == "/");
+    let shows =
+        |mounted: &Mounted| shows(&mounted.mount, &timeline.machine.mounts, Path::new(&container_root.path));
+    was_there || mounted.is_some_and(shows)
+}
+
+/// Whether a mount shows a folder, alone or as a layer of an overlay.
+fn shows(mount: &Mount, machine: &[Mount], folder: &Path) -> bool {
+    // A program that serves a file system need not tell what it shows.
+    if mount.fs_type.starts_with("fuse") {
+        return true;
+    }
+    if mount.fs_type != "overlay" {
+        return reach::sources(mount, machine).iter().any(|source| source == folder);
+    }
+    let is_layer = |layer: &str| {
+        let layer = Path::new(layer);
+        layer.starts_with(folder) || layer.is_relative() && layer.ends_with("container_root")
+    };
+    let values = mount.options.split(',').filter_map(|option| option.split_once('='));
+    let layers = values.filter(|(name, _)| ["lowerdir", "lowerdir+", "upperdir"].contains(name));
+    layers.flat_map(|(_, value)| value.split(':')).any(is_layer)
 }
 
 /// The first attempt of 2a to start `container_prog` in another root directory decides, or of what
@@ -117,5 +146,33 @@ pub fn libraries(timeline: &ScriptTimeline, question: Question, _: &Verdicts) ->
         ),
         Some(_) => question.fail("container_prog does not start in container_root after the script ended"),
         None => question.fail(format!("there is no container_root/container_prog; {}", timeline.fate())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_shown(fs_type: &str, device: &str, root: &str, options: &str) -> bool {
+        let [fs_type, device, root, options] = [fs_type, device, root, options].map(str::to_owned);
+        let mount = Mount { device, root, fs_type, options, ..Mount::default() };
+        let machine =
+            [Mount { device: "8:1".into(), root: "/".into(), mount_point: "/".into(), ..Mount::default() }];
+        shows(&mount, &machine, Path::new("/home/a/task2/container_root"))
+    }
+
+    #[test]
+    fn a_root_is_container_root_if_its_mount_shows_that_folder() {
+        assert!(is_shown("ext4", "8:1", "/home/a/task2/container_root", "rw"));
+        assert!(is_shown("overlay", "0:9", "/", "rw,lowerdir=/x:/home/a/task2/container_root,upperdir=/u"));
+        assert!(is_shown("overlay", "0:9", "/", "rw,lowerdir=container_root,upperdir=/u"));
+        assert!(is_shown("overlay", "0:9", "/", "rw,lowerdir=/x,upperdir=/home/a/task2/container_root"));
+    }
+
+    #[test]
+    fn a_folder_with_the_same_name_is_not_container_root() {
+        assert!(!is_shown("ext4", "8:1", "/tmp/task2/container_root", "rw"));
+        assert!(!is_shown("overlay", "0:9", "/", "rw,lowerdir=/tmp/task2/container_root,upperdir=/u"));
+        assert!(!is_shown("tmpfs", "0:9", "/", "rw"));
     }
 }

@@ -49,6 +49,37 @@ fn kept(names: impl Iterator<Item = String>, looked_for: &[String]) -> Vec<Strin
     kept
 }
 
+/// The mounts that have been on `container_root` in any mount namespace, by device and folder.
+#[derive(Default)]
+pub struct Rooted {
+    seen: BTreeSet<(String, String)>,
+    /// The process that was looked at last.
+    last: Option<i32>,
+}
+
+impl Rooted {
+    /// Looks at what a process sees there.
+    pub fn look(&mut self, pid: i32, container_root: &Path) {
+        self.last = Some(pid);
+        let there =
+            mounts::of(pid).into_iter().filter(|mount| Path::new(&mount.mount_point) == container_root);
+        self.seen.extend(there.map(|mount| (mount.device, mount.root)));
+    }
+
+    /// Looks at the same process again, which may mount something without starting a program.
+    pub fn look_again(&mut self, container_root: &Path) {
+        if let Some(pid) = self.last {
+            self.look(pid, container_root);
+        }
+    }
+
+    /// Whether the root directory of a process is such a mount.
+    pub fn has_root_of(&self, pid: i32) -> bool {
+        let root = mounts::of(pid).into_iter().rfind(|mount| mount.mount_point == "/");
+        root.is_some_and(|mount| self.seen.contains(&(mount.device, mount.root)))
+    }
+}
+
 /// What is mounted on or below the root directory of a process.
 pub fn reachable(pid: i32, machine: &Machine, container_root: &Path) -> Vec<Mounted> {
     let look = |mount: Mount| {

@@ -123,6 +123,10 @@ struct Run {
     /// tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     machine_files: Vec<Shown>,
+    /// Whether its root directory is a mount that was on `container_root` before. Older evidence
+    /// does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    was_at_container_root: Option<bool>,
     /// The other processes of its PID namespace, when that is not the machine's.
     fellows: Vec<Member>,
 }

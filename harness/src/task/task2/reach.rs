@@ -1,8 +1,8 @@
 //! Which of the machine's own files can be reached from a container's root directory, through
 //! mounts on or below it.
 //!
-//! The script may bind library folders and single files from the machine. It may not bind the
-//! machine's root directory, its settings or its users' files.
+//! The script may bind library folders, single files, /dev, /proc and /sys from the machine. It may
+//! not bind the machine's root directory, its settings, its users' files or its data.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,9 @@ use crate::evidence::mount::Mount;
 
 /// What no container is to see.
 const PRIVATE: [&str; 3] = ["/etc", "/root", "/home"];
+/// What no container is to see as a whole. A script may have put a folder of its own into one.
+const PRIVATE_AS_A_WHOLE: [&str; 8] =
+    ["/var", "/var/lib", "/var/log", "/var/tmp", "/boot", "/srv", "/opt", "/tmp"];
 
 /// The first mount that shows what is the machine's own, or the first file of the machine's, in
 /// words.
@@ -19,6 +22,10 @@ pub fn fault(timeline: &ScriptTimeline, round: &Round) -> Option<String> {
     let container_root = timeline.supplied.as_ref().map(|supplied| Path::new(&supplied.container_root.path));
     let mounted = round.run.mounts.iter().find_map(|mounted| {
         let path = shown(mounted, &timeline.machine, container_root)?;
+        // Older evidence keeps its verdict.
+        if is_whole(&path) && round.run.was_at_container_root.is_none() {
+            return None;
+        }
         let place = mounted.mount.mount_point.trim_end_matches('/');
         Some(format!("{}/ in its root directory is the machine's {}", place, path.display()))
     });
@@ -41,7 +48,7 @@ pub fn shown(mounted: &Mounted, machine: &Machine, container_root: Option<&Path>
     let is_own = |path: &Path| own.is_some_and(|own| path.starts_with(own));
     let is_private = |path: &PathBuf| {
         let touches = |private: &&str| path.starts_with(private) || Path::new(private).starts_with(path);
-        !is_own(path) && PRIVATE.iter().any(touches)
+        !is_own(path) && (PRIVATE.iter().any(touches) || is_whole(path))
     };
     if !mounted.folder {
         return None;
@@ -53,8 +60,12 @@ pub fn shown(mounted: &Mounted, machine: &Machine, container_root: Option<&Path>
     sources(mount, &machine.mounts).into_iter().find(is_private)
 }
 
+fn is_whole(path: &Path) -> bool {
+    PRIVATE_AS_A_WHOLE.iter().any(|whole| path == Path::new(whole))
+}
+
 /// The machine's folders that a mount shows.
-fn sources(mount: &Mount, machine: &[Mount]) -> Vec<PathBuf> {
+pub fn sources(mount: &Mount, machine: &[Mount]) -> Vec<PathBuf> {
     let same: Vec<&Mount> = machine.iter().filter(|own| own.device == mount.device).collect();
     // The machine's own root may be an overlay; a part of it is no overlay of the script's.
     if mount.fs_type == "overlay" && same.is_empty() {
@@ -80,6 +91,7 @@ fn shows_all(mounted: &Mounted, machine: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::process::{Directory, Namespaces};
 
     fn mount(device: &str, root: &str, mount_point: &str) -> Mount {
         let [device, root, mount_point] = [device, root, mount_point].map(str::to_owned);
@@ -94,6 +106,31 @@ mod tests {
         assert_eq!(shown("8:1", "/usr/lib"), [Path::new("/usr/lib")]);
         assert_eq!(shown("8:2", "/student"), [Path::new("/home/student")]);
         assert!(shown("0:99", "/").is_empty());
+    }
+
+    #[test]
+    fn data_of_the_machine_is_private_as_a_whole_and_libraries_are_not() {
+        let machine = Machine {
+            hostname: String::new(),
+            namespaces: Namespaces::default(),
+            root: Directory::default(),
+            entries: Vec::new(),
+            subtree_control: String::new(),
+            mounts: vec![mount("8:1", "/", "/"), mount("0:5", "/", "/dev")],
+            markers: Vec::new(),
+        };
+        let is_private = |device, root, folder| {
+            let mounted = Mounted { mount: mount(device, root, "/x"), folder, entries: Vec::new() };
+            shown(&mounted, &machine, Some(Path::new("/home/a/task2/container_root"))).is_some()
+        };
+        for folder in ["/", "/var", "/tmp", "/opt", "/srv", "/boot", "/etc/ssl", "/home/b"] {
+            assert!(is_private("8:1", folder, true), "{folder}");
+        }
+        for folder in ["/usr", "/usr/lib", "/tmp/libraries", "/opt/gcc/lib64", "/home/a/task2/libraries"] {
+            assert!(!is_private("8:1", folder, true), "{folder}");
+        }
+        assert!(!is_private("8:1", "/etc/ld.so.cache", false));
+        assert!(!is_private("0:5", "/", true));
     }
 
     #[test]
