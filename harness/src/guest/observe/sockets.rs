@@ -1,6 +1,7 @@
 //! TCP sockets of any network namespace, as `/proc/PID/net/tcp` and `tcp6` show them (proc(5)).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use procfs::net::{TcpNetEntry, TcpState};
@@ -8,12 +9,32 @@ use procfs::process::Process;
 
 use super::handles;
 
+/// Most file descriptors of one process that are looked at.
+const DESCRIPTORS_CAP: usize = 4096;
+
 /// Ports on which something listens for IPv4 connections from elsewhere, in the network namespace
 /// of a process. Empty when the process is gone.
 pub fn listening(pid: i32) -> BTreeSet<u16> {
+    listeners(pid).into_values().collect()
+}
+
+/// The sockets behind [`listening`], by their inodes.
+pub fn listeners(pid: i32) -> BTreeMap<u64, u16> {
     let is_open =
         |socket: &TcpNetEntry| socket.state == TcpState::Listen && !socket.local_address.ip().is_loopback();
-    sockets(pid).iter().filter(|socket| is_open(socket)).map(|socket| socket.local_address.port()).collect()
+    let sockets = sockets(pid);
+    let open = sockets.iter().filter(|socket| is_open(socket));
+    open.map(|socket| (socket.inode, socket.local_address.port())).collect()
+}
+
+/// The inodes of the sockets that a process has open, as far as they can be read.
+pub fn held(pid: i32) -> BTreeSet<u64> {
+    let open = fs::read_dir(handles::proc(format!("{pid}/fd"))).into_iter().flatten().flatten();
+    let inode = |entry: fs::DirEntry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+    };
+    open.take(DESCRIPTORS_CAP).filter_map(inode).collect()
 }
 
 /// Connections that exist in the network namespace of a process: its own end, and the other one.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, Trees};
+use super::servers::{Server, servers};
 use crate::evidence::process::{Directory, Namespaces, Process};
 use crate::guest::observe::handles;
 use crate::guest::observe::links;
@@ -36,6 +37,9 @@ pub struct Container {
     pub address: Option<Ipv4Addr>,
     /// The ports on which it can be reached.
     pub listening: BTreeSet<u16>,
+    /// The processes that listen there. Older evidence does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Vec<Server>>,
 }
 
 impl Container {
@@ -72,6 +76,7 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
             image: None,
             address: network.address(),
             listening: sockets::listening(process.pid),
+            servers: Some(servers(process.pid)),
         });
     }
     found

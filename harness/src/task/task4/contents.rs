@@ -19,6 +19,9 @@ const COMPILERS: [&str; 4] = ["cc", "gcc", "clang", "tcc"];
 const LOG_CAP: u64 = 4 << 20;
 /// What an executable file begins with (elf(5)).
 const ELF: &[u8] = b"\x7fELF";
+/// The size of that file's header, and its mark of the other byte order.
+const HEADER: usize = 64;
+const BIG_ENDIAN: u8 = 2;
 
 /// What was found in a root file system, or in the layers of one.
 #[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
@@ -47,6 +50,7 @@ impl Contents {
         let mut compiler = false;
         let device = fs::metadata(root).map_or(0, |meta| meta.dev());
         let mut next: Vec<PathBuf> = vec![root.to_path_buf()];
+        let log = root.join("var/log");
         let mut seen = 0;
         while let Some(dir) = next.pop() {
             let holds_packages = is_packages(&dir);
@@ -57,7 +61,7 @@ impl Contents {
                 }
                 let (name, Ok(kind)) = (entry.file_name(), entry.file_type()) else { continue };
                 if kind.is_dir() {
-                    let is_package = holds_packages && entry.path().join("__init__.py").is_file();
+                    let is_package = holds_packages && is_no_empty_file(&entry.path().join("__init__.py"));
                     found.flask |= is_package && name == "flask";
                     found.requests |= is_package && name == "requests";
                     if entry.metadata().is_ok_and(|meta| meta.dev() == device) {
@@ -68,7 +72,7 @@ impl Contents {
                     found.counter_program |= name == "counter-service" && is_program(&entry.path());
                     // Flask has one of its own.
                     found.page |= name == "app.py" && !dir.ancestors().any(is_packages);
-                    compiler |= name == "dpkg.log" && names_compiler(&entry.path());
+                    compiler |= name == "dpkg.log" && dir == log && names_compiler(&entry.path());
                     if dir.ends_with("bin") {
                         let name = name.to_string_lossy();
                         compiler |= is_compiler(after_triplet(&name)) && is_program(&entry.path());
@@ -128,9 +132,32 @@ fn is_packages(dir: &Path) -> bool {
     dir.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b"-packages"))
 }
 
+fn is_no_empty_file(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() > 0)
+}
+
+/// Whether it is an executable file: its header names program headers, and it holds them.
 fn is_program(path: &Path) -> bool {
-    let mut start = [0; ELF.len()];
-    fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == ELF
+    let mut head = [0; HEADER];
+    let Ok(mut file) = fs::File::open(path) else { return false };
+    let size = file.metadata().map_or(0, |meta| meta.len());
+    file.read_exact(&mut head).is_ok() && end_of_headers(&head).is_some_and(|end| end <= size)
+}
+
+/// Where the program headers end that an ELF header names; `None` if there are none.
+fn end_of_headers(head: &[u8; HEADER]) -> Option<u64> {
+    let number = |at: usize, bytes: usize| {
+        let bytes = head[at..at + bytes].iter();
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        if head[ELF.len() + 1] == BIG_ENDIAN { bytes.fold(0, add) } else { bytes.rev().fold(0, add) }
+    };
+    let (offset, size, count) = match head[ELF.len()] {
+        1 => (number(28, 4), number(42, 2), number(44, 2)),
+        2 => (number(32, 8), number(54, 2), number(56, 2)),
+        _ => return None,
+    };
+    (head.starts_with(ELF) && offset != 0 && size != 0 && count != 0)
+        .then(|| offset.saturating_add(size * count))
 }
 
 /// Whether dpkg has installed a compiler, as its log says: it may be gone again.
@@ -213,6 +240,14 @@ pub fn images(submission: &Path, of_containers: &[Directory], trees: &mut Trees)
 mod tests {
     use super::*;
 
+    /// An ELF header of 64 bytes, and one program header of 56 bytes behind it.
+    const PROGRAM: &[u8] = &{
+        let mut file = [0; 120];
+        (file[0], file[1], file[2], file[3]) = (0x7f, b'E', b'L', b'F');
+        (file[4], file[5], file[32], file[54], file[56]) = (2, 1, 64, 56, 1);
+        file
+    };
+
     fn tree(files: &[(&str, &[u8])]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (name, content) in files {
@@ -227,32 +262,29 @@ mod tests {
     fn services_are_found_wherever_they_lie() {
         let counter = tree(&[
             ("opt/a/b/counter-service.c", b"int main"),
-            ("bin/counter-service", b"\x7fELF2"),
-            ("usr/bin/x86_64-linux-gnu-gcc-12", b"\x7fELF2"),
+            ("bin/counter-service", PROGRAM),
+            ("usr/bin/x86_64-linux-gnu-gcc-12", PROGRAM),
         ]);
         assert_eq!(Contents::of(counter.path()).lacks_of_counter(), Vec::<&str>::new());
         let page = tree(&[
             ("srv/external/app.py", b"import flask"),
-            ("usr/bin/python3.11", b"\x7fELF"),
-            ("usr/lib/python3/dist-packages/flask/__init__.py", b""),
-            ("usr/local/lib/python3.11/site-packages/requests/__init__.py", b""),
+            ("usr/bin/python3.11", PROGRAM),
+            ("usr/lib/python3/dist-packages/flask/__init__.py", b"x"),
+            ("usr/local/lib/python3.11/site-packages/requests/__init__.py", b"x"),
         ]);
         assert_eq!(Contents::of(page.path()).lacks_of_page(), Vec::<&str>::new());
     }
 
     #[test]
     fn a_script_of_that_name_is_not_what_make_makes() {
-        let root = tree(&[
-            ("x/counter-service.c", b""),
-            ("x/counter-service", b"#!/bin/sh\n"),
-            ("bin/cc", b"\x7fELF"),
-        ]);
+        let root =
+            tree(&[("x/counter-service.c", b""), ("x/counter-service", b"#!/bin/sh\n"), ("bin/cc", PROGRAM)]);
         assert_eq!(Contents::of(root.path()).lacks_of_counter(), ["the program that `make` builds"]);
     }
 
     #[test]
     fn a_program_that_was_only_copied_was_not_made_there() {
-        let copied = [("x/counter-service.c", &b""[..]), ("x/counter-service", b"\x7fELF2")];
+        let copied = [("x/counter-service.c", &b""[..]), ("x/counter-service", PROGRAM)];
         assert_eq!(Contents::of(tree(&copied).path()).lacks_of_counter().len(), 1);
         // An empty file is no compiler.
         let faked = tree(&[copied[0], copied[1], ("x/bin/cc", b"")]);
@@ -270,11 +302,30 @@ mod tests {
     }
 
     #[test]
+    fn four_bytes_and_empty_packages_are_neither_compiler_nor_python() {
+        let start = &PROGRAM[..4];
+        let counter = tree(&[
+            ("x/counter-service", start),
+            ("x/bin/cc", start),
+            ("x/dpkg.log", b"2026-01-01 10:00:00 install gcc:amd64 <none> 12.2.0-14\n"),
+        ]);
+        assert_eq!(Contents::of(counter.path()), Contents { compiler: Some(false), ..Contents::default() });
+        let page = tree(&[
+            ("x/app.py", b""),
+            ("x/bin/python3.11", start),
+            ("x/x-packages/flask/__init__.py", b""),
+            ("x/x-packages/requests/__init__.py", b""),
+        ]);
+        assert_eq!(Contents::of(page.path()).lacks_of_page().len(), 3);
+        assert!(is_program(Path::new("/proc/self/exe")) && is_program(Path::new("/bin/sh")));
+    }
+
+    #[test]
     fn a_folder_called_flask_elsewhere_is_no_package() {
         let root = tree(&[
             ("app.py", b""),
-            ("usr/bin/python3.11", b"\x7fELF"),
-            ("srv/flask/__init__.py", b""),
+            ("usr/bin/python3.11", PROGRAM),
+            ("srv/flask/__init__.py", b"x"),
             ("usr/lib/python3/dist-packages/flask/x", b""),
         ]);
         let without = tree(&[("app.py", b""), ("usr/bin/python3.11", b"")]);
@@ -299,7 +350,7 @@ mod tests {
     fn an_image_holds_what_its_layers_hold_together() {
         let submission = tree(&[
             ("task3/.cache/layers/one/diff/opt/counter-service.c", b""),
-            ("task3/.cache/layers/two/diff/opt/counter-service", b"\x7fELF"),
+            ("task3/.cache/layers/two/diff/opt/counter-service", PROGRAM),
             ("task3/.images/some-name/layers", b"layers/two/diff:layers/one/diff\n"),
         ]);
         let mut images = images(submission.path(), &[], &mut Trees::default());

@@ -4,6 +4,7 @@ use super::again::CURLED;
 use super::container::roles;
 use super::judge::{MatrixContext, told};
 use super::requests::{COUNT_PATH, IN_A_ROW};
+use super::servers::{not_the_counter, not_the_page};
 use super::wait::Settled;
 use super::{Containers, Count, Port, Shown};
 use crate::task::check::Verdicts;
@@ -45,7 +46,10 @@ pub fn counter_reachable(context: &MatrixContext, question: Question, verdicts: 
     let question = question.proof(&count.place);
     let Count { address, port, answer, error, .. } = &count.value;
     match (answer, error) {
-        (Some(count), _) => question.pass(format!("http://{address}:{port}{COUNT_PATH} answers {count}")),
+        (Some(count), _) => match not_the_counter(counter) {
+            Some(fault) => context.proof_of_containers(question).fail(fault),
+            None => question.pass(format!("http://{address}:{port}{COUNT_PATH} answers {count}")),
+        },
         (None, error) => {
             let why = error.as_deref().unwrap_or("no answer");
             let listens = if counter.listening.is_empty() {
@@ -69,6 +73,10 @@ pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) 
     let pages = context.timeline.all::<Shown>("page");
     let mut pages: Vec<&Seen<Shown>> =
         pages.iter().filter(|page| !page.value.step.starts_with("again")).collect();
+    // The page of another program says nothing of the external-service.
+    if context.page.as_ref().is_some_and(|page| not_the_page(page).is_some()) {
+        return context.timeline.unmet(question, "4/reachable-from-lan", "");
+    }
     // Where other machines are not let in, the machine itself may see the page.
     if !verdicts.passed("4/reachable-from-lan") {
         pages.retain(|page| page.value.from == "machine");

@@ -4,6 +4,7 @@ use super::checks::ROWS;
 use super::container::{Container, roles};
 use super::contents::Contents;
 use super::plan::MatrixPlan;
+use super::servers::not_the_page;
 use super::wait::{Settled, Why};
 use super::{Containers, Images, Landed, Online, PAGE_PORT, Shown};
 use crate::evidence::Bundle;
@@ -57,6 +58,14 @@ impl<'a> MatrixContext<'a> {
             question.fail(actual)
         } else {
             self.timeline.unmet(question, needed, "")
+        }
+    }
+
+    /// The question with the containers as its proof.
+    pub fn proof_of_containers(&self, question: Question) -> Question {
+        match &self.seen {
+            Some(seen) => question.proof(&seen.place),
+            None => question,
         }
     }
 
@@ -210,7 +219,8 @@ pub fn reachable(context: &MatrixContext, question: Question, verdicts: &Verdict
     let ends_in = |container: &Option<Container>| {
         container.as_ref().is_some_and(|own| landed.value.roots.iter().any(|root| root.is(&own.root)))
     };
-    if ends_in(&context.page) && first.value.status.is_some() {
+    let other = context.page.as_ref().and_then(not_the_page);
+    if ends_in(&context.page) && first.value.status.is_some() && other.is_none() {
         return question.pass(format!("the page answers {}", first.value.told()));
     }
     if ends_in(&context.counter) {
@@ -226,6 +236,9 @@ pub fn reachable(context: &MatrixContext, question: Question, verdicts: &Verdict
             "4/images-built",
             &format!("its image lacks {}", lacks.join(", ")),
         );
+    }
+    if let Some(other) = other {
+        return context.proof_of_containers(question).fail(other);
     }
     let what = if landed.value.error.is_none() && !ends_in(&context.page) {
         format!(

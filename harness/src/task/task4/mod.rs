@@ -14,6 +14,7 @@ mod drive;
 mod judge;
 mod plan;
 mod requests;
+mod servers;
 mod wait;
 
 pub use requests::AS_SHOWN;
