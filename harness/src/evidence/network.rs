@@ -76,7 +76,7 @@ pub struct Networks {
     pub containers: BTreeMap<String, Network>,
 }
 
-/// The machine's firewall rules; the record `rules`. For people: no judge reads it.
+/// The machine's firewall rules; the record `rules`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
     /// The moment, by the name of a step.

@@ -11,7 +11,7 @@ use crate::report::text::visible;
 const RECORDS: usize = 8;
 
 /// What a kind of record tells, for a heading.
-const TITLES: [(&str, &str); 39] = [
+const TITLES: [(&str, &str); 40] = [
     ("absent", "A command that was never seen"),
     ("at-once", "Two commands at once"),
     ("base", "The base image, compared"),
@@ -48,6 +48,7 @@ const TITLES: [(&str, &str); 39] = [
     ("run", "container_prog begins"),
     ("run-process", "The process of a RUN"),
     ("sample", "Processes and the limits of their control groups"),
+    ("scripts", "The scripts of task 4"),
     ("sniffed", "What passed on an interface"),
     ("typed", "What was typed into a container"),
     ("written", "A file that a container wrote"),

@@ -4,9 +4,11 @@ use super::again::CURLED;
 use super::container::roles;
 use super::judge::{MatrixContext, told};
 use super::requests::{COUNT_PATH, IN_A_ROW};
+use super::scripts::{Scripts, forward_everything};
 use super::servers::{not_the_counter, not_the_page};
 use super::wait::Settled;
 use super::{Containers, Count, Port, Shown};
+use crate::evidence::network::Rules;
 use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::task::task3::shared::command::Command;
@@ -130,6 +132,9 @@ pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) 
     let is_each_once =
         [before, before + 1].contains(&first) && numbers.iter().copied().eq(first..first + visits);
     if is_in_order && is_each_once && after == before + visits {
+        if let Some(fault) = no_peers(context) {
+            return question.proof(&fault.place).fail(fault.value);
+        }
         return question.pass(format!("{visits} visits, counted from {before} to {after}"));
     }
     let last = numbers.last().copied().unwrap_or_default();
@@ -141,6 +146,16 @@ pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) 
              to {after}"
         ),
     )
+}
+
+/// Why the two containers reach each other, but not as peers.
+fn no_peers(context: &MatrixContext) -> Option<Seen<String>> {
+    let rules = context.timeline.at::<Rules>("rules", "first")?;
+    let scripts: Scripts = context.timeline.first("scripts")?;
+    let line = scripts.forwards_instead_of_peer().filter(|_| forward_everything(&rules.value.rules))?;
+    let fault =
+        format!("the page counts, but without a peer network: {line} lets all containers reach each other");
+    Some(Seen { place: rules.place, value: fault })
 }
 
 fn whence(from: &str) -> &str {
@@ -201,15 +216,28 @@ pub fn address_discovered(context: &MatrixContext, question: Question, verdicts:
             .flatten()
             .filter_map(|seen| Some(roles(&seen.value.containers).0?.address?.to_string()))
             .collect();
-        return question.pass(match addresses.as_slice() {
-            [again, first] => {
-                format!("the counter-service was at {first} first, and at {again} in the second run")
-            }
-            _ => "the page counts".to_owned(),
-        });
+        return match addresses.as_slice() {
+            [again, first] if again == first => same_address(context, question, first),
+            [again, first] => question
+                .pass(format!("the counter-service was at {first} first, and at {again} in the second run")),
+            _ => question.pass("the page counts"),
+        };
     }
     let last = pages.last().map_or_else(|| settled.value.page.told(), |page| page.value.told());
     question.fail(format!("the page answers {last}{}", told(&settled.value)))
+}
+
+/// The second run proves nothing where the counter-service has its first address again, as after a
+/// script that stops all containers. Then the script must not name the address.
+fn same_address(context: &MatrixContext, question: Question, address: &str) -> Finding {
+    let scripts: Scripts = context.timeline.first("scripts").unwrap_or_default();
+    match scripts.hard_codes(address) {
+        Some(line) => question.fail(format!(
+            "the counter-service was at {address} in both runs, because the script freed the first subnet; \
+             {line} contains this address"
+        )),
+        None => question.pass(format!("the counter-service was at {address} in both runs")),
+    }
 }
 
 /// What `exec` shows is text of the submission's: no mark rests on it.

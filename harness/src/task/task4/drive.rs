@@ -14,6 +14,7 @@ use super::container::{Container, containers, image_of, roles};
 use super::contents::{Trees, images};
 use super::plan::MatrixPlan;
 use super::requests::shown;
+use super::scripts::Scripts;
 use super::wait::{Limits, Script, settle};
 use super::{COUNTER, Containers, EXTERNAL, Images, Online};
 use crate::evidence::network::{Networks, Rules};
@@ -55,6 +56,8 @@ pub fn drive(site: &Site, plan: &Value, recorder: &Recorder) -> io::Result<()> {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .map_err(Obstructed::at("make executable", &script))?;
     }
+    // Before it runs: it may write scripts of its own.
+    recorder.record("scripts", &Scripts::now(&site.submission))?;
     let machine = Machine::now();
     recorder.record("machine", &machine)?;
     let longer = sleep::stretch(site.slowdown);

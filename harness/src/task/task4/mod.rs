@@ -14,6 +14,7 @@ mod drive;
 mod judge;
 mod plan;
 mod requests;
+mod scripts;
 mod servers;
 mod wait;
 
