@@ -86,7 +86,7 @@ pub static ROWS: [Row<Judge>; 10] = [
             informational: false,
             needs: &["4/containers-running", "4/images-built"],
             considers: &[],
-            how: "Another machine connects to port 3000 of the machine. The connection must end in the container of the external-service.",
+            how: "Another machine connects to port 3000 of the machine. The connection must end in the container of the external-service, at a process of python below the container's root directory.",
             causes: &["app.py does not run", "the ports are swapped"],
             man: &["curl(1)", "iptables(8)"],
         },
@@ -138,7 +138,7 @@ pub static ROWS: [Row<Judge>; 10] = [
             informational: false,
             needs: &["4/containers-running", "4/images-built"],
             considers: &[],
-            how: "The machine asks the counter-service for its count, at the address of its container.",
+            how: "The machine asks the counter-service for its count, at the address of its container. The process that listens there must have the container's root directory.",
             causes: &[
                 "the program does not run",
                 "the program was made on the machine and cannot start in the container",

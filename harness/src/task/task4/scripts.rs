@@ -83,8 +83,8 @@ impl Scripts {
         Self { scripts: files.into_iter().filter_map(handed).take(SCRIPTS_CAP).collect() }
     }
 
-    /// The line that gives the external-service this address, whatever the container has: `address=…`
-    /// in the orchestrator or in a script that it names, or a call of app.py.
+    /// The line that gives the external-service this address, whatever the container has: a call of
+    /// app.py or `address=…`, in the orchestrator or in a script that it names.
     pub fn hard_codes(&self, address: &str) -> Option<String> {
         let orchestrator = self.scripts.iter().find(|script| script.file == ORCHESTRATOR)?;
         let is_used = |script: &&Handed| {
