@@ -4,6 +4,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
+use nix::libc;
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd;
+
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -52,5 +56,42 @@ pub fn log_in(slave: &OwnedFd) -> io::Result<()> {
     dup2_stdin(slave)?;
     dup2_stdout(slave)?;
     dup2_stderr(slave)?;
+    Ok(())
+}
+
+/// Goes on in a second process, which has the terminal's foreground to itself; for use after
+/// [`log_in`]. The calling process stays as the leader of the session and does nothing more: it
+/// tells the second one's PID and closes all its files. Both have the same parent.
+///
+/// # Errors
+/// When no process can be had.
+pub fn leave_leader(slave: &OwnedFd, tell: &OwnedFd) -> io::Result<()> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: without a stack of its own, the new process goes on in a copy of this one, as after
+    // fork; both only make system calls.
+    let program = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+    match i32::try_from(program).unwrap_or(-1) {
+        0 => take_foreground(slave),
+        program if program < 0 => Err(io::Error::last_os_error()),
+        program => {
+            let _ = unistd::write(tell, &program.to_ne_bytes());
+            // SAFETY: nothing in this process uses a file any more.
+            unsafe { libc::syscall(libc::SYS_close_range, 0, libc::c_uint::MAX, 0) };
+            loop {
+                unistd::pause();
+            }
+        }
+    }
+}
+
+/// Makes the calling process a group of its own, and that group the terminal's foreground.
+fn take_foreground(slave: &OwnedFd) -> io::Result<()> {
+    // Who does this from the background is stopped, unless the signal is blocked (tcsetpgrp(3)).
+    let mut stops = SigSet::empty();
+    stops.add(Signal::SIGTTOU);
+    stops.thread_block()?;
+    let own = unistd::getpid();
+    unistd::setpgid(own, own)?;
+    unistd::tcsetpgrp(slave, own)?;
     Ok(())
 }

@@ -19,6 +19,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 use nix::unistd::{self, ForkResult, Pid};
 
 /// Longest piece of output in one record, in bytes.
@@ -73,6 +75,8 @@ pub struct Terminal {
     /// The program's PID.
     pub pid: i32,
     gate: Option<OwnedFd>,
+    /// The leader of the session, where that is not the program.
+    leader: Option<Pid>,
     /// Bytes of a character that is not complete yet.
     partial: Vec<u8>,
     /// Bytes read so far.
@@ -86,6 +90,28 @@ impl Terminal {
     /// # Errors
     /// When no pty or process can be had, or a name holds a NUL.
     pub fn hold(program: &Program) -> io::Result<Self> {
+        Self::held(program, None)
+    }
+
+    /// As [`hold`](Self::hold), in the session of a process that stays, as a person's shell does.
+    /// The end of a session's leader hangs up on what a program left in the background.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold).
+    pub fn hold_in_session(program: &Program) -> io::Result<Self> {
+        let (told, tell) = unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let mut terminal = Self::held(program, Some(tell))?;
+        let leader = Pid::from_raw(terminal.pid);
+        terminal.leader = Some(leader);
+        let mut pid = [0; 4];
+        if unistd::read(&told, &mut pid)? != pid.len() {
+            return Err(io::Error::other("no process can be had below the leader of a session"));
+        }
+        terminal.pid = i32::from_ne_bytes(pid);
+        Ok(terminal)
+    }
+
+    fn held(program: &Program, tell: Option<OwnedFd>) -> io::Result<Self> {
         let argv =
             program.argv.iter().map(|word| CString::new(word.as_str())).collect::<Result<Vec<_>, _>>()?;
         let file = argv.first().ok_or_else(|| io::Error::other("no program named"))?.clone();
@@ -104,7 +130,9 @@ impl Terminal {
             ForkResult::Child => {
                 drop(gate);
                 let mut byte = [0];
-                let released = pty::log_in(&slave).is_ok() && unistd::read(&gate_in, &mut byte) == Ok(1);
+                let logged_in = pty::log_in(&slave).is_ok()
+                    && tell.is_none_or(|tell| pty::leave_leader(&slave, &tell).is_ok());
+                let released = logged_in && unistd::read(&gate_in, &mut byte) == Ok(1);
                 let there = root.is_none_or(|root| unistd::chroot(root.as_c_str()).is_ok())
                     && unistd::chdir(dir.as_c_str()).is_ok();
                 let moved = group.is_none_or(|group| unistd::write(&group, b"0").is_ok());
@@ -123,6 +151,7 @@ impl Terminal {
                 master: File::from(master),
                 pid: child.as_raw(),
                 gate: Some(gate),
+                leader: None,
                 partial: Vec::new(),
                 received: 0,
             }),
@@ -190,6 +219,15 @@ impl Terminal {
     /// prompt or what it started.
     pub fn foreground(&self) -> Option<Pid> {
         unistd::tcgetpgrp(&self.master).ok()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some(leader) = self.leader {
+            let _ = kill(leader, Signal::SIGKILL);
+            let _ = waitpid(leader, None);
+        }
     }
 }
 
@@ -269,6 +307,24 @@ mod tests {
     fn input_is_typed_after_the_prompt() {
         let screen = run(&["/bin/sh", "-c", "printf 'name? '; read name; echo hello $name"], "you\n");
         assert_eq!(screen, "name? you\r\nhello you\r\n");
+    }
+
+    #[test]
+    fn what_a_program_leaves_in_the_background_goes_on_where_the_leader_of_its_session_stays() {
+        let survives = |hold: fn(&Program) -> io::Result<Terminal>| {
+            let program = Program::new(Path::new("/"), ["/bin/bash", "-c", "sleep 60 & echo $!"]);
+            let mut terminal = hold(&program).unwrap();
+            terminal.release().unwrap();
+            waitpid(Pid::from_raw(terminal.pid), None).unwrap();
+            let Heard::Text(text) = terminal.read(Duration::from_secs(10)).unwrap() else { panic!("no PID") };
+            std::thread::sleep(Duration::from_millis(300));
+            let left = handles::proc(format!("{}/ns/mnt", text.trim()));
+            let survives = std::fs::metadata(left).is_ok();
+            drop(terminal);
+            survives
+        };
+        assert!(survives(Terminal::hold_in_session));
+        assert!(!survives(Terminal::hold));
     }
 
     #[test]

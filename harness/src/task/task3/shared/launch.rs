@@ -1,7 +1,8 @@
 //! Starts containers and commands in them, and finds the process that was asked for.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use super::terminals::{TerminalId, Terminals};
 use super::tool::Tool;
 use super::view::{ContainerView, Machine};
 use crate::evidence::process::Process;
+use crate::guest::observe::processes;
 
 /// A command that was expected to start did not; the record `absent`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -126,6 +128,7 @@ impl ToolSession<'_, '_> {
 
     fn attempt(&mut self, step: &str, words: &[&str], command: &[&str]) -> io::Result<Option<Running>> {
         let program = self.tool.call(words);
+        let before = self.machine.arrived().iter().map(identity).collect();
         let terminal = self.terminals.start(&program)?;
         // A tool without overlays copies a whole system first.
         let limit = self.tool.limit(40.0, 4.0);
@@ -135,7 +138,30 @@ impl ToolSession<'_, '_> {
             main = machine.arrived().into_iter().find(|process| runs_in_part(process, command));
             main.is_some() || terminals.end(terminal).is_some()
         })?;
+        if main.is_none() && self.terminals.end(terminal).is_some() {
+            main = self.left_running(&before, command)?;
+        }
         self.note(step, terminal, program.argv, main)
+    }
+
+    /// Waits for a command whose tool has ended: the tool may have left it to a process in the
+    /// background. Without such a process, there is nothing to wait for.
+    fn left_running(
+        &mut self,
+        before: &BTreeSet<(i32, u64)>,
+        command: &[&str],
+    ) -> io::Result<Option<Process>> {
+        let (machine, own) = (self.machine, processes::own());
+        let mut main = None;
+        let (began, limit) = (Instant::now(), self.tool.limit(5.0, 2.0));
+        // Not a limit of the terminals: what is waited for here is no sign of a tool that hangs.
+        self.terminals.until(limit * 8, |_| {
+            let mut new = machine.arrived();
+            new.retain(|process| is_left(process, before, &own));
+            main = new.iter().find(|process| runs_in_part(process, command)).cloned();
+            main.is_some() || new.is_empty() || began.elapsed() >= limit
+        })?;
+        Ok(main)
     }
 
     fn note(
@@ -158,6 +184,16 @@ impl ToolSession<'_, '_> {
     }
 }
 
+/// Whether a process was left by a tool that has ended: it came since `before`, and it is neither a
+/// thread of the kernel nor the leader of a terminal's session, which is a copy of `own`.
+fn is_left(process: &Process, before: &BTreeSet<(i32, u64)>, own: &Process) -> bool {
+    !process.cmdline.is_empty() && process.cmdline != own.cmdline && !before.contains(&identity(process))
+}
+
+fn identity(process: &Process) -> (i32, u64) {
+    (process.pid, process.start)
+}
+
 /// Whether a process runs exactly this command.
 pub fn runs(process: &Process, command: &[&str]) -> bool {
     let (Some((file, rest)), Some((wanted, arguments))) =
@@ -176,8 +212,18 @@ fn runs_in_part(process: &Process, command: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{runs, runs_in_part};
+    use super::{is_left, runs, runs_in_part};
     use crate::evidence::process::Process;
+
+    #[test]
+    fn a_tool_that_has_ended_left_what_came_since_and_is_no_thread_of_the_kernel() {
+        let shell = Process { pid: 7, start: 70, ..process(&["bash"]) };
+        let own = process(&["harness-guest", "drive"]);
+        assert!(is_left(&shell, &[(7, 60), (8, 70)].into(), &own));
+        assert!(!is_left(&shell, &[(7, 70)].into(), &own));
+        assert!(!is_left(&Process { pid: 9, ..own.clone() }, &[].into(), &own));
+        assert!(!is_left(&Process { cmdline: vec![], ..shell }, &[].into(), &own));
+    }
 
     fn process(cmdline: &[&str]) -> Process {
         Process { cmdline: cmdline.iter().map(|word| (*word).to_owned()).collect(), ..Process::default() }

@@ -128,7 +128,7 @@ impl<'a, 'r> Terminals<'a, 'r> {
     pub fn start(&mut self, program: &Program) -> io::Result<TerminalId> {
         let id = TerminalId(self.sessions.len());
         self.recorder.record(STARTS, &Start { terminal: id.0, argv: program.argv.clone() })?;
-        let mut terminal = Terminal::hold(program)?;
+        let mut terminal = Terminal::hold_in_session(program)?;
         terminal.release()?;
         let now = Instant::now();
         self.sessions.push(Session {
