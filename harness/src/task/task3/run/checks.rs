@@ -95,21 +95,22 @@ pub static ROWS: [Row<Judge>; 14] = [
     Row {
         check: CheckSpec {
             id: "3a/machine-unchanged",
-            title: "the machine's own mounts stay",
+            title: "the machine's own mounts and host name stay",
             requirement: "You also need to mount appropriate filesystems to the rootfs within the container to enable \
                       tools that utilize those filesystems to be confined within the container isolation.",
-            hint: "Compare `findmnt` on the machine before run, while the container runs, and after stop. A mount below a \
-               bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
+            hint: "Compare `findmnt` and `hostname` on the machine before run, while the container runs, and after stop. A \
+               mount below a bind mount of /dev may show in the machine's own /dev too (mount_namespaces(7), shared).",
             see: &[
-                "findmnt -l >/tmp/before; ./conductor.sh run {image} probe sleep 60 & sleep 10; findmnt -l | diff /tmp/before -",
+                "(findmnt -l; hostname) >/tmp/before; ./conductor.sh run {image} probe sleep 60 & sleep 10; (findmnt -l; hostname) | diff /tmp/before -",
             ],
             informational: false,
             needs: &[],
             considers: &[],
-            how: "The machine's own mounts are compared before run, while containers run, and after stop.",
+            how: "The machine's own mounts and its host name are compared before run, while containers run, and after stop.",
             causes: &[
                 "a mount below a bind mount of /dev shows in the machine's /dev",
                 "unmounting a shared mount unmounts the machine's, too",
+                "the host name is set before the container has its UTS namespace",
             ],
             man: &["mount_namespaces(7)", "findmnt(8)"],
         },

@@ -223,10 +223,9 @@ impl RunScenario<'_, '_, '_> {
         self.record("disk", &Disk { step: step.to_owned(), beside, trees, used: Some(used), base })
     }
 
-    /// What became of the machine's own mount points.
+    /// What became of the machine's own mount points and of its host name.
     fn machine_mounts(&self, step: &str) -> io::Result<()> {
-        let now = mounts::machine();
-        let disturbed = mounts::disturbed(&self.session.machine.mounts, &now);
+        let disturbed = self.session.machine.disturbed(&mounts::machine());
         self.record("machine-mounts", &MachineMounts { step: step.to_owned(), disturbed })
     }
 
@@ -305,7 +304,7 @@ pub fn left(
         name: name.to_owned(),
         processes: processes(),
         foreground: running.is_some_and(|running| session.terminals.end(running.terminal).is_none()),
-        disturbed: mounts::disturbed(&machine.mounts, &own),
+        disturbed: machine.disturbed(&own),
         mounts: of_it().map(|mount| mount.mount_point.clone()).collect(),
         overlays: overlays.map(|mount| mount.mount_point.clone()).collect(),
         state: folder.and_then(|folder| folder.still_there()),

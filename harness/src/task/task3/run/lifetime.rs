@@ -62,11 +62,11 @@ pub fn twice(context: &RunContext, question: Question, _: &Verdicts) -> Finding 
     )
 }
 
-/// Whether the mount points that the machine had are as they were while containers
-/// run, and after `stop`.
+/// Whether the machine's mount points and its host name are as they were, while containers run and
+/// after `stop`.
 pub fn machine_unchanged(context: &RunContext, question: Question, _: &Verdicts) -> Finding {
     let mut question = question.expects(
-        "while a container runs and after stop, the machine's mounts are in place and nothing covers them",
+        "while a container runs and after stop, the machine's mounts are in place, nothing covers them, and its host name is the same",
     );
     if context.containers().next().is_none() {
         return context.missing(question);

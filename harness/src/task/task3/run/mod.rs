@@ -70,11 +70,11 @@ pub struct Survival {
     pub alive: bool,
 }
 
-/// What became of the machine's own mount points; the record `machine-mounts`.
+/// What became of the machine's own mount points and of its host name; the record `machine-mounts`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MachineMounts {
     pub step: String,
-    /// A sentence for each that is gone or covered.
+    /// A sentence for each that is gone, covered or changed.
     pub disturbed: Vec<String>,
 }
 
@@ -94,7 +94,7 @@ pub struct Left {
     /// Those of them that are overlays.
     #[serde(default)]
     pub overlays: Vec<String>,
-    /// What became of the machine's own mount points since the scenario began.
+    /// What became of the machine's own mount points and host name since the scenario began.
     #[serde(default)]
     pub disturbed: Vec<String>,
     /// Its folder.

@@ -30,6 +30,9 @@ pub struct Machine {
     pub mounts: Vec<Mount>,
     /// The names in `/sys/class/net`.
     pub interfaces: Vec<String>,
+    /// Its host name. Older evidence does not tell.
+    #[serde(default)]
+    pub hostname: String,
     /// Processes that were there, by PID and start time.
     pub processes: BTreeSet<(i32, u64)>,
     /// Files that were laid into its own folders, in the scenarios that look for them.
@@ -45,9 +48,18 @@ impl Machine {
             root: processes::directory(Path::new("/")).unwrap_or_default(),
             mounts: mounts::of(nix::unistd::gettid().as_raw()),
             interfaces: names(Path::new(&handles::sys("class/net"))),
+            hostname: hostname(),
             processes: processes::parents().keys().filter_map(|pid| identity(*pid)).collect(),
             markers: Vec::new(),
         }
+    }
+
+    /// What became of its mount points and of its host name: a sentence for each that is not as it
+    /// was.
+    pub fn disturbed(&self, now: &[Mount]) -> Vec<String> {
+        let (old, new) = (&self.hostname, hostname());
+        let renamed = (*old != new).then(|| format!("the machine's host name is {new}, and was {old}"));
+        mounts::disturbed(&self.mounts, now).into_iter().chain(renamed).collect()
     }
 
     /// Processes that were not there from the start. One that is dead and only waited
@@ -196,6 +208,11 @@ fn shares(main: &Process, other: &Process, machine: &Machine) -> bool {
         || main.root.is(&other.root) && !main.root.is(&machine.root)
 }
 
+/// The host name in the guest half's own UTS namespace.
+fn hostname() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 fn identity(pid: i32) -> Option<(i32, u64)> {
     Some((pid, processes::start_time(pid)?))
 }
@@ -235,4 +252,17 @@ fn dev(container: &Path) -> Dev {
         })
         .collect();
     Dev { same: device(container) == device(&machine), missing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Machine, hostname};
+
+    #[test]
+    fn a_new_host_name_of_the_machine_is_told() {
+        let machine = |hostname: String| Machine { hostname, ..Machine::default() };
+        assert_eq!(machine(hostname()).disturbed(&[]), [""; 0]);
+        let renamed = machine("of-before".to_owned()).disturbed(&[]);
+        assert_eq!(renamed, [format!("the machine's host name is {}, and was of-before", hostname())]);
+    }
 }
