@@ -66,6 +66,26 @@ impl NetworkContext<'_> {
         ))
     }
 
+    /// Fails a question about these places, and says so where `addnetwork` of a container among
+    /// them did not succeed.
+    pub fn fail(&self, question: Question, places: &[&str], what: impl Into<String>) -> Finding {
+        let roles = places.iter().map(|place| if *place == "exposed" { "web" } else { place });
+        let steps: Vec<String> = roles.map(|role| format!("addnetwork-{role}")).collect();
+        self.with_complaint(question.fail(what), &steps)
+    }
+
+    /// A finding that also tells how the first of these steps ended that did not succeed: what the
+    /// command did not reach is often what is missing.
+    pub fn with_complaint(&self, mut finding: Finding, steps: &[String]) -> Finding {
+        let mut commands = steps.iter().filter_map(|step| self.timeline.at::<Command>("command", step));
+        if let Some(Seen { place, value }) = commands.find(|seen| !seen.value.succeeded()) {
+            let said = ["; ", &value.ending(), &quote(&value.screen)].concat();
+            finding.actual.push_str(&said);
+            finding.evidence.push(place);
+        }
+        finding
+    }
+
     pub fn tried(&self, step: &str, from: &str, to: &str) -> Vec<&Seen<Reach>> {
         let mine = |seen: &&Seen<Reach>| {
             let reach = &seen.value;
@@ -126,7 +146,7 @@ impl NetworkContext<'_> {
                             .or_else(|| answer.error.clone())
                             .unwrap_or_default(),
                     };
-                    return question.proof(&seen.place).fail(format!(
+                    let what = format!(
                         "{} to {} ({} {}): {how}",
                         self.called(from),
                         self.called(to),
@@ -137,7 +157,8 @@ impl NetworkContext<'_> {
                             _ => "TCP to",
                         },
                         reach.address
-                    ));
+                    );
+                    return self.fail(question.proof(&seen.place), &[from, to], what);
                 }
                 question = question.proof(&seen.place);
             }
@@ -207,4 +228,48 @@ pub fn not_exposed(context: &NetworkContext, question: Question, verdicts: &Verd
         return alone;
     }
     context.ways(question, "connected", &ways, false, "no other port answers over TCP")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::evidence::{Ending, Record, Recording};
+    use crate::verdict::{Environment, SubmissionInfo};
+
+    fn judged(status: i32) -> Finding {
+        let argv = ["./conductor.sh", "addnetwork", "eg"];
+        let command = json!({ "step": "addnetwork-web", "argv": argv, "end": { "status": status }, "stopped": null,
+            "seconds": 1.0, "screen": "Error: Nexthop has invalid gateway.\r\n" });
+        let record = Record { ms: 0, host_ms: None, kind: "command".to_owned(), data: command };
+        let recording = Recording {
+            scenario: STOP_SCENARIO.to_owned(),
+            plan: serde_json::Value::Null,
+            ending: Ending::Finished,
+            seconds: 0.0,
+            records: vec![record],
+        };
+        let bundle = Bundle {
+            submission: SubmissionInfo { id: String::new(), source: String::new(), sha256: String::new() },
+            environment: Environment::default(),
+            subtasks: vec![],
+            layout: serde_json::Value::Null,
+            recordings: BTreeMap::new(),
+        };
+        let context =
+            NetworkContext { bundle: &bundle, timeline: Timeline::of(&recording), reaches: Vec::new() };
+        context.fail(Question::of(&ROWS[0].check), &["lan", "exposed"], "no answer")
+    }
+
+    #[test]
+    fn a_failure_tells_what_addnetwork_said_where_it_did_not_succeed() {
+        let told = "no answer; `./conductor.sh addnetwork eg` ended with status 2; its terminal showed: Error: Nexthop has \
+             invalid gateway.";
+        assert_eq!(judged(2).actual, told);
+        assert_eq!(judged(2).evidence.len(), 1);
+        assert_eq!(judged(0).actual, "no answer");
+    }
 }

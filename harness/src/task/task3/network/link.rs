@@ -40,6 +40,7 @@ pub fn veth_pair(context: &NetworkContext, question: Question, _: &Verdicts) -> 
     if down.is_empty() {
         question.pass(format!("{} on the machine", link.name))
     } else {
+        // What is seen of a link tells more than how addnetwork ended: the report shows both.
         question.fail(format!("{} is down", down.join(" and ")))
     }
 }
@@ -126,7 +127,7 @@ pub fn loopback(context: &NetworkContext, question: Question, _: &Verdicts) -> F
     }
     let lo = inside.links.iter().find(|link| link.name == "lo");
     if lo.is_none_or(|lo| !lo.up) {
-        return question.fail("lo is down");
+        return context.fail(question, &["first"], "lo is down");
     }
     // Without a network of its own nothing else is tried.
     if context.tried("first", "first", "itself").is_empty() {

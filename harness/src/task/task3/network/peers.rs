@@ -61,6 +61,9 @@ pub fn peer(context: &NetworkContext, question: Question, verdicts: &Verdicts) -
         return context.timeline.unmet(question, "3c/two-containers", "");
     }
     let both = context.ways(question.clone(), "peer", &ways, true, "peers reach each other");
+    if both.status == Status::Fail {
+        return context.with_complaint(both, &["peer", "peer-plain"].map(str::to_owned));
+    }
     if both.status != Status::Pass || !apart {
         return both;
     }
