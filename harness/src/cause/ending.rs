@@ -12,12 +12,18 @@ use crate::verdict::Cause;
 /// of a command whose program was never seen.
 const KINDS: [&str; 3] = ["outcome", "command", "absent"];
 
+/// Steps whose command is to end with a status other than 0, or may: a build whose RUN fails, a
+/// `run` with a name that is taken, a `stop` of a container that may not be there.
+const TO_FAIL: [&str; 4] = ["fails", "fails-again", "again-after-exit", "retry"];
+
 /// The most characters of a question that are quoted.
 const LONGEST_QUESTION: usize = 120;
 
 /// What the records of those kinds have in common.
 #[derive(Deserialize)]
 struct Ended {
+    #[serde(default)]
+    step: String,
     #[serde(default)]
     argv: Vec<String>,
     #[serde(default, rename = "end")]
@@ -39,12 +45,22 @@ struct Ended {
 /// it. Some may be as a check asks: whether one kept checks from being seen is for those
 /// checks' texts to say.
 pub fn all(recording: &Recording) -> Vec<Found> {
-    let ends =
-        recording.records.iter().enumerate().filter(|(_, record)| KINDS.contains(&record.kind.as_str()));
+    let bad = ends(recording).filter(|(_, end)| end.is_bad());
+    bad.map(|(index, end)| found(recording, index, &end)).collect()
+}
+
+/// The commands that ended as they should, or as a step asks, each as a check's text names it.
+pub fn as_asked(recording: &Recording) -> Vec<String> {
+    let (bad, good): (Vec<Ended>, Vec<Ended>) =
+        ends(recording).map(|(_, end)| end).filter(|end| !end.argv.is_empty()).partition(Ended::is_bad);
+    let is_good = |end: &&Ended| !bad.iter().any(|other| other.argv == end.argv);
+    good.iter().filter(is_good).map(|end| format!("`{}`", end.argv.join(" "))).collect()
+}
+
+fn ends(recording: &Recording) -> impl Iterator<Item = (usize, Ended)> {
+    let records = recording.records.iter().enumerate();
+    let ends = records.filter(|(_, record)| KINDS.contains(&record.kind.as_str()));
     ends.filter_map(|(index, record)| Some((index, Ended::deserialize(&record.data).ok()?)))
-        .filter(|(_, end)| end.is_bad())
-        .map(|(index, end)| found(recording, index, &end))
-        .collect()
 }
 
 /// The first command whose program could not be started: status 127, and nothing on its terminal.
@@ -128,7 +144,9 @@ impl Ended {
     }
 
     fn is_bad(&self) -> bool {
-        self.stopped.is_some() || self.by_itself.is_some() || self.status() != Some(0)
+        let is_asked =
+            || self.status() == Some(0) || self.status().is_some() && TO_FAIL.contains(&&*self.step);
+        self.stopped.is_some() || self.by_itself.is_some() || !is_asked()
     }
 
     fn status(&self) -> Option<i64> {
@@ -186,19 +204,35 @@ mod tests {
     use super::*;
     use crate::evidence::{Ending, Record};
 
-    fn cause(screen: &str) -> Cause {
-        let data = serde_json::json!({
-            "argv": ["./conductor.sh", "run", "img", "web"], "ended": false, "screen": screen, "step": "worker",
-        });
-        let record = Record { ms: 0, host_ms: None, kind: "absent".to_owned(), data };
-        let recording = Recording {
+    fn recording(kind: &str, data: serde_json::Value) -> Recording {
+        Recording {
             scenario: "3-run".to_owned(),
             plan: serde_json::Value::Null,
             ending: Ending::Finished,
             seconds: 1.0,
-            records: vec![record],
+            records: vec![Record { ms: 0, host_ms: None, kind: kind.to_owned(), data }],
+        }
+    }
+
+    fn cause(screen: &str) -> Cause {
+        let data = serde_json::json!({
+            "argv": ["./conductor.sh", "run", "img", "web"], "ended": false, "screen": screen, "step": "worker",
+        });
+        all(&recording("absent", data)).pop().unwrap().cause
+    }
+
+    #[test]
+    fn a_build_that_is_to_fail_is_a_cause_only_if_it_was_stopped() {
+        let command = |step: &str, stopped: Option<&str>| {
+            let argv = ["./conductor.sh", "build", "img", "Conductorfile.fails"];
+            let end = serde_json::json!({ "status": 1 });
+            let data = serde_json::json!({ "step": step, "argv": argv, "end": end, "stopped": stopped, "screen": "" });
+            let recording = recording("command", data);
+            (all(&recording).len(), as_asked(&recording).len())
         };
-        all(&recording).pop().unwrap().cause
+        assert_eq!(command("fails", None), (0, 1));
+        assert_eq!(command("fails", Some("time")), (1, 0));
+        assert_eq!(command("run-echo", None), (1, 0));
     }
 
     #[test]

@@ -49,6 +49,10 @@ fn of_task(task: &str, bundle: &Bundle, subtasks: &[Subtask]) -> Option<Cause> {
         return with_checks(cause, lost.iter().map(|check| check.id.clone()).collect());
     }
     let ends: Vec<Found> = recordings().flat_map(ending::all).collect();
+    let as_asked: Vec<String> = recordings().flat_map(ending::as_asked).collect();
+    // What a check says of a command that ended as asked has another cause.
+    let is_of_another = |check: &&Check| as_asked.iter().any(|name| check.actual.contains(name.as_str()));
+    let lost: Vec<&Check> = lost.into_iter().filter(|check| !is_of_another(check)).collect();
     let following = ends.into_iter().map(|found| (consequences(&found, &lost), located(found.cause, bundle)));
     // The first of those that explain the most. `max_by_key` would take the last one.
     let (checks, cause) =
