@@ -2,7 +2,7 @@
 
 use super::built::{Built, fault};
 use super::copy_checks::ROWS;
-use super::layers::{are_same, base_untouched, own_layer, unmounted};
+use super::layers::{base_untouched, lost_layers, own_layer, unmounted, uses_same_layers};
 use super::plan::{CHANGED_MODE, COPIES, LINK};
 use super::trace::{self, NO_OVERLAY};
 use super::{Contents, Layers};
@@ -178,11 +178,17 @@ pub fn cached(built: &Built, question: Question, verdicts: &Verdicts) -> Finding
     let (Some(before), Some(again), Some(by_mode), Some(by_text)) = all else {
         return built.timeline.missing(question, "no second build");
     };
-    let question = question.proof(again.place).proof(by_mode.place).proof(by_text.place);
+    let question = question.proof(&again.place).proof(&by_mode.place).proof(&by_text.place);
     let [secret, program] = built.plan.changed_files();
     let (modes, texts) = (by_mode.value.at(&secret), by_text.value.at(&program));
-    if before.value.dirs.is_empty() || modes.is_empty() || texts.is_empty() {
-        return question.unmet("3e/own-layer", "the copied files are in none of the layers");
+    let images = [(&before, &secret), (&by_mode, &secret), (&by_text, &program)];
+    if let Some((image, path)) = images.into_iter().find(|(image, path)| image.value.at(path).is_empty()) {
+        if !verdicts.passed("3e/own-layer") {
+            return question.unmet("3e/own-layer", "the copied files are in none of the layers");
+        }
+        let lost = lost_layers(&before.value.dirs, &image.value.dirs);
+        let lost = lost.map_or_else(String::new, |lost| format!(": {lost}"));
+        return question.skip(format!("not judged: no layer of the image has {path}{lost}"));
     }
     // Where modes are lost anyway, a changed one tells nothing of the cache.
     let keeps_modes = verdicts.passed("3e/modes");
@@ -194,9 +200,5 @@ pub fn cached(built: &Built, question: Question, verdicts: &Verdicts) -> Finding
         return question
             .fail(format!("{program} has its old text in an image that was built after the text changed"));
     }
-    let same = are_same(&before.value.dirs, &again.value.dirs);
-    question.answer(
-        same,
-        if same { "the second build used the same layers" } else { "the second build makes new layers" },
-    )
+    uses_same_layers(question, &before.value.dirs, &again.value.dirs)
 }

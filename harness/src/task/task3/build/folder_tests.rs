@@ -1,12 +1,14 @@
-//! Tests of the judges of copied folders, and of a file that RUN rewrites.
+//! Tests of the judges of copied folders, of a file that RUN rewrites, and of images from the
+//! cache.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::Found;
 use super::plan::LINK;
 use super::tests::Recorded;
+use super::{Found, Layers};
+use crate::evidence::process::Directory;
 use crate::verdict::{Finding, Status};
 
 /// What a container shows of the folder at `top` after a correct COPY.
@@ -70,4 +72,35 @@ fn a_file_that_run_rewrites_has_its_new_text() {
     assert_eq!(rewritten(new).status, Status::Pass);
     assert!(rewritten(old).actual.ends_with("still has the old text"));
     assert!(rewritten("another").actual.ends_with("has the text \"another\""));
+}
+
+/// The layers of a folder's image, of which the layer above the base has these files.
+fn of_folder(step: &str, layer: Option<u64>, files: &[&str]) -> (&'static str, serde_json::Value) {
+    let dir = |ino| Directory { path: format!("/{ino}"), dev: 1, ino };
+    let found = Found { kind: "file".to_owned(), mode: 0o644, text: String::new() };
+    let dirs = layer.into_iter().chain([1]).map(dir).collect();
+    let found = files.iter().map(|path| ((*path).to_owned(), vec![found.clone()])).collect();
+    ("layers", json!(Layers { step: step.to_owned(), dirs, found, ..Layers::default() }))
+}
+
+#[test]
+fn an_image_from_the_cache_that_lacks_a_layer_has_no_new_one() {
+    let mut recorded = Recorded::correct();
+    let [secret, program] = recorded.plan.changed_files();
+    let files = [secret.as_str(), program.as_str()];
+    recorded.others.extend([
+        of_folder("copy-folder", Some(90), &files),
+        of_folder("copied-again", None, &[]),
+        of_folder("mode-changed", None, &[]),
+        of_folder("text-changed", Some(91), &files),
+        of_folder("run-after-copy", Some(92), &[]),
+        of_folder("rebuilt", None, &[]),
+    ]);
+    let of_copy = recorded.judged("3e/layer-cached");
+    assert_eq!(of_copy.status, Status::Skip);
+    assert!(!of_copy.actual.contains("did not pass"), "{}", of_copy.actual);
+    assert!(of_copy.actual.contains("names 1 of the 2 folders"), "{}", of_copy.actual);
+    let of_run = recorded.judged("3f/layer-cached");
+    assert_eq!(of_run.status, Status::Fail);
+    assert!(of_run.actual.starts_with("the second build made no new layer"), "{}", of_run.actual);
 }

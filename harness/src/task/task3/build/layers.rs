@@ -75,9 +75,31 @@ fn own_of_each(layers: &Layers, paths: &[String], base: &[Directory]) -> Result<
     Ok(paths.len())
 }
 
-/// Whether two images have the same layers.
-pub fn are_same(one: &[Directory], other: &[Directory]) -> bool {
-    !one.is_empty() && one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.is(other))
+/// Judges whether a second image has the layers of the first one.
+pub fn uses_same_layers(question: Question, first: &[Directory], second: &[Directory]) -> Finding {
+    let is_same = !first.is_empty()
+        && first.len() == second.len()
+        && first.iter().zip(second).all(|(one, other)| one.is(other));
+    if is_same {
+        return question.pass("the second build used the same layers");
+    }
+    question
+        .fail(lost_layers(first, second).unwrap_or_else(|| "the second build makes new layers".to_owned()))
+}
+
+/// What a second image lacks that made no new layer, such as one whose `layers` file misspells the
+/// folder of a cached layer.
+pub fn lost_layers(first: &[Directory], second: &[Directory]) -> Option<String> {
+    let is_known = |dir: &Directory| first.iter().any(|known| known.is(dir));
+    let is_part = second.len() < first.len() && second.iter().all(is_known);
+    is_part.then(|| {
+        format!(
+            "the second build made no new layer, but its `layers` file names {} of the {} folders of the first image; a \
+             name that is no folder is not counted",
+            second.len(),
+            first.len()
+        )
+    })
 }
 
 /// Judges whether the base is as it was.

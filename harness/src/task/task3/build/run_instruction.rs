@@ -1,7 +1,7 @@
 //! Judges 3f: where RUN executes its command, and what the command sees.
 
 use super::built::{Built, fault};
-use super::layers::{are_same, base_untouched, other_mounts, own_layer, unmounted};
+use super::layers::{base_untouched, other_mounts, own_layer, unmounted, uses_same_layers};
 use super::plan::{DELETED, REMADE, RUNS, SLEEPS, WORKED_IN};
 use super::run_checks::ROWS;
 use super::trace::{self, NO_OVERLAY};
@@ -353,9 +353,5 @@ pub fn cached(built: &Built, question: Question, _: &Verdicts) -> Finding {
     let (Some(before), Some(after)) = (layers("run-after-copy"), layers("rebuilt")) else {
         return built.timeline.missing(question, "no second build");
     };
-    let same = are_same(&before.value.dirs, &after.value.dirs);
-    question.proof(after.place).answer(
-        same,
-        if same { "the second build used the same layers" } else { "the second build makes new layers" },
-    )
+    uses_same_layers(question.proof(after.place), &before.value.dirs, &after.value.dirs)
 }
