@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::Graft;
 use crate::fit::interface_in;
+use crate::guest::fakes::debootstrap::ANY_TREE;
 use crate::guest::fakes::replaced::{self, OWN};
 use crate::submission::Beneath;
 
@@ -36,7 +37,13 @@ pub fn programs(graft: Graft) -> impl Iterator<Item = &'static str> {
 /// Of the whole conductor: it reads the interface from here, and has defaults for all else.
 const SETUP: &str =
     "# Settings of the conductor, which stands here for follow-through.\nDEFAULT_IFC=\"eth0\"\n";
-const CONDUCTOR: &str = "#!/bin/bash\nexec \"$(dirname \"$(readlink -f \"$0\")\")/conductor\" \"$@\"\n";
+
+/// The script that stands for it, whose base tree may be any that was made for the submission.
+fn conductor() -> String {
+    format!(
+        "#!/bin/bash\nexport {ANY_TREE}=1\nexec \"$(dirname \"$(readlink -f \"$0\")\")/conductor\" \"$@\"\n"
+    )
+}
 
 /// The name that what is put there gives to the machine's interface, where it names it at all.
 pub fn interface(graft: Graft) -> Option<String> {
@@ -70,7 +77,7 @@ pub fn apply(graft: Graft, submission: &Path, found: &[PathBuf]) -> io::Result<(
             }
         }
         copy.replace(&folder.join("setup.sh"), SETUP.as_bytes(), 0o755)?;
-        return copy.replace(&tool, CONDUCTOR.as_bytes(), 0o755);
+        return copy.replace(&tool, conductor().as_bytes(), 0o755);
     }
     if copy.has_file(&tool) {
         copy.rename(&tool, &folder.join(OWN))?;
@@ -99,7 +106,8 @@ mod tests {
     /// A program that says what it was called for.
     fn program(home: &Path) -> [PathBuf; 1] {
         let program = home.join("program");
-        fs::write(&program, "#!/bin/bash\necho replaced \"$@\"\n").unwrap();
+        let text = format!("#!/bin/bash\necho replaced ${{{ANY_TREE}+any }}\"$@\"\n");
+        fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         [program]
     }
@@ -128,7 +136,7 @@ mod tests {
         apply(Graft::Conductor, home.path(), &program(home.path())).unwrap();
         for place in ["task3/conductor.sh", "task4/conductor.sh"] {
             let output = Command::new(home.path().join(place)).arg("ps").output().unwrap();
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "replaced ps\n", "{place}");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "replaced any ps\n", "{place}");
         }
         assert!(!home.path().join("task4/setup.sh").exists());
     }

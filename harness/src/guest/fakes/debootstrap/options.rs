@@ -66,6 +66,15 @@ impl Request {
                 || components(&self.components).is_some_and(|list| list == base.components))
             && self.is_https() == base.https
     }
+
+    /// Whether the request names the base's suite and nothing else.
+    pub fn is_for_suite(&self, base: &Base) -> bool {
+        let plain = self.mirror.is_none()
+            && self.arch.is_none()
+            && self.variant.is_none()
+            && self.components == "main";
+        plain && self.suite == base.suite
+    }
 }
 
 /// The directory of any command line that makes a whole tree.

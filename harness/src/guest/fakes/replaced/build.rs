@@ -9,6 +9,7 @@ use std::process::Command;
 use nix::sys::stat::{Mode, umask};
 
 use super::commands::Folders;
+use crate::guest::fakes::debootstrap::ANY_TREE;
 
 /// Recorded in a file `layers`, or copied where the submission's tool knows of no such file.
 pub(super) fn image(arguments: &[String]) -> io::Result<()> {
@@ -42,10 +43,16 @@ fn make_base(base: &Path, suite: &str) -> io::Result<()> {
     fs::create_dir_all(unfinished)?;
     fs::set_permissions(unfinished, fs::Permissions::from_mode(0o755))?;
     let before = umask(Mode::from_bits_truncate(0o022));
-    let made = done(Command::new("debootstrap").arg(suite).arg(unfinished));
+    let made = done(&mut debootstrap(suite, unfinished));
     umask(before);
     made?;
     fs::rename(unfinished, base)
+}
+
+fn debootstrap(suite: &str, target: &Path) -> Command {
+    let mut command = Command::new("debootstrap");
+    command.arg(suite).arg(target).env(ANY_TREE, "1");
+    command
 }
 
 fn done(command: &mut Command) -> io::Result<()> {
@@ -56,7 +63,13 @@ fn done(command: &mut Command) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::from;
+    use super::*;
+
+    #[test]
+    fn any_tree_of_the_suite_will_do() {
+        let command = debootstrap("bookworm", Path::new("d"));
+        assert!(command.get_envs().any(|(name, value)| name == ANY_TREE && value.is_some()));
+    }
 
     #[test]
     fn the_first_from_names_the_system() {
