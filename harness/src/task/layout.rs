@@ -192,6 +192,9 @@ fn git(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     question.expects(".git with the history in it").end(status, actual)
 }
 
+/// What conductor.sh reads line by line.
+const CONDUCTORFILES: [&str; 2] = ["task4/csfile", "task4/esfile"];
+
 fn scripts(_: &Bundle, layout: &Layout, question: Question) -> Finding {
     let question = question.expects("an interpreter line, Unix line ends, and no syntax error");
     if layout.scripts.is_empty() {
@@ -206,6 +209,9 @@ fn scripts(_: &Bundle, layout: &Layout, question: Question) -> Finding {
         }
         faults.extend(script.syntax.clone());
     }
+    let is_conductorfile = |path: &str| CONDUCTORFILES.contains(&path);
+    let of_windows = layout.files.iter().filter(|file| file.crlf && is_conductorfile(&file.path));
+    faults.extend(of_windows.map(|file| format!("{} has Windows line ends (CR LF)", file.path)));
     if faults.is_empty() {
         return question.pass(format!("{} scripts have no syntax error", layout.scripts.len()));
     }
@@ -336,6 +342,14 @@ mod tests {
         let read = json!({ "path": ASKED[1], "interpreter": null, "syntax": null });
         let fields = json!({ "files": [crlf, file(ASKED[0])], "scripts": [read] });
         assert_eq!(status("layout/scripts", &fields), Status::Fail);
+        // A compiler takes them, and conductor.sh does not.
+        for (path, wanted) in [(ASKED[0], Status::Pass), (ASKED[4], Status::Fail)] {
+            let mut crlf = file(path);
+            crlf["crlf"] = true.into();
+            let read = json!({ "path": ASKED[1], "interpreter": null, "syntax": null });
+            let fields = json!({ "files": [crlf], "scripts": [read] });
+            assert_eq!(status("layout/scripts", &fields), wanted, "{path}");
+        }
     }
 
     #[test]
