@@ -113,3 +113,43 @@ fn a_question_on_the_screen_is_waiting_for_input() {
     assert!(cause.what.contains("waits for input"), "{}", cause.what);
     assert!(cause.quote.ends_with("Which interface?"), "{}", cause.quote);
 }
+
+#[test]
+fn of_task_4_the_first_messages_are_quoted_and_not_the_last_ones() {
+    let screen = "[status 0]# ./service-orchestrator.sh\r\ncsfile not found\r\nesfile not found\r\n\
+                  Image cs-image not found\r\nContainer cs-cont not found\r\n\
+                  [status 0]# Container es-cont not found\r\n";
+    let page = json!({ "step": "settled", "from": "lan", "url": "", "status": null, "body": "", "error": "refused" });
+    let settled = json!({ "step": "first", "why": "ended", "seconds": 20.0, "status": 0, "screen": screen, "page": page });
+    let machine = json!({ "namespaces": {}, "root": {}, "mounts": [], "interfaces": [], "processes": [] });
+    let records = [
+        ("begin", json!("/home/cs695/task")),
+        ("machine", machine),
+        ("start", json!({ "terminal": 0, "argv": ["/bin/bash", "-i"] })),
+        ("output", json!({ "terminal": 0, "text": screen })),
+        ("settled", settled),
+        ("images", json!({ "step": "first", "images": [] })),
+        ("containers", json!({ "step": "first", "containers": [] })),
+    ];
+    let record = |(kind, data): (&str, Value)| Record { ms: 0, host_ms: None, kind: kind.to_owned(), data };
+    let recording = Recording {
+        scenario: "4-matrix".to_owned(),
+        plan: Value::Null,
+        ending: Ending::Finished,
+        seconds: 1.0,
+        records: records.map(record).into(),
+    };
+    let bundle = Bundle {
+        submission: SubmissionInfo { id: "23m0001".into(), source: String::new(), sha256: String::new() },
+        environment: Environment::default(),
+        subtasks: vec!["4".to_owned()],
+        layout: Value::Null,
+        recordings: [("4-matrix".to_owned(), recording)].into(),
+    };
+    let report = judge(&bundle, &Rubric::default());
+    let [cause] = report.causes.as_slice() else { panic!("{}", terminal::render(&report, true)) };
+    assert!(cause.what.ends_with("The first error message on its terminal was \"csfile not found\"."));
+    assert!(cause.quote.starts_with("csfile not found\nesfile not found\n"), "{}", cause.quote);
+    assert!(cause.checks.len() > 3, "{:?}", cause.checks);
+    assert!(!terminal::render(&report, true).contains("[status 0]"), "{}", terminal::render(&report, true));
+}

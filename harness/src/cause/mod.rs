@@ -7,6 +7,7 @@
 mod compiler;
 mod ending;
 mod message;
+mod orchestrator;
 mod screen;
 mod shell;
 
@@ -47,6 +48,15 @@ fn of_task(task: &str, bundle: &Bundle, subtasks: &[Subtask]) -> Option<Cause> {
     }
     if let Some(cause) = recordings().find_map(|recording| of_interpreter(recording, bundle)) {
         return with_checks(cause, lost.iter().map(|check| check.id.clone()).collect());
+    }
+    let layout = Layout::deserialize(&bundle.layout).ok();
+    let of_script = |recording| orchestrator::first_errors(recording, layout.as_ref());
+    if let Some(cause) = recordings().find_map(of_script).and_then(|cause| {
+        // What failed has a text of its own; the rest could not be judged.
+        let unseen = lost.iter().filter(|check| check.status == Status::Skip);
+        with_checks(located(cause, bundle), unseen.map(|check| check.id.clone()).collect())
+    }) {
+        return Some(cause);
     }
     let ends: Vec<Found> = recordings().flat_map(ending::all).collect();
     let as_asked: Vec<String> = recordings().flat_map(ending::as_asked).collect();

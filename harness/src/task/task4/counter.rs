@@ -106,7 +106,7 @@ pub fn counts(context: &MatrixContext, question: Question, verdicts: &Verdicts) 
     for page in counted {
         let Shown { from, url, .. } = &page.value;
         let Some(number) = page.value.number() else {
-            let actual = format!("{url} from {}: {}", whence(from), page.value.told());
+            let actual = format!("{url} from {}: {}{}", whence(from), page.value.told(), addresses(context));
             return context.lost(
                 question.proof(&page.place),
                 verdicts,
@@ -156,6 +156,18 @@ fn no_peers(context: &MatrixContext) -> Option<Seen<String>> {
     let fault =
         format!("the page counts, but without a peer network: {line} lets all containers reach each other");
     Some(Seen { place: rules.place, value: fault })
+}
+
+/// The address that app.py was given and the one that it needs, as the end of a sentence.
+fn addresses(context: &MatrixContext) -> String {
+    let (Some(page), Some(counter)) = (&context.page, &context.counter) else { return String::new() };
+    let given = page.commands.iter().find_map(|command| {
+        let mut words = command.split_whitespace();
+        words.find(|word| word.ends_with("app.py"))?;
+        words.next()
+    });
+    let (Some(given), Some(address)) = (given, counter.address) else { return String::new() };
+    format!("; app.py was given {given}, and the container of the counter-service has the address {address}")
 }
 
 fn whence(from: &str) -> &str {

@@ -15,7 +15,7 @@ use super::contents::{Trees, images};
 use super::plan::MatrixPlan;
 use super::requests::shown;
 use super::scripts::Scripts;
-use super::wait::{Limits, Script, settle};
+use super::wait::{Limits, SCRIPT, Script, settle};
 use super::{COUNTER, Containers, EXTERNAL, Images, Online};
 use crate::evidence::network::{Networks, Rules};
 use crate::guest::fakes::sleep;
@@ -132,7 +132,7 @@ impl<'a> MatrixScenario<'a, '_> {
     pub(super) fn orchestrate(&mut self, step: &str) -> io::Result<Script> {
         let dir = self.site.submission.join("task4");
         let patience = self.session.tool.limit(5.0, 1.0);
-        let script = Script::call(&mut self.session.terminals, &dir, "./service-orchestrator.sh", patience)?;
+        let script = Script::call(&mut self.session.terminals, &dir, SCRIPT, patience)?;
         let limits = Limits {
             all: self.session.tool.limit(240.0, 40.0),
             more: self.session.tool.limit(10.0, 1.0),

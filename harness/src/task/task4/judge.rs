@@ -5,7 +5,7 @@ use super::container::{Container, roles};
 use super::contents::Contents;
 use super::plan::MatrixPlan;
 use super::servers::not_the_page;
-use super::wait::{Settled, Why};
+use super::wait::{self, Settled, Why};
 use super::{Containers, Images, Landed, Online, PAGE_PORT, Shown};
 use crate::evidence::Bundle;
 use crate::task::check::{self, Verdicts};
@@ -13,6 +13,7 @@ use crate::task::finding::Question;
 use crate::task::session;
 use crate::task::task3::shared::timeline::{Seen, Timeline, quote};
 use crate::task::task3::shared::view::Machine;
+use crate::task::transcript;
 use crate::verdict::Finding;
 
 pub fn judge(bundle: &Bundle) -> Vec<Finding> {
@@ -82,7 +83,9 @@ pub fn told(settled: &Settled) -> String {
         (None, Why::Late) => format!("the script was still running after {:.0} s", settled.seconds),
         (None, _) => "the script stayed in the foreground".to_owned(),
     };
-    format!("; {how}{}", quote(&settled.screen))
+    let screen = transcript::without_escapes(&settled.screen);
+    let lines: Vec<&str> = screen.split('\n').map(wait::without_prompt).collect();
+    format!("; {how}{}", quote(&lines.join("\n")))
 }
 
 pub fn images_built(context: &MatrixContext, question: Question, _: &Verdicts) -> Finding {

@@ -19,6 +19,7 @@ mod servers;
 mod wait;
 
 pub use requests::AS_SHOWN;
+pub use wait::{SCRIPT, Settled, Why, without_prompt};
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

@@ -20,9 +20,18 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// When nothing that the script started has worked or written for this long,
 /// nothing more will come.
 const STILL: Duration = Duration::from_secs(60);
+/// The script, as it is called.
+pub const SCRIPT: &str = "./service-orchestrator.sh";
 /// Between these the prompt shows the last command's status.
 const PROMPT_START: &str = "[status ";
 const PROMPT_END: &str = "]# ";
+
+/// A line of the script's terminal without our prompt, which shows again while what the script left
+/// in the background still writes.
+pub fn without_prompt(line: &str) -> &str {
+    let after = line.trim_start().strip_prefix(PROMPT_START).and_then(|rest| rest.split_once(PROMPT_END));
+    after.map_or(line, |(_, rest)| rest)
+}
 
 /// The script, called at the prompt of a shell that stays: what it leaves in the background is not
 /// hung up on when it ends, as it would be if the terminal's first process ended with it.
@@ -164,7 +173,7 @@ pub fn settle(
         match late {
             Some(Late::Idle) => break Why::Late,
             Some(Late::Working(progress)) => {
-                terminals.record(UNFINISHED, &patience.unfinished("./service-orchestrator.sh", progress))?;
+                terminals.record(UNFINISHED, &patience.unfinished(SCRIPT, progress))?;
                 break Why::Working;
             }
             None => {}
