@@ -47,7 +47,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &["3c/veth-pair"],
             considers: &[],
-            how: "The grader compares the addresses of both ends: one network, .1 on the machine and .2 in the container.",
+            how: "The grader compares the addresses of both ends: two different addresses of one network, or between which packets pass both ways.",
             causes: &["one end has no address", "both ends have the same address"],
             man: &["ip-address(8)"],
         },
