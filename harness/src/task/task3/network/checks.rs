@@ -64,9 +64,9 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &["3c/veth-pair"],
             considers: &["3c/internet", "3c/expose"],
-            how: "Four containers get networks at once. No two may share a network, and what worked for one alone must still work.",
+            how: "Four containers get networks at once. No two may share an address, and what worked for one alone must still work.",
             causes: &[
-                "all containers get the same subnet",
+                "all containers get the same address",
                 "a route of the second container replaces the first one's",
             ],
             man: &["ip-route(8)"],
@@ -219,7 +219,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             causes: &[
                 "a rule accepts all packets between containers",
                 "the rules are about TCP only",
-                "all containers share one bridge",
+                "all containers share one bridge that filters nothing",
             ],
             man: &["iptables(8)"],
         },

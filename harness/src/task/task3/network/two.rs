@@ -1,10 +1,11 @@
 //! Judges 3c for several containers: whatever works for one must work when others have networks,
 //! too.
 
+use std::net::Ipv4Addr;
+
 use super::Networks;
 use super::judge::NetworkContext;
-use super::marks::outside_links;
-use crate::evidence::network::Address;
+use crate::evidence::network::Network;
 use crate::task::check::Verdicts;
 use crate::task::finding::Question;
 use crate::verdict::Finding;
@@ -15,7 +16,7 @@ const ROLES: [&str; 4] = ["web", "plain", "store", "quiet"];
 /// `alone` is what a container that is alone has: its pair, the Internet with `-i`, its exposed
 /// port. What is lost there already is not lost here once more.
 pub fn two_containers(context: &NetworkContext, question: Question, verdicts: &Verdicts) -> Finding {
-    let question = question.expects("each container gets its own network and works as it does alone");
+    let question = question.expects("each container gets its own address and works as it does alone");
     if !verdicts.passed("3c/veth-pair") {
         return context.timeline.unmet(question, "3c/veth-pair", "");
     }
@@ -37,18 +38,7 @@ pub fn two_containers(context: &NetworkContext, question: Question, verdicts: &V
     if let Some(fault) = shared(context, &networks.value) {
         return question.fail(fault);
     }
-    let mut ways = Vec::new();
-    for role in ROLES {
-        ways.extend([("machine", "first", "machine", role), ("first", "machine", role, "machine")]);
-    }
-    let mut ways: Vec<(&str, &str)> = ways
-        .into_iter()
-        .filter(|(from, to, ..)| {
-            let alone = context.tried("first", from, to);
-            !alone.is_empty() && alone.iter().all(|seen| seen.value.reached())
-        })
-        .map(|(_, _, from, to)| (from, to))
-        .collect();
+    let mut ways = with_machine(context);
     if verdicts.passed("3c/internet") {
         ways.extend([("web", "internet"), ("store", "internet")]);
     }
@@ -58,49 +48,43 @@ pub fn two_containers(context: &NetworkContext, question: Question, verdicts: &V
     context.ways(question, "connected", &ways, true, "four containers work together as each one does alone")
 }
 
-/// Two containers that have an address or a network together.
+/// The ways between the machine and each of the four that work for a container that is alone.
+fn with_machine(context: &NetworkContext) -> Vec<(&'static str, &'static str)> {
+    let into = reached(context, "first", "machine", "first");
+    let out = reached(context, "first", "first", "machine");
+    let both = |role| [(into, ("machine", role)), (out, (role, "machine"))];
+    ROLES.into_iter().flat_map(both).filter_map(|(works, way)| works.then_some(way)).collect()
+}
+
+fn reached(context: &NetworkContext, step: &str, from: &str, to: &str) -> bool {
+    let tried = context.tried(step, from, to);
+    !tried.is_empty() && tried.iter().all(|seen| seen.value.reached())
+}
+
+/// Two containers that have one address.
 fn shared(context: &NetworkContext, networks: &Networks) -> Option<String> {
-    let mut taken: Vec<(&str, Address)> = Vec::new();
+    let mut taken: Vec<(&str, Ipv4Addr)> = Vec::new();
     for role in ROLES {
-        let Some(inside) = networks.containers.get(role) else { continue };
-        if outside_links(inside, &networks.machine).is_empty() {
-            continue;
-        }
-        let mut own = inside.links.iter().filter(|link| link.name != "lo").flat_map(|link| &link.addresses);
-        let Some(own) = own.next() else { continue };
-        if let Some((other, _)) = taken.iter().find(|(_, other)| meet(*own, *other)) {
+        let Some(own) = networks.containers.get(role).and_then(Network::address) else { continue };
+        if let Some((other, _)) = taken.iter().find(|(_, other)| *other == own) {
             return Some(format!(
-                "{} and {} are both in the network of {}/{}",
+                "{} and {} both have the address {own}",
                 context.called(other),
-                context.called(role),
-                own.ip,
-                own.prefix
+                context.called(role)
             ));
         }
-        taken.push((role, *own));
+        taken.push((role, own));
     }
     None
 }
 
-/// Whether an address is in the network of another one, which is at most a /24. What a wider prefix
-/// spans is one network in name only; where packets get through is asked after this.
-fn meet(own: Address, other: Address) -> bool {
-    own.reaches(other.ip) && Address { ip: own.ip, prefix: own.prefix.max(24) }.reaches(other.ip)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    #[test]
-    fn containers_may_share_a_wide_prefix_or_a_24_that_is_divided() {
-        let meets = |prefix, net, host| {
-            let own = Address { ip: Ipv4Addr::new(192, 168, 1, 2), prefix };
-            meet(own, Address { ip: Ipv4Addr::new(192, 168, net, host), prefix })
-        };
-        assert!(meets(24, 1, 3) && meets(16, 1, 3) && meets(30, 1, 1));
-        assert!(!meets(24, 2, 2) && !meets(16, 2, 2) && !meets(30, 1, 6));
-    }
+/// Whether each of the four has an address of its own, and packets pass between it and the machine
+/// as for one alone. Then it is known who reaches whom, whatever else fails beside others.
+pub fn each_works(context: &NetworkContext) -> bool {
+    let Some(networks) = context.networks("connected") else { return false };
+    let ways = with_machine(context);
+    !ways.is_empty()
+        && ROLES.iter().all(|role| context.why_not(role, "connected").is_none())
+        && shared(context, &networks.value).is_none()
+        && ways.iter().all(|(from, to)| reached(context, "connected", from, to))
 }
