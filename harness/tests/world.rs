@@ -187,6 +187,21 @@ fn on_the_lan_only_machines_that_exist_answer() {
     });
 }
 
+/// A container of another network may have this address, and must not seem to answer.
+#[test]
+fn a_private_address_outside_the_lan_answers_no_ping_but_is_a_name_server() {
+    in_a_world(|_, plan| {
+        let [_, a, b, _] = plan.machine.octets();
+        let beside = format!("10.{a}.{}.7", b ^ 1);
+        for address in [&beside, "10.66.0.7", "192.168.1.2", "172.16.0.6", "100.64.0.1"] {
+            assert!(!shell(&format!("ping -c 1 -W 1 {address}")).status.success(), "{address}");
+        }
+        must("echo nameserver 10.200.1.11 > /etc/resolv.conf");
+        let found = must("getent ahostsv4 mirror.example.net");
+        assert!(found.starts_with(&plan.address_of("mirror.example.net").to_string()), "{found}");
+    });
+}
+
 #[test]
 fn closed_ports_refuse_and_an_echo_service_opens_one() {
     in_a_world(|world, plan| {

@@ -113,12 +113,38 @@ pub struct Reach {
     pub word: String,
     /// What came back.
     pub answer: Answer,
+    /// Whether a ping arrived in the container that was meant. Without this field, an answer
+    /// counts as the container's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<bool>,
 }
 
 impl Reach {
     /// Whether the attempt got through to the right server.
     pub fn reached(&self) -> bool {
         let Some(line) = &self.answer.line else { return false };
-        matches!(self.by.as_str(), "ping" | "dns") || line.split(' ').next() == Some(self.word.as_str())
+        if self.by == "ping" {
+            return self.arrived != Some(false);
+        }
+        self.by == "dns" || line.split(' ').next() == Some(self.word.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ping_that_another_machine_answered_did_not_reach_the_container() {
+        let reached = |arrived: &str| {
+            let text = format!(
+                r#"{{"step": "connected", "from": "web", "to": "store", "address": "10.66.0.7", "by": "ping",
+                    "word": "", "answer": {{"line": "echo reply", "error": null}}{arrived}}}"#
+            );
+            serde_json::from_str::<Reach>(&text).unwrap().reached()
+        };
+        assert!(!reached(r#", "arrived": false"#));
+        assert!(reached(r#", "arrived": true"#));
+        assert!(reached(""), "older evidence does not say where the ping arrived");
     }
 }

@@ -152,36 +152,69 @@ pub fn told(result: io::Result<String>) -> Answer {
 
 /// Sends echo requests from a place, one every half second, until one is answered.
 pub fn ping(from: Place, to: Ipv4Addr, within: Duration) -> Answer {
-    told(from.run(|| {
-        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    told(ping_with(rand::random(), from, to, within))
+}
+
+/// As [`ping`], and whether a request arrived in `meant`: any machine on the way may answer in
+/// its place. `None` where nobody could listen there.
+pub fn ping_into(meant: Place, from: Place, to: Ipv4Addr, within: Duration) -> (Answer, Option<bool>) {
+    let token = rand::random();
+    let listener = meant.run(|| {
+        let socket = raw_icmp()?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    let answer = told(ping_with(token, from, to, within));
+    let arrived = listener.ok().map(|socket| {
+        let heard = || read_icmp(&socket).ok();
+        std::iter::from_fn(heard).any(|message| message.first() == Some(&8) && message.ends_with(&token))
+    });
+    (answer, arrived)
+}
+
+/// `token` is what the requests hold: address translation may change their identifier.
+fn ping_with(token: [u8; 8], from: Place, to: Ipv4Addr, within: Duration) -> io::Result<String> {
+    from.run(|| {
+        let socket = raw_icmp()?;
         socket.set_read_timeout(Some(Duration::from_millis(500)))?;
         let [high, low] = rand::random::<u16>().to_be_bytes();
         let deadline = Instant::now() + within;
+        // icmp(7): type 8, code 0, checksum, identifier, sequence number.
+        let mut request = [[8, 0, 0, 0, high, low, 0, 1], token].concat();
+        let sum = (!ones_sum(&request)).to_be_bytes();
+        request[2..4].copy_from_slice(&sum);
         while Instant::now() < deadline {
-            // icmp(7): type 8, code 0, checksum, identifier, sequence number.
-            let sum = !ones_sum(&[0x0800, u16::from_be_bytes([high, low]), 1]);
-            let [sum_high, sum_low] = sum.to_be_bytes();
-            socket.send_to(&[8, 0, sum_high, sum_low, high, low, 0, 1], &SocketAddrV4::new(to, 0).into())?;
+            socket.send_to(&request, &SocketAddrV4::new(to, 0).into())?;
             let until = Instant::now() + Duration::from_millis(500);
             while Instant::now() < until {
-                let mut packet = [0_u8; 128];
-                let Ok(length) = io::Read::read(&mut &socket, &mut packet) else { break };
-                // A raw socket hands over the IP header too; its length is in words of four bytes.
-                let start = usize::from(packet[0] & 15) * 4;
-                let reply = packet[..length].get(start..start + 8);
-                if reply.is_some_and(|reply| reply[0] == 0 && reply[4..6] == [high, low]) {
+                let Ok(reply) = read_icmp(&socket) else { break };
+                if reply.len() >= 8 && reply[0] == 0 && reply[4..6] == [high, low] {
                     return Ok("echo reply".to_owned());
                 }
             }
         }
         Err(io::ErrorKind::TimedOut.into())
-    }))
+    })
 }
 
-/// The checksum's sum (RFC 1071).
-fn ones_sum(words: &[u16]) -> u16 {
-    let sum: u32 = words.iter().map(|word| u32::from(*word)).sum();
-    ((sum & 0xffff) + (sum >> 16)) as u16
+fn raw_icmp() -> io::Result<Socket> {
+    Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))
+}
+
+/// The next message that a raw socket holds, without the IP header, whose length is in words of
+/// four bytes.
+fn read_icmp(socket: &Socket) -> io::Result<Vec<u8>> {
+    let mut packet = [0_u8; 128];
+    let length = io::Read::read(&mut &*socket, &mut packet)?;
+    let start = usize::from(packet[0] & 15) * 4;
+    Ok(packet[..length].get(start..).unwrap_or_default().to_vec())
+}
+
+/// The checksum's sum (RFC 1071) over an even number of bytes.
+fn ones_sum(bytes: &[u8]) -> u16 {
+    let sum: u32 = bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    ((folded & 0xffff) + (folded >> 16)) as u16
 }
 
 #[cfg(test)]

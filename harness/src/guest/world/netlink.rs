@@ -15,7 +15,7 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// The routing table that holds what is delivered here (ip-rule(8)).
@@ -112,6 +112,20 @@ impl Netlink {
         self.request(RouteNetlinkMessage::NewRule(rule(priority, from, table)), NLM_F_CREATE)
     }
 
+    /// As [`Self::add_rule`], for packets to a network.
+    pub fn add_rule_to(&self, priority: u32, to: Ipv4Addr, prefix: u8, table: u8) -> io::Result<()> {
+        let message = with_destination(rule(priority, None, table), to, prefix);
+        self.request(RouteNetlinkMessage::NewRule(message), NLM_F_CREATE)
+    }
+
+    /// No route leads to a network for ICMP, after the rules of lower priority numbers.
+    pub fn refuse_icmp_to(&self, priority: u32, to: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        let mut message = with_destination(rule(priority, None, 0), to, prefix);
+        message.header.action = RuleAction::Unreachable;
+        message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Icmp));
+        self.request(RouteNetlinkMessage::NewRule(message), NLM_F_CREATE)
+    }
+
     pub fn delete_rule(&self, priority: u32, table: u8) -> io::Result<()> {
         self.request(RouteNetlinkMessage::DelRule(rule(priority, None, table)), 0)
     }
@@ -148,6 +162,13 @@ fn rule(priority: u32, from: Option<Ipv4Addr>, table: u8) -> RuleMessage {
         message.header.src_len = 32;
         message.attributes.push(RuleAttribute::Source(IpAddr::V4(from)));
     }
+    message
+}
+
+fn with_destination(mut message: RuleMessage, to: Ipv4Addr, prefix: u8) -> RuleMessage {
+    message.header.dst_len = prefix;
+    let network = Ipv4Addr::from(u32::from(to) & mask(prefix));
+    message.attributes.push(RuleAttribute::Destination(IpAddr::V4(network)));
     message
 }
 

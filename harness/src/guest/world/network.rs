@@ -12,7 +12,8 @@
 //! (`local 0.0.0.0/0 dev lo`), so it answers ping and accepts TCP for all of them. Packets of the
 //! other LAN machine leave through the machine, as if the machine were its router, so that it can
 //! try to reach what the machine hides. Packets that reach the world without their source address
-//! translated come from nowhere on the LAN and get no answer.
+//! translated come from nowhere on the LAN and get no answer. Nor does a ping of a private address
+//! outside the LAN: no machine in the Internet has one, and a container may.
 
 use std::fs;
 use std::io;
@@ -24,7 +25,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, unshare};
 
 use super::netlink::{Netlink, Route, TABLE_LOCAL, TABLE_MAIN};
-use super::plan::{PREFIX, WorldPlan};
+use super::plan::{PREFIX, PRIVATE, WorldPlan};
 use crate::guest::observe::handles;
 
 /// The machine's default interface as every guest has it; [`WorldPlan::interface`] is
@@ -108,6 +109,10 @@ pub(super) fn configure_world(plan: &WorldPlan) -> io::Result<u32> {
     netlink.add_route(&neighbour(plan.gateway, PREFIX, None))?;
     netlink.add_route(&neighbour(Ipv4Addr::UNSPECIFIED, 0, Some(plan.machine)))?;
     netlink.add_rule(50, Some(plan.neighbour), TABLE_NEIGHBOUR)?;
+    netlink.add_rule_to(60, plan.gateway, PREFIX, TABLE_LOCAL)?;
+    for (to, prefix) in PRIVATE {
+        netlink.refuse_icmp_to(70, to, prefix)?;
+    }
     netlink.add_rule(100, None, TABLE_LOCAL)?;
     netlink.delete_rule(0, TABLE_LOCAL)?;
     Ok(world)

@@ -93,6 +93,17 @@ impl WorldPlan {
     }
 }
 
+/// Networks from which container tools take addresses, and which the Internet does not route.
+/// The world's own LAN is in the first one.
+pub(super) const PRIVATE: [(Ipv4Addr, u8); 6] = [
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(198, 18, 0, 0), 15),
+];
+
 /// Whether an address is one that the Internet would route.
 pub fn is_public(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
@@ -141,6 +152,13 @@ mod tests {
             assert!(lan.iter().all(|address| address.octets()[..3] == lan[0].octets()[..3]));
             assert_ne!(lan[0].octets()[..3], [10, 0, 2]);
             assert!(is_public(plan.resolver));
+        }
+    }
+
+    #[test]
+    fn no_public_address_is_in_a_private_network() {
+        for (network, _) in PRIVATE {
+            assert!(!is_public(network), "{network}");
         }
     }
 

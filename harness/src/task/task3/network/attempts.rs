@@ -48,11 +48,14 @@ impl NetworkScenario<'_, '_> {
                 .into_iter()
                 .map(|(reach, way)| {
                     scope.spawn(move || {
-                        let answer = match reach.to.as_str() {
-                            "exposed" => until_answered(within, || self.take(&way, within)),
-                            _ => self.take(&way, within),
+                        let (answer, arrived) = match (reach.to.as_str(), &way) {
+                            ("exposed", _) => (until_answered(within, || self.take(&way, within)), None),
+                            (_, Way::PingInto(meant, place, to)) => {
+                                probe::ping_into(*meant, *place, *to, within)
+                            }
+                            _ => (self.take(&way, within), None),
                         };
-                        Reach { answer, ..reach }
+                        Reach { answer, arrived, ..reach }
                     })
                 })
                 .collect();
@@ -76,7 +79,7 @@ impl NetworkScenario<'_, '_> {
             let by = way.by();
             let (step, from, to) = (step.to_owned(), from.to_owned(), to.to_owned());
             let (by, word, address) = (by.to_owned(), word.to_owned(), way.address());
-            attempts.push((Reach { step, from, to, address, by, word, answer: Answer::default() }, way));
+            attempts.push((Reach { step, from, to, address, by, word, ..Reach::default() }, way));
         };
         let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
         let web = word("web");
@@ -94,14 +97,14 @@ impl NetworkScenario<'_, '_> {
             if matches!(*role, "first" | "plain") {
                 add(role, "internet", "", Way::Dns(*place, at(*plan.public.ip(), datagram::NAME_SERVER)));
             }
-            for (other, _) in places.iter().filter(|(other, _)| other != role && *other != "machine") {
+            for (other, meant) in places.iter().filter(|(other, _)| other != role && *other != "machine") {
                 let Some(to) = self.networks.containers.get(*other).and_then(Network::address) else {
                     continue;
                 };
                 add(role, other, word(other), Way::Tcp(*place, at(to, plan.other)));
                 // The assignment isolates containers from each other altogether.
                 if matches!(step, "connected" | "peer") {
-                    add(role, other, "", Way::Ping(*place, to));
+                    add(role, other, "", Way::PingInto(*meant, *place, to));
                 }
                 if step == "connected" || step == "peer" && !are_peers(role, other) {
                     add(role, other, word(other), Way::Udp(*place, at(to, plan.other)));
@@ -132,7 +135,7 @@ impl NetworkScenario<'_, '_> {
             Way::Tcp(place, to) => probe::ask(*place, *to, &word, within),
             Way::Udp(place, to) => datagram::ask(*place, *to, &word, within),
             Way::Dns(place, to) => datagram::ask_name_server(*place, *to, within),
-            Way::Ping(place, to) => probe::ping(*place, *to, within),
+            Way::Ping(place, to) | Way::PingInto(_, place, to) => probe::ping(*place, *to, within),
             Way::FromLan(to) => {
                 let stream = self.world.connect_from_lan(*to, within);
                 probe::told(stream.and_then(|stream| probe::say(&stream, &word, within)))
@@ -149,6 +152,8 @@ enum Way {
     /// Asks a name server, over UDP.
     Dns(Place, SocketAddrV4),
     Ping(Place, Ipv4Addr),
+    /// A ping that is meant for the first place.
+    PingInto(Place, Place, Ipv4Addr),
     FromLan(SocketAddrV4),
 }
 
@@ -156,7 +161,7 @@ impl Way {
     fn address(&self) -> String {
         match self {
             Self::Tcp(_, to) | Self::Udp(_, to) | Self::Dns(_, to) | Self::FromLan(to) => to.to_string(),
-            Self::Ping(_, to) => to.to_string(),
+            Self::Ping(_, to) | Self::PingInto(.., to) => to.to_string(),
         }
     }
 
@@ -166,7 +171,7 @@ impl Way {
             Self::Tcp(..) | Self::FromLan(..) => "tcp",
             Self::Udp(..) => "udp",
             Self::Dns(..) => "dns",
-            Self::Ping(..) => "ping",
+            Self::Ping(..) | Self::PingInto(..) => "ping",
         }
     }
 }

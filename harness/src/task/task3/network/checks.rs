@@ -215,7 +215,7 @@ pub static ROWS: [Row<Judge>; 14] = [
             informational: false,
             needs: &["3c/two-containers"],
             considers: &[],
-            how: "Before any peer call, every container tries every other one over TCP, over UDP and by ping.",
+            how: "Before any peer call, every container tries every other one over TCP, over UDP and by ping. An answer to a ping counts if the other container got the ping.",
             causes: &[
                 "a rule accepts all packets between containers",
                 "the rules are about TCP only",
