@@ -57,8 +57,8 @@ const LONGEST: usize = 200;
 /// Most of the terminal that is read.
 const TEXT_CAP: usize = 1 << 20;
 
-/// The cause, without checks: nothing where the page counted in the first run, or the terminal shows
-/// no error message.
+/// The cause, without checks: nothing where the page counted in the first run, or the terminal
+/// shows no error message.
 pub fn first_errors(recording: &Recording, layout: Option<&Layout>) -> Option<Cause> {
     let (index, settled) = recording.records.iter().enumerate().find_map(|(index, record)| {
         let settled = (record.kind == "settled").then(|| Settled::deserialize(&record.data).ok());
