@@ -186,8 +186,8 @@ pub fn throttled(timeline: &ScriptTimeline, question: Question, verdicts: &Verdi
     )
 }
 
-/// The CPU time that a group used between two looks, if the quota of one period allows it. On a busy
-/// host, the benchmark of a slow machine may be that short.
+/// The CPU time that a group used between two looks, if the quota of one period allows it. The
+/// benchmark of a slow machine on a busy host may be that short.
 fn use_below_quota(before: &[Group], after: &[Group], group: &str) -> Option<f64> {
     let of = |chain: &[Group]| chain.iter().find(|link| link.path == group).cloned();
     let (before, after) = (of(before)?, of(after)?);
