@@ -83,8 +83,8 @@ fn ends(
     if ours.ip == own.ip {
         return Err(format!("both ends have the address {}", own.ip));
     }
-    // The sample session gives .1 to the machine and .2 to the container. Other numbers are as good,
-    // but these two have their places.
+    // The sample session gives .1 to the machine and .2 to the container. Other numbers are as
+    // good, but these two have their places.
     let [machine, container] = [ours.ip, own.ip].map(|ip| ip.octets());
     if machine[..3] == container[..3] && (machine[3], container[3]) == (2, 1) {
         return Err(format!("the machine has {} and the container {called} {}", ours.ip, own.ip));
