@@ -178,7 +178,7 @@ fn remove_with(path: &Path, delete: impl Fn(&Path) -> Result<(), Error>) -> Resu
     }
 }
 
-/// Whether a name has the form that [`unused`] gives. Other programs may use the prefix too.
+/// Whether a name has the form that `unused` gives. Other programs may use the prefix too.
 pub fn is_name(name: &OsStr) -> bool {
     let parts = || {
         let (purpose, rest) = name.to_str()?.strip_prefix(HALF_MADE)?.split_once('-')?;

@@ -82,7 +82,7 @@ pub fn containers(machine: &Machine, known: &[Container]) -> Vec<Container> {
     found
 }
 
-/// Sorts the first process of a container before others below the same root. After pivot_root(2)
+/// Sorts the first process of a container before others below the same root. After `pivot_root(2)`
 /// these include the `unshare` that waits for it, which is older and outside its PID namespace.
 fn rank(process: &Process, machine: &Namespaces) -> (bool, bool, u64) {
     let own = &process.namespaces;
