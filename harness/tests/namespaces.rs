@@ -219,6 +219,10 @@ fn a_child_that_outlives_the_program_is_seen_and_ended() {
     assert!(now.is_none_or(|process| process.exe.is_empty()));
 }
 
+/// A case that makes a control group. Here it would be the host's, so only virtual machines and
+/// `--here`, which have groups of their own, try it.
+const MAKES_A_GROUP: &str = "mutants/task1-leaves-a-hidden-process";
+
 /// The corpus's cases of task 1, without a virtual machine. Hostile ones need one.
 #[test]
 fn the_corpus_gets_the_verdicts_it_expects() {
@@ -229,7 +233,7 @@ fn the_corpus_gets_the_verdicts_it_expects() {
     let mut wrong = Vec::new();
     for case in corpus::cases(&folder).unwrap() {
         let only_task1 = case.expect.subtasks == ["1"];
-        if !only_task1 || case.name.starts_with("hostile/") {
+        if !only_task1 || case.name.starts_with("hostile/") || case.name == MAKES_A_GROUP {
             continue;
         }
         let place = tempfile::tempdir().unwrap();
