@@ -3,12 +3,9 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::probe::{Place, told};
+use super::probe::{Place, Serving, told};
 use crate::evidence::network::Answer;
 
 /// The port of name servers.
@@ -20,47 +17,25 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// A query for the address of public.example, without its number (RFC 1035, section 4.1).
 const QUERY: &[u8] = b"\x01\0\0\x01\0\0\0\0\0\0\x06public\x07example\0\0\x01\0\x01";
 
-/// A server on a UDP port that answers each datagram with its own word and that datagram.
-/// It ends when dropped.
-#[derive(Debug)]
-pub struct Echo {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+/// Starts a server on a UDP port, at every address of a place. It answers each datagram with its
+/// own word and that datagram.
+///
+/// # Errors
+/// When the port is taken, or the place is gone.
+pub fn echo(place: Place, port: u16, word: &str) -> io::Result<Serving> {
+    serve(place.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))?, word)
 }
 
-impl Echo {
-    /// Receives at every address of a place.
-    ///
-    /// # Errors
-    /// When the port is taken, or the place is gone.
-    pub fn start(place: Place, port: u16, word: &str) -> io::Result<Self> {
-        let socket = place.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)))?;
-        Self::serve(socket, word)
-    }
-
-    fn serve(socket: UdpSocket, word: &str) -> io::Result<Self> {
-        socket.set_read_timeout(Some(PAUSE))?;
-        let over = Arc::new(AtomicBool::new(false));
-        let (ended, word) = (Arc::clone(&over), format!("{word} ").into_bytes());
-        let thread = std::thread::spawn(move || {
-            let mut datagram = [0; 512];
-            while !ended.load(Ordering::Relaxed) {
-                let Ok((length, from)) = socket.recv_from(&mut datagram) else { continue };
-                // A client that is gone already has no use for its answer.
-                let _ = socket.send_to(&[&word, &datagram[..length]].concat(), from);
-            }
-        });
-        Ok(Self { over, thread: Some(thread) })
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+fn serve(socket: UdpSocket, word: &str) -> io::Result<Serving> {
+    socket.set_read_timeout(Some(PAUSE))?;
+    let word = format!("{word} ").into_bytes();
+    Ok(Serving::start(move || {
+        let mut datagram = [0; 512];
+        if let Ok((length, from)) = socket.recv_from(&mut datagram) {
+            // A client that is gone already has no use for its answer.
+            let _ = socket.send_to(&[&word, &datagram[..length]].concat(), from);
         }
-    }
+    }))
 }
 
 /// Sends a word from a place, and returns what came back.
@@ -110,7 +85,7 @@ mod tests {
     #[test]
     fn a_word_comes_back_with_the_servers_own() {
         let (socket, address) = bound();
-        let echo = Echo::serve(socket, "here").unwrap();
+        let echo = serve(socket, "here").unwrap();
         let heard = ask(Place::Machine, address, "there", Duration::from_secs(20));
         assert_eq!(heard.line.as_deref(), Some("here there"));
         drop(echo);

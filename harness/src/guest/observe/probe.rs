@@ -60,49 +60,55 @@ impl Place {
     }
 }
 
-/// A server on a TCP port that answers each line with its own word and that line.
-/// It ends when dropped.
+/// A thread that serves until this is dropped.
 #[derive(Debug)]
-pub struct Echo {
+pub struct Serving {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Echo {
-    /// Listens on every address of a place.
-    ///
-    /// # Errors
-    /// When the port is taken, or the place is gone.
-    pub fn start(place: Place, port: u16, word: &str) -> io::Result<Self> {
-        let listener = place.run(|| {
-            let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        })?;
+impl Serving {
+    /// Calls `turn` again and again. Each call should return soon.
+    pub fn start(mut turn: impl FnMut() + Send + 'static) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let (ended, word) = (Arc::clone(&over), word.to_owned());
+        let ended = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                match listener.accept() {
-                    Ok((stream, _)) => {
-                        // What goes wrong on a connection is that client's affair.
-                        let _ = answer(&stream, &word);
-                    }
-                    Err(_) => std::thread::sleep(PAUSE),
-                }
+                turn();
             }
         });
-        Ok(Self { over, thread: Some(thread) })
+        Self { over, thread: Some(thread) }
     }
 }
 
-impl Drop for Echo {
+impl Drop for Serving {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+/// Starts a server on a TCP port, at every address of a place. It answers each line with its own
+/// word and that line.
+///
+/// # Errors
+/// When the port is taken, or the place is gone.
+pub fn echo(place: Place, port: u16, word: &str) -> io::Result<Serving> {
+    let listener = place.run(|| {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    })?;
+    let word = word.to_owned();
+    Ok(Serving::start(move || match listener.accept() {
+        Ok((stream, _)) => {
+            // What goes wrong on a connection is that client's affair.
+            let _ = answer(&stream, &word);
+        }
+        Err(_) => std::thread::sleep(PAUSE),
+    }))
 }
 
 fn answer(mut stream: &TcpStream, word: &str) -> io::Result<()> {
@@ -225,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_word_comes_back_with_the_servers_own() {
-        let echo = Echo::start(Place::Machine, 0, "here");
+        let echo = echo(Place::Machine, 0, "here");
         // Port 0 is any port, and nobody is told which: that a server starts and ends is
         // all there is to see.
         drop(echo.unwrap());

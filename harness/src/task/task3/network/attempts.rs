@@ -10,7 +10,7 @@ use super::marks::machine_end;
 use super::plan::are_peers;
 use crate::evidence::network::{Answer, Network};
 use crate::guest::observe::datagram;
-use crate::guest::observe::probe::{self, Echo, Place};
+use crate::guest::observe::probe::{self, Place};
 use crate::guest::observe::processes;
 
 /// What an attempt may take at most: a lost packet is sent again after 1, 3 and 7 seconds (tcp(7)).
@@ -25,19 +25,18 @@ impl NetworkScenario<'_, '_> {
         let plan = self.plan;
         let word = |place: &str| plan.words.get(place).map_or("", String::as_str);
         let mut servers = Vec::new();
-        let mut datagram_servers = Vec::new();
         let mut places = vec![("machine", Place::Machine)];
         for container in self.alive() {
             places.push((container.role, Place::Process(container.running.view.main.pid)));
         }
         for (role, place) in &places {
             let port = if *role == "machine" { plan.home } else { plan.other };
-            servers.push(Echo::start(*place, port, word(role)));
+            servers.push(probe::echo(*place, port, word(role)));
             if *role != "machine" {
-                datagram_servers.push(datagram::Echo::start(*place, port, word(role)));
+                servers.push(datagram::echo(*place, port, word(role)));
             }
             if *role == "web" {
-                servers.push(Echo::start(*place, plan.inner, word(role)));
+                servers.push(probe::echo(*place, plan.inner, word(role)));
             }
         }
 
@@ -61,7 +60,7 @@ impl NetworkScenario<'_, '_> {
                 .collect();
             running.into_iter().filter_map(|attempt| attempt.join().ok()).collect()
         });
-        drop((servers, datagram_servers));
+        drop(servers);
         tried.iter().try_for_each(|reach| self.record("reach", reach))
     }
 
